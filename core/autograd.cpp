@@ -1,0 +1,177 @@
+#include <karyon/core/autograd.h>
+
+#include <atomic>
+#include <map>
+
+namespace karyon {
+namespace {
+
+std::atomic<std::uint64_t> next_order{1};
+thread_local bool recording = true;
+
+// What a dying node held. Freeing it can kill further nodes; a queue keeps a graph of any depth
+// from recursing through their destructors.
+struct Remains {
+  std::vector<Node::Edge> edges;
+  BackwardFn backward;
+};
+thread_local std::vector<Remains>* burying = nullptr;
+
+Tensor call_hooks(const std::vector<TensorHook>& hooks, Tensor grad) {
+  for (const TensorHook& hook : hooks) {
+    Tensor replaced = hook(grad);
+    if (!replaced.defined()) continue;
+    check(replaced.shape() == grad.shape(), "hook: expects a gradient of shape ", grad.shape(), ", got ",
+          replaced.shape());
+    grad = std::move(replaced);
+  }
+  return grad;
+}
+
+// sum += grad. In place only where nobody else can see the memory.
+void accumulate(Tensor& sum, Tensor grad) {
+  if (!sum.defined()) {
+    sum = std::move(grad);
+    return;
+  }
+  if (!sum.owns_storage_alone()) sum = sum.clone();
+  sum.add_(grad);
+}
+
+// A leaf keeps its gradient to itself: a later in-place accumulation must not reach another tensor.
+void deliver_to_leaf(Tensor::Impl& leaf, Tensor grad) {
+  if (!leaf.grad.defined() && !grad.owns_storage_alone()) grad = grad.clone();
+  accumulate(leaf.grad, std::move(grad));
+}
+
+}  // namespace
+
+Node::~Node() {
+  if (burying) {
+    burying->push_back({std::move(edges), std::move(backward)});
+    return;
+  }
+  std::vector<Remains> queue;
+  burying = &queue;
+  queue.push_back({std::move(edges), std::move(backward)});
+  while (!queue.empty()) {
+    const Remains last = std::move(queue.back());
+    queue.pop_back();
+  }
+  burying = nullptr;
+}
+
+bool grad_enabled() { return recording; }
+NoGradGuard::NoGradGuard() : before_(recording) { recording = false; }
+NoGradGuard::~NoGradGuard() { recording = before_; }
+
+SavedTensor::SavedTensor(const Tensor& x) {
+  if (!x.defined()) return;
+  tensor_ = x.detach();
+  version_ = x.version();
+}
+
+const Tensor& SavedTensor::get() const {
+  check(!tensor_.defined() || tensor_.version() == version_, "backward: a tensor of shape ",
+        tensor_.defined() ? tensor_.shape() : Shape(),
+        " that the gradient needs was changed in place after it was used");
+  return tensor_;
+}
+
+Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward) {
+  if (!recording) return output;
+  bool wanted = false;
+  for (const Tensor& input : inputs) wanted = wanted || (input.defined() && input.requires_grad());
+  if (!wanted) return output;
+  check(!output.node(), name, ": the output is already recorded");
+  auto node = std::make_shared<Node>();
+  node->name = name;
+  node->order = next_order.fetch_add(1, std::memory_order_relaxed);
+  node->shape = output.shape();
+  node->backward = std::move(backward);
+  node->edges.reserve(inputs.size());
+  for (const Tensor& input : inputs) {
+    Node::Edge edge;
+    if (input.defined() && input.requires_grad()) {
+      edge.node = input.node();
+      if (!edge.node) edge.leaf = input.impl();
+    }
+    node->edges.push_back(std::move(edge));
+  }
+  output.impl()->requires_grad = true;
+  output.impl()->node = std::move(node);
+  return output;
+}
+
+void Tensor::register_hook(TensorHook hook) {
+  check(requires_grad(), "register_hook: the tensor does not require a gradient");
+  (node() ? node()->hooks : impl_->hooks).push_back(std::move(hook));
+}
+
+void Tensor::retain_grad() {
+  check(requires_grad(), "retain_grad: the tensor does not require a gradient");
+  if (is_leaf()) return;
+  // Weak: the hook sits in the node that this tensor owns.
+  register_hook([weak = std::weak_ptr<Impl>(impl_)](const Tensor& grad) {
+    if (const auto impl = weak.lock()) deliver_to_leaf(*impl, grad);
+    return Tensor();
+  });
+}
+
+// The newest node first: by then every consumer of its output has already run.
+void Tensor::backward(const Tensor& grad_output) const {
+  check(requires_grad(), "backward: the tensor does not require a gradient");
+  const NoGradGuard no_grad;
+  Tensor seed = grad_output;
+  if (!seed.defined()) {
+    check(numel() == 1, "backward: a tensor of shape ", shape(), " needs an explicit grad_output");
+    seed = ones_like(*this);
+  }
+  check(seed.shape() == shape() && seed.dtype() == dtype(), "backward: grad_output expects ", dtype(),
+        shape(), ", got ", seed.dtype(), seed.shape());
+
+  struct Pending {
+    std::shared_ptr<Node> node;
+    Tensor grad;
+  };
+  std::map<std::uint64_t, Pending, std::greater<>> pending;
+  // Leaves with hooks wait until their gradient is whole.
+  std::map<std::shared_ptr<Impl>, Tensor> hooked;
+  auto deliver = [&](const Node::Edge& edge, Tensor grad, const char* from) {
+    if (!grad.defined()) return;
+    if (edge.node) {
+      check(grad.shape() == edge.node->shape, from, ": gradient of shape ", grad.shape(), " for a tensor of ",
+            edge.node->shape);
+      Pending& entry = pending[edge.node->order];
+      entry.node = edge.node;
+      accumulate(entry.grad, std::move(grad));
+    } else if (edge.leaf) {
+      check(grad.shape() == edge.leaf->shape, from, ": gradient of shape ", grad.shape(), " for a leaf of ",
+            edge.leaf->shape);
+      if (edge.leaf->hooks.empty()) {
+        deliver_to_leaf(*edge.leaf, std::move(grad));
+      } else {
+        accumulate(hooked[edge.leaf], std::move(grad));
+      }
+    }
+  };
+
+  const Node::Edge start = node() ? Node::Edge{node(), nullptr} : Node::Edge{nullptr, impl_};
+  deliver(start, std::move(seed), "backward");
+  while (!pending.empty()) {
+    Pending next = std::move(pending.extract(pending.begin()).mapped());
+    Node& node = *next.node;
+    check(node.backward != nullptr, node.name, ": backward through a graph that is already freed");
+    next.grad = call_hooks(node.hooks, std::move(next.grad));
+    std::vector<Tensor> grads = node.backward(next.grad);
+    node.backward = nullptr;  // frees what forward saved
+    next.grad = Tensor();
+    check(grads.size() == node.edges.size(), node.name, ": backward gave ", grads.size(), " gradients for ",
+          node.edges.size(), " inputs");
+    for (std::size_t i = 0; i < grads.size(); ++i) deliver(node.edges[i], std::move(grads[i]), node.name);
+    node.edges.clear();
+  }
+  for (auto& [leaf, grad] : hooked) deliver_to_leaf(*leaf, call_hooks(leaf->hooks, std::move(grad)));
+}
+
+}  // namespace karyon

@@ -1,0 +1,64 @@
+#pragma once
+#include <functional>
+#include <vector>
+
+#include <karyon/core/tensor.h>
+
+namespace karyon {
+
+/// Maps the gradient of a node's output to one gradient per input, in order; an undefined tensor
+/// where an input needs none. Runs without recording: gradients of gradients are not supported.
+using BackwardFn = std::function<std::vector<Tensor>(const Tensor& grad_output)>;
+
+/// One operation in the graph. It holds what its backward saved and edges to where gradients go,
+/// not its input tensors: an activation nobody saved dies in forward.
+struct Node {
+  /// Where a gradient goes: to another node, to a leaf, or (neither) nowhere.
+  struct Edge {
+    std::shared_ptr<Node> node;
+    std::shared_ptr<Tensor::Impl> leaf;
+  };
+
+  const char* name;
+  std::uint64_t order;  // creation order, which is a topological order
+  Shape shape;          // of the output, and so of its gradient
+  std::vector<Edge> edges;
+  BackwardFn backward;
+  std::vector<TensorHook> hooks;
+
+  ~Node();
+};
+
+/// Hangs a node on `output` if recording is on and any input requires a gradient; returns `output`,
+/// which must not be recorded yet. A closure keeps tensors as SavedTensor, so the graph has no
+/// cycles and an in-place change of a saved value is noticed.
+Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward);
+
+/// A tensor kept for backward: detached, and remembering the version it had.
+class SavedTensor {
+ public:
+  SavedTensor(const Tensor& x);
+  /// Throws Error if the tensor was changed in place since it was saved.
+  const Tensor& get() const;
+
+ private:
+  Tensor tensor_;
+  std::uint64_t version_ = 0;
+};
+
+/// True if operations on this thread are recorded (the default).
+bool grad_enabled();
+
+/// Switches recording off on this thread while it lives.
+class NoGradGuard {
+ public:
+  NoGradGuard();
+  ~NoGradGuard();
+  NoGradGuard(const NoGradGuard&) = delete;
+  NoGradGuard& operator=(const NoGradGuard&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace karyon

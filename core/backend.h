@@ -1,0 +1,43 @@
+#pragma once
+#include <cstddef>
+
+#include <karyon/core/device.h>
+
+namespace karyon {
+
+/// Bytes held by tensors now, the most there have been, and what the allocator holds in all
+/// (in use and cached).
+struct MemoryStats {
+  std::size_t current = 0, peak = 0, reserved = 0;
+};
+
+/// What a device provides besides its kernels: memory and copies.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  /// At least `bytes` bytes, aligned to 64. Throws Error if there is no memory left.
+  virtual void* allocate(std::size_t bytes, int index) = 0;
+  /// Gives back what allocate(bytes, index) returned.
+  virtual void deallocate(void* data, std::size_t bytes, int index) noexcept = 0;
+  /// Copies between this device and itself or the CPU; done when it returns.
+  virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;
+  virtual MemoryStats memory_stats(int index) const = 0;
+  virtual void reset_peak_memory_stats(int index) = 0;
+  /// Returns cached, unused memory to the system.
+  virtual void empty_cache() = 0;
+};
+
+/// The backend for `type`. Throws Error if this build or this machine has none.
+Backend& backend(DeviceType type);
+
+/// Defined by cuda/backend.cpp, or by core/no_cuda.cpp as nullptr. Registers the CUDA kernels.
+Backend* make_cuda_backend();
+
+/// The CPU's backend: an aligned caching allocator. Defined in core/cpu/backend.cpp.
+Backend& cpu_backend();
+
+/// Allocation counts of a device; peak since the start or the last reset.
+MemoryStats memory_stats(Device device = {});
+void reset_peak_memory_stats(Device device = {});
+
+}  // namespace karyon

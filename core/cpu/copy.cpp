@@ -1,0 +1,75 @@
+#include <karyon/core/ops/copy.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon {
+namespace {
+
+constexpr std::int64_t grain = 32768;
+
+template <class To, class From>
+To convert_value(From x) {
+  if constexpr (std::is_same_v<From, BFloat16>) {
+    return convert_value<To>(static_cast<float>(x));
+  } else if constexpr (std::is_same_v<To, BFloat16>) {
+    return BFloat16(static_cast<float>(x));
+  } else if constexpr (std::is_same_v<To, bool>) {
+    return x != From(0);
+  } else {
+    return static_cast<To>(x);
+  }
+}
+
+void fill_cpu(Tensor& y, double value) {
+  dispatch_all(y.dtype(), [&]<class T>() {
+    T* out = y.data<T>();
+    const T v = convert_value<T>(value);
+    parallel_for(y.numel(), grain, [&](std::int64_t b, std::int64_t e) { std::fill(out + b, out + e, v); });
+  });
+}
+
+void convert_cpu(const Tensor& x, Tensor& y) {
+  dispatch_all(x.dtype(), [&]<class From>() {
+    dispatch_all(y.dtype(), [&]<class To>() {
+      const From* in = x.data<From>();
+      To* out = y.data<To>();
+      parallel_for(y.numel(), grain, [&](std::int64_t b, std::int64_t e) {
+        for (std::int64_t i = b; i < e; ++i) out[i] = convert_value<To>(in[i]);
+      });
+    });
+  });
+}
+
+void axpy_cpu(double alpha, const Tensor& x, Tensor& y) {
+  dispatch_all(y.dtype(), [&]<class T>() {
+    const T* in = x.data<T>();
+    T* out = y.data<T>();
+    parallel_for(y.numel(), grain, [&](std::int64_t b, std::int64_t e) {
+      if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
+        const T a = static_cast<T>(alpha);
+        for (std::int64_t i = b; i < e; ++i) out[i] += a * in[i];
+      } else {
+        for (std::int64_t i = b; i < e; ++i)
+          out[i] = convert_value<T>(convert_value<double>(out[i]) + alpha * convert_value<double>(in[i]));
+      }
+    });
+  });
+}
+
+void scale_cpu(double factor, Tensor& y) {
+  dispatch_floating(y.dtype(), "mul_", [&]<class T>() {
+    T* out = y.data<T>();
+    const T f = static_cast<T>(factor);
+    parallel_for(y.numel(), grain, [&](std::int64_t b, std::int64_t e) {
+      for (std::int64_t i = b; i < e; ++i) out[i] *= f;
+    });
+  });
+}
+
+}  // namespace
+
+constinit Kernel<void(Tensor&, double)> kernels::fill{"fill", fill_cpu};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::convert{"convert", convert_cpu};
+constinit Kernel<void(double, const Tensor&, Tensor&)> kernels::axpy{"axpy", axpy_cpu};
+constinit Kernel<void(double, Tensor&)> kernels::scale{"scale", scale_cpu};
+
+}  // namespace karyon

@@ -1,0 +1,28 @@
+#pragma once
+#include <cstddef>
+#include <ostream>
+
+namespace karyon {
+
+enum class DeviceType { cpu, cuda };
+inline constexpr std::size_t device_type_count = 2;
+
+inline std::ostream& operator<<(std::ostream& os, DeviceType type) {
+  return os << (type == DeviceType::cpu ? "cpu" : "cuda");
+}
+
+/// Where a tensor lives: a kind of device and its index.
+struct Device {
+  DeviceType type = DeviceType::cpu;
+  int index = 0;
+
+  static Device cpu() { return {}; }
+  static Device cuda(int index = 0) { return {DeviceType::cuda, index}; }
+  friend bool operator==(const Device&, const Device&) = default;
+};
+
+inline std::ostream& operator<<(std::ostream& os, Device device) {
+  return os << device.type << ':' << device.index;
+}
+
+}  // namespace karyon

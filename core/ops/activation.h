@@ -1,0 +1,21 @@
+#pragma once
+#include <karyon/core/kernel.h>
+
+// Activations: element by element, any shape, f32 or f64; return x's shape; differentiable in x.
+namespace karyon {
+
+/// max(x, 0). The gradient at 0 is 0.
+Tensor relu(const Tensor& x);
+/// x where x > 0, negative_slope * x elsewhere.
+Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01);
+/// 1 / (1 + exp(-x)), without overflow.
+Tensor sigmoid(const Tensor& x);
+Tensor tanh(const Tensor& x);
+/// log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
+Tensor softplus(const Tensor& x, double beta = 1, double threshold = 20);
+/// x sigmoid(x) (Elfwing et al., 2018).
+Tensor silu(const Tensor& x);
+/// x Phi(x) with the exact normal distribution function (Hendrycks and Gimpel, 2016).
+Tensor gelu(const Tensor& x);
+
+}  // namespace karyon

@@ -1,0 +1,71 @@
+#pragma once
+#include <karyon/core/kernel.h>
+
+// Elementwise operations with broadcasting: shapes are aligned at the right, sizes equal or 1.
+namespace karyon {
+
+///   a, b     any shapes that broadcast; same dtype (f32 or f64; add, sub, mul also i64)
+///   returns  the broadcast shape
+/// Differentiable in a and b. Throws Error if shapes do not broadcast or dtypes differ.
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);
+/// a to the power b. The gradient in b is a^b log a, and 0 where a is 0.
+Tensor pow(const Tensor& a, const Tensor& b);
+/// The larger / the smaller of each pair; a tie shares the gradient evenly.
+Tensor maximum(const Tensor& a, const Tensor& b);
+Tensor minimum(const Tensor& a, const Tensor& b);
+
+/// The same with a number on the right (or left) side. Shape and dtype of x.
+Tensor add(const Tensor& x, double value);
+Tensor mul(const Tensor& x, double value);
+Tensor pow(const Tensor& x, double exponent);
+
+/// x element by element; any shape, f32 or f64; returns x's shape. Differentiable in x.
+Tensor neg(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor sqrt(const Tensor& x);
+/// The gradient at 0 is 0.
+Tensor abs(const Tensor& x);
+/// x limited to [low, high]. The gradient is 1 inside and on the limits, 0 outside.
+Tensor clamp(const Tensor& x, double low, double high);
+
+/// a where the condition holds, b elsewhere.
+///   condition  bool; a, b: same dtype; all three broadcast
+/// Differentiable in a and b.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+
+/// Comparisons: a and b broadcast, same dtype (any); returns bool. Not differentiable.
+Tensor eq(const Tensor& a, const Tensor& b);
+Tensor ne(const Tensor& a, const Tensor& b);
+Tensor lt(const Tensor& a, const Tensor& b);
+Tensor le(const Tensor& a, const Tensor& b);
+Tensor gt(const Tensor& a, const Tensor& b);
+Tensor ge(const Tensor& a, const Tensor& b);
+/// The same against a number.
+Tensor eq(const Tensor& x, double value);
+Tensor lt(const Tensor& x, double value);
+Tensor gt(const Tensor& x, double value);
+Tensor le(const Tensor& x, double value);
+Tensor ge(const Tensor& x, double value);
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator+(const Tensor& x, double v) { return add(x, v); }
+inline Tensor operator+(double v, const Tensor& x) { return add(x, v); }
+inline Tensor operator-(const Tensor& x, double v) { return add(x, -v); }
+inline Tensor operator-(double v, const Tensor& x) { return add(neg(x), v); }
+inline Tensor operator*(const Tensor& x, double v) { return mul(x, v); }
+inline Tensor operator*(double v, const Tensor& x) { return mul(x, v); }
+inline Tensor operator/(const Tensor& x, double v) { return mul(x, 1 / v); }
+inline Tensor operator/(double v, const Tensor& x) { return mul(pow(x, -1), v); }
+inline Tensor operator-(const Tensor& x) { return neg(x); }
+
+/// x summed over the dimensions it was broadcast along, back to `shape`: the gradient of broadcasting.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+}  // namespace karyon

@@ -1,0 +1,36 @@
+#pragma once
+#include <karyon/core/kernel.h>
+
+namespace karyon {
+
+struct BatchNormOptions {
+  bool training = false;  ///< normalize by this batch and update the running statistics
+  double momentum = 0.1;  ///< weight of this batch in the running statistics
+  double eps = 1e-5;
+  bool relu = false;  ///< max(., 0) on the result, in the same pass and without saving more
+};
+
+/// Batch normalization over all dimensions but the last (Ioffe and Szegedy, 2015), as
+/// torch.nn.functional.batch_norm with channels last.
+///   x             [..., C]
+///   weight, bias  [C] or undefined (1 and 0)
+///   running_mean, running_var  [C]; updated in place when training (the variance unbiased);
+///                              may both be undefined, then the batch's own statistics are used
+///   returns       x's shape
+/// f32 or f64. Differentiable in x, weight and bias. Throws Error when training on one value per channel.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
+                  Tensor running_var, const BatchNormOptions& options = {});
+
+/// Normalization over groups of channels and all positions of one image (Wu and He, 2018).
+///   x             [N, ..., C], C divisible by `groups`
+///   weight, bias  [C] or undefined
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
+                  double eps = 1e-5);
+
+/// Normalization over the last dimensions (Ba et al., 2016).
+///   x             [..., normalized_shape]
+///   weight, bias  normalized_shape or undefined
+Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
+                  const Tensor& bias = {}, double eps = 1e-5);
+
+}  // namespace karyon

@@ -1,0 +1,30 @@
+#pragma once
+#include <optional>
+
+#include <karyon/core/kernel.h>
+
+namespace karyon {
+
+struct Pool2dOptions {
+  Pair kernel_size = 2;
+  std::optional<Pair> stride = {};  ///< kernel_size if not given
+  Pair padding = 0;                 ///< at most half the kernel
+  Pair dilation = 1;                ///< max_pool2d only
+  bool count_include_pad = true;    ///< avg_pool2d only: padding counts in the mean
+};
+
+/// The largest value of each window, as torch.nn.functional.max_pool2d. Padding never wins.
+///   x        [N, H, W, C]
+///   returns  [N, H_out, W_out, C], H_out = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1
+/// f32 or f64. Differentiable in x: the first of equal values gets the gradient. Throws Error if H_out < 1.
+Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+
+/// The mean of each window, as torch.nn.functional.avg_pool2d. Shapes as max_pool2d.
+Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+
+/// Means over windows chosen so that the output has a given size.
+///   x        [N, H, W, C]
+///   returns  [N, output.h, output.w, C]; window i covers floor(i H / out) to ceil((i + 1) H / out)
+Tensor adaptive_avg_pool2d(const Tensor& x, Pair output_size);
+
+}  // namespace karyon

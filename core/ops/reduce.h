@@ -1,0 +1,26 @@
+#pragma once
+#include <vector>
+
+#include <karyon/core/kernel.h>
+
+// Reductions over some dimensions (all, if none are given). With keepdim a reduced dimension stays
+// with size 1. f32 or f64; f32 sums are accumulated so that their error does not grow with the count.
+namespace karyon {
+
+///   x        any shape
+///   returns  x's shape without `dims` (or with 1 in their place)
+/// Differentiable in x. Throws Error for a dimension out of range or given twice.
+Tensor sum(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+Tensor mean(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+/// The largest element, as torch.amax: elements that tie share the gradient evenly. NaN wins.
+/// Throws Error if there is nothing to choose from.
+Tensor max(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+/// The index of the (first) largest element along `dim`, as i64. Not differentiable.
+Tensor argmax(const Tensor& x, int dim, bool keepdim = false);
+
+/// exp(x) / sum(exp(x)) along `dim`, without overflow. Returns x's shape. Differentiable in x.
+Tensor softmax(const Tensor& x, int dim);
+/// log(softmax(x, dim)), computed without the intermediate. Differentiable in x.
+Tensor log_softmax(const Tensor& x, int dim);
+
+}  // namespace karyon

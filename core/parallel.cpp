@@ -1,0 +1,154 @@
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <karyon/core/check.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon {
+namespace {
+
+int default_threads() {
+  if (const char* text = std::getenv("KARYON_NUM_THREADS")) {
+    char* end = nullptr;
+    const long n = std::strtol(text, &end, 10);
+    if (end != text && *end == '\0' && n >= 1 && n <= 1024) return static_cast<int>(n);
+  }
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// One job at a time; its chunks are handed out by a counter, so a slow thread takes fewer.
+struct Job {
+  std::int64_t n, grain, chunks;
+  const std::function<void(std::int64_t, std::int64_t)>* fn;
+  std::atomic<std::int64_t> next{0};
+  std::exception_ptr error{};
+  std::mutex error_mutex{};
+
+  void run() {
+    for (std::int64_t c; (c = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
+      try {
+        (*fn)(c * grain, std::min(n, (c + 1) * grain));
+      } catch (...) {
+        std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+        next.store(chunks, std::memory_order_relaxed);
+      }
+    }
+  }
+};
+
+thread_local bool inside = false;
+
+class Pool {
+ public:
+  explicit Pool(int workers) {
+    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+  }
+  ~Pool() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void run(Job& job) {
+    {
+      std::lock_guard lock(mutex_);
+      job_ = &job;
+      ++generation_;
+    }
+    wake_.notify_all();
+    inside = true;
+    job.run();
+    inside = false;
+    std::unique_lock lock(mutex_);
+    job_ = nullptr;  // who has not started by now has nothing left to do
+    done_.wait(lock, [this] { return active_ == 0; });
+  }
+
+ private:
+  void work() {
+    inside = true;
+    std::uint64_t seen = 0;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return stop_ || (job_ && generation_ != seen); });
+      if (stop_) return;
+      seen = generation_;
+      Job* job = job_;
+      ++active_;
+      lock.unlock();
+      job->run();
+      lock.lock();
+      if (--active_ == 0) done_.notify_one();
+    }
+  }
+
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  Job* job_ = nullptr;
+  std::uint64_t generation_ = 0;
+  int active_ = 0;
+  bool stop_ = false;
+};
+
+std::atomic<int> thread_count{0};
+std::mutex pool_mutex;  // held while a job runs: a second caller does its work alone
+Pool* pool = nullptr;   // never destroyed at exit, when its threads may be gone already
+int pool_workers = 0;
+
+}  // namespace
+
+int num_threads() {
+  int n = thread_count.load();
+  if (n == 0) {
+    n = default_threads();
+    int expected = 0;
+    if (!thread_count.compare_exchange_strong(expected, n)) n = expected;
+  }
+  return n;
+}
+
+void set_num_threads(int n) {
+  check(n >= 1 && n <= 1024, "set_num_threads: expects 1 to 1024, got ", n);
+  thread_count.store(n);
+}
+
+void parallel_for(std::int64_t n, std::int64_t grain,
+                  const std::function<void(std::int64_t, std::int64_t)>& fn) {
+  if (n <= 0) return;
+  grain = std::max<std::int64_t>(grain, 1);
+  Job job{.n = n, .grain = grain, .chunks = (n + grain - 1) / grain, .fn = &fn};
+  const int threads = num_threads();
+  std::unique_lock lock(pool_mutex, std::defer_lock);
+  if (job.chunks > 1 && threads > 1 && !inside && lock.try_lock()) {
+    if (pool_workers != threads - 1) {
+      delete pool;
+      pool = nullptr;
+      pool = new Pool(threads - 1);
+      pool_workers = threads - 1;
+    }
+    pool->run(job);
+  } else {
+    job.run();
+  }
+  if (job.error) std::rethrow_exception(job.error);
+}
+
+}  // namespace karyon

@@ -1,0 +1,148 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <vector>
+
+#include <karyon/core/device.h>
+#include <karyon/core/dtype.h>
+#include <karyon/core/shape.h>
+#include <karyon/core/storage.h>
+
+namespace karyon {
+
+struct Node;
+class Tensor;
+
+/// Sees a gradient as it is computed; returns a replacement, or an undefined tensor to keep it.
+using TensorHook = std::function<Tensor(const Tensor& grad)>;
+
+/// A handle to a contiguous, row-major array and its place in the autograd graph.
+/// Copies share both. Images are [N, H, W, C].
+class Tensor {
+ public:
+  struct Impl;
+
+  /// Undefined: no shape, no data. Optional arguments (a bias, say) are passed like this.
+  Tensor() = default;
+
+  bool defined() const { return impl_ != nullptr; }
+  const Shape& shape() const;
+  int dim() const { return shape().dims(); }
+  /// The size of one dimension; -1 is the last.
+  std::int64_t size(int dim) const;
+  std::int64_t numel() const { return shape().numel(); }
+  DType dtype() const;
+  Device device() const;
+
+  /// The elements. Throws Error if T is not the dtype. Does not move the version on; a caller that
+  /// writes to memory somebody may have derived from calls bump_version() after.
+  template <class T>
+  T* data() {
+    return static_cast<T*>(checked_data(dtype_of<T>));
+  }
+  template <class T>
+  const T* data() const {
+    return static_cast<const T*>(checked_data(dtype_of<T>));
+  }
+  void* data_ptr() const;
+  std::uint64_t version() const;
+  void bump_version();
+  /// True if no other handle and no other tensor shares the memory.
+  bool owns_storage_alone() const;
+
+  /// The only element, converted to T. Throws Error unless numel() == 1.
+  template <class T = float>
+  T item() const {
+    return static_cast<T>(item_as_double());
+  }
+  /// All elements, copied to the CPU and converted to T.
+  template <class T>
+  std::vector<T> to_vector() const;
+
+  /// A tensor on `device`; this one if it is there already. Differentiable.
+  Tensor to(Device device) const;
+  /// A tensor of type `dtype`; this one if it has it already. Differentiable between floating types.
+  Tensor to(DType dtype) const;
+  /// A copy with memory of its own. Differentiable.
+  Tensor clone() const;
+  /// The same memory, cut out of the graph.
+  Tensor detach() const;
+  /// The same memory under another shape of equal numel; one size may be -1. Differentiable.
+  Tensor reshape(Shape shape) const;
+
+  // In place; on a tensor that requires a gradient only under NoGradGuard.
+  Tensor& fill_(double value);
+  Tensor& zero_() { return fill_(0); }
+  /// Copies src's values (same shape; dtype and device may differ).
+  Tensor& copy_(const Tensor& src);
+  /// this += alpha * other; same shape and dtype.
+  Tensor& add_(const Tensor& other, double alpha = 1);
+  Tensor& mul_(double factor);
+
+  bool requires_grad() const;
+  /// Marks a leaf as wanting a gradient. Throws Error on non-floating types and non-leaves.
+  Tensor& requires_grad_(bool on = true);
+  bool is_leaf() const { return !node(); }
+  /// The accumulated gradient of a leaf (or of a tensor with retain_grad()); undefined before backward().
+  Tensor grad() const;
+  /// Replaces the gradient; an undefined tensor clears it.
+  void set_grad(const Tensor& grad);
+  /// Keeps grad() of this non-leaf too.
+  void retain_grad();
+  /// Called with this tensor's whole gradient during backward().
+  void register_hook(TensorHook hook);
+  /// Accumulates d this / d leaf into every leaf's grad(). `grad_output` defaults to 1 for a tensor
+  /// of one element. The graph is freed as it is walked.
+  void backward(const Tensor& grad_output = {}) const;
+  const std::shared_ptr<Node>& node() const;
+
+  /// The shared part, for the engine.
+  const std::shared_ptr<Impl>& impl() const { return impl_; }
+  explicit Tensor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+ private:
+  void* checked_data(DType dtype) const;
+  double item_as_double() const;
+  void check_in_place(const char* op) const;
+
+  std::shared_ptr<Impl> impl_;
+};
+
+struct Tensor::Impl {
+  Shape shape;
+  DType dtype = DType::f32;
+  std::shared_ptr<Storage> storage;
+  std::int64_t offset = 0;  // in elements
+  bool requires_grad = false;
+  Tensor grad;
+  std::shared_ptr<Node> node;
+  std::vector<TensorHook> hooks;  // of a leaf; a non-leaf's sit in its node
+};
+
+struct TensorOptions {
+  DType dtype = DType::f32;
+  Device device = {};
+};
+
+/// A tensor of unspecified contents. Throws Error for a negative size.
+Tensor empty(const Shape& shape, TensorOptions options = {});
+Tensor empty_like(const Tensor& x);
+Tensor zeros(const Shape& shape, TensorOptions options = {});
+Tensor zeros_like(const Tensor& x);
+Tensor ones(const Shape& shape, TensorOptions options = {});
+Tensor ones_like(const Tensor& x);
+Tensor full(const Shape& shape, double value, TensorOptions options = {});
+/// [n]: 0, 1, ..., n - 1.
+Tensor arange(std::int64_t n, TensorOptions options = {.dtype = DType::i64});
+/// The values under `shape` (one dimension if none is given), converted to the dtype.
+Tensor tensor(const std::vector<double>& values, TensorOptions options = {});
+Tensor tensor(const std::vector<double>& values, const Shape& shape, TensorOptions options = {});
+/// The same memory from element `offset` on, under `shape`. Not differentiable: for operations.
+Tensor view(const Tensor& x, const Shape& shape, std::int64_t offset = 0);
+
+/// Prints shape, dtype and the leading values.
+std::ostream& operator<<(std::ostream& os, const Tensor& x);
+
+}  // namespace karyon

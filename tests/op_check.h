@@ -1,0 +1,90 @@
+#pragma once
+#include <catch2/catch.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <karyon/core/autograd.h>
+#include <karyon/core/gradcheck.h>
+#include <karyon/core/random.h>
+#include <karyon/core/tensor.h>
+
+// The proof that every operation passes: forward in f32 and f64 against an independent double
+// reference, gradient against finite differences, f32 gradients against f64 ones, nothing leaked.
+namespace karyon::test {
+
+using Op = std::function<Tensor(const std::vector<Tensor>&)>;
+
+struct OpCheckOptions {
+  double forward_tolerance = 1e-5;   ///< f32 forward against the reference, relative to its largest value
+  double gradient_tolerance = 1e-4;  ///< f32 gradients against f64 gradients, likewise
+  bool gradient = true;
+  GradcheckOptions gradcheck = {};
+};
+
+/// Largest |a - b| relative to max(1, largest |b|); infinite if shapes differ or anything is NaN.
+inline double difference(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape()) return INFINITY;
+  const auto x = a.to_vector<double>(), y = b.to_vector<double>();
+  double scale = 1, worst = 0;
+  for (double v : y) scale = std::max(scale, std::abs(v));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (std::isnan(x[i]) != std::isnan(y[i])) return INFINITY;
+    if (!std::isnan(x[i]) && x[i] != y[i]) worst = std::max(worst, std::abs(x[i] - y[i]) / scale);
+  }
+  return worst;
+}
+
+/// inputs: f32 tensors (or i64 / bool / undefined, passed on as they are).
+/// reference: plain double loops, given the inputs in f64; returns f64. Independent of the kernels.
+inline void check_op(const std::string& name, const Op& op, const Op& reference,
+                     const std::vector<Tensor>& inputs, OpCheckOptions options = {}) {
+  INFO(name);
+  for (const Tensor& x : inputs)
+    if (x.defined()) UNSCOPED_INFO("  input " << x.shape());
+  auto leaves = [&](DType dtype) {
+    std::vector<Tensor> out;
+    for (const Tensor& x : inputs) {
+      Tensor leaf = x;
+      if (x.defined() && is_floating(x.dtype())) {
+        leaf = x.detach().to(dtype).clone();
+        leaf.requires_grad_(options.gradient);
+      }
+      out.push_back(leaf);
+    }
+    return out;
+  };
+
+  const std::vector<Tensor> in32 = leaves(f32), in64 = leaves(f64);
+  Tensor out32 = op(in32), out64 = op(in64);
+  {
+    const NoGradGuard no_grad;
+    const Tensor expected = reference(in64);
+    CHECK(out64.shape() == expected.shape());
+    CHECK(difference(out64, expected) <= 1e-10);
+    CHECK(difference(out32, expected) <= options.forward_tolerance);
+  }
+  if (!options.gradient) return;
+
+  REQUIRE(out64.requires_grad());
+  const std::weak_ptr<Node> watch = out64.node();
+  Generator generator(7);
+  const Tensor weighting = randn(out64.shape(), generator, {.dtype = f64});
+  out64.backward(weighting);
+  out32.backward(weighting.to(f32));
+  for (std::size_t i = 0; i < in64.size(); ++i) {
+    if (!in64[i].defined() || !in64[i].requires_grad()) continue;
+    INFO("gradient of input " << i);
+    REQUIRE(in64[i].grad().defined());
+    REQUIRE(in32[i].grad().defined());
+    CHECK(difference(in32[i].grad(), in64[i].grad()) <= options.gradient_tolerance);
+  }
+  out64 = Tensor();
+  CHECK(watch.expired());
+
+  const GradcheckResult result = gradcheck(op, inputs, options.gradcheck);
+  INFO(result.message);
+  CHECK(result.ok);
+}
+
+}  // namespace karyon::test
