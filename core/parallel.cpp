@@ -151,4 +151,7 @@ void parallel_for(std::int64_t n, std::int64_t grain,
   if (job.error) std::rethrow_exception(job.error);
 }
 
+SerialGuard::SerialGuard() : before_(inside) { inside = true; }
+SerialGuard::~SerialGuard() { inside = before_; }
+
 }  // namespace karyon

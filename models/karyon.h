@@ -3,6 +3,7 @@
 // Everything public, as #include <karyon/karyon.h>: one line per family.
 #include <karyon/core/autograd.h>
 #include <karyon/core/backend.h>
+#include <karyon/core/data/loader.h>
 #include <karyon/core/gradcheck.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
@@ -17,6 +18,7 @@
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/resize.h>
 #include <karyon/core/optim/adam.h>
+#include <karyon/core/optim/schedule.h>
 #include <karyon/core/optim/sgd.h>
 #include <karyon/core/parallel.h>
 #include <karyon/core/random.h>
@@ -32,4 +34,5 @@
 #include <karyon/layers/pool.h>
 #include <karyon/layers/resize.h>
 #include <karyon/layers/sequential.h>
+#include <karyon/layers/summary.h>
 #include <karyon/models/unet.h>

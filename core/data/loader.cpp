@@ -1,0 +1,188 @@
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include <karyon/core/autograd.h>
+#include <karyon/core/data/loader.h>
+#include <karyon/core/ops/layout.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon {
+namespace {
+
+// Streams of the seed: 0 orders the epochs, e + 1 serves the examples of epoch e.
+Generator derived(std::uint64_t seed, std::uint64_t counter, std::uint64_t stream) {
+  const auto words = philox(seed, counter, stream);
+  return Generator((std::uint64_t{words[1]} << 32) | words[0]);
+}
+
+}  // namespace
+
+TensorDataset::TensorDataset(std::vector<Tensor> tensors) : tensors_(std::move(tensors)) {
+  check(!tensors_.empty(), "TensorDataset: expects at least one tensor");
+  for (Tensor& x : tensors_) {
+    check(x.dim() >= 1 && x.size(0) == tensors_[0].size(0), "TensorDataset: expects tensors of ",
+          tensors_[0].dim() >= 1 ? tensors_[0].size(0) : 0, " examples, got ", x.shape());
+    x = x.detach();
+  }
+}
+
+Example TensorDataset::get(std::int64_t index, Generator&) const {
+  check(index >= 0 && index < size(), "TensorDataset: example ", index, " of ", size());
+  Example out;
+  for (const Tensor& x : tensors_) {
+    Shape shape;
+    for (int d = 1; d < x.dim(); ++d) shape.push_back(x.size(d));
+    out.push_back(view(x, shape, index * shape.numel()));
+  }
+  return out;
+}
+
+struct Epoch::State {
+  struct Slot {
+    Batch batch;
+    std::exception_ptr error;
+  };
+
+  const Dataset* dataset;
+  LoaderOptions options;
+  std::uint64_t number;
+  std::vector<std::int64_t> order;
+  std::int64_t next, batches;  // next for the consumer
+
+  std::mutex mutex;
+  std::condition_variable made, taken;
+  std::map<std::int64_t, Slot> slots;  // made and not yet taken
+  std::int64_t claimed;                // next for a worker
+  bool stop = false;
+  std::vector<std::thread> threads;
+
+  ~State() { join(); }
+
+  void join() {
+    {
+      const std::lock_guard lock(mutex);
+      stop = true;
+    }
+    taken.notify_all();
+    for (std::thread& thread : threads) thread.join();
+    threads.clear();
+    slots.clear();
+  }
+
+  Batch make(std::int64_t batch) const {
+    const NoGradGuard no_grad;
+    const std::int64_t begin = batch * options.batch_size;
+    const std::int64_t end = std::min(begin + options.batch_size, static_cast<std::int64_t>(order.size()));
+    std::vector<std::vector<Tensor>> columns;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t index = order[static_cast<std::size_t>(i)];
+      Generator generator = derived(options.seed, static_cast<std::uint64_t>(index), number + 1);
+      Example example = dataset->get(index, generator);
+      if (columns.empty()) columns.resize(example.size());
+      check(example.size() == columns.size(), "DataLoader: example ", index, " has ", example.size(),
+            " tensors, expected ", columns.size());
+      for (std::size_t c = 0; c < columns.size(); ++c) {
+        const Tensor& x = example[c];
+        check(x.defined(), "DataLoader: tensor ", c, " of example ", index, " is undefined");
+        if (!columns[c].empty()) {
+          const Tensor& first = columns[c][0];
+          check(x.shape() == first.shape() && x.dtype() == first.dtype(), "DataLoader: tensor ", c,
+                " of example ", index, " is ", x.dtype(), x.shape(), ", expected ", first.dtype(),
+                first.shape(), " as in the rest of its batch");
+        }
+        columns[c].push_back(x);
+      }
+    }
+    Batch out;
+    for (const std::vector<Tensor>& column : columns) out.push_back(stack(column));
+    return out;
+  }
+
+  void work() {
+    const SerialGuard serial;
+    std::unique_lock lock(mutex);
+    for (;;) {
+      // The window counts claimed batches, so a slow one holds the others to `prefetch` ahead of it.
+      taken.wait(lock, [&] { return stop || claimed >= batches || claimed < next + options.prefetch; });
+      if (stop || claimed >= batches) return;
+      const std::int64_t batch = claimed++;
+      lock.unlock();
+      Slot slot;
+      try {
+        slot.batch = make(batch);
+      } catch (...) {
+        slot.error = std::current_exception();
+      }
+      lock.lock();
+      slots.emplace(batch, std::move(slot));
+      made.notify_one();
+    }
+  }
+
+  std::optional<Batch> take() {
+    if (next >= batches) return std::nullopt;
+    if (options.workers == 0) {
+      const std::int64_t batch = next;
+      next = batches;  // over, should it throw
+      Batch out = make(batch);
+      next = batch + 1;
+      return out;
+    }
+    std::unique_lock lock(mutex);
+    made.wait(lock, [&] { return slots.contains(next); });
+    Slot slot = std::move(slots.extract(next).mapped());
+    ++next;
+    const bool last = next == batches || slot.error;
+    if (slot.error) next = batches;
+    lock.unlock();
+    taken.notify_all();
+    if (last) join();
+    if (slot.error) std::rethrow_exception(slot.error);
+    return std::move(slot.batch);
+  }
+};
+
+Epoch::Epoch(std::unique_ptr<State> state) : state_(std::move(state)) {
+  for (int i = 0; i < state_->options.workers && state_->next < state_->batches; ++i)
+    state_->threads.emplace_back([s = state_.get()] { s->work(); });
+}
+Epoch::Epoch(Epoch&&) noexcept = default;
+Epoch& Epoch::operator=(Epoch&&) noexcept = default;
+Epoch::~Epoch() = default;
+
+std::optional<Batch> Epoch::next() {
+  check(state_ != nullptr, "Epoch: used after it was moved from");
+  return state_->take();
+}
+
+DataLoader::DataLoader(const Dataset& dataset, const LoaderOptions& options)
+    : dataset_(&dataset), options_(options) {
+  check(options.batch_size >= 1, "DataLoader: expects a batch_size of 1 or more, got ", options.batch_size);
+  check(options.workers >= 0 && options.workers <= 1024, "DataLoader: expects 0 to 1024 workers, got ",
+        options.workers);
+  check(options.prefetch >= 1, "DataLoader: expects a prefetch of 1 or more, got ", options.prefetch);
+}
+
+std::int64_t DataLoader::size() const {
+  const std::int64_t n = dataset_->size(), b = options_.batch_size;
+  return options_.drop_last ? n / b : (n + b - 1) / b;
+}
+
+Epoch DataLoader::epoch(std::uint64_t number, std::int64_t first_batch) const {
+  check(first_batch >= 0 && first_batch <= size(), "DataLoader: first batch ", first_batch, " of ", size());
+  auto state = std::make_unique<Epoch::State>();
+  state->dataset = dataset_;
+  state->options = options_;
+  state->number = number;
+  state->next = state->claimed = first_batch;
+  state->batches = size();
+  Generator generator = derived(options_.seed, number, 0);
+  const std::int64_t n = dataset_->size();
+  state->order = (options_.shuffle ? randperm(n, generator) : arange(n)).to_vector<std::int64_t>();
+  return Epoch(std::move(state));
+}
+
+}  // namespace karyon

@@ -1,0 +1,84 @@
+#pragma once
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+
+#include <karyon/core/data/dataset.h>
+
+namespace karyon {
+
+struct LoaderOptions {
+  std::int64_t batch_size = 1;
+  bool shuffle = false;
+  bool drop_last = false;     ///< leave out a last batch that is not full
+  int workers = 0;            ///< threads that make batches; 0: the caller's
+  std::int64_t prefetch = 4;  ///< batches made ahead of the consumer, with workers
+  std::uint64_t seed = 0;
+};
+
+class DataLoader;
+
+/// One pass over a dataset, batch after batch; a range for one `for`. Workers run while it lives, and
+/// are joined when it is destroyed, finished or not.
+class Epoch {
+ public:
+  Epoch(Epoch&&) noexcept;
+  Epoch& operator=(Epoch&&) noexcept;
+  ~Epoch();
+
+  /// The next batch, or nothing at the end. Rethrows what the dataset threw for it; the epoch is over then.
+  std::optional<Batch> next();
+
+  class Iterator {
+   public:
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+    explicit Iterator(Epoch* epoch) : epoch_(epoch) { ++*this; }
+    const Batch& operator*() const { return *batch_; }
+    const Batch* operator->() const { return &*batch_; }
+    Iterator& operator++() {
+      batch_.reset();  // freed before the next one is asked for
+      batch_ = epoch_->next();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t) { return !it.batch_; }
+
+   private:
+    Epoch* epoch_;
+    std::optional<Batch> batch_;
+  };
+  Iterator begin() { return Iterator(this); }
+  std::default_sentinel_t end() const { return {}; }
+
+ private:
+  friend class DataLoader;
+  struct State;
+  explicit Epoch(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Batches of a dataset, the same bits for any number of workers: the order of epoch e depends on
+/// (seed, e) alone and the generator of an example on (seed, e, index) alone, so that training can
+/// resume at any batch of any epoch.
+///
+///     DataLoader loader(dataset, {.batch_size = 8, .shuffle = true, .workers = 4});
+///     for (const Batch& batch : loader.epoch(0)) ...
+class DataLoader {
+ public:
+  /// The dataset must outlive the loader and its epochs.
+  explicit DataLoader(const Dataset& dataset, const LoaderOptions& options = {});
+
+  /// Batches of an epoch.
+  std::int64_t size() const;
+  /// Epoch `number`, from batch `first_batch` on.
+  Epoch epoch(std::uint64_t number, std::int64_t first_batch = 0) const;
+  const LoaderOptions& options() const { return options_; }
+
+ private:
+  const Dataset* dataset_;
+  LoaderOptions options_;
+};
+
+}  // namespace karyon
