@@ -1,1 +1,35 @@
 #pragma once
+
+// Everything public, as #include <karyon/karyon.h>: one line per family.
+#include <karyon/core/autograd.h>
+#include <karyon/core/backend.h>
+#include <karyon/core/gradcheck.h>
+#include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/copy.h>
+#include <karyon/core/ops/dropout.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/loss.h>
+#include <karyon/core/ops/matmul.h>
+#include <karyon/core/ops/norm.h>
+#include <karyon/core/ops/pool.h>
+#include <karyon/core/ops/reduce.h>
+#include <karyon/core/ops/resize.h>
+#include <karyon/core/optim/adam.h>
+#include <karyon/core/optim/sgd.h>
+#include <karyon/core/parallel.h>
+#include <karyon/core/random.h>
+#include <karyon/core/serialize.h>
+#include <karyon/core/tensor.h>
+#include <karyon/layers/activation.h>
+#include <karyon/layers/conv.h>
+#include <karyon/layers/dropout.h>
+#include <karyon/layers/init.h>
+#include <karyon/layers/linear.h>
+#include <karyon/layers/loss.h>
+#include <karyon/layers/norm.h>
+#include <karyon/layers/pool.h>
+#include <karyon/layers/resize.h>
+#include <karyon/layers/sequential.h>
+#include <karyon/models/unet.h>

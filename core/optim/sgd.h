@@ -1,0 +1,34 @@
+#pragma once
+#include <karyon/core/optim/optimizer.h>
+
+namespace karyon {
+
+struct SgdOptions {
+  double lr = 1e-3;
+  double momentum = 0;
+  double dampening = 0;
+  double weight_decay = 0;
+  bool nesterov = false;  ///< needs momentum and no dampening
+};
+
+/// Stochastic gradient descent, as torch.optim.SGD: g += weight_decay p; v = momentum v + (1 - dampening) g
+/// (v = g at first); p -= lr v, or lr (g + momentum v) with nesterov.
+class Sgd : public Optimizer {
+ public:
+  explicit Sgd(std::vector<Tensor> parameters, const SgdOptions& options = {});
+
+ private:
+  void update(Tensor& parameter, const Tensor& grad, State& state) override;
+  SgdOptions options_;
+};
+
+namespace kernels {
+struct SgdStep {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, first;
+};
+/// One update of p; velocity is undefined without momentum.
+extern Kernel<void(const SgdStep& step, const Tensor& grad, Tensor& p, Tensor& velocity)> sgd_step;
+}  // namespace kernels
+
+}  // namespace karyon

@@ -1,0 +1,78 @@
+#pragma once
+#include <memory>
+
+#include <karyon/layers/conv.h>
+#include <karyon/layers/dropout.h>
+#include <karyon/layers/norm.h>
+
+namespace karyon {
+
+enum class Norm { none, batch, group };
+enum class UpMode { transposed, bilinear };
+
+struct UNetOptions {
+  std::int64_t in_channels = 3;
+  std::int64_t out_channels = 1;
+  std::int64_t base_width = 32;  ///< channels of the first level; each level below has twice as many
+  std::int64_t depth = 4;        ///< how often the size is halved
+  Norm norm = Norm::batch;
+  UpMode up = UpMode::transposed;
+  double dropout = 0;  ///< of the values at the bottom, while training
+  friend bool operator==(const UNetOptions&, const UNetOptions&) = default;
+};
+
+/// (3x3 convolution, norm, ReLU) twice: [N, H, W, in] -> [N, H, W, out].
+struct DoubleConv : Module {
+  DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm norm);
+  Tensor forward(Tensor x) override;
+
+  Conv2d conv1, conv2;
+  std::unique_ptr<Module> norm1, norm2;  // null without a norm
+};
+
+/// One step up: twice the size at half the channels, joined with the skip connection of that level.
+struct UpBlock : DoubleConv {
+  UpBlock(std::int64_t in_channels, Norm norm, UpMode mode);
+  using DoubleConv::forward;
+  ///   x     [N, H, W, in]
+  ///   skip  [N, 2 H, 2 W, in / 2]
+  ///   returns skip's shape
+  Tensor forward(Tensor x, Tensor skip);
+
+  UpMode mode;
+  std::unique_ptr<Module> up;  // a 2x2 transposed convolution, or the 1x1 one that goes with bilinear
+};
+
+/// U-Net (Ronneberger, Fischer and Brox, 2015) with padded convolutions, so that sizes are kept.
+///
+///   down.0 ... down.{depth-1}   DoubleConv to base_width 2^i channels, then 2x2 max pooling
+///   bottom                      DoubleConv to base_width 2^depth channels, then dropout
+///   up.0 ... up.{depth-1}       deepest first: up, joined with the skip connection, DoubleConv
+///   head                        1x1 convolution to out_channels: logits
+struct UNet : Module {
+  explicit UNet(const UNetOptions& options = {});
+  ///   x        [N, H, W, in_channels], any H, W >= 1
+  ///   returns  [N, H, W, out_channels]
+  /// Where H or W is no multiple of 2^depth the image is extended at the bottom and right, by reflection
+  /// (by zeros where the image is too small to reflect), and the result cut back.
+  Tensor forward(Tensor x) override;
+
+  const UNetOptions options;
+  std::vector<std::unique_ptr<DoubleConv>> down;
+  DoubleConv bottom;
+  Dropout dropout;
+  std::vector<std::unique_ptr<UpBlock>> up;
+  Conv2d head;
+};
+
+/// Writes weights and options as safetensors (see save_weights), with `metadata` beside them.
+void save_unet(const UNet& model, const std::filesystem::path& path,
+               const std::map<std::string, std::string>& metadata = {});
+
+/// Rebuilds the network that save_unet wrote, on the CPU and in training mode; fills `metadata` if given.
+/// Throws Error naming the path if the file holds another model or no options, is damaged, or has
+/// weights that do not fit or are not finite.
+std::unique_ptr<UNet> load_unet(const std::filesystem::path& path,
+                                std::map<std::string, std::string>* metadata = nullptr);
+
+}  // namespace karyon
