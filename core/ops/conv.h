@@ -38,4 +38,27 @@ struct ConvTranspose2dOptions {
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                         const ConvTranspose2dOptions& options = {});
 
+/// Sizes of one convolution, as the kernels see it: x [N, H, W, C] -> y [N, H_out, W_out, K].
+struct ConvGeometry {
+  std::int64_t n = 0, h = 0, w = 0, c = 0;
+  std::int64_t h_out = 0, w_out = 0, k = 0;
+  Pair kernel = 1, stride = 1, padding = 0, dilation = 1;
+  std::int64_t groups = 1;
+};
+
+namespace kernels {
+/// y = x * weight + bias.
+extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y)>
+    conv2d;
+/// dx = the transpose of conv2d applied to dy, + bias over x's channels (for conv_transpose2d) if defined.
+extern Kernel<void(const ConvGeometry&, const Tensor& dy, const Tensor& weight, const Tensor& bias,
+                   Tensor& dx)>
+    conv2d_backward_data;
+/// dweight from the input and the output's gradient.
+extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& dy, Tensor& dweight)>
+    conv2d_backward_weight;
+/// dbias [K] = dy summed over everything but the channels.
+extern Kernel<void(const Tensor& dy, Tensor& dbias)> conv2d_backward_bias;
+}  // namespace kernels
+
 }  // namespace karyon

@@ -1,0 +1,70 @@
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include <karyon/core/parallel.h>
+
+#include "machine_peak.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "bench/machine_peak.cpp"
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace karyon::bench::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Returns operations per second; 12 chains hide the latency of two FMA units.
+double fma_rate() {
+  constexpr int chains = 12;
+  constexpr long steps = 20'000'000;
+  const hn::ScalableTag<float> d;
+  hn::Vec<decltype(d)> acc[chains];
+#pragma GCC unroll 12
+  for (int i = 0; i < chains; ++i)
+    acc[i] = hn::Set(d, 1.0f + static_cast<float>(i));  // distinct, or they merge
+  const auto b = hn::Set(d, 1.0000001f), c = hn::Set(d, 1e-9f);
+  const auto start = std::chrono::steady_clock::now();
+  for (long s = 0; s < steps; ++s) {
+#pragma GCC unroll 12
+    for (int i = 0; i < chains; ++i) acc[i] = hn::MulAdd(acc[i], b, c);
+  }
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  auto sum = acc[0];
+#pragma GCC unroll 12
+  for (int i = 1; i < chains; ++i) sum = hn::Add(sum, acc[i]);
+  volatile float sink = hn::GetLane(hn::SumOfLanes(d, sum));
+  (void)sink;
+  return 2.0 * chains * static_cast<double>(hn::Lanes(d)) * steps / time.count();
+}
+
+}  // namespace karyon::bench::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace karyon::bench {
+
+HWY_EXPORT(fma_rate);
+
+double fma_peak() {
+  static const double peak = [] {
+    double best = 0;
+    for (int run = 0; run < 3; ++run) {
+      std::vector<double> rates(static_cast<std::size_t>(num_threads()));
+      std::vector<std::thread> threads;
+      for (double& rate : rates) threads.emplace_back([&rate] { rate = HWY_DYNAMIC_DISPATCH(fma_rate)(); });
+      for (std::thread& thread : threads) thread.join();
+      double sum = 0;
+      for (double rate : rates) sum += rate;
+      best = std::max(best, sum);
+    }
+    return best;
+  }();
+  return peak;
+}
+
+}  // namespace karyon::bench
+#endif

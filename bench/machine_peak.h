@@ -1,0 +1,9 @@
+#pragma once
+
+namespace karyon::bench {
+
+/// f32 fused multiply-adds that num_threads() threads can do at once, in floating point operations per
+/// second: independent accumulators in registers, the best of several runs. Measured on the first call.
+double fma_peak();
+
+}  // namespace karyon::bench

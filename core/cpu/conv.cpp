@@ -1,0 +1,199 @@
+// Which convolution runs, and the plain loops that every other one is tested against.
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+#include <type_traits>
+
+#include <karyon/core/cpu/conv.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon {
+namespace cpu {
+namespace {
+
+// The output position that input position `in` meets through tap `t`, or -1.
+std::int64_t output_at(std::int64_t in, std::int64_t t, std::int64_t stride, std::int64_t padding,
+                       std::int64_t dilation, std::int64_t size) {
+  const std::int64_t scaled = in + padding - t * dilation;
+  return scaled >= 0 && scaled % stride == 0 && scaled / stride < size ? scaled / stride : -1;
+}
+
+}  // namespace
+
+void conv2d_reference(const ConvGeometry& g, const Tensor& x_, const Tensor& w_, const Tensor& bias,
+                      Tensor& y_) {
+  dispatch_floating(x_.dtype(), "conv2d", [&]<class T>() {
+    const T *x = x_.data<T>(), *weight = w_.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
+    T* y = y_.data<T>();
+    const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
+    parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t n = row / g.h_out, oh = row % g.h_out;
+        for (std::int64_t ow = 0; ow < g.w_out; ++ow) {
+          for (std::int64_t k = 0; k < g.k; ++k) {
+            T sum = b ? b[k] : T(0);
+            for (std::int64_t i = 0; i < g.kernel.h; ++i) {
+              const std::int64_t ih = oh * g.stride.h - g.padding.h + i * g.dilation.h;
+              if (ih < 0 || ih >= g.h) continue;
+              for (std::int64_t j = 0; j < g.kernel.w; ++j) {
+                const std::int64_t iw = ow * g.stride.w - g.padding.w + j * g.dilation.w;
+                if (iw < 0 || iw >= g.w) continue;
+                const T* in = x + ((n * g.h + ih) * g.w + iw) * g.c + k / kg * cg;
+                const T* filter = weight + ((k * g.kernel.h + i) * g.kernel.w + j) * cg;
+                for (std::int64_t c = 0; c < cg; ++c) sum += in[c] * filter[c];
+              }
+            }
+            y[(row * g.w_out + ow) * g.k + k] = sum;
+          }
+        }
+      }
+    });
+  });
+}
+
+void conv2d_backward_data_reference(const ConvGeometry& g, const Tensor& dy_, const Tensor& w_,
+                                    const Tensor& bias, Tensor& dx_) {
+  dispatch_floating(dy_.dtype(), "conv2d_backward_data", [&]<class T>() {
+    const T *dy = dy_.data<T>(), *weight = w_.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
+    T* dx = dx_.data<T>();
+    const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
+    parallel_for(g.n * g.h, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t n = row / g.h, ih = row % g.h;
+        for (std::int64_t iw = 0; iw < g.w; ++iw) {
+          T* out = dx + (row * g.w + iw) * g.c;
+          for (std::int64_t c = 0; c < g.c; ++c) out[c] = b ? b[c] : T(0);
+          for (std::int64_t i = 0; i < g.kernel.h; ++i) {
+            const std::int64_t oh = output_at(ih, i, g.stride.h, g.padding.h, g.dilation.h, g.h_out);
+            if (oh < 0) continue;
+            for (std::int64_t j = 0; j < g.kernel.w; ++j) {
+              const std::int64_t ow = output_at(iw, j, g.stride.w, g.padding.w, g.dilation.w, g.w_out);
+              if (ow < 0) continue;
+              const T* in = dy + ((n * g.h_out + oh) * g.w_out + ow) * g.k;
+              for (std::int64_t k = 0; k < g.k; ++k) {
+                const T* filter = weight + ((k * g.kernel.h + i) * g.kernel.w + j) * cg;
+                T* group = out + k / kg * cg;
+                for (std::int64_t c = 0; c < cg; ++c) group[c] += in[k] * filter[c];
+              }
+            }
+          }
+        }
+      }
+    });
+  });
+}
+
+void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x_, const Tensor& dy_,
+                                      Tensor& dw_) {
+  dispatch_floating(x_.dtype(), "conv2d_backward_weight", [&]<class T>() {
+    const T *x = x_.data<T>(), *dy = dy_.data<T>();
+    T* dw = dw_.data<T>();
+    const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups, filter_size = g.kernel.h * g.kernel.w * cg;
+    parallel_for(g.k, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t k = begin; k < end; ++k) {
+        T* filter = dw + k * filter_size;
+        std::fill(filter, filter + filter_size, T(0));
+        for (std::int64_t row = 0; row < g.n * g.h_out; ++row) {
+          const std::int64_t n = row / g.h_out, oh = row % g.h_out;
+          for (std::int64_t ow = 0; ow < g.w_out; ++ow) {
+            const T scale = dy[(row * g.w_out + ow) * g.k + k];
+            for (std::int64_t i = 0; i < g.kernel.h; ++i) {
+              const std::int64_t ih = oh * g.stride.h - g.padding.h + i * g.dilation.h;
+              if (ih < 0 || ih >= g.h) continue;
+              for (std::int64_t j = 0; j < g.kernel.w; ++j) {
+                const std::int64_t iw = ow * g.stride.w - g.padding.w + j * g.dilation.w;
+                if (iw < 0 || iw >= g.w) continue;
+                const T* in = x + ((n * g.h + ih) * g.w + iw) * g.c + k / kg * cg;
+                T* out = filter + (i * g.kernel.w + j) * cg;
+                for (std::int64_t c = 0; c < cg; ++c) out[c] += scale * in[c];
+              }
+            }
+          }
+        }
+      }
+    });
+  });
+}
+
+namespace {
+
+// Best first, reference last. refuse() says why an implementation cannot do the job, or nullptr.
+template <class... Args>
+struct Implementation {
+  const char* name;
+  const char* (*refuse)(DType dtype);
+  void (*run)(const ConvGeometry&, Args...);
+};
+
+const char* only_f32(DType dtype) { return dtype == f32 ? nullptr : "is written for f32"; }
+const char* never(DType) { return nullptr; }
+
+template <class... Args, std::size_t n>
+void run_first(const Implementation<Args...> (&list)[n], DType dtype, const ConvGeometry& g,
+               std::type_identity_t<Args>... args) {
+  // KARYON_CONV=reference forces an implementation, for tests and for comparison.
+  static const char* const forced = std::getenv("KARYON_CONV");
+  for (const auto& candidate : list) {
+    if (candidate.refuse(dtype)) continue;
+    const bool last = &candidate == &list[n - 1];
+    if (forced && !last && std::string_view(forced) != candidate.name) continue;
+    return candidate.run(g, args...);
+  }
+}
+
+void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  static constexpr Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&> list[] = {
+      {"direct", only_f32, conv2d_direct}, {"reference", never, conv2d_reference}};
+  run_first(list, x.dtype(), g, x, weight, bias, y);
+}
+
+void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
+                          Tensor& dx) {
+  static constexpr Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&> list[] = {
+      {"direct", only_f32, conv2d_backward_data_direct},
+      {"reference", never, conv2d_backward_data_reference}};
+  run_first(list, dy.dtype(), g, dy, weight, bias, dx);
+}
+
+void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight) {
+  static constexpr Implementation<const Tensor&, const Tensor&, Tensor&> list[] = {
+      {"direct", only_f32, conv2d_backward_weight_direct},
+      {"reference", never, conv2d_backward_weight_reference}};
+  run_first(list, x.dtype(), g, x, dy, dweight);
+}
+
+// Sums per fixed chunk of pixels, then the chunks in order, in double: the same bits with any threads.
+void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
+  dispatch_floating(dy_.dtype(), "conv2d_backward_bias", [&]<class T>() {
+    const T* dy = dy_.data<T>();
+    T* db = db_.data<T>();
+    const std::int64_t k = db_.numel(), pixels = dy_.numel() / k, grain = 256;
+    const std::int64_t chunks = (pixels + grain - 1) / grain;
+    std::vector<T> partial(static_cast<std::size_t>(chunks * k), T(0));
+    parallel_for(pixels, grain, [&](std::int64_t begin, std::int64_t end) {
+      T* sum = partial.data() + begin / grain * k;
+      for (std::int64_t p = begin; p < end; ++p)
+        for (std::int64_t c = 0; c < k; ++c) sum[c] += dy[p * k + c];
+    });
+    for (std::int64_t c = 0; c < k; ++c) {
+      double sum = 0;
+      for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+        sum += static_cast<double>(partial[static_cast<std::size_t>(chunk * k + c)]);
+      db[c] = static_cast<T>(sum);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace cpu
+
+constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
+    kernels::conv2d{"conv2d", cpu::conv2d};
+constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
+    kernels::conv2d_backward_data{"conv2d_backward_data", cpu::conv2d_backward_data};
+constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, Tensor&)>
+    kernels::conv2d_backward_weight{"conv2d_backward_weight", cpu::conv2d_backward_weight};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::conv2d_backward_bias{"conv2d_backward_bias",
+                                                                             cpu::conv2d_backward_bias};
+
+}  // namespace karyon

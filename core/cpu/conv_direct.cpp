@@ -1,0 +1,412 @@
+// Direct convolution for every geometry, forward, transposed and for the weights, from one idea: a sum over
+// filter taps, each a shifted view of the input. A task copies a band of the input into a dense, padded block
+// that stays in the L2 cache (so the inner loops know no borders, strides or dilations), then walks it in
+// register tiles (conv_tiles.cpp). The gradient in the input is the same sum with other taps: for stride s it
+// falls into s x s interleaved grids of outputs, each with the taps that reach it.
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon::cpu {
+namespace {
+
+constexpr std::int64_t block_floats = 96 * 1024;  // of the padded input band: 384 KiB of a 1 MiB L2
+constexpr std::int64_t max_channels = 128;        // per pass: 9 taps x 128 x 32 outputs are 147 KiB more
+constexpr std::int64_t segment_pixels = 128;      // whose x and dy stay in L1 while the weights' tiles sweep
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Filter position (i, j), which reads the input at an offset of (row, col) from the output's position.
+struct Tap {
+  std::int64_t row, col, i, j;
+};
+
+// One grid of outputs, out(i, j) = sum over taps of in(i * step + tap), for one group of channels.
+struct TapConv {
+  // The side read: [n, in_h, in_w, in_channels], of which channels c0 ... c0 + c - 1.
+  const float* in;
+  std::int64_t n, in_h, in_w, in_channels, c0, c;
+  Pair step = 1;
+  std::vector<Tap> taps = {};  // sorted by row, then col
+  // The grid: rows x cols positions of [n, out_h, out_w, out_channels], channels k0 ... k0 + k - 1.
+  std::int64_t rows, cols;
+  std::int64_t out_h, out_w, out_channels, k0, k;
+  Pair out_origin = 0, out_step = 1;
+
+  std::int64_t out_offset(std::int64_t image, std::int64_t row, std::int64_t col) const {
+    return ((image * out_h + out_origin.h + row * out_step.h) * out_w + out_origin.w + col * out_step.w) *
+               out_channels +
+           k0;
+  }
+};
+
+// Where weight(out k, tap, in c) lies. The two directions read the same array along different axes.
+struct WeightView {
+  std::int64_t k_stride, c_stride, i_stride, j_stride, origin;
+  std::int64_t at(std::int64_t k, const Tap& tap, std::int64_t c) const {
+    return origin + k * k_stride + tap.i * i_stride + tap.j * j_stride + c * c_stride;
+  }
+};
+
+// How a TapConv is cut: bands of output rows, passes over input channels, blocks of outputs.
+struct Blocking {
+  std::int64_t row_min, row_max, col_min, col_max;  // of the taps
+  std::int64_t passes, channels;                    // channels per pass (the last may have fewer)
+  std::int64_t band, bands;
+  std::int64_t block_w;  // pixels in a row of the padded block
+  std::int64_t blocks;   // of outputs
+  std::int64_t max_block_pixels;
+
+  explicit Blocking(const TapConv& t) {
+    row_min = col_min = INT64_MAX;
+    row_max = col_max = INT64_MIN;
+    for (const Tap& tap : t.taps) {
+      row_min = std::min(row_min, tap.row);
+      row_max = std::max(row_max, tap.row);
+      col_min = std::min(col_min, tap.col);
+      col_max = std::max(col_max, tap.col);
+    }
+    passes = ceil_div(t.c, max_channels);
+    channels = ceil_div(t.c, passes);
+    block_w = (t.cols - 1) * t.step.w + col_max - col_min + 1;
+    const std::int64_t rows_that_fit = block_floats / (block_w * channels) - (row_max - row_min + 1);
+    band = std::clamp<std::int64_t>(rows_that_fit / t.step.h + 1, 1, t.rows);
+    bands = ceil_div(t.rows, band);
+    band = ceil_div(t.rows, bands);
+    blocks = ceil_div(t.k, conv_block_width());
+    max_block_pixels = ((band - 1) * t.step.h + row_max - row_min + 1) * block_w;
+  }
+
+  std::int64_t first_channel(std::int64_t pass) const { return pass * channels; }
+  std::int64_t channels_in(const TapConv& t, std::int64_t pass) const {
+    return std::min(channels, t.c - pass * channels);
+  }
+  std::int64_t outputs_in(const TapConv& t, std::int64_t block) const {
+    return std::min(conv_block_width(), t.k - block * conv_block_width());
+  }
+  // Floats of the packed filter: [block][pass][tap][channel][outputs rounded up to vectors].
+  static std::int64_t rounded(std::int64_t outputs) { return ceil_div(outputs, conv_lanes()) * conv_lanes(); }
+  std::int64_t packed_offset(const TapConv& t, std::int64_t block, std::int64_t pass) const {
+    const auto taps = static_cast<std::int64_t>(t.taps.size());
+    return taps * (block * conv_block_width() * t.c + first_channel(pass) * rounded(outputs_in(t, block)));
+  }
+  std::int64_t packed_size(const TapConv& t) const {
+    return static_cast<std::int64_t>(t.taps.size()) * t.c * rounded(t.k);
+  }
+
+  // Taps side by side read consecutive floats of the dense block.
+  std::vector<Run> runs(const TapConv& t, std::int64_t c) const {
+    std::vector<Run> out;
+    for (std::size_t i = 0; i < t.taps.size(); ++i) {
+      const Tap& tap = t.taps[i];
+      if (i > 0 && tap.row == t.taps[i - 1].row && tap.col == t.taps[i - 1].col + 1) {
+        out.back().length += c;
+      } else {
+        out.push_back({((tap.row - row_min) * block_w + tap.col - col_min) * c, c});
+      }
+    }
+    return out;
+  }
+};
+
+// A thread's scratch memory, kept between calls.
+float* scratch(std::int64_t floats, int which) {
+  thread_local std::unique_ptr<float, decltype(&std::free)> memory[2] = {{nullptr, std::free},
+                                                                         {nullptr, std::free}};
+  thread_local std::int64_t size[2] = {0, 0};
+  if (size[which] < floats) {
+    const std::int64_t rounded = ceil_div(floats, 16) * 16;
+    memory[which].reset(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * 4)));
+    size[which] = memory[which] ? rounded : 0;
+    check(memory[which] != nullptr, "conv2d: no memory left for ", rounded * 4, " bytes of scratch");
+  }
+  return memory[which].get();
+}
+
+// Copies the input of output rows first ... first + rows - 1 into a dense block with zeros around the image.
+void fill_block(const TapConv& t, const Blocking& b, std::int64_t image, std::int64_t first,
+                std::int64_t rows, std::int64_t c0, std::int64_t c, float* block) {
+  const std::int64_t top = first * t.step.h + b.row_min;
+  const std::int64_t height = (rows - 1) * t.step.h + b.row_max - b.row_min + 1;
+  const std::int64_t left = std::clamp<std::int64_t>(-b.col_min, 0, b.block_w);
+  const std::int64_t right = std::clamp<std::int64_t>(t.in_w - b.col_min, left, b.block_w);
+  for (std::int64_t r = 0; r < height; ++r, block += b.block_w * c) {
+    const std::int64_t row = top + r;
+    if (row < 0 || row >= t.in_h || left == right) {
+      std::fill(block, block + b.block_w * c, 0.0f);
+      continue;
+    }
+    std::fill(block, block + left * c, 0.0f);
+    const float* from =
+        t.in + ((image * t.in_h + row) * t.in_w + left + b.col_min) * t.in_channels + t.c0 + c0;
+    float* to = block + left * c;
+    if (c == t.in_channels) {
+      std::memcpy(to, from, static_cast<std::size_t>((right - left) * c) * sizeof(float));
+    } else {
+      for (std::int64_t p = left; p < right; ++p, from += t.in_channels, to += c)
+        std::copy(from, from + c, to);
+    }
+    std::fill(block + right * c, block + b.block_w * c, 0.0f);
+  }
+}
+
+// Calls f(packed position of the first output, tap, channel, first output, outputs) for every stretch of
+// outputs.
+template <class F>
+void for_each_packed(const TapConv& t, const Blocking& b, std::int64_t block, F f) {
+  const std::int64_t outputs = b.outputs_in(t, block), width = Blocking::rounded(outputs);
+  for (std::int64_t pass = 0; pass < b.passes; ++pass) {
+    std::int64_t at = b.packed_offset(t, block, pass);
+    for (const Tap& tap : t.taps)
+      for (std::int64_t c = 0; c < b.channels_in(t, pass); ++c, at += width)
+        f(at, tap, b.first_channel(pass) + c, block * conv_block_width(), outputs, width);
+  }
+}
+
+std::vector<float> pack_filter(const TapConv& t, const Blocking& b, const float* weight,
+                               const WeightView& view) {
+  std::vector<float> packed(static_cast<std::size_t>(b.packed_size(t)));
+  parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t block = begin; block < end; ++block)
+      for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto width) {
+        float* out = packed.data() + at;
+        const float* in = weight + view.at(t.k0 + k0, tap, c);
+        for (std::int64_t k = 0; k < outputs; ++k) out[k] = in[k * view.k_stride];
+        std::fill(out + outputs, out + width, 0.0f);
+      });
+  });
+  return packed;
+}
+
+void forward(const TapConv& t, const float* weight, const WeightView& view, const float* bias, float* out) {
+  if (t.n == 0 || t.rows == 0 || t.cols == 0) return;
+  if (t.taps.empty()) {  // a grid that no tap reaches
+    parallel_for(t.n * t.rows, 16, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row)
+        for (std::int64_t col = 0; col < t.cols; ++col) {
+          float* pixel = out + t.out_offset(row / t.rows, row % t.rows, col);
+          for (std::int64_t k = 0; k < t.k; ++k) pixel[k] = bias ? bias[t.k0 + k] : 0.0f;
+        }
+    });
+    return;
+  }
+  const Blocking b(t);
+  const std::vector<float> packed = pack_filter(t, b, weight, view);
+  // Few images and bands: share out the blocks of outputs as well.
+  const std::int64_t units = t.n * b.bands;
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, units), 1, b.blocks);
+  parallel_for(units * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t unit = task / parts, part = task % parts, image = unit / b.bands;
+      const std::int64_t first = unit % b.bands * b.band, rows = std::min(b.band, t.rows - first);
+      if (rows <= 0) continue;
+      for (std::int64_t pass = 0; pass < b.passes; ++pass) {
+        const std::int64_t c = b.channels_in(t, pass);
+        float* block = scratch(b.max_block_pixels * b.channels, 0);
+        fill_block(t, b, image, first, rows, b.first_channel(pass), c, block);
+        const std::vector<Run> runs = b.runs(t, c);
+        for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
+          const std::int64_t k0 = k * conv_block_width();
+          conv_forward_tiles({.x = block,
+                              .x_row = t.step.h * b.block_w * c,
+                              .x_pixel = t.step.w * c,
+                              .runs = runs.data(),
+                              .run_count = static_cast<std::int64_t>(runs.size()),
+                              .filter = packed.data() + b.packed_offset(t, k, pass),
+                              .y = out + t.out_offset(image, first, 0) + k0,
+                              .y_row = t.out_step.h * t.out_w * t.out_channels,
+                              .y_pixel = t.out_step.w * t.out_channels,
+                              .rows = rows,
+                              .cols = t.cols,
+                              .outputs = b.outputs_in(t, k),
+                              .bias = bias && pass == 0 ? bias + t.k0 + k0 : nullptr,
+                              .accumulate = pass > 0});
+        }
+      }
+    }
+  });
+}
+
+// dweight(k, tap, c) = sum over the grid of in(tap) * dy: partial sums over fixed chunks of bands, each laid
+// out as a packed filter, added up in order.
+void backward_weight(const TapConv& t, const float* dy, float* dweight, const WeightView& view) {
+  const Blocking b(t);
+  const std::int64_t size = b.packed_size(t), units = t.n * b.bands;
+  const std::int64_t chunks = std::clamp<std::int64_t>(
+      (std::int64_t{4} << 20) / std::max<std::int64_t>(size, 1), 1, std::clamp<std::int64_t>(units, 1, 16));
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, chunks), 1, b.blocks);
+  std::vector<float> partial(static_cast<std::size_t>(size * chunks), 0.0f);
+  const std::int64_t width = conv_block_width();
+  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t chunk = task / parts, part = task % parts;
+      float* sums = partial.data() + chunk * size;
+      for (std::int64_t unit = chunk * units / chunks; unit < (chunk + 1) * units / chunks; ++unit) {
+        const std::int64_t image = unit / b.bands, first = unit % b.bands * b.band;
+        const std::int64_t rows = std::min(b.band, t.rows - first);
+        for (std::int64_t pass = 0; pass < b.passes && rows > 0; ++pass) {
+          const std::int64_t c = b.channels_in(t, pass);
+          float* block = scratch(b.max_block_pixels * b.channels, 0);
+          fill_block(t, b, image, first, rows, b.first_channel(pass), c, block);
+          const std::vector<Run> runs = b.runs(t, c);
+          // Segments of whole rows, or of a part of one row.
+          const std::int64_t seg_cols = ceil_div(t.cols, ceil_div(t.cols, segment_pixels));
+          const std::int64_t seg_rows = std::max<std::int64_t>(1, segment_pixels / t.cols);
+          float* dense = scratch(seg_rows * seg_cols * width, 1);
+          for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
+            const std::int64_t outputs = b.outputs_in(t, k), padded = Blocking::rounded(outputs);
+            for (std::int64_t i = 0; i < rows; i += seg_rows) {
+              const std::int64_t in_rows = std::min(seg_rows, rows - i);
+              for (std::int64_t j = 0; j < t.cols; j += seg_cols) {
+                const std::int64_t in_cols = std::min(seg_cols, t.cols - j);
+                float* to = dense;
+                for (std::int64_t r = 0; r < in_rows; ++r) {
+                  const float* from = dy + t.out_offset(image, first + i + r, j) + k * width;
+                  for (std::int64_t p = 0; p < in_cols;
+                       ++p, to += padded, from += t.out_channels * t.out_step.w) {
+                    std::copy(from, from + outputs, to);
+                    std::fill(to + outputs, to + padded, 0.0f);
+                  }
+                }
+                conv_weight_tiles({.x = block + (i * t.step.h * b.block_w + j * t.step.w) * c,
+                                   .x_row = t.step.h * b.block_w * c,
+                                   .x_pixel = t.step.w * c,
+                                   .runs = runs.data(),
+                                   .run_count = static_cast<std::int64_t>(runs.size()),
+                                   .dy = dense,
+                                   .rows = in_rows,
+                                   .cols = in_cols,
+                                   .outputs = outputs,
+                                   .partial = sums + b.packed_offset(t, k, pass)});
+              }
+            }
+          }
+        }
+      }
+    }
+  });
+  parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t block = begin; block < end; ++block)
+      for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto) {
+        for (std::int64_t k = 0; k < outputs; ++k) {
+          float sum = 0;
+          for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+            sum += partial[static_cast<std::size_t>(chunk * size + at + k)];
+          dweight[view.at(t.k0 + k0 + k, tap, c)] = sum;
+        }
+      });
+  });
+}
+
+std::vector<Tap> forward_taps(const ConvGeometry& g) {
+  std::vector<Tap> taps;
+  for (std::int64_t i = 0; i < g.kernel.h; ++i)
+    for (std::int64_t j = 0; j < g.kernel.w; ++j)
+      taps.push_back({i * g.dilation.h - g.padding.h, j * g.dilation.w - g.padding.w, i, j});
+  return taps;
+}
+
+TapConv forward_conv(const ConvGeometry& g, const float* x, std::int64_t group) {
+  const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
+  return {.in = x,
+          .n = g.n,
+          .in_h = g.h,
+          .in_w = g.w,
+          .in_channels = g.c,
+          .c0 = group * cg,
+          .c = cg,
+          .step = g.stride,
+          .taps = forward_taps(g),
+          .rows = g.h_out,
+          .cols = g.w_out,
+          .out_h = g.h_out,
+          .out_w = g.w_out,
+          .out_channels = g.k,
+          .k0 = group * kg,
+          .k = kg};
+}
+
+// weight [K, kH, kW, C / groups], read as (out k, in c). `k` counts over all groups.
+WeightView forward_view(const ConvGeometry& g) {
+  const std::int64_t cg = g.c / g.groups;
+  return {.k_stride = g.kernel.h * g.kernel.w * cg,
+          .c_stride = 1,
+          .i_stride = g.kernel.w * cg,
+          .j_stride = cg,
+          .origin = 0};
+}
+
+// Taps through which the inputs at phase, phase + stride, ... meet outputs, along one axis.
+std::vector<std::pair<std::int64_t, std::int64_t>> phase_taps(std::int64_t phase, std::int64_t kernel,
+                                                              std::int64_t stride, std::int64_t padding,
+                                                              std::int64_t dilation) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> taps;  // offset, filter position
+  for (std::int64_t i = kernel - 1; i >= 0; --i) {
+    const std::int64_t scaled = phase + padding - i * dilation;
+    if (scaled % stride == 0) taps.emplace_back(scaled / stride, i);
+  }
+  return taps;
+}
+
+}  // namespace
+
+void conv2d_direct(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   Tensor& y) {
+  for (std::int64_t group = 0; group < g.groups; ++group)
+    forward(forward_conv(g, x.data<float>(), group), weight.data<float>(), forward_view(g),
+            bias.defined() ? bias.data<float>() : nullptr, y.data<float>());
+}
+
+void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                 const Tensor& bias, Tensor& dx) {
+  const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
+  for (std::int64_t group = 0; group < g.groups; ++group) {
+    // Outputs and inputs change places: "out" is c within the group, "in" is k.
+    const std::int64_t filter = g.kernel.h * g.kernel.w * cg;
+    const WeightView view{.k_stride = 1,
+                          .c_stride = filter,
+                          .i_stride = g.kernel.w * cg,
+                          .j_stride = cg,
+                          .origin = group * kg * filter - group * cg};
+    for (std::int64_t ph = 0; ph < std::min(g.stride.h, g.h); ++ph) {
+      const auto row_taps = phase_taps(ph, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h);
+      for (std::int64_t pw = 0; pw < std::min(g.stride.w, g.w); ++pw) {
+        TapConv t{.in = dy.data<float>(),
+                  .n = g.n,
+                  .in_h = g.h_out,
+                  .in_w = g.w_out,
+                  .in_channels = g.k,
+                  .c0 = group * kg,
+                  .c = kg,
+                  .rows = ceil_div(g.h - ph, g.stride.h),
+                  .cols = ceil_div(g.w - pw, g.stride.w),
+                  .out_h = g.h,
+                  .out_w = g.w,
+                  .out_channels = g.c,
+                  .k0 = group * cg,
+                  .k = cg,
+                  .out_origin = {ph, pw},
+                  .out_step = g.stride};
+        for (const auto& [row, i] : row_taps)
+          for (const auto& [col, j] : phase_taps(pw, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w))
+            t.taps.push_back({row, col, i, j});
+        forward(t, weight.data<float>(), view, bias.defined() ? bias.data<float>() : nullptr,
+                dx.data<float>());
+      }
+    }
+  }
+}
+
+void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                   Tensor& dweight) {
+  for (std::int64_t group = 0; group < g.groups; ++group)
+    backward_weight(forward_conv(g, x.data<float>(), group), dy.data<float>(), dweight.data<float>(),
+                    forward_view(g));
+}
+
+}  // namespace karyon::cpu

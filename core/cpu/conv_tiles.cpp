@@ -1,0 +1,194 @@
+// The inner loops of the direct convolution. A tile of outputs (14 pixels x 2 vectors with AVX-512) stays in
+// registers over the whole filter: each step loads two filter vectors and multiplies them by one broadcast
+// input per pixel, so 28 fused multiply-adds stand against 16 loads and the FMA units are the limit.
+#include <algorithm>
+#include <utility>
+
+#include <karyon/core/cpu/conv_tiles.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/cpu/conv_tiles.cpp"
+// What is left: baseline, AVX2, AVX-512 (the dot-product extensions of later levels add nothing for f32).
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace karyon::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// At most 16 lanes: a block of outputs is two vectors.
+using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
+constexpr D d;
+
+// Accumulators that fit beside two filter vectors and a broadcast: 32 registers or 16.
+constexpr int max_pixels = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 14 : 6;
+
+// Cuts `n` into the fewest pieces of at most max_pixels and makes them even: 16 = 8 + 8, not 14 + 2.
+struct Pieces {
+  std::int64_t count, size, longer;
+  explicit Pieces(std::int64_t n)
+      : count((n + max_pixels - 1) / max_pixels), size(n / count), longer(n % count) {}
+  std::int64_t length(std::int64_t i) const { return size + (i < longer ? 1 : 0); }
+};
+
+template <int pixels, int vectors>
+void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT y) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t in_last = t.outputs - (vectors - 1) * lanes;
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(in_last));
+  const bool whole = in_last == lanes;
+  V acc[pixels][vectors];
+  if (t.accumulate) {
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; ++p) {
+      const float* from = y + p * t.y_pixel;
+      if constexpr (vectors == 2) acc[p][0] = hn::LoadU(d, from);
+      from += (vectors - 1) * lanes;
+      acc[p][vectors - 1] = whole ? hn::LoadU(d, from) : hn::MaskedLoad(mask, d, from);
+    }
+  } else {
+    V start[vectors];
+    if constexpr (vectors == 2) start[0] = t.bias ? hn::LoadU(d, t.bias) : hn::Zero(d);
+    const float* last = t.bias ? t.bias + (vectors - 1) * lanes : nullptr;
+    start[vectors - 1] = !last ? hn::Zero(d) : whole ? hn::LoadU(d, last) : hn::MaskedLoad(mask, d, last);
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) acc[p][v] = start[v];
+  }
+
+  const float* HWY_RESTRICT filter = t.filter;
+  for (std::int64_t r = 0; r < t.run_count; ++r) {
+    const float* HWY_RESTRICT in = x + t.runs[r].offset;
+    const std::int64_t length = t.runs[r].length;
+    for (std::int64_t e = 0; e < length; ++e) {
+      V f[vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) f[v] = hn::LoadU(d, filter + v * lanes);
+      filter += vectors * lanes;
+#pragma GCC unroll 16
+      for (int p = 0; p < pixels; ++p) {
+        const V value = hn::Set(d, in[p * t.x_pixel + e]);
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) acc[p][v] = hn::MulAdd(value, f[v], acc[p][v]);
+      }
+    }
+  }
+
+#pragma GCC unroll 16
+  for (int p = 0; p < pixels; ++p) {
+    float* to = y + p * t.y_pixel;
+    if constexpr (vectors == 2) hn::StoreU(acc[p][0], d, to);
+    to += (vectors - 1) * lanes;
+    if (whole) {
+      hn::StoreU(acc[p][vectors - 1], d, to);
+    } else {
+      hn::BlendedStore(acc[p][vectors - 1], mask, d, to);
+    }
+  }
+}
+
+// partial[0..elements) += sum over the grid of x[0..elements) * dy.
+template <int elements, int vectors>
+void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT partial) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  V acc[elements][vectors];
+#pragma GCC unroll 16
+  for (int e = 0; e < elements; ++e)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) acc[e][v] = hn::LoadU(d, partial + (e * vectors + v) * lanes);
+  const float* HWY_RESTRICT dy = t.dy;
+  for (std::int64_t i = 0; i < t.rows; ++i) {
+    const float* HWY_RESTRICT in = x + i * t.x_row;
+    for (std::int64_t j = 0; j < t.cols; ++j) {
+      V g[vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) g[v] = hn::LoadU(d, dy + v * lanes);
+#pragma GCC unroll 16
+      for (int e = 0; e < elements; ++e) {
+        const V value = hn::Set(d, in[e]);
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) acc[e][v] = hn::MulAdd(value, g[v], acc[e][v]);
+      }
+      dy += vectors * lanes;
+      in += t.x_pixel;
+    }
+  }
+#pragma GCC unroll 16
+  for (int e = 0; e < elements; ++e)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) hn::StoreU(acc[e][v], d, partial + (e * vectors + v) * lanes);
+}
+
+using ForwardFn = void (*)(const ForwardTiles&, const float*, float*);
+using WeightFn = void (*)(const WeightTiles&, const float*, float*);
+
+template <int vectors, int... n>
+constexpr ForwardFn forward_fn(int pixels, std::integer_sequence<int, n...>) {
+  constexpr ForwardFn table[] = {forward_tile<n + 1, vectors>...};
+  return table[pixels - 1];
+}
+template <int vectors, int... n>
+constexpr WeightFn weight_fn(int elements, std::integer_sequence<int, n...>) {
+  constexpr WeightFn table[] = {weight_tile<n + 1, vectors>...};
+  return table[elements - 1];
+}
+using Sizes = std::make_integer_sequence<int, max_pixels>;
+
+void forward_tiles(const ForwardTiles& t) {
+  const bool two = t.outputs > static_cast<std::int64_t>(hn::Lanes(d));
+  const Pieces pieces(t.cols);
+  for (std::int64_t i = 0; i < t.rows; ++i) {
+    const float* x = t.x + i * t.x_row;
+    float* y = t.y + i * t.y_row;
+    for (std::int64_t piece = 0; piece < pieces.count; ++piece) {
+      const std::int64_t pixels = pieces.length(piece);
+      const auto n = static_cast<int>(pixels);
+      (two ? forward_fn<2>(n, Sizes{}) : forward_fn<1>(n, Sizes{}))(t, x, y);
+      x += pixels * t.x_pixel;
+      y += pixels * t.y_pixel;
+    }
+  }
+}
+
+void weight_tiles(const WeightTiles& t) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const bool two = t.outputs > lanes;
+  float* partial = t.partial;
+  for (std::int64_t r = 0; r < t.run_count; ++r) {
+    const float* x = t.x + t.runs[r].offset;
+    const Pieces pieces(t.runs[r].length);
+    for (std::int64_t piece = 0; piece < pieces.count; ++piece) {
+      const std::int64_t elements = pieces.length(piece);
+      const auto n = static_cast<int>(elements);
+      (two ? weight_fn<2>(n, Sizes{}) : weight_fn<1>(n, Sizes{}))(t, x, partial);
+      x += elements;
+      partial += elements * (two ? 2 : 1) * lanes;
+    }
+  }
+}
+
+std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(d)); }
+
+}  // namespace karyon::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace karyon::cpu {
+
+HWY_EXPORT(forward_tiles);
+HWY_EXPORT(weight_tiles);
+HWY_EXPORT(lanes);
+
+void conv_forward_tiles(const ForwardTiles& tiles) { HWY_DYNAMIC_DISPATCH(forward_tiles)(tiles); }
+void conv_weight_tiles(const WeightTiles& tiles) { HWY_DYNAMIC_DISPATCH(weight_tiles)(tiles); }
+std::int64_t conv_lanes() {
+  static const std::int64_t value = HWY_DYNAMIC_DISPATCH(lanes)();
+  return value;
+}
+std::int64_t conv_block_width() { return 2 * conv_lanes(); }
+
+}  // namespace karyon::cpu
+#endif

@@ -1,0 +1,48 @@
+#pragma once
+#include <cstdint>
+
+// Private to core/cpu: the register-blocked inner loops of the direct convolution (conv_tiles.cpp), compiled
+// once for each instruction set and chosen at run time.
+namespace karyon::cpu {
+
+/// Consecutive floats of the input that one stretch of the filter multiplies: taps side by side and all
+/// their channels lie next to each other in a dense channels-last block.
+struct Run {
+  std::int64_t offset;  // from the first tap of the output pixel at (0, 0)
+  std::int64_t length;
+};
+
+/// y(i, j) (+)= bias + sum over the runs of x * filter, for a grid of pixels and one block of outputs.
+struct ForwardTiles {
+  const float* x;
+  std::int64_t x_row, x_pixel;  // floats from one output row's or pixel's input to the next one's
+  const Run* runs;
+  std::int64_t run_count;
+  const float* filter;  // [sum of run lengths][outputs rounded up to whole vectors]
+  float* y;
+  std::int64_t y_row, y_pixel;
+  std::int64_t rows, cols;
+  std::int64_t outputs;  // 1 to conv_block_width()
+  const float* bias;     // [outputs] or nullptr
+  bool accumulate;       // add to y instead of writing it
+};
+void conv_forward_tiles(const ForwardTiles& tiles);
+
+/// partial[e][k] += sum over a grid of pixels of x[run element e] * dy[k], for one block of outputs.
+struct WeightTiles {
+  const float* x;
+  std::int64_t x_row, x_pixel;
+  const Run* runs;
+  std::int64_t run_count;
+  const float* dy;  // dense: [rows][cols][outputs rounded up to whole vectors], zeros beyond the outputs
+  std::int64_t rows, cols;
+  std::int64_t outputs;
+  float* partial;  // [sum of run lengths][outputs rounded up to whole vectors]
+};
+void conv_weight_tiles(const WeightTiles& tiles);
+
+/// Outputs in a full block (two vectors), and floats in a vector, of the instruction set in use.
+std::int64_t conv_block_width();
+std::int64_t conv_lanes();
+
+}  // namespace karyon::cpu

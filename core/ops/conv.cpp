@@ -1,0 +1,135 @@
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/conv.h>
+
+namespace karyon {
+namespace {
+
+TensorOptions like(const Tensor& x) { return {.dtype = x.dtype(), .device = x.device()}; }
+
+Tensor backward_bias(const Tensor& dy) {
+  Tensor db = empty({dy.size(-1)}, like(dy));
+  kernels::conv2d_backward_bias(dy, db);
+  return db;
+}
+
+// What both directions ask of their arguments.
+void check_arguments(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                     std::int64_t out_channels, std::int64_t groups, Pair stride, Pair padding,
+                     Pair dilation) {
+  check(x.dim() == 4, op, ": expects x [N, H, W, C], got ", x.shape());
+  check(weight.dim() == 4, op, ": expects a weight of 4 dimensions, got ", weight.shape());
+  check(weight.size(1) >= 1 && weight.size(2) >= 1, op, ": the kernel of weight ", weight.shape(),
+        " is empty");
+  check(is_floating(x.dtype()) && x.dtype() != bf16, op, ": expects f32 or f64, got ", x.dtype());
+  check(x.dtype() == weight.dtype(), op, ": x is ", x.dtype(), " but weight is ", weight.dtype());
+  check(groups >= 1, op, ": expects groups >= 1, got ", groups);
+  check(stride.h >= 1 && stride.w >= 1, op, ": expects stride >= 1, got ", stride);
+  check(dilation.h >= 1 && dilation.w >= 1, op, ": expects dilation >= 1, got ", dilation);
+  check(padding.h >= 0 && padding.w >= 0, op, ": expects padding >= 0, got ", padding);
+  if (bias.defined())
+    check(bias.shape() == Shape{out_channels} && bias.dtype() == x.dtype(), op, ": expects bias ", x.dtype(),
+          " [", out_channels, "], got ", bias.dtype(), " ", bias.shape());
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
+  const auto& [stride, padding, dilation, groups] = options;
+  check_arguments("conv2d", x, weight, bias, weight.defined() && weight.dim() == 4 ? weight.size(0) : 0,
+                  groups, stride, padding, dilation);
+  const std::int64_t k = weight.size(0), kh = weight.size(1), kw = weight.size(2);
+  check(weight.size(3) * groups == x.size(3) && x.size(3) >= 1, "conv2d: weight ", weight.shape(),
+        " with groups ", groups, " expects ", weight.size(3) * groups, " input channels, x ", x.shape(),
+        " has ", x.size(3));
+  check(k >= 1 && k % groups == 0, "conv2d: ", k, " output channels do not divide into ", groups, " groups");
+  const std::int64_t h_span = x.size(1) + 2 * padding.h - dilation.h * (kh - 1) - 1;
+  const std::int64_t w_span = x.size(2) + 2 * padding.w - dilation.w * (kw - 1) - 1;
+  check(h_span >= 0 && w_span >= 0, "conv2d: x ", x.shape(), " with padding ", padding,
+        " is smaller than the kernel of weight ", weight.shape(), " with dilation ", dilation);
+  const ConvGeometry g{.n = x.size(0),
+                       .h = x.size(1),
+                       .w = x.size(2),
+                       .c = x.size(3),
+                       .h_out = h_span / stride.h + 1,
+                       .w_out = w_span / stride.w + 1,
+                       .k = k,
+                       .kernel = {kh, kw},
+                       .stride = stride,
+                       .padding = padding,
+                       .dilation = dilation,
+                       .groups = groups};
+  Tensor y = empty({g.n, g.h_out, g.w_out, k}, like(x));
+  kernels::conv2d(g, x, weight, bias, y);
+  return record("conv2d", y, {x, weight, bias},
+                [g, need_x = x.requires_grad(), need_w = weight.requires_grad(),
+                 need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
+                 weight = SavedTensor(weight)](const Tensor& dy) {
+                  Tensor dx, dw, db;
+                  if (need_x) {
+                    dx = empty_like(x.get());
+                    kernels::conv2d_backward_data(g, dy, weight.get(), {}, dx);
+                  }
+                  if (need_w) {
+                    dw = empty_like(weight.get());
+                    kernels::conv2d_backward_weight(g, x.get(), dy, dw);
+                  }
+                  if (need_b) db = backward_bias(dy);
+                  return std::vector{dx, dw, db};
+                });
+}
+
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const ConvTranspose2dOptions& options) {
+  const auto& [stride, padding, output_padding, dilation, groups] = options;
+  const std::int64_t k = weight.defined() && weight.dim() == 4 ? weight.size(3) * groups : 0;
+  check_arguments("conv_transpose2d", x, weight, bias, k, groups, stride, padding, dilation);
+  check(weight.size(0) == x.size(3) && x.size(3) >= 1, "conv_transpose2d: weight ", weight.shape(),
+        " expects ", weight.size(0), " input channels, x ", x.shape(), " has ", x.size(3));
+  check(k >= 1 && x.size(3) % groups == 0, "conv_transpose2d: ", x.size(3),
+        " input channels do not divide into ", groups, " groups");
+  check(output_padding.h >= 0 && output_padding.w >= 0 &&
+            (output_padding.h < stride.h || output_padding.h < dilation.h) &&
+            (output_padding.w < stride.w || output_padding.w < dilation.w),
+        "conv_transpose2d: output_padding ", output_padding, " must be below the stride ", stride,
+        " or the dilation ", dilation);
+  const std::int64_t kh = weight.size(1), kw = weight.size(2);
+  const std::int64_t h_out =
+      (x.size(1) - 1) * stride.h - 2 * padding.h + dilation.h * (kh - 1) + output_padding.h + 1;
+  const std::int64_t w_out =
+      (x.size(2) - 1) * stride.w - 2 * padding.w + dilation.w * (kw - 1) + output_padding.w + 1;
+  check(x.size(1) >= 1 && x.size(2) >= 1 && h_out >= 1 && w_out >= 1, "conv_transpose2d: x ", x.shape(),
+        " with padding ", padding, " gives an empty output");
+  // The convolution that this one transposes: its input is our output.
+  const ConvGeometry g{.n = x.size(0),
+                       .h = h_out,
+                       .w = w_out,
+                       .c = k,
+                       .h_out = x.size(1),
+                       .w_out = x.size(2),
+                       .k = x.size(3),
+                       .kernel = {kh, kw},
+                       .stride = stride,
+                       .padding = padding,
+                       .dilation = dilation,
+                       .groups = groups};
+  Tensor y = empty({g.n, h_out, w_out, k}, like(x));
+  kernels::conv2d_backward_data(g, x, weight, bias, y);
+  return record("conv_transpose2d", y, {x, weight, bias},
+                [g, need_x = x.requires_grad(), need_w = weight.requires_grad(),
+                 need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
+                 weight = SavedTensor(weight)](const Tensor& dy) {
+                  Tensor dx, dw, db;
+                  if (need_x) {
+                    dx = empty_like(x.get());
+                    kernels::conv2d(g, dy, weight.get(), {}, dx);
+                  }
+                  if (need_w) {
+                    dw = empty_like(weight.get());
+                    kernels::conv2d_backward_weight(g, dy, x.get(), dw);
+                  }
+                  if (need_b) db = backward_bias(dy);
+                  return std::vector{dx, dw, db};
+                });
+}
+
+}  // namespace karyon

@@ -1,0 +1,215 @@
+#include "op_check.h"
+
+#include <karyon/core/ops/conv.h>
+#include <karyon/core/parallel.h>
+
+using namespace karyon;
+using namespace karyon::test;
+
+namespace {
+
+// Straight from the definition, one output at a time, in double.
+Tensor conv2d_by_definition(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& o) {
+  const std::int64_t n = x.size(0), h = x.size(1), wd = x.size(2), c = x.size(3);
+  const std::int64_t k = w.size(0), kh = w.size(1), kw = w.size(2), cg = w.size(3), kg = k / o.groups;
+  const std::int64_t ho = (h + 2 * o.padding.h - o.dilation.h * (kh - 1) - 1) / o.stride.h + 1;
+  const std::int64_t wo = (wd + 2 * o.padding.w - o.dilation.w * (kw - 1) - 1) / o.stride.w + 1;
+  Tensor y = zeros({n, ho, wo, k}, {.dtype = f64});
+  const double *in = x.data<double>(), *filter = w.data<double>();
+  double* out = y.data<double>();
+  for (std::int64_t in_n = 0; in_n < n; ++in_n)
+    for (std::int64_t r = 0; r < ho; ++r)
+      for (std::int64_t q = 0; q < wo; ++q)
+        for (std::int64_t m = 0; m < k; ++m) {
+          double sum = b.defined() ? b.data<double>()[m] : 0;
+          for (std::int64_t i = 0; i < kh; ++i)
+            for (std::int64_t j = 0; j < kw; ++j)
+              for (std::int64_t d = 0; d < cg; ++d) {
+                const std::int64_t row = r * o.stride.h - o.padding.h + i * o.dilation.h;
+                const std::int64_t col = q * o.stride.w - o.padding.w + j * o.dilation.w;
+                if (row < 0 || row >= h || col < 0 || col >= wd) continue;
+                sum += in[((in_n * h + row) * wd + col) * c + m / kg * cg + d] *
+                       filter[((m * kh + i) * kw + j) * cg + d];
+              }
+          out[((in_n * ho + r) * wo + q) * k + m] = sum;
+        }
+  return y;
+}
+
+// Every input pixel scattered into the outputs it reaches.
+Tensor conv_transpose2d_by_definition(const Tensor& x, const Tensor& w, const Tensor& b,
+                                      const ConvTranspose2dOptions& o) {
+  const std::int64_t n = x.size(0), h = x.size(1), wd = x.size(2), c = x.size(3);
+  const std::int64_t kh = w.size(1), kw = w.size(2), kg = w.size(3), k = kg * o.groups, cg = c / o.groups;
+  const std::int64_t ho =
+      (h - 1) * o.stride.h - 2 * o.padding.h + o.dilation.h * (kh - 1) + o.output_padding.h + 1;
+  const std::int64_t wo =
+      (wd - 1) * o.stride.w - 2 * o.padding.w + o.dilation.w * (kw - 1) + o.output_padding.w + 1;
+  Tensor y = zeros({n, ho, wo, k}, {.dtype = f64});
+  double* out = y.data<double>();
+  if (b.defined())
+    for (std::int64_t i = 0; i < y.numel(); ++i) out[i] = b.data<double>()[i % k];
+  for (std::int64_t in_n = 0; in_n < n; ++in_n)
+    for (std::int64_t r = 0; r < h; ++r)
+      for (std::int64_t q = 0; q < wd; ++q)
+        for (std::int64_t d = 0; d < c; ++d)
+          for (std::int64_t i = 0; i < kh; ++i)
+            for (std::int64_t j = 0; j < kw; ++j)
+              for (std::int64_t m = 0; m < kg; ++m) {
+                const std::int64_t row = r * o.stride.h - o.padding.h + i * o.dilation.h;
+                const std::int64_t col = q * o.stride.w - o.padding.w + j * o.dilation.w;
+                if (row < 0 || row >= ho || col < 0 || col >= wo) continue;
+                out[((in_n * ho + row) * wo + col) * k + d / cg * kg + m] +=
+                    x.data<double>()[((in_n * h + r) * wd + q) * c + d] *
+                    w.data<double>()[((d * kh + i) * kw + j) * kg + m];
+              }
+  return y;
+}
+
+struct Case {
+  Shape x;
+  std::int64_t out, kh, kw;
+  Conv2dOptions options;
+  bool bias = true;
+};
+
+void check_conv2d(const Case& c) {
+  Generator generator(1);
+  const Shape w{c.out, c.kh, c.kw, c.x[3] / c.options.groups};
+  std::vector<Tensor> inputs{randn(c.x, generator), randn(w, generator),
+                             c.bias ? randn({c.out}, generator) : Tensor()};
+  check_op(
+      "conv2d", [&](const auto& in) { return conv2d(in[0], in[1], in[2], c.options); },
+      [&](const auto& in) { return conv2d_by_definition(in[0], in[1], in[2], c.options); }, inputs);
+}
+
+struct TransposeCase {
+  Shape x;
+  std::int64_t out, kh, kw;
+  ConvTranspose2dOptions options;
+  bool bias = true;
+};
+
+void check_conv_transpose2d(const TransposeCase& c) {
+  Generator generator(2);
+  const Shape w{c.x[3], c.kh, c.kw, c.out / c.options.groups};
+  std::vector<Tensor> inputs{randn(c.x, generator), randn(w, generator),
+                             c.bias ? randn({c.out}, generator) : Tensor()};
+  check_op(
+      "conv_transpose2d", [&](const auto& in) { return conv_transpose2d(in[0], in[1], in[2], c.options); },
+      [&](const auto& in) { return conv_transpose2d_by_definition(in[0], in[1], in[2], c.options); }, inputs);
+}
+
+// Sizes too large for finite differences: f32 forward and gradients against f64.
+void check_large(const std::function<Tensor(const std::vector<Tensor>&)>& f,
+                 const std::vector<Tensor>& inputs) {
+  std::vector<Tensor> in32, in64;
+  for (const Tensor& x : inputs) {
+    in32.push_back(x.clone().requires_grad_());
+    in64.push_back(x.to(f64).requires_grad_());
+  }
+  const Tensor y32 = f(in32), y64 = f(in64);
+  CHECK(difference(y32, y64) < 1e-5);
+  Generator generator(3);
+  const Tensor dy = randn(y32.shape(), generator);
+  y32.backward(dy);
+  y64.backward(dy.to(f64));
+  for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(difference(in32[i].grad(), in64[i].grad()) < 1e-5);
+}
+
+}  // namespace
+
+TEST_CASE("conv2d over odd shapes") {
+  const auto [x, out, kh, kw, options, bias] = GENERATE(values<Case>({
+      {{1, 1, 1, 1}, 1, 1, 1, {}},
+      {{1, 1, 1, 3}, 2, 3, 3, {.padding = 1}},
+      {{2, 5, 7, 3}, 4, 3, 3, {.padding = 1}},
+      {{2, 5, 7, 3}, 4, 3, 3, {}, false},
+      {{1, 7, 6, 2}, 3, 3, 2, {.stride = 2, .padding = 1}},
+      {{1, 8, 9, 2}, 3, 2, 3, {.stride = {3, 2}, .padding = {0, 2}}},
+      {{1, 9, 8, 4}, 6, 3, 3, {.padding = 2, .dilation = 2, .groups = 2}},
+      {{1, 6, 6, 5}, 5, 3, 3, {.padding = 1, .groups = 5}},
+      {{1, 4, 4, 2}, 17, 1, 1, {}},
+      {{1, 4, 5, 2}, 3, 5, 5, {.stride = 4, .padding = 4, .dilation = {1, 2}}},
+      {{1, 3, 19, 2}, 2, 1, 7, {.padding = {0, 3}}},
+  }));
+  check_conv2d({x, out, kh, kw, options, bias});
+}
+
+TEST_CASE("conv_transpose2d over odd shapes") {
+  const auto [x, out, kh, kw, options, bias] = GENERATE(values<TransposeCase>({
+      {{1, 1, 1, 1}, 1, 1, 1, {}},
+      {{2, 3, 5, 4}, 2, 2, 2, {.stride = 2}},
+      {{1, 3, 4, 3}, 5, 3, 3, {.stride = 2, .padding = 1, .output_padding = 1}},
+      {{1, 3, 4, 4}, 6, 3, 2, {.stride = {1, 3}, .dilation = {2, 1}, .groups = 2}},
+      {{1, 3, 3, 2}, 2, 2, 2, {.stride = 3, .output_padding = 2}, false},  // some outputs no tap reaches
+  }));
+  check_conv_transpose2d({x, out, kh, kw, options, bias});
+}
+
+TEST_CASE("blocked convolution agrees with the reference where tiles, blocks and passes have tails") {
+  struct Large {
+    std::int64_t n, h, w, c, k, kernel;
+    Conv2dOptions options;
+  };
+  const auto s = GENERATE(values<Large>({
+      {1, 17, 29, 3, 33, 3, {.padding = 1}},
+      {1, 9, 15, 129, 47, 3, {.padding = 1}},
+      {2, 16, 16, 40, 64, 3, {.padding = 1}},
+      {1, 3, 300, 16, 16, 3, {.padding = 1}},
+      {1, 65, 31, 20, 1, 1, {}},
+      {1, 21, 23, 32, 40, 3, {.stride = 2, .padding = 1}},
+      {1, 14, 13, 260, 12, 1, {}},
+      {1, 40, 40, 8, 24, 5, {.padding = 4, .dilation = 2, .groups = 4}},
+  }));
+  Generator generator(4);
+  const Tensor x = randn({s.n, s.h, s.w, s.c}, generator), b = randn({s.k}, generator);
+  const Tensor w = randn({s.k, s.kernel, s.kernel, s.c / s.options.groups}, generator);
+  INFO(x.shape() << " " << w.shape());
+  check_large([&](const auto& in) { return conv2d(in[0], in[1], in[2], s.options); }, {x, w, b});
+  const ConvTranspose2dOptions transpose{.stride = s.options.stride,
+                                         .padding = s.options.padding,
+                                         .dilation = s.options.dilation,
+                                         .groups = s.options.groups};
+  const Tensor y = conv2d(x, w, {}, s.options);
+  check_large([&](const auto& in) { return conv_transpose2d(in[0], in[1], {}, transpose); }, {y, w});
+}
+
+TEST_CASE("convolution gives the same bits with 1 and 2 threads") {
+  Generator generator(5);
+  const Tensor x0 = randn({2, 40, 37, 24}, generator), w0 = randn({40, 3, 3, 24}, generator);
+  std::vector<std::vector<float>> results[2];
+  for (int threads : {1, 2}) {
+    set_num_threads(threads);
+    Tensor x = x0.clone().requires_grad_(), w = w0.clone().requires_grad_();
+    const Tensor y = conv2d(x, w, {}, {.padding = 1});
+    y.backward(y.detach());
+    results[threads - 1] = {y.to_vector<float>(), x.grad().to_vector<float>(), w.grad().to_vector<float>()};
+  }
+  CHECK(results[0] == results[1]);
+}
+
+TEST_CASE("an empty batch gives an empty result and zero gradients") {
+  Tensor x = zeros({0, 4, 4, 3}), w = ones({2, 3, 3, 3}).requires_grad_();
+  const Tensor y = conv2d(x, w, {}, {.padding = 1});
+  CHECK(y.shape() == Shape{0, 4, 4, 2});
+  y.backward(y.detach());
+  CHECK(w.grad().to_vector<float>() == std::vector<float>(54, 0));
+}
+
+TEST_CASE("convolution errors say what was expected") {
+  const Tensor x = zeros({1, 5, 5, 3}), w = zeros({4, 3, 3, 3});
+  CHECK_THROWS_WITH(conv2d(zeros({1, 5, 5, 1}), w), Catch::Contains("expects 3 input channels"));
+  CHECK_THROWS_WITH(conv2d(zeros({5, 5, 3}), w), Catch::Contains("[N, H, W, C]"));
+  CHECK_THROWS_WITH(conv2d(zeros({1, 2, 2, 3}), w), Catch::Contains("smaller than the kernel"));
+  CHECK_THROWS_WITH(conv2d(x, w, zeros({3})), Catch::Contains("bias"));
+  CHECK_THROWS_WITH(conv2d(x, w, {}, {.stride = 0}), Catch::Contains("stride"));
+  CHECK_THROWS_WITH(conv2d(x, w, {}, {.padding = -1}), Catch::Contains("padding"));
+  CHECK_THROWS_WITH(conv2d(x, w.to(f64)), Catch::Contains("f64"));
+  CHECK_THROWS_WITH(conv2d(x.to(i64), w.to(i64)), Catch::Contains("i64"));
+  CHECK_THROWS_WITH(conv2d(zeros({1, 5, 5, 9}), w, {}, {.padding = 1, .groups = 3}),
+                    Catch::Contains("3 groups"));
+  CHECK_THROWS_WITH(conv_transpose2d(x, w), Catch::Contains("input channels"));
+  CHECK_THROWS_WITH(conv_transpose2d(x, zeros({3, 2, 2, 4}), {}, {.stride = 2, .output_padding = 2}),
+                    Catch::Contains("output_padding"));
+}
