@@ -1,4 +1,5 @@
 // nuclei: finds cell nuclei in microscopy images, and learns to. See README.md.
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 
@@ -120,4 +121,8 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv); }
+int main(int argc, char** argv) {
+  // A file that may not grow further is an error to report, not a reason to die half-way.
+  std::signal(SIGXFSZ, SIG_IGN);
+  return run(argc, argv);
+}
