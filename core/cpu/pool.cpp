@@ -18,6 +18,10 @@ std::int64_t grain(std::int64_t elements) {
   return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, elements));
 }
 
+// An index as wide as T: the masks of comparisons of one then select the other directly.
+template <class T>
+using Wide = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+
 struct Range {
   std::int64_t begin, end;
 };
@@ -47,8 +51,7 @@ void max_row_2x2(const T* __restrict x0, const T* __restrict x1, std::int64_t ou
     const T *a = x0 + 2 * ox * c, *b = a + c, *d = x1 + 2 * ox * c, *e = d + c;
     for (std::int64_t k = 0; k < c; ++k) {
       T best = a[k];
-      // The winner's number in a type as wide as T, so that the comparisons' masks select it directly.
-      std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t> won = 0;
+      Wide<T> won = 0;
       const bool second = (b[k] > best) | (b[k] != b[k]);
       best = second ? b[k] : best;
       won = second ? 1 : won;
@@ -125,8 +128,11 @@ void max_pool2d_cpu(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
 // dx of one pixel and one tap: dy where this tap won.
 template <class T, class I>
 void add_where(const T* __restrict dy, const I* __restrict index, int tap, std::int64_t c, T* __restrict dx) {
-  const I here = static_cast<I>(tap);
-  for (std::int64_t k = 0; k < c; ++k) dx[k] += index[k] == here ? dy[k] : T(0);
+  const Wide<T> here = tap;
+  for (std::int64_t k = 0; k < c; ++k) {
+    const T d = dy[k];
+    dx[k] += static_cast<Wide<T>>(index[k]) == here ? d : T(0);
+  }
 }
 
 // The two rows of dx under one row of 2 x 2 windows, written once.
@@ -137,8 +143,10 @@ void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict
   for (std::int64_t ox = 0; ox < outputs; ++ox, dy += c, index += c, dx += 2 * c) {
     T* __restrict second = dx + c;
     for (std::int64_t k = 0; k < c; ++k) {
-      dx[k] = index[k] == left ? dy[k] : T(0);
-      second[k] = index[k] == right ? dy[k] : T(0);
+      const T d = dy[k];
+      const Wide<T> won = index[k];
+      dx[k] = won == left ? d : T(0);
+      second[k] = won == right ? d : T(0);
     }
   }
 }
