@@ -6,6 +6,7 @@
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/gradcheck.h>
+#include <karyon/core/parallel.h>
 #include <karyon/core/random.h>
 #include <karyon/core/tensor.h>
 
@@ -85,6 +86,18 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
   const GradcheckResult result = gradcheck(op, inputs, options.gradcheck);
   INFO(result.message);
   CHECK(result.ok);
+}
+
+/// True if f gives the same bits with 1, 2 and 3 threads. NaN differs from itself here.
+inline bool same_for_any_thread_count(const std::function<Tensor()>& f) {
+  const int before = num_threads();
+  std::vector<std::vector<double>> results;
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    results.push_back(f().to_vector<double>());
+  }
+  set_num_threads(before);
+  return results[0] == results[1] && results[0] == results[2];
 }
 
 }  // namespace karyon::test

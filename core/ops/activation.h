@@ -11,7 +11,7 @@ Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01);
 /// 1 / (1 + exp(-x)), without overflow.
 Tensor sigmoid(const Tensor& x);
 Tensor tanh(const Tensor& x);
-/// log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
+/// log(1 + exp(beta x)) / beta; x itself where beta x > threshold. Throws Error if beta is 0.
 Tensor softplus(const Tensor& x, double beta = 1, double threshold = 20);
 /// x sigmoid(x) (Elfwing et al., 2018).
 Tensor silu(const Tensor& x);
@@ -19,3 +19,15 @@ Tensor silu(const Tensor& x);
 Tensor gelu(const Tensor& x);
 
 }  // namespace karyon
+
+namespace karyon::kernels {
+
+enum class Activation { relu, leaky_relu, sigmoid, tanh, softplus, silu, gelu };
+/// y = op(x), with the numbers p and q that some activations take. f32, f64.
+extern Kernel<void(Activation op, double p, double q, const Tensor& x, Tensor& y)> activation;
+/// dx = dy op'(.), given what the formula wants: y for relu, sigmoid and tanh; x or y for leaky_relu (y only
+/// if the slope is not negative); x for the rest.
+extern Kernel<void(Activation op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx)>
+    activation_backward;
+
+}  // namespace karyon::kernels

@@ -13,11 +13,12 @@ Tensor mul(const Tensor& a, const Tensor& b);
 Tensor div(const Tensor& a, const Tensor& b);
 /// a to the power b. The gradient in b is a^b log a, and 0 where a is 0.
 Tensor pow(const Tensor& a, const Tensor& b);
-/// The larger / the smaller of each pair; a tie shares the gradient evenly.
+/// The larger / the smaller of each pair; NaN wins. A tie shares the gradient evenly.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 
-/// The same with a number on the right (or left) side. Shape and dtype of x.
+/// The same with a number on the right (or left) side. Shape and dtype of x: added to or multiplied with i64,
+/// the number must be whole. The gradient of pow(x, 0) is 0 everywhere.
 Tensor add(const Tensor& x, double value);
 Tensor mul(const Tensor& x, double value);
 Tensor pow(const Tensor& x, double exponent);
@@ -29,11 +30,12 @@ Tensor log(const Tensor& x);
 Tensor sqrt(const Tensor& x);
 /// The gradient at 0 is 0.
 Tensor abs(const Tensor& x);
-/// x limited to [low, high]. The gradient is 1 inside and on the limits, 0 outside.
+/// x limited to [low, high]; NaN stays. The gradient is 1 inside and on the limits, 0 outside.
+/// Throws Error unless low <= high.
 Tensor clamp(const Tensor& x, double low, double high);
 
 /// a where the condition holds, b elsewhere.
-///   condition  bool; a, b: same dtype; all three broadcast
+///   condition  bool; a, b: same dtype (any); all three broadcast
 /// Differentiable in a and b.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 
@@ -44,7 +46,7 @@ Tensor lt(const Tensor& a, const Tensor& b);
 Tensor le(const Tensor& a, const Tensor& b);
 Tensor gt(const Tensor& a, const Tensor& b);
 Tensor ge(const Tensor& a, const Tensor& b);
-/// The same against a number.
+/// The same against a number: rounded to x's dtype if that is floating, else exact.
 Tensor eq(const Tensor& x, double value);
 Tensor lt(const Tensor& x, double value);
 Tensor gt(const Tensor& x, double value);
@@ -66,6 +68,34 @@ inline Tensor operator/(double v, const Tensor& x) { return mul(pow(x, -1), v); 
 inline Tensor operator-(const Tensor& x) { return neg(x); }
 
 /// x summed over the dimensions it was broadcast along, back to `shape`: the gradient of broadcasting.
+/// x itself if it has that shape. Differentiable. Throws Error if `shape` does not broadcast to x's.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace karyon
+
+namespace karyon::kernels {
+
+enum class Unary { add, mul, neg, exp, log, sqrt, abs, clamp, pow };
+/// y = op(x), with the numbers p and q that some operations take. f32, f64; add and mul also i64.
+extern Kernel<void(Unary op, double p, double q, const Tensor& x, Tensor& y)> unary;
+/// dx = dy op'(.), given what the operation's formula wants: y for exp and sqrt, x for the rest. Not for
+/// add, mul and neg.
+extern Kernel<void(Unary op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx)>
+    unary_backward;
+
+enum class Binary { add, sub, mul, div, pow, maximum, minimum, tie, eq, ne, lt, le, gt, ge };
+/// y = op(a, b), a and b broadcast to y's shape. Comparisons (eq and later) take any dtype and write bool;
+/// the others f32 and f64, add, sub and mul also i64. tie is 1 where a equals b or both are NaN, else 0.
+extern Kernel<void(Binary op, const Tensor& a, const Tensor& b, Tensor& y)> binary;
+enum class Side { a, b };
+/// dx = dy d op(a, b) / d side, in dy's shape (not yet summed back to the side's). div, pow, maximum,
+/// minimum.
+extern Kernel<void(Binary op, Side side, const Tensor& dy, const Tensor& a, const Tensor& b, Tensor& dx)>
+    binary_backward;
+
+/// y = condition ? a : b, all three broadcast to y's shape; any dtype.
+extern Kernel<void(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& y)> where;
+/// y = scale x, x broadcast to y's shape. f32, f64.
+extern Kernel<void(double scale, const Tensor& x, Tensor& y)> broadcast;
+
+}  // namespace karyon::kernels

@@ -16,7 +16,17 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 ///   weight   [out, in]
 ///   bias     [out] or undefined
 ///   returns  [..., out]
-/// Differentiable in x, weight and bias.
+/// f32 or f64. Differentiable in x, weight and bias. Throws Error if the sizes disagree.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 }  // namespace karyon
+
+namespace karyon::kernels {
+
+/// y [..., M, N] = op(a) op(b), or y += op(a) op(b) if `accumulate`; op transposes the last two dimensions
+/// where asked. The leading dimensions of a and b broadcast to y's. f32, f64.
+extern Kernel<void(bool transpose_a, bool transpose_b, bool accumulate, const Tensor& a, const Tensor& b,
+                   Tensor& y)>
+    matmul;
+
+}  // namespace karyon::kernels

@@ -17,20 +17,65 @@ struct BatchNormOptions {
 ///   running_mean, running_var  [C]; updated in place when training (the variance unbiased);
 ///                              may both be undefined, then the batch's own statistics are used
 ///   returns       x's shape
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error when training on one value per channel.
+/// f32 or f64. Differentiable in x, weight and bias. Throws Error when normalizing by a batch of one value
+/// per channel.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
                   Tensor running_var, const BatchNormOptions& options = {});
 
 /// Normalization over groups of channels and all positions of one image (Wu and He, 2018).
 ///   x             [N, ..., C], C divisible by `groups`
-///   weight, bias  [C] or undefined
+///   weight, bias  [C] or undefined (1 and 0)
+///   returns       x's shape
+/// f32 or f64. Differentiable in x, weight and bias. Throws Error if there is nothing to average.
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
                   double eps = 1e-5);
 
 /// Normalization over the last dimensions (Ba et al., 2016).
 ///   x             [..., normalized_shape]
-///   weight, bias  normalized_shape or undefined
+///   weight, bias  normalized_shape or undefined (1 and 0)
+///   returns       x's shape
+/// f32 or f64. Differentiable in x, weight and bias. Throws Error if there is nothing to average.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);
 
+namespace kernels {
+
+// mean and rstd = 1 / sqrt(var + eps) have x's dtype. Undefined: weight and bias where there is none,
+// gradients that nobody asks for.
+
+/// mean, rstd [C] of x [..., C]; the running statistics, if defined, move towards them by `momentum`.
+extern Kernel<void(const Tensor& x, double momentum, double eps, Tensor& running_mean, Tensor& running_var,
+                   Tensor& mean, Tensor& rstd)>
+    batch_norm_statistics;
+/// mean, rstd [C] from the running statistics.
+extern Kernel<void(const Tensor& running_mean, const Tensor& running_var, double eps, Tensor& mean,
+                   Tensor& rstd)>
+    batch_norm_running;
+/// y = weight (x - mean) rstd + bias, or max(that, 0).
+extern Kernel<void(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                   const Tensor& rstd, bool relu, Tensor& y)>
+    batch_norm;
+/// `from_batch`: mean and rstd depend on x.
+extern Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   const Tensor& mean, const Tensor& rstd, bool relu, bool from_batch, Tensor& dx,
+                   Tensor& dweight, Tensor& dbias)>
+    batch_norm_backward;
+
+/// mean, rstd [N, groups] are computed.
+extern Kernel<void(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
+                   Tensor& mean, Tensor& rstd)>
+    group_norm;
+extern Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                   const Tensor& rstd, Tensor& dx, Tensor& dweight, Tensor& dbias)>
+    group_norm_backward;
+
+/// mean, rstd [rows] are computed, where x is that many rows.
+extern Kernel<void(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
+                   Tensor& mean, Tensor& rstd)>
+    layer_norm;
+extern Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                   const Tensor& rstd, Tensor& dx, Tensor& dweight, Tensor& dbias)>
+    layer_norm_backward;
+
+}  // namespace kernels
 }  // namespace karyon

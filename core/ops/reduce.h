@@ -9,13 +9,15 @@ namespace karyon {
 
 ///   x        any shape
 ///   returns  x's shape without `dims` (or with 1 in their place)
-/// Differentiable in x. Throws Error for a dimension out of range or given twice.
+/// Differentiable in x. Throws Error for a dimension out of range or given twice. The sum of nothing is 0,
+/// its mean NaN.
 Tensor sum(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 Tensor mean(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 /// The largest element, as torch.amax: elements that tie share the gradient evenly. NaN wins.
 /// Throws Error if there is nothing to choose from.
 Tensor max(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
-/// The index of the (first) largest element along `dim`, as i64. Not differentiable.
+/// The index of the (first) largest element along `dim`, as i64; NaN wins. Not differentiable.
+/// Throws Error if there is nothing to choose from.
 Tensor argmax(const Tensor& x, int dim, bool keepdim = false);
 
 /// exp(x) / sum(exp(x)) along `dim`, without overflow. Returns x's shape. Differentiable in x.
@@ -24,3 +26,19 @@ Tensor softmax(const Tensor& x, int dim);
 Tensor log_softmax(const Tensor& x, int dim);
 
 }  // namespace karyon
+
+// All see x as [outer, n, inner] and reduce n. f32, f64.
+namespace karyon::kernels {
+
+/// y [outer, inner] = scale times the sum.
+extern Kernel<void(double scale, const Tensor& x, Tensor& y)> sum;
+/// y [outer, inner] = the largest; n >= 1.
+extern Kernel<void(const Tensor& x, Tensor& y)> max;
+/// y [outer, inner] i64 = the index of the first largest; n >= 1.
+extern Kernel<void(const Tensor& x, Tensor& y)> argmax;
+/// y [outer, n, inner] = softmax of x, or its logarithm.
+extern Kernel<void(bool log, const Tensor& x, Tensor& y)> softmax;
+/// dx from dy and softmax's (or log_softmax's) own y.
+extern Kernel<void(bool log, const Tensor& dy, const Tensor& y, Tensor& dx)> softmax_backward;
+
+}  // namespace karyon::kernels

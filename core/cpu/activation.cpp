@@ -1,0 +1,32 @@
+#include <karyon/core/cpu/map.h>
+#include <karyon/core/functors.h>
+
+namespace karyon {
+namespace {
+
+using cpu::Input;
+using kernels::Activation;
+
+void activation_cpu(Activation op, double p, double q, const Tensor& x, Tensor& y) {
+  dispatch_floating(x.dtype(), "activation", [&]<class T>() {
+    functors::visit(op, p, q, [&](auto f) { cpu::map<T>(f, y, Input<T>{x}); });
+  });
+}
+
+void activation_backward_cpu(Activation op, double p, double q, const Tensor& dy, const Tensor& saved,
+                             Tensor& dx) {
+  dispatch_floating(dy.dtype(), "activation_backward", [&]<class T>() {
+    functors::visit(op, p, q, [&](auto f) {
+      cpu::map<T>([f](T g, T s) { return f.grad(g, s); }, dx, Input<T>{dy}, Input<T>{saved});
+    });
+  });
+}
+
+}  // namespace
+
+constinit Kernel<void(Activation, double, double, const Tensor&, Tensor&)> kernels::activation{
+    "activation", activation_cpu};
+constinit Kernel<void(Activation, double, double, const Tensor&, const Tensor&, Tensor&)>
+    kernels::activation_backward{"activation_backward", activation_backward_cpu};
+
+}  // namespace karyon

@@ -1,0 +1,92 @@
+#include <karyon/core/cpu/map.h>
+#include <karyon/core/functors.h>
+
+namespace karyon {
+namespace {
+
+using cpu::Input;
+using cpu::map;
+using kernels::Binary;
+using kernels::Side;
+using kernels::Unary;
+
+void unary_cpu(Unary op, double p, double q, const Tensor& x, Tensor& y) {
+  auto linear = [&]<class T>() {
+    if (op == Unary::add) return map<T>(functors::AddScalar{p}, y, Input<T>{x});
+    if (op == Unary::mul) return map<T>(functors::MulScalar{p}, y, Input<T>{x});
+    map<T>(functors::Neg{}, y, Input<T>{x});
+  };
+  if (x.dtype() == i64) return linear.operator()<std::int64_t>();
+  dispatch_floating(x.dtype(), "unary", [&]<class T>() {
+    if (op == Unary::add || op == Unary::mul || op == Unary::neg) return linear.template operator()<T>();
+    functors::visit_nonlinear(op, p, q, [&](auto f) { map<T>(f, y, Input<T>{x}); });
+  });
+}
+
+void unary_backward_cpu(Unary op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx) {
+  dispatch_floating(dy.dtype(), "unary_backward", [&]<class T>() {
+    functors::visit_nonlinear(op, p, q, [&](auto f) {
+      map<T>([f](T g, T s) { return f.grad(g, s); }, dx, Input<T>{dy}, Input<T>{saved});
+    });
+  });
+}
+
+void binary_cpu(Binary op, const Tensor& a, const Tensor& b, Tensor& y) {
+  if (op >= Binary::eq) {
+    functors::visit_comparison(op, [&](auto f, bool swapped) {
+      dispatch_all(a.dtype(),
+                   [&]<class T>() { map<bool>(f, y, Input<T>{swapped ? b : a}, Input<T>{swapped ? a : b}); });
+    });
+  } else if (a.dtype() == i64) {
+    using T = std::int64_t;
+    if (op == Binary::add) return map<T>(functors::Add{}, y, Input<T>{a}, Input<T>{b});
+    if (op == Binary::sub) return map<T>(functors::Sub{}, y, Input<T>{a}, Input<T>{b});
+    map<T>(functors::Mul{}, y, Input<T>{a}, Input<T>{b});
+  } else {
+    dispatch_floating(a.dtype(), "binary", [&]<class T>() {
+      functors::visit_arithmetic(op, [&](auto f) { map<T>(f, y, Input<T>{a}, Input<T>{b}); });
+    });
+  }
+}
+
+void binary_backward_cpu(Binary op, Side side, const Tensor& dy, const Tensor& a, const Tensor& b,
+                         Tensor& dx) {
+  dispatch_floating(dy.dtype(), "binary_backward", [&]<class T>() {
+    functors::visit_arithmetic(op, [&](auto f) {
+      if constexpr (requires { f.grad_a(T(), T(), T()); }) {
+        if (side == Side::a) {
+          map<T>([f](T g, T u, T v) { return f.grad_a(g, u, v); }, dx, Input<T>{dy}, Input<T>{a},
+                 Input<T>{b});
+        } else {
+          map<T>([f](T g, T u, T v) { return f.grad_b(g, u, v); }, dx, Input<T>{dy}, Input<T>{a},
+                 Input<T>{b});
+        }
+      }
+    });
+  });
+}
+
+void where_cpu(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& y) {
+  dispatch_all(y.dtype(), [&]<class T>() {
+    map<T>([](bool c, T u, T v) { return c ? u : v; }, y, Input<bool>{condition}, Input<T>{a}, Input<T>{b});
+  });
+}
+
+void broadcast_cpu(double scale, const Tensor& x, Tensor& y) {
+  dispatch_floating(y.dtype(), "broadcast",
+                    [&]<class T>() { map<T>(functors::MulScalar{scale}, y, Input<T>{x}); });
+}
+
+}  // namespace
+
+constinit Kernel<void(Unary, double, double, const Tensor&, Tensor&)> kernels::unary{"unary", unary_cpu};
+constinit Kernel<void(Unary, double, double, const Tensor&, const Tensor&, Tensor&)> kernels::unary_backward{
+    "unary_backward", unary_backward_cpu};
+constinit Kernel<void(Binary, const Tensor&, const Tensor&, Tensor&)> kernels::binary{"binary", binary_cpu};
+constinit Kernel<void(Binary, Side, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
+    kernels::binary_backward{"binary_backward", binary_backward_cpu};
+constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, Tensor&)> kernels::where{"where",
+                                                                                            where_cpu};
+constinit Kernel<void(double, const Tensor&, Tensor&)> kernels::broadcast{"broadcast", broadcast_cpu};
+
+}  // namespace karyon

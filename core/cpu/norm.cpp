@@ -1,0 +1,416 @@
+// Batch and group normalization of [images, rows, C] (batch norm: one image).
+//
+// Every pass walks rows with the channels innermost, against arrays of one value per channel; few
+// channels are repeated until an array fills whole vectors ("lanes"). Sums are kept per lane over a
+// small block of rows in T, per channel over a chunk of blocks in double, and joined in chunk order.
+#include <cmath>
+#include <vector>
+
+#include <karyon/core/ops/norm.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon {
+namespace {
+
+constexpr std::int64_t chunk_elements = 65536, block_elements = 4096, least_lanes = 32;
+
+using Doubles = std::vector<double>;
+
+struct Layout {
+  std::int64_t images, rows, c;
+
+  std::int64_t repeats() const { return c >= least_lanes ? 1 : (least_lanes + c - 1) / c; }
+  std::int64_t lanes() const { return repeats() * c; }
+  std::int64_t chunk_rows() const { return std::max<std::int64_t>(64, chunk_elements / lanes()) * repeats(); }
+  std::int64_t block_rows() const { return std::max<std::int64_t>(8, block_elements / lanes()) * repeats(); }
+  std::int64_t chunks() const { return (rows + chunk_rows() - 1) / chunk_rows(); }  // of one image
+};
+
+// Calls fn(image, chunk, begin, end) for the row ranges of every chunk, in parallel.
+template <class F>
+void for_chunks(const Layout& l, F fn) {
+  const std::int64_t chunks = l.chunks();
+  parallel_for(l.images * chunks, 1, [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / chunks, chunk = i % chunks;
+      fn(image, chunk, chunk * l.chunk_rows(), std::min(l.rows, (chunk + 1) * l.chunk_rows()));
+    }
+  });
+}
+
+// One value per lane from one per channel.
+template <class T>
+std::vector<T> spread(const Layout& l, const T* values) {
+  std::vector<T> out(static_cast<std::size_t>(l.lanes()));
+  for (std::int64_t r = 0; r < l.repeats(); ++r) std::copy(values, values + l.c, out.begin() + r * l.c);
+  return out;
+}
+
+// Calls fn(offset, width) for the groups of rows that fill the lanes, then for what is left of them.
+template <class F>
+void for_lanes(const Layout& l, std::int64_t begin, std::int64_t end, F fn) {
+  const std::int64_t lanes = l.lanes(), stop = end * l.c;
+  std::int64_t at = begin * l.c;
+  for (; at + lanes <= stop; at += lanes) fn(at, lanes);
+  if (at < stop) fn(at, stop - at);
+}
+
+// Channel sums from lane sums.
+template <class T>
+void fold(const Layout& l, const T* lanes, double* sums) {
+  std::fill(sums, sums + l.c, 0.0);
+  for (std::int64_t r = 0; r < l.repeats(); ++r)
+    for (std::int64_t k = 0; k < l.c; ++k) sums[k] += static_cast<double>(lanes[r * l.c + k]);
+}
+
+// sums[lane] += f(x at that lane), four groups of rows at a time.
+template <class T, class F>
+void sum_lanes(const Layout& l, std::int64_t begin, std::int64_t end, T* __restrict sums, F f) {
+  const std::int64_t lanes = l.lanes(), stop = end * l.c;
+  std::fill(sums, sums + lanes, T(0));
+  std::int64_t at = begin * l.c;
+  for (; at + 4 * lanes <= stop; at += 4 * lanes)
+    for (std::int64_t k = 0; k < lanes; ++k)
+      sums[k] +=
+          (f(at + k, k) + f(at + lanes + k, k)) + (f(at + 2 * lanes + k, k) + f(at + 3 * lanes + k, k));
+  for (; at < stop; at += lanes) {
+    const std::int64_t width = std::min(lanes, stop - at);
+    for (std::int64_t k = 0; k < width; ++k) sums[k] += f(at + k, k);
+  }
+}
+
+// Means and sums of squared deviations [images, C]: two passes over each block while it is in cache,
+// blocks and chunks joined by the formula of Chan, Golub and LeVeque (1979).
+struct Moments {
+  Doubles mean, m2;
+};
+
+void join(double n_a, double n_b, std::int64_t c, double* mean, double* m2, const double* mean_b,
+          const double* m2_b) {
+  const double share = n_b / (n_a + n_b);
+  for (std::int64_t k = 0; k < c; ++k) {
+    const double delta = mean_b[k] - mean[k];
+    mean[k] += delta * share;
+    m2[k] += m2_b[k] + delta * delta * n_a * share;
+  }
+}
+
+template <class T>
+Moments moments(const T* x, const Layout& l) {
+  const std::int64_t c = l.c, chunks = l.chunks();
+  Doubles partial(static_cast<std::size_t>(l.images * chunks * 2 * c));
+  for_chunks(l, [&](std::int64_t image, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
+    double* mean = partial.data() + (image * chunks + chunk) * 2 * c;
+    double* m2 = mean + c;
+    Doubles block_mean(static_cast<std::size_t>(c)), block_m2(static_cast<std::size_t>(c));
+    std::vector<T> sums(static_cast<std::size_t>(l.lanes())), centre(static_cast<std::size_t>(c));
+    const T* __restrict from = x + image * l.rows * c;
+    for (std::int64_t b = begin; b < end; b += l.block_rows()) {
+      const std::int64_t e = std::min(end, b + l.block_rows());
+      const auto n = static_cast<double>(e - b);
+      sum_lanes(l, b, e, sums.data(), [from](std::int64_t i, std::int64_t) { return from[i]; });
+      fold(l, sums.data(), block_mean.data());
+      for (std::int64_t k = 0; k < c; ++k)
+        centre[static_cast<std::size_t>(k)] = static_cast<T>(block_mean[static_cast<std::size_t>(k)] /= n);
+      const std::vector<T> centres = spread(l, centre.data());
+      const T* __restrict mid = centres.data();
+      sum_lanes(l, b, e, sums.data(), [from, mid](std::int64_t i, std::int64_t k) {
+        const T d = from[i] - mid[k];
+        return d * d;
+      });
+      fold(l, sums.data(), block_m2.data());
+      join(static_cast<double>(b - begin), n, c, mean, m2, block_mean.data(), block_m2.data());
+    }
+  });
+  Moments out{Doubles(static_cast<std::size_t>(l.images * c)),
+              Doubles(static_cast<std::size_t>(l.images * c))};
+  for (std::int64_t i = 0; i < l.images; ++i)
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const double* mean = partial.data() + (i * chunks + chunk) * 2 * c;
+      const std::int64_t before = chunk * l.chunk_rows(), n = std::min(l.chunk_rows(), l.rows - before);
+      join(static_cast<double>(before), static_cast<double>(n), c, out.mean.data() + i * c,
+           out.m2.data() + i * c, mean, mean + c);
+    }
+  return out;
+}
+
+// y = scale x + shift, or max(that, 0); scale, shift [images, C].
+template <bool relu, class T>
+void affine(const T* x, const Layout& l, const std::vector<T>& scale, const std::vector<T>& shift, T* y) {
+  for_chunks(l, [&](std::int64_t image, std::int64_t, std::int64_t begin, std::int64_t end) {
+    const std::vector<T> scales = spread(l, scale.data() + image * l.c),
+                         shifts = spread(l, shift.data() + image * l.c);
+    const T* __restrict from = x + image * l.rows * l.c;
+    T* __restrict to = y + image * l.rows * l.c;
+    const T* __restrict s = scales.data(), * __restrict t = shifts.data();
+    for_lanes(l, begin, end, [&](std::int64_t at, std::int64_t width) {
+      for (std::int64_t k = 0; k < width; ++k) {
+        const T v = s[k] * from[at + k] + t[k];
+        to[at + k] = relu && v < T(0) ? T(0) : v;
+      }
+    });
+  });
+}
+
+// What backward knows of forward. With relu, what scale x + shift left at 0 has no gradient.
+template <class T>
+struct Forward {
+  std::vector<T> mean, scale, shift;  // [images, C]
+};
+
+// Sums of dy and dy (x - mean) [images, C].
+struct Sums {
+  Doubles dy, dy_x;
+};
+
+template <bool relu, class T>
+Sums gradient_sums(const T* dy, const T* x, const Layout& l, const Forward<T>& f) {
+  const std::int64_t c = l.c, chunks = l.chunks();
+  Doubles partial(static_cast<std::size_t>(l.images * chunks * 2 * c));
+  for_chunks(l, [&](std::int64_t image, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
+    double* sum_dy = partial.data() + (image * chunks + chunk) * 2 * c;
+    double* sum_dy_x = sum_dy + c;
+    Doubles block(static_cast<std::size_t>(c));
+    std::vector<T> sums(static_cast<std::size_t>(2 * l.lanes()));
+    const std::vector<T> means = spread(l, f.mean.data() + image * c),
+                         scales = spread(l, f.scale.data() + image * c),
+                         shifts = spread(l, f.shift.data() + image * c);
+    const T* __restrict g = dy + image * l.rows * c, * __restrict from = x + image * l.rows * c;
+    const T* __restrict m = means.data(), * __restrict s = scales.data(), * __restrict t = shifts.data();
+    T* __restrict a = sums.data(), * __restrict b = a + l.lanes();
+    for (std::int64_t first = begin; first < end; first += l.block_rows()) {
+      std::fill(sums.begin(), sums.end(), T(0));
+      for_lanes(l, first, std::min(end, first + l.block_rows()), [&](std::int64_t at, std::int64_t width) {
+        for (std::int64_t k = 0; k < width; ++k) {
+          const T v = from[at + k];
+          const T d = relu && s[k] * v + t[k] <= T(0) ? T(0) : g[at + k];
+          a[k] += d;
+          b[k] += d * (v - m[k]);
+        }
+      });
+      fold(l, a, block.data());
+      for (std::int64_t k = 0; k < c; ++k) sum_dy[k] += block[static_cast<std::size_t>(k)];
+      fold(l, b, block.data());
+      for (std::int64_t k = 0; k < c; ++k) sum_dy_x[k] += block[static_cast<std::size_t>(k)];
+    }
+  });
+  const auto n = static_cast<std::size_t>(l.images * c);
+  Sums out{Doubles(n), Doubles(n)};
+  for (std::int64_t i = 0; i < l.images; ++i)
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+      for (std::int64_t k = 0; k < c; ++k) {
+        const double* sum = partial.data() + (i * chunks + chunk) * 2 * c + k;
+        out.dy[static_cast<std::size_t>(i * c + k)] += sum[0];
+        out.dy_x[static_cast<std::size_t>(i * c + k)] += sum[c];
+      }
+  return out;
+}
+
+// dx = scale dy + slope (x - mean) + offset; slope, offset [images, C].
+template <bool relu, class T>
+void gradient(const T* dy, const T* x, const Layout& l, const Forward<T>& f, const std::vector<T>& slope,
+              const std::vector<T>& offset, T* dx) {
+  for_chunks(l, [&](std::int64_t image, std::int64_t, std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = image * l.c;
+    const std::vector<T> means = spread(l, f.mean.data() + first), scales = spread(l, f.scale.data() + first),
+                         shifts = spread(l, f.shift.data() + first), slopes = spread(l, slope.data() + first),
+                         offsets = spread(l, offset.data() + first);
+    const T* __restrict g = dy + image * l.rows * l.c, * __restrict from = x + image * l.rows * l.c;
+    T* __restrict to = dx + image * l.rows * l.c;
+    const T *__restrict m = means.data(), *__restrict s = scales.data(), *__restrict t = shifts.data(),
+            *__restrict u = slopes.data(), *__restrict o = offsets.data();
+    for_lanes(l, begin, end, [&](std::int64_t at, std::int64_t width) {
+      for (std::int64_t k = 0; k < width; ++k) {
+        const T v = from[at + k];
+        const T d = relu && s[k] * v + t[k] <= T(0) ? T(0) : g[at + k];
+        to[at + k] = s[k] * d + (u[k] * (v - m[k]) + o[k]);
+      }
+    });
+  });
+}
+
+template <class T>
+const T* optional(const Tensor& x) {
+  return x.defined() ? x.data<T>() : nullptr;
+}
+template <class T>
+T* optional(Tensor& x) {
+  return x.defined() ? x.data<T>() : nullptr;
+}
+
+// Mean and rstd [images, groups] spread to channels and joined with weight and bias.
+template <class T>
+Forward<T> make_forward(const Layout& l, const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                        const Tensor& rstd) {
+  const auto n = static_cast<std::size_t>(l.images * l.c);
+  Forward<T> f{std::vector<T>(n), std::vector<T>(n), std::vector<T>(n)};
+  const T *w = optional<T>(weight), *b = optional<T>(bias), *m = mean.data<T>(), *r = rstd.data<T>();
+  const std::int64_t groups = mean.numel() / std::max<std::int64_t>(1, l.images), width = l.c / groups;
+  for (std::int64_t i = 0; i < l.images; ++i)
+    for (std::int64_t k = 0; k < l.c; ++k) {
+      const std::int64_t group = i * groups + k / width;
+      const auto at = static_cast<std::size_t>(i * l.c + k);
+      f.mean[at] = m[group];
+      f.scale[at] = (w ? w[k] : T(1)) * r[group];
+      f.shift[at] = (b ? b[k] : T(0)) - m[group] * f.scale[at];
+    }
+  return f;
+}
+
+Layout batch_layout(const Tensor& x) { return {1, x.numel() / x.size(-1), x.size(-1)}; }
+Layout image_layout(const Tensor& x) { return {x.size(0), x.numel() / x.size(0) / x.size(-1), x.size(-1)}; }
+
+void batch_norm_statistics_cpu(const Tensor& x, double momentum, double eps, Tensor& running_mean,
+                               Tensor& running_var, Tensor& mean, Tensor& rstd) {
+  if (x.numel() == 0) return;
+  dispatch_floating(x.dtype(), "batch_norm", [&]<class T>() {
+    const Layout l = batch_layout(x);
+    const Moments m = moments(x.data<T>(), l);
+    const auto n = static_cast<double>(l.rows);
+    T *rm = optional<T>(running_mean), *rv = optional<T>(running_var);
+    for (std::int64_t k = 0; k < l.c; ++k) {
+      const double centre = m.mean[static_cast<std::size_t>(k)], m2 = m.m2[static_cast<std::size_t>(k)];
+      mean.data<T>()[k] = static_cast<T>(centre);
+      rstd.data<T>()[k] = static_cast<T>(1 / std::sqrt(m2 / n + eps));
+      if (!rm) continue;
+      rm[k] = static_cast<T>((1 - momentum) * static_cast<double>(rm[k]) + momentum * centre);
+      rv[k] = static_cast<T>((1 - momentum) * static_cast<double>(rv[k]) + momentum * (m2 / (n - 1)));
+    }
+  });
+}
+
+void batch_norm_running_cpu(const Tensor& running_mean, const Tensor& running_var, double eps, Tensor& mean,
+                            Tensor& rstd) {
+  dispatch_floating(mean.dtype(), "batch_norm", [&]<class T>() {
+    for (std::int64_t k = 0; k < mean.numel(); ++k) {
+      mean.data<T>()[k] = running_mean.data<T>()[k];
+      rstd.data<T>()[k] = static_cast<T>(1 / std::sqrt(static_cast<double>(running_var.data<T>()[k]) + eps));
+    }
+  });
+}
+
+void batch_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                    const Tensor& rstd, bool relu, Tensor& y) {
+  if (x.numel() == 0) return;
+  dispatch_floating(x.dtype(), "batch_norm", [&]<class T>() {
+    const Layout l = batch_layout(x);
+    const Forward<T> f = make_forward<T>(l, weight, bias, mean, rstd);
+    (relu ? affine<true, T> : affine<false, T>)(x.data<T>(), l, f.scale, f.shift, y.data<T>());
+  });
+}
+
+template <bool relu, class T>
+void batch_norm_backward_typed(const Tensor& dy, const Tensor& x, const Forward<T>& f, const Tensor& rstd,
+                               bool from_batch, Tensor& dx, Tensor& dweight, Tensor& dbias) {
+  const Layout l = batch_layout(x);
+  const auto c = static_cast<std::size_t>(l.c);
+  std::vector<T> slope(c), offset(c);
+  if (from_batch || dweight.defined() || dbias.defined()) {
+    const Sums sums = gradient_sums<relu>(dy.data<T>(), x.data<T>(), l, f);
+    const auto n = static_cast<double>(l.rows);
+    for (std::size_t k = 0; k < c; ++k) {
+      const double r = static_cast<double>(rstd.data<T>()[k]), scale = static_cast<double>(f.scale[k]);
+      if (dweight.defined()) dweight.data<T>()[k] = static_cast<T>(sums.dy_x[k] * r);
+      if (dbias.defined()) dbias.data<T>()[k] = static_cast<T>(sums.dy[k]);
+      if (!from_batch) continue;
+      slope[k] = static_cast<T>(-scale * r * r * sums.dy_x[k] / n);
+      offset[k] = static_cast<T>(-scale * sums.dy[k] / n);
+    }
+  }
+  if (dx.defined()) gradient<relu>(dy.data<T>(), x.data<T>(), l, f, slope, offset, dx.data<T>());
+}
+
+void batch_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             const Tensor& mean, const Tensor& rstd, bool relu, bool from_batch, Tensor& dx,
+                             Tensor& dweight, Tensor& dbias) {
+  if (x.numel() == 0) {
+    for (Tensor* grad : {&dweight, &dbias})
+      if (grad->defined()) grad->zero_();
+    return;
+  }
+  dispatch_floating(x.dtype(), "batch_norm", [&]<class T>() {
+    const Forward<T> f = make_forward<T>(batch_layout(x), weight, bias, mean, rstd);
+    (relu ? batch_norm_backward_typed<true, T>
+          : batch_norm_backward_typed<false, T>)(dy, x, f, rstd, from_batch, dx, dweight, dbias);
+  });
+}
+
+void group_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
+                    Tensor& mean, Tensor& rstd) {
+  if (x.numel() == 0) return;
+  dispatch_floating(x.dtype(), "group_norm", [&]<class T>() {
+    const Layout l = image_layout(x);
+    const Moments m = moments(x.data<T>(), l);
+    const std::int64_t groups = mean.size(1), width = l.c / groups;
+    const auto rows = static_cast<double>(l.rows);
+    for (std::int64_t g = 0; g < l.images * groups; ++g) {
+      double centre = 0, m2 = 0;
+      for (std::int64_t k = 0; k < width; ++k)
+        join(rows * static_cast<double>(k), rows, 1, &centre, &m2, m.mean.data() + g * width + k,
+             m.m2.data() + g * width + k);
+      mean.data<T>()[g] = static_cast<T>(centre);
+      rstd.data<T>()[g] = static_cast<T>(1 / std::sqrt(m2 / (rows * static_cast<double>(width)) + eps));
+    }
+    const Forward<T> f = make_forward<T>(l, weight, bias, mean, rstd);
+    affine<false>(x.data<T>(), l, f.scale, f.shift, y.data<T>());
+  });
+}
+
+void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                             const Tensor& rstd, Tensor& dx, Tensor& dweight, Tensor& dbias) {
+  if (dweight.defined()) dweight.zero_();
+  if (dbias.defined()) dbias.zero_();
+  if (x.numel() == 0) return;
+  dispatch_floating(x.dtype(), "group_norm", [&]<class T>() {
+    const Layout l = image_layout(x);
+    const Forward<T> f = make_forward<T>(l, weight, Tensor(), mean, rstd);
+    const Sums sums = gradient_sums<false>(dy.data<T>(), x.data<T>(), l, f);
+    const std::int64_t groups = mean.size(1), width = l.c / groups;
+    const T* w = optional<T>(weight);
+    Doubles grad_weight(static_cast<std::size_t>(l.c)), grad_bias(static_cast<std::size_t>(l.c));
+    std::vector<T> slope(f.mean.size()), offset(f.mean.size());
+    const double n = static_cast<double>(l.rows) * static_cast<double>(width);
+    for (std::int64_t g = 0; g < l.images * groups; ++g) {
+      const double r = static_cast<double>(rstd.data<T>()[g]);
+      double sum = 0, sum_x = 0;  // of weight dy and weight dy (x - mean) over the group
+      for (std::int64_t k = 0; k < width; ++k) {
+        const auto at = static_cast<std::size_t>(g * width + k), channel = at % static_cast<std::size_t>(l.c);
+        const double factor = w ? static_cast<double>(w[channel]) : 1.0;
+        sum += factor * sums.dy[at];
+        sum_x += factor * sums.dy_x[at];
+        grad_weight[channel] += sums.dy_x[at] * r;
+        grad_bias[channel] += sums.dy[at];
+      }
+      for (std::int64_t k = 0; k < width; ++k) {
+        const auto at = static_cast<std::size_t>(g * width + k);
+        slope[at] = static_cast<T>(-r * r * r * sum_x / n);
+        offset[at] = static_cast<T>(-r * sum / n);
+      }
+    }
+    for (std::size_t k = 0; k < grad_bias.size(); ++k) {
+      if (dweight.defined()) dweight.data<T>()[k] = static_cast<T>(grad_weight[k]);
+      if (dbias.defined()) dbias.data<T>()[k] = static_cast<T>(grad_bias[k]);
+    }
+    if (dx.defined()) gradient<false>(dy.data<T>(), x.data<T>(), l, f, slope, offset, dx.data<T>());
+  });
+}
+
+}  // namespace
+
+constinit Kernel<void(const Tensor&, double, double, Tensor&, Tensor&, Tensor&, Tensor&)>
+    kernels::batch_norm_statistics{"batch_norm", batch_norm_statistics_cpu};
+constinit Kernel<void(const Tensor&, const Tensor&, double, Tensor&, Tensor&)> kernels::batch_norm_running{
+    "batch_norm", batch_norm_running_cpu};
+constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
+                      Tensor&)>
+    kernels::batch_norm{"batch_norm", batch_norm_cpu};
+constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                      const Tensor&, bool, bool, Tensor&, Tensor&, Tensor&)>
+    kernels::batch_norm_backward{"batch_norm_backward", batch_norm_backward_cpu};
+constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, double, Tensor&, Tensor&, Tensor&)>
+    kernels::group_norm{"group_norm", group_norm_cpu};
+constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
+                      Tensor&, Tensor&)>
+    kernels::group_norm_backward{"group_norm_backward", group_norm_backward_cpu};
+
+}  // namespace karyon

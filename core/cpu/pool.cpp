@@ -1,0 +1,319 @@
+// Rows of output pixels are shared out among threads. Backward gathers: each row of dx is written by
+// one chunk, which visits the output rows whose windows reach it, in order.
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include <karyon/core/ops/pool.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon {
+namespace {
+
+using kernels::PoolWindow;
+
+// Rows of `elements` each per chunk.
+std::int64_t grain(std::int64_t elements) {
+  return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, elements));
+}
+
+struct Range {
+  std::int64_t begin, end;
+};
+
+// The outputs o with o * stride - padding <= i <= o * stride - padding + reach.
+Range outputs_over(std::int64_t i, std::int64_t reach, std::int64_t stride, std::int64_t padding,
+                   std::int64_t outputs) {
+  const std::int64_t first = i + padding - reach;
+  return {first <= 0 ? 0 : (first + stride - 1) / stride, std::min(outputs, (i + padding) / stride + 1)};
+}
+
+template <class T, class I>
+void max_tap(const T* __restrict x, std::int64_t c, int tap, T* __restrict best, I* __restrict index) {
+  const I here = static_cast<I>(tap);
+  for (std::int64_t k = 0; k < c; ++k) {
+    const bool wins = (x[k] > best[k]) | (x[k] != x[k]);
+    best[k] = wins ? x[k] : best[k];
+    index[k] = wins ? here : index[k];
+  }
+}
+
+// One output row of a 2 x 2 window with stride 2 and no padding; x0 and x1 are its two input rows.
+template <class T>
+void max_row_2x2(const T* __restrict x0, const T* __restrict x1, std::int64_t outputs, std::int64_t c,
+                 T* __restrict y, std::uint8_t* __restrict index) {
+  for (std::int64_t ox = 0; ox < outputs; ++ox) {
+    const T *a = x0 + 2 * ox * c, *b = a + c, *d = x1 + 2 * ox * c, *e = d + c;
+    for (std::int64_t k = 0; k < c; ++k) {
+      T best = a[k];
+      // The winner's number in a type as wide as T, so that the comparisons' masks select it directly.
+      std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t> won = 0;
+      const bool second = (b[k] > best) | (b[k] != b[k]);
+      best = second ? b[k] : best;
+      won = second ? 1 : won;
+      const bool third = (d[k] > best) | (d[k] != d[k]);
+      best = third ? d[k] : best;
+      won = third ? 2 : won;
+      const bool fourth = (e[k] > best) | (e[k] != e[k]);
+      best = fourth ? e[k] : best;
+      won = fourth ? 3 : won;
+      y[ox * c + k] = best;
+      index[ox * c + k] = static_cast<std::uint8_t>(won);
+    }
+  }
+}
+
+bool is_2x2(const PoolWindow& w) {
+  return w.kernel == Pair(2) && w.stride == Pair(2) && w.padding == Pair(0) && w.dilation == Pair(1);
+}
+
+template <class T, class I>
+void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& w) {
+  const Shape in = x.shape(), out = y.shape();
+  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const T* from = x.data<T>();
+  T* to = y.data<T>();
+  I* won = index.defined() ? index.data<I>() : nullptr;
+  parallel_for(out[0] * out[1], grain(in_row * w.stride.h), [&](std::int64_t b, std::int64_t e) {
+    std::vector<I> unasked(won ? 0 : static_cast<std::size_t>(out_row));
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / out[1], oy = i - image * out[1];
+      const T* src = from + image * in[1] * in_row;
+      T* dst = to + i * out_row;
+      I* tap = won ? won + i * out_row : unasked.data();
+      if constexpr (std::is_same_v<I, std::uint8_t>) {
+        if (is_2x2(w)) {
+          max_row_2x2(src + 2 * oy * in_row, src + (2 * oy + 1) * in_row, out[2], c, dst, tap);
+          continue;
+        }
+      }
+      for (std::int64_t ox = 0; ox < out[2]; ++ox, dst += c, tap += c) {
+        bool any = false;
+        std::fill(tap, tap + c, I(0));
+        for (std::int64_t ky = 0; ky < w.kernel.h; ++ky) {
+          const std::int64_t iy = oy * w.stride.h - w.padding.h + ky * w.dilation.h;
+          if (iy < 0 || iy >= in[1]) continue;
+          for (std::int64_t kx = 0; kx < w.kernel.w; ++kx) {
+            const std::int64_t ix = ox * w.stride.w - w.padding.w + kx * w.dilation.w;
+            if (ix < 0 || ix >= in[2]) continue;
+            const T* pixel = src + iy * in_row + ix * c;
+            const int number = static_cast<int>(ky * w.kernel.w + kx);
+            if (any) {
+              max_tap(pixel, c, number, dst, tap);
+            } else {
+              std::copy(pixel, pixel + c, dst);
+              std::fill(tap, tap + c, static_cast<I>(number));
+              any = true;
+            }
+          }
+        }
+        // A dilated window can straddle the whole image.
+        if (!any) std::fill(dst, dst + c, -std::numeric_limits<T>::infinity());
+      }
+    }
+  });
+}
+
+void max_pool2d_cpu(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
+  dispatch_floating(x.dtype(), "max_pool2d", [&]<class T>() {
+    const bool bytes = window.kernel.h * window.kernel.w <= 256;
+    (bytes ? max_pool_typed<T, std::uint8_t> : max_pool_typed<T, std::int64_t>)(x, y, index, window);
+  });
+}
+
+// dx of one pixel and one tap: dy where this tap won.
+template <class T, class I>
+void add_where(const T* __restrict dy, const I* __restrict index, int tap, std::int64_t c, T* __restrict dx) {
+  const I here = static_cast<I>(tap);
+  for (std::int64_t k = 0; k < c; ++k) dx[k] += index[k] == here ? dy[k] : T(0);
+}
+
+// The two rows of dx under one row of 2 x 2 windows, written once.
+template <class T>
+void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict index, std::int64_t outputs,
+                          std::int64_t c, T* __restrict dx, int row) {
+  const int left = 2 * row, right = left + 1;
+  for (std::int64_t ox = 0; ox < outputs; ++ox, dy += c, index += c, dx += 2 * c) {
+    T* __restrict second = dx + c;
+    for (std::int64_t k = 0; k < c; ++k) {
+      dx[k] = index[k] == left ? dy[k] : T(0);
+      second[k] = index[k] == right ? dy[k] : T(0);
+    }
+  }
+}
+
+template <class T, class I>
+void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& w) {
+  const Shape in = dx.shape(), out = dy.shape();
+  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const T* from = dy.data<T>();
+  const I* won = index.data<I>();
+  T* to = dx.data<T>();
+  parallel_for(in[0] * in[1], grain(in_row), [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / in[1], iy = i - image * in[1];
+      T* dst = to + i * in_row;
+      if constexpr (std::is_same_v<I, std::uint8_t>) {
+        if (is_2x2(w) && iy / 2 < out[1]) {
+          const std::int64_t row = (image * out[1] + iy / 2) * out_row;
+          max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2));
+          std::fill(dst + 2 * out_row, dst + in_row, T(0));
+          continue;
+        }
+      }
+      std::fill(dst, dst + in_row, T(0));
+      const Range rows = outputs_over(iy, w.dilation.h * (w.kernel.h - 1), w.stride.h, w.padding.h, out[1]);
+      for (std::int64_t oy = rows.begin; oy < rows.end; ++oy) {
+        const std::int64_t down = iy - (oy * w.stride.h - w.padding.h);
+        if (down % w.dilation.h != 0) continue;
+        for (std::int64_t ox = 0; ox < out[2]; ++ox) {
+          const std::int64_t at = ((image * out[1] + oy) * out[2] + ox) * c;
+          for (std::int64_t kx = 0; kx < w.kernel.w; ++kx) {
+            const std::int64_t ix = ox * w.stride.w - w.padding.w + kx * w.dilation.w;
+            if (ix < 0 || ix >= in[2]) continue;
+            add_where(from + at, won + at, static_cast<int>(down / w.dilation.h * w.kernel.w + kx), c,
+                      dst + ix * c);
+          }
+        }
+      }
+    }
+  });
+}
+
+void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window) {
+  dispatch_floating(dy.dtype(), "max_pool2d", [&]<class T>() {
+    const bool bytes = index.dtype() == u8;
+    (bytes ? max_pool_backward_typed<T, std::uint8_t> : max_pool_backward_typed<T, std::int64_t>)(dy, index,
+                                                                                                  dx, window);
+  });
+}
+
+// The inputs each output averages along one dimension.
+using Windows = std::vector<Range>;
+
+Windows fixed_windows(std::int64_t size, std::int64_t outputs, std::int64_t kernel, std::int64_t stride,
+                      std::int64_t padding) {
+  Windows windows;
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    const std::int64_t start = o * stride - padding;
+    windows.push_back({std::max<std::int64_t>(start, 0), std::min(start + kernel, size)});
+  }
+  return windows;
+}
+
+Windows adaptive_windows(std::int64_t size, std::int64_t outputs) {
+  Windows windows;
+  for (std::int64_t o = 0; o < outputs; ++o)
+    windows.push_back({o * size / outputs, ((o + 1) * size + outputs - 1) / outputs});
+  return windows;
+}
+
+// divisor: of every window; 0: the number of pixels it covers.
+template <class T>
+void average(const Tensor& x, Tensor& y, const Windows& rows, const Windows& columns, std::int64_t divisor) {
+  const Shape in = x.shape(), out = y.shape();
+  const std::int64_t c = in[3];
+  const T* from = x.data<T>();
+  T* to = y.data<T>();
+  const std::int64_t work = in[1] * in[2] * c / out[1];
+  parallel_for(out[0] * out[1], grain(work), [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / out[1];
+      const Range vertical = rows[static_cast<std::size_t>(i - image * out[1])];
+      for (std::int64_t ox = 0; ox < out[2]; ++ox) {
+        const Range across = columns[static_cast<std::size_t>(ox)];
+        T* __restrict dst = to + (i * out[2] + ox) * c;
+        std::fill(dst, dst + c, T(0));
+        for (std::int64_t iy = vertical.begin; iy < vertical.end; ++iy)
+          for (std::int64_t ix = across.begin; ix < across.end; ++ix) {
+            const T* __restrict src = from + ((image * in[1] + iy) * in[2] + ix) * c;
+            for (std::int64_t k = 0; k < c; ++k) dst[k] += src[k];
+          }
+        const std::int64_t covered = (vertical.end - vertical.begin) * (across.end - across.begin);
+        const T share = T(1) / static_cast<T>(divisor ? divisor : covered);
+        for (std::int64_t k = 0; k < c; ++k) dst[k] *= share;
+      }
+    }
+  });
+}
+
+template <class T>
+void average_backward(const Tensor& dy, Tensor& dx, const Windows& rows, const Windows& columns,
+                      std::int64_t divisor) {
+  const Shape in = dx.shape(), out = dy.shape();
+  const std::int64_t c = in[3];
+  const T* from = dy.data<T>();
+  T* to = dx.data<T>();
+  parallel_for(in[0] * in[1], grain(in[2] * c), [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / in[1], iy = i - image * in[1];
+      T* dst_row = to + i * in[2] * c;
+      std::fill(dst_row, dst_row + in[2] * c, T(0));
+      // Windows start and end in order, so those over this row are neighbours.
+      auto oy = std::partition_point(rows.begin(), rows.end(), [&](Range r) { return r.end <= iy; });
+      for (; oy != rows.end() && oy->begin <= iy; ++oy) {
+        const T* src = from + (image * out[1] + (oy - rows.begin())) * out[2] * c;
+        for (const Range across : columns) {
+          const std::int64_t covered = (oy->end - oy->begin) * (across.end - across.begin);
+          const T share = T(1) / static_cast<T>(divisor ? divisor : covered);
+          for (std::int64_t ix = across.begin; ix < across.end; ++ix) {
+            T* __restrict dst = dst_row + ix * c;
+            for (std::int64_t k = 0; k < c; ++k) dst[k] += share * src[k];
+          }
+          src += c;
+        }
+      }
+    }
+  });
+}
+
+Windows row_windows(const Shape& in, const Shape& out, const PoolWindow& w) {
+  return fixed_windows(in[1], out[1], w.kernel.h, w.stride.h, w.padding.h);
+}
+Windows column_windows(const Shape& in, const Shape& out, const PoolWindow& w) {
+  return fixed_windows(in[2], out[2], w.kernel.w, w.stride.w, w.padding.w);
+}
+std::int64_t divisor_of(const PoolWindow& w) { return w.count_include_pad ? w.kernel.h * w.kernel.w : 0; }
+
+void avg_pool2d_cpu(const Tensor& x, Tensor& y, const PoolWindow& w) {
+  const Shape in = x.shape(), out = y.shape();
+  dispatch_floating(x.dtype(), "avg_pool2d", [&]<class T>() {
+    average<T>(x, y, row_windows(in, out, w), column_windows(in, out, w), divisor_of(w));
+  });
+}
+void avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx, const PoolWindow& w) {
+  const Shape in = dx.shape(), out = dy.shape();
+  dispatch_floating(dy.dtype(), "avg_pool2d", [&]<class T>() {
+    average_backward<T>(dy, dx, row_windows(in, out, w), column_windows(in, out, w), divisor_of(w));
+  });
+}
+void adaptive_avg_pool2d_cpu(const Tensor& x, Tensor& y) {
+  const Shape in = x.shape(), out = y.shape();
+  dispatch_floating(x.dtype(), "adaptive_avg_pool2d", [&]<class T>() {
+    average<T>(x, y, adaptive_windows(in[1], out[1]), adaptive_windows(in[2], out[2]), 0);
+  });
+}
+void adaptive_avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx) {
+  const Shape in = dx.shape(), out = dy.shape();
+  dispatch_floating(dy.dtype(), "adaptive_avg_pool2d", [&]<class T>() {
+    average_backward<T>(dy, dx, adaptive_windows(in[1], out[1]), adaptive_windows(in[2], out[2]), 0);
+  });
+}
+
+}  // namespace
+
+constinit Kernel<void(const Tensor&, Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d{
+    "max_pool2d", max_pool2d_cpu};
+constinit Kernel<void(const Tensor&, const Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d_backward{
+    "max_pool2d_backward", max_pool2d_backward_cpu};
+constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d{"avg_pool2d",
+                                                                                      avg_pool2d_cpu};
+constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d_backward{
+    "avg_pool2d_backward", avg_pool2d_backward_cpu};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d{"adaptive_avg_pool2d",
+                                                                            adaptive_avg_pool2d_cpu};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d_backward{
+    "adaptive_avg_pool2d_backward", adaptive_avg_pool2d_backward_cpu};
+
+}  // namespace karyon

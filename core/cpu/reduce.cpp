@@ -1,0 +1,272 @@
+// Reductions of [outer, n, inner] over n. The one idea: whatever the shape, the inner loop runs along
+// contiguous elements into an array of accumulators. Where `inner` is short, several rows together make one
+// long row, folded at the end. Work is cut by shape alone, so the bits do not depend on the number of
+// threads.
+#include <karyon/core/functors.h>
+#include <karyon/core/ops/reduce.h>
+#include <karyon/core/parallel.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <vector>
+
+namespace karyon {
+namespace {
+
+constexpr std::int64_t grain = 32768;
+constexpr std::int64_t tile = 512;       // accumulators
+constexpr std::int64_t short_row = 64;   // below this, rows are joined
+constexpr std::int64_t max_chunks = 64;  // that one long reduction is cut into
+
+template <class T>
+struct Sum {
+  using Acc = double;
+  static constexpr Acc start = 0;
+  static Acc add(Acc acc, T x) { return acc + static_cast<Acc>(x); }
+  static Acc combine(Acc a, Acc b) { return a + b; }
+};
+
+template <class T>
+struct Max {
+  using Acc = T;
+  static constexpr Acc start = -std::numeric_limits<T>::infinity();
+  static Acc add(Acc acc, T x) { return x > acc || x != x ? x : acc; }
+  static Acc combine(Acc a, Acc b) { return add(a, b); }
+};
+
+// acc[0, width) over `rows` rows that lie `stride` apart.
+template <class Op, class T>
+void reduce_rows(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t width,
+                 typename Op::Acc* acc) {
+  for (std::int64_t r = 0; r < rows; ++r, x += stride)
+    for (std::int64_t j = 0; j < width; ++j) acc[j] = Op::add(acc[j], x[j]);
+}
+
+// The same, starting acc; acc has room for `tile`.
+template <class Op, class T>
+void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t width,
+                    typename Op::Acc* acc) {
+  const bool join = width == stride && width < short_row && rows > 0;
+  const auto joined = join ? static_cast<std::int64_t>(std::bit_floor(
+                                 static_cast<std::uint64_t>(std::min(short_row / width, rows))))
+                           : 1;
+  const std::int64_t wide = joined * width, times = rows / joined;
+  std::fill(acc, acc + wide, Op::start);
+  reduce_rows<Op>(x, times, joined * stride, wide, acc);
+  for (std::int64_t half = wide / 2; half >= width; half /= 2)
+    for (std::int64_t j = 0; j < half; ++j) acc[j] = Op::combine(acc[j], acc[j + half]);
+  reduce_rows<Op>(x + times * joined * stride, rows - times * joined, stride, width, acc);
+}
+
+// All elements of a contiguous run.
+template <class Op, class T>
+typename Op::Acc reduce_run(const T* x, std::int64_t n) {
+  typename Op::Acc acc[short_row];
+  reduce_columns<Op>(x, n, 1, 1, acc);
+  return acc[0];
+}
+
+// y [outer, inner] = finish(reduction of x [outer, n, inner]).
+template <class Op, class T, class Finish>
+void reduce(const Tensor& x, Tensor& y, Finish finish) {
+  using Acc = typename Op::Acc;
+  const std::int64_t outer = x.size(0), n = x.size(1), inner = x.size(2);
+  if (outer == 0 || inner == 0) return;
+  const T* in = x.data<T>();
+  T* out = y.data<T>();
+  const std::int64_t tiles = (inner + tile - 1) / tile, units = outer * tiles;
+  const std::int64_t width = std::min(inner, tile);
+
+  // Few long reductions are cut along n too; their parts meet in order.
+  const std::int64_t wanted =
+      units >= max_chunks ? 1 : std::clamp<std::int64_t>(n * width / grain, 1, max_chunks);
+  const std::int64_t rows = std::max<std::int64_t>((n + wanted - 1) / wanted, 1);
+  const std::int64_t chunks = std::max<std::int64_t>((n + rows - 1) / rows, 1);
+  std::vector<Acc> parts(static_cast<std::size_t>(chunks > 1 ? units * chunks * width : 0));
+
+  parallel_for(
+      units * chunks, std::max<std::int64_t>(grain / (rows * width), 1), [&](std::int64_t b, std::int64_t e) {
+        Acc acc[tile];
+        for (std::int64_t i = b; i < e; ++i) {
+          const std::int64_t unit = i / chunks, chunk = i % chunks;
+          const std::int64_t o = unit / tiles, column = unit % tiles * tile, row = chunk * rows;
+          const std::int64_t w = std::min(tile, inner - column);
+          reduce_columns<Op>(in + (o * n + row) * inner + column, std::min(rows, n - row), inner, w, acc);
+          if (chunks > 1) {
+            std::copy(acc, acc + w, parts.data() + i * width);
+          } else {
+            for (std::int64_t j = 0; j < w; ++j) out[o * inner + column + j] = finish(acc[j]);
+          }
+        }
+      });
+  if (chunks == 1) return;
+  for (std::int64_t unit = 0; unit < units; ++unit) {
+    const std::int64_t o = unit / tiles, column = unit % tiles * tile, w = std::min(tile, inner - column);
+    Acc* acc = parts.data() + unit * chunks * width;
+    for (std::int64_t c = 1; c < chunks; ++c)
+      for (std::int64_t j = 0; j < w; ++j) acc[j] = Op::combine(acc[j], acc[c * width + j]);
+    for (std::int64_t j = 0; j < w; ++j) out[o * inner + column + j] = finish(acc[j]);
+  }
+}
+
+void sum_cpu(double scale, const Tensor& x, Tensor& y) {
+  dispatch_floating(x.dtype(), "sum", [&]<class T>() {
+    reduce<Sum<T>, T>(x, y, [scale](double acc) { return static_cast<T>(acc * scale); });
+  });
+}
+
+void max_cpu(const Tensor& x, Tensor& y) {
+  dispatch_floating(x.dtype(), "max", [&]<class T>() { reduce<Max<T>, T>(x, y, [](T acc) { return acc; }); });
+}
+
+// Calls body(first element, width) for every tile of columns of x [outer, n, inner].
+template <class F>
+void for_tiles(const Tensor& x, F&& body) {
+  const std::int64_t outer = x.size(0), n = x.size(1), inner = x.size(2);
+  const std::int64_t tiles = (inner + tile - 1) / tile;
+  const std::int64_t cost = std::max<std::int64_t>(n * std::min(inner, tile), 1);
+  parallel_for(outer * tiles, std::max<std::int64_t>(grain / cost, 1), [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t column = i % tiles * tile;
+      body(i / tiles * n * inner + column, std::min(tile, inner - column));
+    }
+  });
+}
+
+// NaN is the largest of all.
+template <class T>
+bool larger(T a, T b) {
+  return a > b || (a != a && b == b);
+}
+
+void argmax_cpu(const Tensor& x, Tensor& y) {
+  dispatch_floating(x.dtype(), "argmax", [&]<class T>() {
+    const T* in = x.data<T>();
+    auto* out = y.data<std::int64_t>();
+    const std::int64_t n = x.size(1), inner = x.size(2);
+    for_tiles(x, [&](std::int64_t first, std::int64_t width) {
+      const T* from = in + first;
+      std::int64_t* best = out + first / (n * inner) * inner + first % inner;
+      if (inner == 1) {
+        *best = 0;
+        for (std::int64_t k = 1; k < n; ++k)
+          if (larger(from[k], from[*best])) *best = k;
+        return;
+      }
+      T value[tile];
+      std::copy(from, from + width, value);
+      std::fill(best, best + width, 0);
+      for (std::int64_t k = 1; k < n; ++k) {
+        const T* row = from + k * inner;
+        for (std::int64_t j = 0; j < width; ++j) {
+          const bool better = larger(row[j], value[j]);
+          value[j] = better ? row[j] : value[j];
+          best[j] = better ? k : best[j];
+        }
+      }
+    });
+  });
+}
+
+// One contiguous row.
+template <class T>
+void softmax_row(bool log, const T* x, std::int64_t n, T* y) {
+  const T top = reduce_run<Max<T>>(x, n);
+  for (std::int64_t i = 0; i < n; ++i) y[i] = functors::exponential(x[i] - top);
+  const double total = reduce_run<Sum<T>>(y, n);
+  if (log) {
+    const T shift = static_cast<T>(std::log(total));
+    for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] - top - shift;
+  } else {
+    const T scale = static_cast<T>(1 / total);
+    for (std::int64_t i = 0; i < n; ++i) y[i] *= scale;
+  }
+}
+
+// `width` columns side by side, rows `stride` apart.
+template <class T>
+void softmax_columns(bool log, const T* x, std::int64_t n, std::int64_t stride, std::int64_t width, T* y) {
+  T top[tile], scale[tile];
+  double total[tile];
+  reduce_columns<Max<T>>(x, n, stride, width, top);
+  for (std::int64_t k = 0; k < n; ++k)
+    for (std::int64_t j = 0; j < width; ++j)
+      y[k * stride + j] = functors::exponential(x[k * stride + j] - top[j]);
+  reduce_columns<Sum<T>>(y, n, stride, width, total);
+  for (std::int64_t j = 0; j < width; ++j) scale[j] = static_cast<T>(log ? std::log(total[j]) : 1 / total[j]);
+  for (std::int64_t k = 0; k < n; ++k) {
+    const T* in = x + k * stride;
+    T* out = y + k * stride;
+    if (log) {
+      for (std::int64_t j = 0; j < width; ++j) out[j] = in[j] - top[j] - scale[j];
+    } else {
+      for (std::int64_t j = 0; j < width; ++j) out[j] *= scale[j];
+    }
+  }
+}
+
+void softmax_cpu(bool log, const Tensor& x, Tensor& y) {
+  dispatch_floating(x.dtype(), "softmax", [&]<class T>() {
+    const T* in = x.data<T>();
+    T* out = y.data<T>();
+    const std::int64_t n = x.size(1), inner = x.size(2);
+    for_tiles(x, [&](std::int64_t first, std::int64_t width) {
+      if (inner == 1) return softmax_row(log, in + first, n, out + first);
+      softmax_columns(log, in + first, n, inner, width, out + first);
+    });
+  });
+}
+
+// softmax: dx = y (dy - sum(y dy)); log_softmax: dx = dy - exp(y) sum(dy).
+template <bool log, class T>
+void softmax_backward_typed(const Tensor& dy, const Tensor& y, Tensor& dx) {
+  const T *grad = dy.data<T>(), *value = y.data<T>();
+  T* out = dx.data<T>();
+  const std::int64_t n = dy.size(1), inner = dy.size(2);
+  auto formula = [](T g, T v, T total) {
+    return log ? g - functors::exponential(v) * total : v * (g - total);
+  };
+  for_tiles(dy, [&](std::int64_t first, std::int64_t width) {
+    const T *g = grad + first, *v = value + first, *summed = g;
+    T* d = out + first;
+    if (inner == 1) {
+      if (!log) {
+        for (std::int64_t i = 0; i < n; ++i) d[i] = v[i] * g[i];
+        summed = d;
+      }
+      const T total = static_cast<T>(reduce_run<Sum<T>>(summed, n));
+      for (std::int64_t i = 0; i < n; ++i) d[i] = formula(g[i], v[i], total);
+      return;
+    }
+    if (!log) {
+      for (std::int64_t k = 0; k < n; ++k)
+        for (std::int64_t j = k * inner; j < k * inner + width; ++j) d[j] = v[j] * g[j];
+      summed = d;
+    }
+    double acc[tile];
+    T total[tile];
+    reduce_columns<Sum<T>>(summed, n, inner, width, acc);
+    std::copy(acc, acc + width, total);
+    for (std::int64_t k = 0; k < n; ++k)
+      for (std::int64_t j = 0; j < width; ++j)
+        d[k * inner + j] = formula(g[k * inner + j], v[k * inner + j], total[j]);
+  });
+}
+
+void softmax_backward_cpu(bool log, const Tensor& dy, const Tensor& y, Tensor& dx) {
+  dispatch_floating(dy.dtype(), "softmax_backward", [&]<class T>() {
+    log ? softmax_backward_typed<true, T>(dy, y, dx) : softmax_backward_typed<false, T>(dy, y, dx);
+  });
+}
+
+}  // namespace
+
+constinit Kernel<void(double, const Tensor&, Tensor&)> kernels::sum{"sum", sum_cpu};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::max{"max", max_cpu};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::argmax{"argmax", argmax_cpu};
+constinit Kernel<void(bool, const Tensor&, Tensor&)> kernels::softmax{"softmax", softmax_cpu};
+constinit Kernel<void(bool, const Tensor&, const Tensor&, Tensor&)> kernels::softmax_backward{
+    "softmax_backward", softmax_backward_cpu};
+
+}  // namespace karyon

@@ -1,0 +1,216 @@
+#include <utility>
+
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/layout.h>
+
+namespace karyon {
+namespace {
+
+Tensor empty_for(const Tensor& x, const Shape& shape) {
+  return empty(shape, {.dtype = x.dtype(), .device = x.device()});
+}
+Tensor zeros_for(const Tensor& x, const Shape& shape) {
+  return zeros(shape, {.dtype = x.dtype(), .device = x.device()});
+}
+
+Shape with_size(Shape shape, int dim, std::int64_t size) {
+  shape[dim] = size;
+  return shape;
+}
+
+// Products of the sizes before and from `dim` on.
+std::int64_t numel_before(const Shape& shape, int dim) {
+  std::int64_t n = 1;
+  for (int d = 0; d < dim; ++d) n *= shape[d];
+  return n;
+}
+std::int64_t numel_from(const Shape& shape, int dim) {
+  std::int64_t n = 1;
+  for (int d = dim; d < shape.dims(); ++d) n *= shape[d];
+  return n;
+}
+
+// The elements start, start + 1, ... along `dim` of `whole`, and all of `part`, as runs.
+kernels::CopyRuns slice_runs(const Shape& whole, const Shape& part, int dim, std::int64_t start) {
+  const std::int64_t inner = numel_from(whole, dim + 1);
+  return {.outer = numel_before(whole, dim),
+          .length = part[dim] * inner,
+          .from = {.offset = start * inner, .outer_stride = whole[dim] * inner},
+          .to = {.outer_stride = part[dim] * inner}};
+}
+
+// The window of size part.h x part.w at (top, left) of images, and all of `part`, as runs.
+kernels::CopyRuns window_runs(const Shape& whole, const Shape& part, std::int64_t top, std::int64_t left) {
+  const std::int64_t c = whole[3], row = whole[2] * c;
+  return {.outer = whole[0],
+          .rows = part[1],
+          .length = part[2] * c,
+          .from = {.offset = top * row + left * c, .outer_stride = whole[1] * row, .row_stride = row},
+          .to = {.outer_stride = part[1] * part[2] * c, .row_stride = part[2] * c}};
+}
+
+kernels::CopyRuns reversed(kernels::CopyRuns runs) {
+  std::swap(runs.from, runs.to);
+  return runs;
+}
+
+Tensor gather(const Tensor& x, const Shape& shape, const kernels::CopyRuns& runs) {
+  Tensor y = empty_for(x, shape);
+  kernels::copy_runs(x, y, runs);
+  return y;
+}
+
+// Zeros of `shape` with x where `runs` took it from.
+Tensor scatter(const Tensor& x, const Shape& shape, const kernels::CopyRuns& runs) {
+  Tensor y = zeros_for(x, shape);
+  kernels::copy_runs(x, y, reversed(runs));
+  return y;
+}
+
+void check_images(const Tensor& x, const char* op) {
+  check(x.dim() == 4, op, ": expects images [N, H, W, C], got ", x.shape());
+}
+
+}  // namespace
+
+Tensor cat(const std::vector<Tensor>& tensors, int dim) {
+  check(!tensors.empty(), "cat: expects at least one tensor, got none");
+  const Tensor& first = tensors[0];
+  dim = normalize_dim(dim, first.dim(), "cat");
+  std::int64_t total = 0;
+  for (const Tensor& x : tensors) {
+    check(x.dim() == first.dim() && with_size(x.shape(), dim, 0) == with_size(first.shape(), dim, 0),
+          "cat: expects shapes that agree but in dimension ", dim, ", got ", first.shape(), " and ",
+          x.shape());
+    check(x.dtype() == first.dtype(), "cat: expects one dtype, got ", first.dtype(), " and ", x.dtype());
+    total += x.shape()[dim];
+  }
+  Tensor y = empty_for(first, with_size(first.shape(), dim, total));
+  std::vector<kernels::CopyRuns> pieces;  // of y, into each input
+  std::vector<Shape> wanted;              // by the inputs that need a gradient; no dimensions otherwise
+  std::int64_t start = 0;
+  for (const Tensor& x : tensors) {
+    pieces.push_back(slice_runs(y.shape(), x.shape(), dim, start));
+    wanted.push_back(x.requires_grad() ? x.shape() : Shape());
+    kernels::copy_runs(x, y, reversed(pieces.back()));
+    start += x.shape()[dim];
+  }
+  return record("cat", y, tensors,
+                [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
+                  std::vector<Tensor> grads(pieces.size());
+                  for (std::size_t i = 0; i < pieces.size(); ++i)
+                    if (wanted[i].dims() > 0) grads[i] = gather(dy, wanted[i], pieces[i]);
+                  return grads;
+                });
+}
+
+Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length) {
+  dim = normalize_dim(dim, x.dim(), "narrow");
+  const Shape whole = x.shape();
+  check(start >= 0 && length >= 0 && start <= whole[dim] && length <= whole[dim] - start, "narrow: ", length,
+        " elements from ", start, " of dimension ", dim, " of ", whole);
+  const Shape part = with_size(whole, dim, length);
+  const auto runs = slice_runs(whole, part, dim, start);
+  return record("narrow", dim == 0 ? view(x, part, runs.from.offset) : gather(x, part, runs), {x},
+                [whole, runs](const Tensor& dy) { return std::vector{scatter(dy, whole, runs)}; });
+}
+
+std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim) {
+  dim = normalize_dim(dim, x.dim(), "split");
+  std::int64_t total = 0;
+  for (std::int64_t size : sizes) total += size;
+  check(total == x.shape()[dim], "split: expects sizes that sum to ", x.shape()[dim], ", got ", total);
+  std::vector<Tensor> pieces;
+  std::int64_t start = 0;
+  for (std::int64_t size : sizes) {
+    pieces.push_back(narrow(x, dim, start, size));
+    start += size;
+  }
+  return pieces;
+}
+
+std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim) {
+  check(size >= 1, "split: expects a size of at least 1, got ", size);
+  dim = normalize_dim(dim, x.dim(), "split");
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t left = x.shape()[dim]; left > 0; left -= size) sizes.push_back(std::min(left, size));
+  return split(x, sizes, dim);
+}
+
+Tensor stack(const std::vector<Tensor>& tensors, int dim) {
+  check(!tensors.empty(), "stack: expects at least one tensor, got none");
+  const Shape& shape = tensors[0].shape();
+  dim = normalize_dim(dim, shape.dims() + 1, "stack");
+  Shape expanded;
+  for (int d = 0; d <= shape.dims(); ++d) {
+    if (d == dim) expanded.push_back(1);
+    if (d < shape.dims()) expanded.push_back(shape[d]);
+  }
+  std::vector<Tensor> parts;
+  for (const Tensor& x : tensors) {
+    check(x.shape() == shape, "stack: expects one shape, got ", shape, " and ", x.shape());
+    parts.push_back(x.reshape(expanded));
+  }
+  return cat(parts, dim);
+}
+
+Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode) {
+  check_images(x, "pad");
+  const auto [top, bottom, left, right] = border;
+  check(top >= 0 && bottom >= 0 && left >= 0 && right >= 0, "pad: expects borders of at least 0, got top ",
+        top, ", bottom ", bottom, ", left ", left, ", right ", right);
+  const Shape inside = x.shape();
+  const Shape outside{inside[0], top + inside[1] + bottom, left + inside[2] + right, inside[3]};
+  if (mode == PadMode::zeros) {
+    const auto runs = window_runs(outside, inside, top, left);
+    return record("pad", scatter(x, outside, runs), {x},
+                  [inside, runs](const Tensor& dy) { return std::vector{gather(dy, inside, runs)}; });
+  }
+  check(std::max(top, bottom) < std::max<std::int64_t>(inside[1], 1) &&
+            std::max(left, right) < std::max<std::int64_t>(inside[2], 1),
+        "pad: reflect expects borders smaller than the image ", inside, ", got top ", top, ", bottom ",
+        bottom, ", left ", left, ", right ", right);
+  Tensor y = empty_for(x, outside);
+  kernels::pad_reflect(x, y, border);
+  return record("pad", y, {x}, [inside, border](const Tensor& dy) {
+    // bf16 stores but does not add.
+    const Tensor wide = dy.dtype() == bf16 ? dy.to(f32) : dy;
+    Tensor dx = empty_for(wide, inside);
+    kernels::pad_reflect_backward(wide, dx, border);
+    return std::vector{dx.to(dy.dtype())};
+  });
+}
+
+Tensor crop(const Tensor& x, std::int64_t top, std::int64_t left, Pair size) {
+  check_images(x, "crop");
+  const Shape whole = x.shape();
+  check(top >= 0 && left >= 0 && size.h >= 0 && size.w >= 0 && size.h <= whole[1] &&
+            top <= whole[1] - size.h && size.w <= whole[2] && left <= whole[2] - size.w,
+        "crop: a window of ", size, " at (", top, ", ", left, ") is not inside ", whole);
+  const Shape part{whole[0], size.h, size.w, whole[3]};
+  const auto runs = window_runs(whole, part, top, left);
+  return record("crop", gather(x, part, runs), {x},
+                [whole, runs](const Tensor& dy) { return std::vector{scatter(dy, whole, runs)}; });
+}
+
+Tensor permute(const Tensor& x, const std::vector<int>& order) {
+  const int dims = x.dim();
+  check(static_cast<int>(order.size()) == dims, "permute: expects ", dims, " dimensions for ", x.shape(),
+        ", got ", order.size());
+  std::vector<int> forward, inverse(order.size(), -1);
+  Shape shape;
+  for (int d : order) {
+    d = normalize_dim(d, dims, "permute");
+    check(inverse[static_cast<std::size_t>(d)] < 0, "permute: dimension ", d, " is named twice");
+    inverse[static_cast<std::size_t>(d)] = static_cast<int>(forward.size());
+    forward.push_back(d);
+    shape.push_back(x.shape()[d]);
+  }
+  Tensor y = empty_for(x, shape);
+  kernels::permute(x, y, forward);
+  return record("permute", y, {x}, [inverse](const Tensor& dy) { return std::vector{permute(dy, inverse)}; });
+}
+
+Tensor reshape(const Tensor& x, const Shape& shape) { return x.reshape(shape); }
+
+}  // namespace karyon

@@ -1,0 +1,98 @@
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/matmul.h>
+
+namespace karyon {
+namespace {
+
+void check_dtypes(const char* op, const Tensor& a, const Tensor& b) {
+  check(a.dtype() == f32 || a.dtype() == f64, op, ": expects f32 or f64, got ", a.dtype());
+  check(a.dtype() == b.dtype(), op, ": expects one dtype, got ", a.dtype(), " and ", b.dtype());
+}
+
+// The first `count` sizes, then two more.
+Shape with_matrix(const Shape& leading, int count, std::int64_t rows, std::int64_t columns) {
+  Shape shape(std::span(leading.begin(), static_cast<std::size_t>(count)));
+  shape.push_back(rows);
+  shape.push_back(columns);
+  return shape;
+}
+
+// op(a) op(b); the batch dimensions are `batch`.
+Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Shape& batch) {
+  Tensor y =
+      empty(with_matrix(batch, batch.dims(), a.size(transpose_a ? -1 : -2), b.size(transpose_b ? -2 : -1)),
+            {.dtype = a.dtype(), .device = a.device()});
+  kernels::matmul(transpose_a, transpose_b, false, a, b, y);
+  return y;
+}
+
+Shape batch_of(const Tensor& x) {
+  return Shape(std::span(x.shape().begin(), static_cast<std::size_t>(x.dim() - 2)));
+}
+
+// [rows, columns], all leading dimensions as rows.
+Shape flat(const Shape& shape) {
+  std::int64_t rows = 1;
+  for (int d = 0; d + 1 < shape.dims(); ++d) rows *= shape[d];
+  return {rows, shape[shape.dims() - 1]};
+}
+Tensor as_matrix(const Tensor& x) { return view(x, flat(x.shape())); }
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  check_dtypes("matmul", a, b);
+  check(a.dim() >= 2 && b.dim() >= 2, "matmul: expects at least two dimensions each, got ", a.shape(),
+        " and ", b.shape());
+  check(a.size(-1) == b.size(-2), "matmul: ", a.shape(), " has ", a.size(-1), " columns, ", b.shape(),
+        " has ", b.size(-2), " rows");
+  // One matrix on the right: all rows of a make one product, forward and backward.
+  if (b.dim() == 2 && a.dim() > 2) {
+    Shape shape = a.shape();
+    shape[a.dim() - 1] = b.size(-1);
+    return matmul(a.reshape(flat(a.shape())), b).reshape(shape);
+  }
+  const Shape batch = broadcast_shapes(batch_of(a), batch_of(b), "matmul");
+  return record(
+      "matmul", product(a, false, b, false, batch), {a, b},
+      [batch, a_shape = a.shape(), b_shape = b.shape(), a = SavedTensor(b.requires_grad() ? a : Tensor()),
+       b = SavedTensor(a.requires_grad() ? b : Tensor())](const Tensor& dy) {
+        Tensor da, db;
+        if (b.get().defined()) da = sum_to(product(dy, false, b.get(), true, batch), a_shape);
+        if (a.get().defined()) db = sum_to(product(a.get(), true, dy, false, batch), b_shape);
+        return std::vector{da, db};
+      });
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_dtypes("linear", x, weight);
+  check(x.dim() >= 1, "linear: expects x with at least one dimension, got ", x.shape());
+  check(weight.dim() == 2 && weight.size(1) == x.size(-1), "linear: expects a weight of [out, ", x.size(-1),
+        "] for x ", x.shape(), ", got ", weight.shape());
+  if (bias.defined()) {
+    check_dtypes("linear", x, bias);
+    check(bias.shape() == Shape{weight.size(0)}, "linear: expects a bias of [", weight.size(0), "], got ",
+          bias.shape());
+  }
+  Shape shape = x.shape();
+  shape[x.dim() - 1] = weight.size(0);
+  Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
+  if (bias.defined()) kernels::broadcast(1, bias, y);
+  Tensor y_rows = as_matrix(y);
+  kernels::matmul(false, true, bias.defined(), as_matrix(x), weight, y_rows);
+  return record("linear", y, {x, weight, bias},
+                [bias_grad = bias.defined() && bias.requires_grad(), x_shape = x.shape(),
+                 x = SavedTensor(weight.requires_grad() ? as_matrix(x) : Tensor()),
+                 weight = SavedTensor(x.requires_grad() ? weight : Tensor())](const Tensor& dy) {
+                  const Tensor rows = as_matrix(dy);
+                  Tensor dx, dw, db;
+                  if (weight.get().defined())
+                    dx = view(product(rows, false, weight.get(), false, {}), x_shape);
+                  if (x.get().defined()) dw = product(rows, true, x.get(), false, {});
+                  if (bias_grad) db = sum_to(rows, {rows.size(1)});
+                  return std::vector{dx, dw, db};
+                });
+}
+
+}  // namespace karyon

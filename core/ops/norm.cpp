@@ -1,0 +1,110 @@
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/norm.h>
+
+namespace karyon {
+namespace {
+
+void check_floating(const Tensor& x, const char* op) {
+  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32 or f64, got ", x.dtype());
+}
+
+void check_parameter(const Tensor& p, const Shape& shape, DType dtype, const char* op, const char* what) {
+  if (!p.defined()) return;
+  check(p.shape() == shape && p.dtype() == dtype, op, ": ", what, " expects ", dtype, shape, ", got ",
+        p.dtype(), p.shape());
+}
+
+bool wanted(const Tensor& p) { return p.defined() && p.requires_grad(); }
+Tensor empty_if(bool wanted, const Shape& shape, const Tensor& like) {
+  return wanted ? empty(shape, {.dtype = like.dtype(), .device = like.device()}) : Tensor();
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
+                  Tensor running_var, const BatchNormOptions& options) {
+  check_floating(x, "batch_norm");
+  check(x.dim() >= 2, "batch_norm: expects x [..., C] with at least 2 dimensions, got ", x.shape());
+  const std::int64_t c = x.size(-1);
+  const Shape shape{c};
+  check_parameter(weight, shape, x.dtype(), "batch_norm", "weight");
+  check_parameter(bias, shape, x.dtype(), "batch_norm", "bias");
+  check_parameter(running_mean, shape, x.dtype(), "batch_norm", "running_mean");
+  check_parameter(running_var, shape, x.dtype(), "batch_norm", "running_var");
+  check(running_mean.defined() == running_var.defined(),
+        "batch_norm: expects both running_mean and running_var, or neither");
+  const bool from_batch = options.training || !running_mean.defined();
+  Tensor mean = empty_if(true, shape, x), rstd = empty_if(true, shape, x);
+  if (from_batch) {
+    check(c == 0 || x.numel() / c >= 2,
+          "batch_norm: expects more than one value per channel to normalize by the batch, got ", x.shape());
+    kernels::batch_norm_statistics(x, options.momentum, options.eps, running_mean, running_var, mean, rstd);
+    if (running_mean.defined()) {
+      running_mean.bump_version();
+      running_var.bump_version();
+    }
+  } else {
+    kernels::batch_norm_running(running_mean, running_var, options.eps, mean, rstd);
+  }
+  Tensor y = empty_like(x);
+  kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
+  return record("batch_norm", y, {x, weight, bias},
+                [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
+                 relu = options.relu, from_batch, shape, want_x = x.requires_grad(),
+                 want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
+                  Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, shape, dy),
+                         dbias = empty_if(want_bias, shape, dy);
+                  kernels::batch_norm_backward(dy, x.get(), weight.get(), bias.get(), mean, rstd, relu,
+                                               from_batch, dx, dweight, dbias);
+                  return std::vector{dx, dweight, dbias};
+                });
+}
+
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias,
+                  double eps) {
+  check_floating(x, "group_norm");
+  check(x.dim() >= 2, "group_norm: expects x [N, ..., C] with at least 2 dimensions, got ", x.shape());
+  const std::int64_t n = x.size(0), c = x.size(-1);
+  check(groups >= 1 && c % groups == 0, "group_norm: expects channels divisible by ", groups, " groups, got ",
+        x.shape());
+  check(n == 0 || x.numel() > 0, "group_norm: expects values to normalize, got ", x.shape());
+  check_parameter(weight, {c}, x.dtype(), "group_norm", "weight");
+  check_parameter(bias, {c}, x.dtype(), "group_norm", "bias");
+  Tensor y = empty_like(x), mean = empty_if(true, {n, groups}, x), rstd = empty_if(true, {n, groups}, x);
+  kernels::group_norm(x, weight, bias, eps, y, mean, rstd);
+  return record("group_norm", y, {x, weight, bias},
+                [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, c, want_x = x.requires_grad(),
+                 want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
+                  Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, {c}, dy),
+                         dbias = empty_if(want_bias, {c}, dy);
+                  kernels::group_norm_backward(dy, x.get(), weight.get(), mean, rstd, dx, dweight, dbias);
+                  return std::vector{dx, dweight, dbias};
+                });
+}
+
+Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
+                  double eps) {
+  check_floating(x, "layer_norm");
+  const int dims = normalized_shape.dims(), kept = x.dim() - dims;
+  check(
+      dims >= 1 && kept >= 0 &&
+          std::equal(normalized_shape.begin(), normalized_shape.end(), x.shape().begin() + std::max(kept, 0)),
+      "layer_norm: expects x to end in ", normalized_shape, ", got ", x.shape());
+  check(normalized_shape.numel() > 0, "layer_norm: expects values to normalize, got ", x.shape());
+  check_parameter(weight, normalized_shape, x.dtype(), "layer_norm", "weight");
+  check_parameter(bias, normalized_shape, x.dtype(), "layer_norm", "bias");
+  const Shape rows{x.numel() / normalized_shape.numel()};
+  Tensor y = empty_like(x), mean = empty_if(true, rows, x), rstd = empty_if(true, rows, x);
+  kernels::layer_norm(x, weight, bias, eps, y, mean, rstd);
+  return record(
+      "layer_norm", y, {x, weight, bias},
+      [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, normalized_shape,
+       want_x = x.requires_grad(), want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
+        Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, normalized_shape, dy),
+               dbias = empty_if(want_bias, normalized_shape, dy);
+        kernels::layer_norm_backward(dy, x.get(), weight.get(), mean, rstd, dx, dweight, dbias);
+        return std::vector{dx, dweight, dbias};
+      });
+}
+
+}  // namespace karyon

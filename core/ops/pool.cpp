@@ -1,0 +1,87 @@
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/pool.h>
+
+namespace karyon {
+namespace {
+
+void check_images(const Tensor& x, const char* op) {
+  check(x.dim() == 4, op, ": expects images [N, H, W, C], got ", x.shape());
+  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32 or f64, got ", x.dtype());
+}
+
+kernels::PoolWindow make_window(const Pool2dOptions& options, const char* op) {
+  const kernels::PoolWindow window{options.kernel_size, options.stride.value_or(options.kernel_size),
+                                   options.padding, options.dilation, options.count_include_pad};
+  const auto& [kernel, stride, padding, dilation, include] = window;
+  check(
+      kernel.h >= 1 && kernel.w >= 1 && stride.h >= 1 && stride.w >= 1 && dilation.h >= 1 && dilation.w >= 1,
+      op, ": expects kernel, stride and dilation of at least 1, got ", kernel, ", ", stride, " and ",
+      dilation);
+  check(padding.h >= 0 && padding.w >= 0 && padding.h <= kernel.h / 2 && padding.w <= kernel.w / 2, op,
+        ": expects a padding of at most half the kernel ", kernel, ", got ", padding);
+  return window;
+}
+
+Shape pooled_shape(const Shape& x, const kernels::PoolWindow& window, const char* op) {
+  auto count = [](std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+                  std::int64_t dilation) {
+    const std::int64_t room = size + 2 * padding - dilation * (kernel - 1) - 1;
+    return room < 0 ? 0 : room / stride + 1;
+  };
+  const auto& [kernel, stride, padding, dilation, include] = window;
+  const Shape out{x[0], count(x[1], kernel.h, stride.h, padding.h, dilation.h),
+                  count(x[2], kernel.w, stride.w, padding.w, dilation.w), x[3]};
+  check(x[1] > 0 && x[2] > 0 && out[1] > 0 && out[2] > 0, op, ": a window of ", kernel, " (padding ", padding,
+        ", dilation ", dilation, ") does not fit in ", x);
+  return out;
+}
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
+  check_images(x, "max_pool2d");
+  const auto window = make_window(options, "max_pool2d");
+  const Shape shape = pooled_shape(x.shape(), window, "max_pool2d");
+  Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
+  // A byte per output is less to keep than x, which may die.
+  Tensor index;
+  if (x.requires_grad() && grad_enabled())
+    index =
+        empty(shape, {.dtype = window.kernel.h * window.kernel.w <= 256 ? u8 : i64, .device = x.device()});
+  kernels::max_pool2d(x, y, index, window);
+  return record("max_pool2d", y, {x}, [index, window, before = x.shape()](const Tensor& dy) {
+    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
+    kernels::max_pool2d_backward(dy, index, dx, window);
+    return std::vector{dx};
+  });
+}
+
+Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
+  check_images(x, "avg_pool2d");
+  const auto window = make_window(options, "avg_pool2d");
+  check(options.dilation == Pair(1), "avg_pool2d: expects a dilation of 1, got ", options.dilation);
+  Tensor y = empty(pooled_shape(x.shape(), window, "avg_pool2d"), {.dtype = x.dtype(), .device = x.device()});
+  kernels::avg_pool2d(x, y, window);
+  return record("avg_pool2d", y, {x}, [window, before = x.shape()](const Tensor& dy) {
+    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
+    kernels::avg_pool2d_backward(dy, dx, window);
+    return std::vector{dx};
+  });
+}
+
+Tensor adaptive_avg_pool2d(const Tensor& x, Pair output_size) {
+  check_images(x, "adaptive_avg_pool2d");
+  check(output_size.h >= 1 && output_size.w >= 1 && x.size(1) >= 1 && x.size(2) >= 1,
+        "adaptive_avg_pool2d: expects images and an output of at least one pixel, got ", x.shape(), " and ",
+        output_size);
+  Tensor y =
+      empty({x.size(0), output_size.h, output_size.w, x.size(3)}, {.dtype = x.dtype(), .device = x.device()});
+  kernels::adaptive_avg_pool2d(x, y);
+  return record("adaptive_avg_pool2d", y, {x}, [before = x.shape()](const Tensor& dy) {
+    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
+    kernels::adaptive_avg_pool2d_backward(dy, dx);
+    return std::vector{dx};
+  });
+}
+
+}  // namespace karyon

@@ -1,0 +1,133 @@
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/reduce.h>
+
+namespace karyon {
+namespace {
+
+void check_floating(const char* op, const Tensor& x) {
+  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32 or f64, got ", x.dtype());
+}
+
+// Which dimensions go, and the shapes that follow from it.
+struct Plan {
+  std::array<bool, Shape::max_dims> gone{};
+  Shape kept;              // 1 in place of what goes
+  Shape out;               // kept, or without what goes
+  std::int64_t count = 1;  // elements that make one
+
+  Plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+    if (dims.empty()) gone.fill(true);
+    for (const int dim : dims) {
+      bool& flag = gone[static_cast<std::size_t>(normalize_dim(dim, x.dim(), op))];
+      check(!flag, op, ": dimension ", dim, " is given twice");
+      flag = true;
+    }
+    for (int d = 0; d < x.dim(); ++d) {
+      const bool goes = gone[static_cast<std::size_t>(d)];
+      kept.push_back(goes ? 1 : x.shape()[d]);
+      if (!goes || keepdim) out.push_back(kept[d]);
+      if (goes) count *= x.shape()[d];
+    }
+  }
+};
+
+// Runs reduce(x [outer, n, inner], y [outer, inner], last) for each run of adjacent dimensions that go, the
+// innermost first: mostly one, and further ones work on what is left.
+template <class F>
+Tensor reduce(const Tensor& x, const Plan& plan, F&& reduce_run) {
+  Tensor left = x;
+  std::int64_t inner = 1;
+  bool done = false;
+  for (int d = x.dim() - 1; d >= 0 || !done; --d) {
+    std::int64_t n = 1;
+    for (; d >= 0 && plan.gone[static_cast<std::size_t>(d)]; --d) n *= x.shape()[d];
+    if (n != 1 || (d < 0 && !done)) {
+      std::int64_t outer = 1;
+      bool last = true;
+      for (int e = 0; e <= d; ++e) {
+        outer *= x.shape()[e];
+        last = last && (!plan.gone[static_cast<std::size_t>(e)] || x.shape()[e] == 1);
+      }
+      Tensor y = empty({outer, inner}, {.dtype = x.dtype(), .device = x.device()});
+      reduce_run(view(left, {outer, n, inner}), y, last);
+      left = y;
+      done = last;
+    }
+    if (d >= 0) inner *= x.shape()[d];
+  }
+  return view(left, plan.out);
+}
+
+Tensor scaled_sum(const Tensor& x, const Plan& plan, double scale) {
+  return reduce(x, plan,
+                [scale](const Tensor& in, Tensor& y, bool last) { kernels::sum(last ? scale : 1, in, y); });
+}
+
+Tensor sum_or_mean(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim, bool mean) {
+  check_floating(op, x);
+  const Plan plan(op, x, dims, keepdim);
+  const double scale = mean ? 1 / static_cast<double>(plan.count) : 1;
+  return record(op, scaled_sum(x, plan, scale), {x},
+                [scale, kept = plan.kept, shape = x.shape()](const Tensor& dy) {
+                  Tensor dx = empty(shape, {.dtype = dy.dtype(), .device = dy.device()});
+                  kernels::broadcast(scale, view(dy, kept), dx);
+                  return std::vector{dx};
+                });
+}
+
+// x as [outer, size of dim, inner].
+Tensor around(const char* op, const Tensor& x, int dim) {
+  check_floating(op, x);
+  dim = normalize_dim(dim, x.dim(), op);
+  std::int64_t outer = 1, inner = 1;
+  for (int d = 0; d < dim; ++d) outer *= x.shape()[d];
+  for (int d = dim + 1; d < x.dim(); ++d) inner *= x.shape()[d];
+  return view(x, {outer, x.shape()[dim], inner});
+}
+
+Tensor softmax(const char* name, bool log, const Tensor& x, int dim) {
+  const Tensor in = around(name, x, dim);
+  Tensor y = empty_like(in);
+  kernels::softmax(log, in, y);
+  return record(name, view(y, x.shape()), {x}, [log, y = SavedTensor(y)](const Tensor& dy) {
+    Tensor dx = empty_like(y.get());
+    kernels::softmax_backward(log, view(dy, dx.shape()), y.get(), dx);
+    return std::vector{view(dx, dy.shape())};
+  });
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  return sum_or_mean("sum", x, dims, keepdim, false);
+}
+Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  return sum_or_mean("mean", x, dims, keepdim, true);
+}
+
+Tensor max(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  check_floating("max", x);
+  const Plan plan("max", x, dims, keepdim);
+  check(plan.count > 0, "max: expects something to choose from, got ", x.shape());
+  Tensor y = reduce(x, plan, [](const Tensor& in, Tensor& out, bool) { kernels::max(in, out); });
+  return record("max", y, {x}, [plan, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
+    Tensor dx = empty_like(x.get());
+    kernels::binary(kernels::Binary::tie, x.get(), view(y.get(), plan.kept), dx);
+    const Tensor ties = scaled_sum(dx, plan, 1), share = div(dy, ties);
+    return std::vector{mul(dx, view(share, plan.kept))};
+  });
+}
+
+Tensor argmax(const Tensor& x, int dim, bool keepdim) {
+  const Tensor in = around("argmax", x, dim);
+  check(in.size(1) > 0, "argmax: expects something to choose from, got ", x.shape());
+  Tensor y = empty({in.size(0), in.size(2)}, {.dtype = i64, .device = x.device()});
+  kernels::argmax(in, y);
+  return view(y, Plan("argmax", x, {dim}, keepdim).out);
+}
+
+Tensor softmax(const Tensor& x, int dim) { return softmax("softmax", false, x, dim); }
+Tensor log_softmax(const Tensor& x, int dim) { return softmax("log_softmax", true, x, dim); }
+
+}  // namespace karyon

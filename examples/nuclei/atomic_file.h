@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace nuclei {
+
+/// Writes a whole file or nothing: the bytes go to a temporary file beside `path`, which is flushed
+/// to disk and then renamed over `path`, so a reader never sees half a file and a full disk never
+/// costs the previous version. A device or pipe (/dev/stdout) cannot be renamed over and is written
+/// directly; a symbolic link stays and the file it points to is replaced.
+/// Throws Failure with the path and the system's reason; no temporary file is left behind.
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::uint8_t> bytes);
+
+/// The same for text, which is written as it is.
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace nuclei

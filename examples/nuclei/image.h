@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace nuclei {
+
+/// A picture as the network sees it: rows from top to bottom, channels interleaved, values in
+/// [0, 1]. pixels.size() == width * height * channels; channels is 1 (grey) or 3 (RGB).
+struct Image {
+  int width = 0;
+  int height = 0;
+  int channels = 0;
+  std::vector<float> pixels;
+  int bit_depth = 8;  // of the file it came from: 8 or 16
+};
+
+/// Larger pictures are refused before anything is allocated for them: a damaged or hostile header
+/// may claim any size.
+inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
+
+/// Reads a PNG, JPEG or BMP file; 16-bit PNG keeps its full depth. Grey stays one channel, palettes
+/// become RGB, an alpha channel is dropped. Throws Failure if the file is missing, empty, of
+/// another format, damaged (for PNG every checksum is verified), cut short anywhere, or above
+/// kMaxPixels.
+Image read_image(const std::filesystem::path& path);
+
+/// Reads a mask of any bit depth: 1 where any colour channel is above zero, else 0; [height *
+/// width]. Throws Failure like read_image, and if the file is not `width` by `height` pixels.
+std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, int width, int height);
+
+/// Writes an 8-bit PNG atomically (see write_file_atomically).
+///   pixels  [height, width, channels]; channels 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
+/// Throws Failure if the file cannot be written or the size is not positive.
+void write_png8(const std::filesystem::path& path, int width, int height, int channels,
+                const std::uint8_t* pixels);
+
+/// Writes a 16-bit grey PNG atomically; pixels [height, width] in the machine's byte order.
+/// Throws Failure like write_png8.
+void write_png16(const std::filesystem::path& path, int width, int height,
+                 const std::uint16_t* pixels);
+
+}  // namespace nuclei

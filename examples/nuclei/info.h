@@ -1,0 +1,11 @@
+#pragma once
+
+#include <filesystem>
+
+namespace nuclei {
+
+/// Prints what a model file (or a checkpoint) holds: the network, how it was trained, its layers. Throws
+/// karyon::Error if the file is damaged.
+void info(const std::filesystem::path& file);
+
+}  // namespace nuclei

@@ -1,0 +1,216 @@
+#include "input.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+namespace nuclei {
+namespace {
+
+using karyon::Generator;
+using karyon::Tensor;
+
+float luminance(const Image& image, std::size_t pixel) {
+  const float* p = image.pixels.data() + pixel * static_cast<std::size_t>(image.channels);
+  float sum = 0;
+  for (int c = 0; c < image.channels; ++c) sum += p[c];
+  return sum / static_cast<float>(image.channels);
+}
+
+// Weights are kept in steps of 1/16 up to 16.
+constexpr float kWeightStep = 16;
+std::uint8_t quantized(float value, float scale) {
+  return static_cast<std::uint8_t>(std::lround(std::clamp(value * scale, 0.0f, 255.0f)));
+}
+
+// Position folded back into 0 ... size - 1 as in a mirror.
+int mirrored(int position, int size) {
+  if (size == 1) return 0;
+  const int period = 2 * (size - 1);
+  position = std::abs(position) % period;
+  return position < size ? position : period - position;
+}
+
+// Where crop pixel (x, y) lies in the source.
+struct Placement {
+  double x0, y0, xx, xy, yx, yy;
+};
+
+Placement random_placement(int width, int height, std::int64_t crop, Generator& generator) {
+  const double angle = generator.uniform() < 0.5
+                           ? std::numbers::pi / 2 * static_cast<double>(generator.below(4))
+                           : generator.uniform(0, 2 * std::numbers::pi);
+  const double scale = std::exp(generator.uniform(std::log(0.6), std::log(1.6)));  // source pixels per crop pixel
+  const double mirror = generator.uniform() < 0.5 ? -1 : 1;
+  const double c = std::cos(angle) * scale, s = std::sin(angle) * scale;
+  // The crop's centre, so that the crop stays inside where the picture is large enough.
+  const double reach = 0.5 * static_cast<double>(crop) * (std::abs(c) + std::abs(s));
+  auto centre = [&](int size) {
+    const double free = size - 2 * reach;
+    return free > 0 ? reach + free * generator.uniform() : size / 2.0 + free * (generator.uniform() - 0.5) * 0.5;
+  };
+  const double cx = centre(width), cy = centre(height), half = 0.5 * static_cast<double>(crop - 1);
+  Placement p{.x0 = 0, .y0 = 0, .xx = c * mirror, .xy = -s, .yx = s * mirror, .yy = c};
+  p.x0 = cx - 0.5 - half * (p.xx + p.xy);
+  p.y0 = cy - 0.5 - half * (p.yx + p.yy);
+  return p;
+}
+
+void blur(float* rgb, std::int64_t crop, float strength) {
+  const auto n = static_cast<std::size_t>(crop * crop * 3);
+  std::vector<float> before(rgb, rgb + n);
+  const float side = strength / 4, middle = 1 - 2 * side;
+  auto pass = [&](std::int64_t step, auto position) {
+    for (std::int64_t y = 0; y < crop; ++y)
+      for (std::int64_t x = 0; x < crop; ++x) {
+        const std::int64_t at = position(y, x);
+        const std::int64_t i = (y * crop + x) * 3;
+        for (std::int64_t c = 0; c < 3; ++c) {
+          const float low = before[static_cast<std::size_t>(at > 0 ? i - step + c : i + c)];
+          const float high = before[static_cast<std::size_t>(at < crop - 1 ? i + step + c : i + c)];
+          rgb[i + c] = middle * before[static_cast<std::size_t>(i + c)] + side * (low + high);
+        }
+      }
+    std::copy(rgb, rgb + n, before.begin());
+  };
+  pass(3, [](std::int64_t, std::int64_t x) { return x; });
+  pass(3 * crop, [](std::int64_t y, std::int64_t) { return y; });
+}
+
+// What microscopes, stains and cameras do to the same cells.
+void relight(float* rgb, std::int64_t crop, bool grey, Generator& generator) {
+  const std::int64_t pixels = crop * crop;
+  if (!grey) {
+    std::array<int, 3> from{0, 1, 2};
+    if (generator.uniform() < 0.3)
+      for (int i = 2; i > 0; --i)
+        std::swap(from[static_cast<std::size_t>(i)], from[static_cast<std::size_t>(generator.below(i + 1))]);
+    const bool to_grey = generator.uniform() < 0.2;
+    std::array<float, 3> gain;
+    for (float& g : gain) g = static_cast<float>(generator.uniform(0.8, 1.25));
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      float* v = rgb + 3 * p;
+      std::array<float, 3> in{v[0], v[1], v[2]};
+      const float mean = (in[0] + in[1] + in[2]) / 3;
+      for (std::size_t c = 0; c < 3; ++c) v[c] = to_grey ? mean : gain[c] * in[static_cast<std::size_t>(from[c])];
+    }
+  }
+  if (generator.uniform() < 0.3) blur(rgb, crop, static_cast<float>(generator.uniform(0.3, 1)));
+  const auto gamma = static_cast<float>(std::exp(generator.uniform(-0.5, 0.5)));
+  const auto gain = static_cast<float>(generator.uniform(0.7, 1.25));
+  const auto shift = static_cast<float>(generator.uniform(-0.08, 0.08));
+  const bool invert = generator.uniform() < 0.08;
+  for (std::int64_t i = 0; i < 3 * pixels; ++i) {
+    float v = std::pow(std::clamp(rgb[i], 0.0f, 1.0f), gamma) * gain + shift;
+    rgb[i] = invert ? 1 - v : v;
+  }
+  if (generator.uniform() < 0.4) {
+    Tensor noise = karyon::randn({crop, crop, grey ? 1 : 3}, generator);
+    const auto sigma = static_cast<float>(generator.uniform(0, 0.06));
+    const float* n = noise.data<float>();
+    for (std::int64_t i = 0; i < 3 * pixels; ++i) rgb[i] += sigma * n[grey ? i / 3 : i];
+  }
+}
+
+}  // namespace
+
+std::vector<float> normalize(const Image& image) {
+  const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
+  std::vector<float> brightness(pixels);
+  for (std::size_t i = 0; i < pixels; ++i) brightness[i] = luminance(image, i);
+  auto quantile = [&](double q) {
+    const auto at = brightness.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(pixels - 1));
+    std::nth_element(brightness.begin(), at, brightness.end());
+    return *at;
+  };
+  const float low = quantile(0.005), high = quantile(0.995), middle = quantile(0.5);
+  // A nearly flat picture is not stretched into noise.
+  const float range = std::max(high - low, 0.02f);
+  const bool light_background = middle - low > high - middle;
+  std::vector<float> out(3 * pixels);
+  for (std::size_t i = 0; i < pixels; ++i) {
+    const float* p = image.pixels.data() + i * static_cast<std::size_t>(image.channels);
+    for (std::size_t c = 0; c < 3; ++c) {
+      const float v = (p[image.channels == 3 ? c : 0] - low) / range;
+      out[3 * i + c] = std::clamp(light_background ? 1 - v : v, -0.25f, 1.5f);
+    }
+  }
+  return out;
+}
+
+Tensor to_input(const Image& image) {
+  const std::vector<float> values = normalize(image);
+  Tensor input = karyon::empty({1, image.height, image.width, 3});
+  std::copy(values.begin(), values.end(), input.data<float>());
+  return input;
+}
+
+CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOptions& options) : options_(options) {
+  std::array<std::int64_t, 3> count{};
+  std::vector<Modality> modalities;
+  for (const Example& e : examples) {
+    modalities.push_back(modality(image_stats(e.image)));
+    ++count[static_cast<std::size_t>(modalities.back())];
+  }
+  const std::int64_t most = *std::max_element(count.begin(), count.end());
+  sources_.resize(examples.size());
+  karyon::parallel_for(static_cast<std::int64_t>(examples.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const Example& e = examples[i];
+      Source& s = sources_[i];
+      s.width = e.image.width;
+      s.height = e.image.height;
+      s.grey = modalities[i] != Modality::stained;
+      // 0 ... 255 stands for -0.25 ... 1.5, the range of normalize().
+      for (float v : normalize(e.image)) s.rgb.push_back(quantized(v + 0.25f, 255 / 1.75f));
+      const LabelMap apart = separate_touching(e.truth);
+      for (std::int32_t label : apart.labels) s.target.push_back(label > 0);
+      for (float w : border_weights(apart)) s.weight.push_back(quantized(w, kWeightStep));
+    }
+  });
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const double area = static_cast<double>(sources_[i].width) * sources_[i].height;
+    const double crops = std::sqrt(area / static_cast<double>(options.crop * options.crop));
+    // A rare modality is brought half-way (geometrically) to the most frequent one.
+    const double rarity = std::sqrt(static_cast<double>(most) / static_cast<double>(count[static_cast<std::size_t>(modalities[i])]));
+    const auto times = static_cast<int>(std::lround(std::clamp(crops, 1.0, 4.0) * std::clamp(rarity, 1.0, 4.0)));
+    for (int k = 0; k < times; ++k) order_.push_back(i);
+  }
+}
+
+std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) const {
+  const Source& s = sources_[order_[static_cast<std::size_t>(index)]];
+  const std::int64_t crop = options_.crop;
+  Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, 1}),
+         weight = karyon::empty({crop, crop, 1});
+  const Placement p = random_placement(s.width, s.height, crop, generator);
+  float *rgb = input.data<float>(), *t = target.data<float>(), *w = weight.data<float>();
+  for (std::int64_t y = 0; y < crop; ++y) {
+    for (std::int64_t x = 0; x < crop; ++x) {
+      const double sx = p.x0 + p.xx * static_cast<double>(x) + p.xy * static_cast<double>(y);
+      const double sy = p.y0 + p.yx * static_cast<double>(x) + p.yy * static_cast<double>(y);
+      const auto fx = std::floor(sx), fy = std::floor(sy);
+      const auto dx = static_cast<float>(sx - fx), dy = static_cast<float>(sy - fy);
+      const int xs[] = {mirrored(static_cast<int>(fx), s.width), mirrored(static_cast<int>(fx) + 1, s.width)};
+      const int ys[] = {mirrored(static_cast<int>(fy), s.height), mirrored(static_cast<int>(fy) + 1, s.height)};
+      auto at = [&](int row, int col) {
+        return static_cast<std::size_t>(ys[row]) * static_cast<std::size_t>(s.width) + static_cast<std::size_t>(xs[col]);
+      };
+      const std::size_t corners[] = {at(0, 0), at(0, 1), at(1, 0), at(1, 1)};
+      const std::int64_t i = y * crop + x;
+      for (std::size_t c = 0; c < 3; ++c) {
+        const float top = (1 - dx) * s.rgb[3 * corners[0] + c] + dx * s.rgb[3 * corners[1] + c];
+        const float bottom = (1 - dx) * s.rgb[3 * corners[2] + c] + dx * s.rgb[3 * corners[3] + c];
+        rgb[3 * i + static_cast<std::int64_t>(c)] = ((1 - dy) * top + dy * bottom) * (1.75f / 255) - 0.25f;
+      }
+      const std::size_t nearest = at(dy >= 0.5f, dx >= 0.5f);
+      t[i] = s.target[nearest];
+      w[i] = static_cast<float>(s.weight[nearest]) / kWeightStep;
+    }
+  }
+  relight(rgb, crop, s.grey, generator);
+  return {input, target, weight};
+}
+
+}  // namespace nuclei

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <karyon/karyon.h>
+
+#include "bowl.h"
+
+namespace nuclei {
+
+/// Brings every microscope to one look: three channels, the 0.5 and 99.5 % brightness at 0 and 1, and light on
+/// dark: pictures with a light background are inverted.
+///   returns  [height, width, 3] values, a little beyond [0, 1] at most
+std::vector<float> normalize(const Image& image);
+
+/// The network's input for a picture: normalize() as f32 [1, H, W, 3].
+karyon::Tensor to_input(const Image& image);
+
+struct AugmentOptions {
+  std::int64_t crop = 256;  // side of a training crop, pixels
+};
+
+/// Training crops of a set of pictures with true nuclei. One pass gives each picture one crop or more: large
+/// pictures and rare modalities come more often. Every crop is turned, scaled, mirrored and re-lit by the
+/// generator it is given.
+///   get()  input f32 [crop, crop, 3], target [crop, crop, 1] (1 on nuclei, 0 on background and between touching
+///          nuclei), weight [crop, crop, 1] (border_weights)
+class CropDataset : public karyon::Dataset {
+ public:
+  CropDataset(const std::vector<Example>& examples, const AugmentOptions& options);
+  std::int64_t size() const override { return static_cast<std::int64_t>(order_.size()); }
+  std::vector<karyon::Tensor> get(std::int64_t index, karyon::Generator& generator) const override;
+
+ private:
+  // What a crop is cut from: 5 bytes a pixel, so that a whole data set stays in memory.
+  struct Source {
+    int width, height;
+    bool grey;
+    std::vector<std::uint8_t> rgb, target, weight;
+  };
+  AugmentOptions options_;
+  std::vector<Source> sources_;
+  std::vector<std::size_t> order_;
+};
+
+}  // namespace nuclei

@@ -1,0 +1,425 @@
+#include "train.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <numbers>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include <karyon/karyon.h>
+
+#include "atomic_file.h"
+#include "error.h"
+#include "input.h"
+#include "metrics.h"
+#include "progress.h"
+#include "report.h"
+#include "segmenter.h"
+
+namespace nuclei {
+namespace {
+
+using karyon::Tensor;
+using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+volatile std::sig_atomic_t stop_requested = 0;
+void request_stop(int) { stop_requested = 1; }
+
+// SIGINT and SIGTERM ask for a stop while this lives; a second one ends the process at once.
+class StopOnSignal {
+ public:
+  StopOnSignal() {
+    stop_requested = 0;
+    struct sigaction action {};
+    action.sa_handler = request_stop;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, &old_int_);
+    sigaction(SIGTERM, &action, &old_term_);
+  }
+  ~StopOnSignal() {
+    sigaction(SIGINT, &old_int_, nullptr);
+    sigaction(SIGTERM, &old_term_, nullptr);
+  }
+  StopOnSignal(const StopOnSignal&) = delete;
+  StopOnSignal& operator=(const StopOnSignal&) = delete;
+
+ private:
+  struct sigaction old_int_ {}, old_term_ {};
+};
+
+// The settings that decide the result: a resumed run takes them from its checkpoint.
+Json to_json(const TrainOptions& o, std::int64_t epochs) {
+  return {{"data", o.data.string()}, {"epochs", epochs},   {"crop", o.crop},
+          {"batch_size", o.batch_size}, {"base_width", o.base_width}, {"depth", o.depth},
+          {"lr", o.lr},              {"seed", o.seed},     {"validation", o.validation},
+          {"limit", o.limit}};
+}
+
+void check_options(const TrainOptions& o) {
+  auto require = [](bool ok, const std::string& text) {
+    if (!ok) throw UsageError(text);
+  };
+  require(!o.epochs || *o.epochs >= 1, "--epochs: expects 1 or more, got " + std::to_string(o.epochs.value_or(0)));
+  require(!o.max_minutes || *o.max_minutes > 0, "--max-minutes: expects more than 0");
+  require(o.crop >= 16 && o.crop <= 4096, "--crop: expects 16 to 4096 pixels, got " + std::to_string(o.crop));
+  require(o.batch_size >= 1, "--batch-size: expects 1 or more, got " + std::to_string(o.batch_size));
+  require(o.base_width >= 1 && o.base_width <= 1024, "--base-width: expects 1 to 1024, got " + std::to_string(o.base_width));
+  require(o.depth >= 1 && o.depth <= 8, "--depth: expects 1 to 8, got " + std::to_string(o.depth));
+  require(o.crop >> o.depth >= 2 || o.batch_size > 1,
+          "--crop: " + std::to_string(o.crop) + " pixels halved " + std::to_string(o.depth) +
+              " times leave nothing to normalize; use a larger crop, a larger batch or less depth");
+  require(std::isfinite(o.lr) && o.lr > 0, "--lr: expects a positive number");
+  require(o.validation > 0 && o.validation < 1, "--validation: expects a share between 0 and 1");
+  require(o.limit >= 0, "--limit: expects 0 or more");
+}
+
+// Linear warm-up over the first 5 % of the steps, then a cosine down to 1 %.
+double learning_rate(double peak, std::int64_t step, std::int64_t total) {
+  const auto warm = std::max<std::int64_t>(1, total / 20);
+  if (step < warm) return peak * static_cast<double>(step + 1) / static_cast<double>(warm);
+  const double t = static_cast<double>(step - warm) / static_cast<double>(std::max<std::int64_t>(1, total - warm));
+  return peak * (0.01 + 0.99 * 0.5 * (1 + std::cos(std::numbers::pi * std::min(t, 1.0))));
+}
+
+Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch) {
+  const Tensor logits = model(batch[0]);
+  return karyon::bce_with_logits(logits, batch[1], {.weight = batch[2]}) + karyon::dice_loss(logits, batch[1]);
+}
+
+// One line of metrics.csv.
+struct EpochMetrics {
+  std::int64_t epoch;
+  double train_loss, validation_loss;
+  Scores scores;
+  double lr, seconds;
+};
+
+Json to_json(const EpochMetrics& m) {
+  return {m.epoch, m.train_loss, m.validation_loss, m.scores.accuracy, m.scores.iou, m.scores.dice, m.scores.bowl,
+          m.lr, m.seconds};
+}
+
+std::string metrics_csv(const Json& history) {
+  std::ostringstream out;
+  out << "epoch,train_loss,val_loss,val_accuracy,val_iou,val_dice,val_bowl,lr,seconds\n";
+  for (const Json& row : history) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (i > 0) out << ',';
+      if (i == 0) {
+        out << row[i].get<std::int64_t>();
+      } else {
+        const auto value = row[i].is_null() ? std::nan("") : row[i].get<double>();  // JSON has no NaN
+        out << fixed(value, i == 7 ? 8 : i == 8 ? 1 : 6);
+      }
+    }
+    out << '\n';
+  }
+  return out.str();
+}
+
+std::vector<Example> read_examples(const std::vector<Sample>& samples, const char* what) {
+  std::vector<Example> examples(samples.size());
+  Progress progress(what, static_cast<std::int64_t>(samples.size()));
+  constexpr std::size_t at_once = 32;
+  for (std::size_t first = 0; first < samples.size() && !stop_requested; first += at_once) {
+    const auto n = static_cast<std::int64_t>(std::min(at_once, samples.size() - first));
+    karyon::parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (auto i = first + static_cast<std::size_t>(begin); i < first + static_cast<std::size_t>(end); ++i)
+        examples[i] = read_example(samples[i]);
+    });
+    progress.update(static_cast<std::int64_t>(first) + n);
+  }
+  return examples;
+}
+
+// Everything a training run holds; the parts that change with each step are what a checkpoint saves.
+class Training {
+ public:
+  explicit Training(TrainOptions options);
+  void run();
+
+ private:
+  void load_data();
+  std::int64_t epochs_that_fit();
+  void resume_from(const karyon::TensorFile& checkpoint);
+  void save_checkpoint() const;
+  bool train_epoch();  // false if it was stopped
+  void validate(double seconds);
+  double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
+  bool time_is_up() const { return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes); }
+  std::filesystem::path checkpoint_path() const { return options_.out / "last.ckpt"; }
+  std::filesystem::path model_path() const { return options_.out / "model.safetensors"; }
+
+  StopOnSignal stop_on_signal_;
+  TrainOptions options_;
+  Clock::time_point start_ = Clock::now();
+  karyon::Device device_;
+  std::vector<Example> validation_;
+  std::unique_ptr<CropDataset> crops_;
+  std::unique_ptr<karyon::DataLoader> loader_;
+  std::unique_ptr<karyon::UNet> model_;
+  std::unique_ptr<karyon::AdamW> optimizer_;
+
+  std::int64_t epochs_ = 0, epoch_ = 0, batch_ = 0;  // the next batch to train on
+  double loss_sum_ = 0;                              // of this epoch's batches so far
+  double best_ = -1;
+  Json history_ = Json::array();
+};
+
+Training::Training(TrainOptions options) : options_(std::move(options)) {
+  check_options(options_);
+  device_ = select_device(options_.device);
+  karyon::TensorFile checkpoint;
+  if (options_.resume) {
+    const auto file = std::filesystem::is_directory(*options_.resume) ? *options_.resume / "last.ckpt" : *options_.resume;
+    checkpoint = karyon::load_safetensors(file);
+    const auto found = checkpoint.metadata.find("nuclei.options");
+    if (found == checkpoint.metadata.end())
+      throw Failure(file.string() + ": is not a checkpoint of nuclei train; expected RUN/last.ckpt");
+    try {
+      const Json saved = Json::parse(found->second);
+      if (options_.data.empty()) options_.data = saved.at("data").get<std::string>();
+      if (options_.out.empty()) options_.out = file.parent_path().empty() ? "." : file.parent_path();
+      if (!options_.epochs) options_.epochs = saved.at("epochs").get<std::int64_t>();
+      options_.crop = saved.at("crop");
+      options_.batch_size = saved.at("batch_size");
+      options_.base_width = saved.at("base_width");
+      options_.depth = saved.at("depth");
+      options_.lr = saved.at("lr");
+      options_.seed = saved.at("seed");
+      options_.validation = saved.at("validation");
+      options_.limit = saved.at("limit");
+    } catch (const Json::exception& e) {
+      throw Failure(file.string() + ": damaged checkpoint: " + e.what());
+    }
+  }
+  if (options_.data.empty()) throw UsageError("--data: say where the images are (a folder in the Data Science Bowl layout)");
+  if (options_.out.empty()) throw UsageError("--out: say where the run's files go");
+  if (!options_.resume && std::filesystem::exists(checkpoint_path()))
+    throw Failure(options_.out.string() + " already holds a run: go on with --resume " + options_.out.string() +
+                  ", or choose another --out");
+  load_data();
+  std::error_code error;
+  std::filesystem::create_directories(options_.out, error);
+  if (error) throw Failure(options_.out.string() + ": cannot create the folder: " + error.message());
+
+  karyon::manual_seed(options_.seed);
+  model_ = std::make_unique<karyon::UNet>(karyon::UNetOptions{.base_width = options_.base_width, .depth = options_.depth});
+  model_->to(device_);
+  optimizer_ = std::make_unique<karyon::AdamW>(model_->parameters(), karyon::AdamWOptions{.lr = options_.lr, .weight_decay = 1e-3});
+  if (options_.resume) {
+    resume_from(checkpoint);
+    epochs_ = *options_.epochs;
+  } else {
+    epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
+  }
+}
+
+void Training::load_data() {
+  std::vector<Sample> samples = scan_bowl(options_.data, true);
+  if (options_.limit > 0 && static_cast<std::size_t>(options_.limit) < samples.size()) {
+    std::vector<Sample> some;
+    for (std::int64_t i = 0; i < options_.limit; ++i)
+      some.push_back(samples[static_cast<std::size_t>(i) * samples.size() / static_cast<std::size_t>(options_.limit)]);
+    samples = std::move(some);
+  }
+  std::vector<Example> examples = read_examples(samples, "reading");
+  if (stop_requested) throw Failure("stopped while reading the images; nothing was written");
+  std::vector<ImageStats> stats;
+  std::vector<Modality> modalities;
+  for (const Example& e : examples) {
+    stats.push_back(image_stats(e.image));
+    modalities.push_back(modality(stats.back()));
+  }
+  const std::vector<int> groups = group_by_similarity(stats);
+  const Split split = split_validation(groups, modalities, options_.validation, options_.seed);
+  if (!split.warning.empty()) std::fprintf(stderr, "warning: %s\n", split.warning.c_str());
+  std::vector<Example> training;
+  for (std::size_t i : split.train) training.push_back(std::move(examples[i]));
+  for (std::size_t i : split.validation) validation_.push_back(std::move(examples[i]));
+  std::fprintf(stderr, "%zu images in %d groups: %zu to train on, %zu in held-out groups to validate on\n",
+               examples.size(), groups.empty() ? 0 : *std::max_element(groups.begin(), groups.end()) + 1, training.size(),
+               validation_.size());
+  crops_ = std::make_unique<CropDataset>(training, AugmentOptions{.crop = options_.crop});
+  loader_ = std::make_unique<karyon::DataLoader>(
+      *crops_, karyon::LoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()), .shuffle = true,
+                                     .drop_last = true, .workers = 1, .seed = options_.seed});
+}
+
+// Times a few steps of a network of the same size, which is thrown away.
+std::int64_t Training::epochs_that_fit() {
+  karyon::Generator generator(options_.seed);
+  karyon::UNet probe({.base_width = options_.base_width, .depth = options_.depth});
+  probe.to(device_);
+  karyon::AdamW optimizer(probe.parameters());
+  double seconds = 0;
+  for (int i = 0; i < 4; ++i) {
+    karyon::Epoch epoch = loader_->epoch(0);
+    const karyon::Batch batch = *epoch.next();
+    const auto begin = Clock::now();
+    loss_of(probe, batch).backward();
+    optimizer.step();
+    optimizer.zero_grad();
+    const double time = std::chrono::duration<double>(Clock::now() - begin).count();
+    if (i > 0) seconds = i == 1 ? time : std::min(seconds, time);
+  }
+  double validation_pixels = 0;
+  for (const Example& e : validation_) validation_pixels += static_cast<double>(e.image.width) * e.image.height;
+  const double batch_pixels = static_cast<double>(loader_->options().batch_size * options_.crop * options_.crop);
+  // A forward pass alone takes about a third of a step; the margin is for crops, disks and neighbours.
+  const double epoch_seconds = 1.2 * seconds * (static_cast<double>(loader_->size()) + validation_pixels / batch_pixels / 3);
+  const double left = *options_.max_minutes * 60 - minutes() * 60;
+  const auto fit = static_cast<std::int64_t>(left / epoch_seconds);
+  const std::int64_t epochs = std::clamp<std::int64_t>(fit, 1, 200);
+  std::fprintf(stderr, "%s per epoch: planning %lld epochs for %s minutes (--epochs overrides)\n",
+               format_duration(epoch_seconds).c_str(), static_cast<long long>(epochs), fixed(*options_.max_minutes, 1).c_str());
+  return epochs;
+}
+
+void Training::resume_from(const karyon::TensorFile& checkpoint) {
+  karyon::StateDict model, optimizer;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (name.starts_with("model.")) model.emplace(name.substr(6), tensor);
+    if (name.starts_with("optimizer.")) optimizer.emplace(name.substr(10), tensor);
+  }
+  model_->load_state_dict(model);
+  optimizer_->load_state_dict(optimizer);
+  try {
+    const Json state = Json::parse(checkpoint.metadata.at("nuclei.state"));
+    epoch_ = state.at("epoch");
+    batch_ = state.at("batch");
+    loss_sum_ = state.at("loss_sum");
+    best_ = state.at("best");
+    history_ = state.at("history");
+  } catch (const std::exception& e) {
+    throw Failure(std::string("--resume: damaged checkpoint: ") + e.what());
+  }
+}
+
+void Training::save_checkpoint() const {
+  karyon::TensorFile file;
+  for (const auto& [name, tensor] : model_->state_dict()) file.tensors.emplace("model." + name, tensor);
+  for (const auto& [name, tensor] : optimizer_->state_dict()) file.tensors.emplace("optimizer." + name, tensor);
+  const Json state = {{"epoch", epoch_}, {"batch", batch_}, {"loss_sum", loss_sum_}, {"best", best_}, {"history", history_}};
+  file.metadata = {{"nuclei.options", to_json(options_, epochs_).dump()}, {"nuclei.state", state.dump()}};
+  karyon::save_safetensors(checkpoint_path(), file);
+}
+
+bool Training::train_epoch() {
+  model_->train();
+  const std::int64_t batches = loader_->size(), total = epochs_ * batches;
+  const auto parameters = model_->parameters();
+  Progress progress("epoch " + std::to_string(epoch_ + 1) + "/" + std::to_string(epochs_), batches);
+  karyon::Epoch epoch = loader_->epoch(static_cast<std::uint64_t>(epoch_), batch_);
+  while (std::optional<karyon::Batch> batch = epoch.next()) {
+    for (Tensor& x : *batch) x = x.to(device_);
+    optimizer_->set_lr(learning_rate(options_.lr, epoch_ * batches + batch_, total));
+    optimizer_->zero_grad();
+    const Tensor loss = loss_of(*model_, *batch);
+    const auto value = loss.item<double>();
+    if (!std::isfinite(value))
+      throw Failure("training: the loss became " + std::to_string(value) + " in epoch " + std::to_string(epoch_ + 1) +
+                    "; try a smaller --lr (now " + std::to_string(options_.lr) + ")");
+    loss.backward();
+    karyon::clip_grad_norm_(parameters, 5);
+    optimizer_->step();
+    loss_sum_ += value;
+    ++batch_;
+    progress.update(batch_, "loss " + fixed(loss_sum_ / static_cast<double>(batch_), 4));
+    if (time_is_up() && batch_ < batches) return false;
+  }
+  return true;
+}
+
+void Training::validate(double seconds) {
+  model_->eval();
+  std::vector<Scores> scores;
+  double loss = 0;
+  Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
+  for (const Example& e : validation_) {
+    const std::vector<float> p = predict_probability(*model_, e.image);
+    double sum = 0;
+    for (std::size_t i = 0; i < p.size(); ++i)
+      sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
+    loss += sum / static_cast<double>(p.size());
+    scores.push_back(score(e.truth, segment(p, e.image.width, e.image.height)));
+    progress.update(static_cast<std::int64_t>(scores.size()));
+  }
+  progress.finish();
+  const bool any = !scores.empty();
+  EpochMetrics m{.epoch = epoch_,
+                 .train_loss = loss_sum_ / static_cast<double>(std::max<std::int64_t>(batch_, 1)),
+                 .validation_loss = any ? loss / static_cast<double>(scores.size()) : std::nan(""),
+                 .scores = any ? mean(scores) : Scores{},
+                 .lr = optimizer_->lr(),
+                 .seconds = seconds};
+  history_.push_back(to_json(m));
+  std::fprintf(stderr, "epoch %lld/%lld  train loss %s  val loss %s  accuracy %s  IoU %s  Dice %s  DSB %s\n",
+               static_cast<long long>(epoch_), static_cast<long long>(epochs_), fixed(m.train_loss, 4).c_str(),
+               fixed(m.validation_loss, 4).c_str(), percent(m.scores.accuracy, 2).c_str(), fixed(m.scores.iou, 4).c_str(),
+               fixed(m.scores.dice, 4).c_str(), fixed(m.scores.bowl, 4).c_str());
+  // Nuclei found count as much as pixels covered.
+  const double quality = any ? m.scores.bowl + m.scores.dice : static_cast<double>(epoch_);
+  if (quality > best_) {
+    best_ = quality;
+    karyon::save_unet(*model_, model_path(),
+                      {{"nuclei.options", to_json(options_, epochs_).dump()},
+                       {"nuclei.epoch", std::to_string(epoch_)},
+                       {"nuclei.validation",
+                        Json{{"images", scores.size()},
+                             {"accuracy", m.scores.accuracy},
+                             {"iou", m.scores.iou},
+                             {"dice", m.scores.dice},
+                             {"bowl", m.scores.bowl}}
+                            .dump()}});
+  }
+}
+
+void Training::run() {
+  const auto model_info = "U-Net with " + std::to_string([this] {
+    std::int64_t n = 0;
+    for (const Tensor& p : model_->parameters()) n += p.numel();
+    return n;
+  }()) + " parameters";
+  std::fprintf(stderr, "%s, %lld epochs of %lld steps, batches of %lld crops of %lld x %lld, %d threads\n",
+               model_info.c_str(), static_cast<long long>(epochs_), static_cast<long long>(loader_->size()),
+               static_cast<long long>(loader_->options().batch_size), static_cast<long long>(options_.crop),
+               static_cast<long long>(options_.crop), karyon::num_threads());
+  if (epoch_ >= epochs_) std::fprintf(stderr, "all %lld epochs are done; --epochs asks for more\n", static_cast<long long>(epochs_));
+  while (epoch_ < epochs_) {
+    const auto begin = Clock::now();
+    if (!train_epoch()) {
+      save_checkpoint();
+      std::fprintf(stderr, "stopped after %s in epoch %lld; go on with: nuclei train --resume %s\n",
+                   format_duration(minutes() * 60).c_str(), static_cast<long long>(epoch_ + 1), options_.out.string().c_str());
+      break;
+    }
+    ++epoch_;
+    validate(std::chrono::duration<double>(Clock::now() - begin).count());
+    batch_ = 0;
+    loss_sum_ = 0;
+    save_checkpoint();
+    write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+    if (time_is_up() && epoch_ < epochs_) {
+      std::fprintf(stderr, "stopped after %s; go on with: nuclei train --resume %s\n", format_duration(minutes() * 60).c_str(),
+                   options_.out.string().c_str());
+      break;
+    }
+  }
+  if (std::filesystem::exists(model_path()))
+    std::fprintf(stderr, "best model: %s\n", model_path().string().c_str());
+  else
+    std::fprintf(stderr, "no epoch was finished, so there is no %s yet\n", model_path().string().c_str());
+}
+
+}  // namespace
+
+void train(const TrainOptions& options) { Training(options).run(); }
+
+}  // namespace nuclei

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace nuclei {
+
+struct TrainOptions {
+  std::filesystem::path data, out;
+  std::optional<std::filesystem::path> resume;
+  std::optional<std::int64_t> epochs;  // not given: 40, or what fits in max_minutes
+  std::optional<double> max_minutes;
+  std::int64_t crop = 256, batch_size = 8, base_width = 16, depth = 4;
+  double lr = 2e-3;
+  double validation = 0.15;  // share of the images held out
+  std::uint64_t seed = 1;
+  std::int64_t limit = 0;  // use only so many images, spread over the set; 0: all
+  std::string device = "auto";
+};
+
+/// Trains a U-Net on a folder in the Data Science Bowl layout and leaves in `out`:
+///   model.safetensors  the best epoch by validation score
+///   last.ckpt          everything needed to go on: settings, weights, optimizer, position in schedule and random streams
+///   metrics.csv        a line per epoch
+/// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same bits.
+/// Throws UsageError, Failure or karyon::Error.
+void train(const TrainOptions& options);
+
+}  // namespace nuclei

@@ -1,0 +1,266 @@
+// The program as its users meet it: exit codes, messages, files, interruption.
+#include <sys/wait.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+
+#include <karyon/karyon.h>
+
+#include "image.h"
+#include "synthetic.h"
+#include "temp_folder.h"
+
+namespace fs = std::filesystem;
+using Catch::Contains;
+
+namespace {
+
+struct Result {
+  int code;
+  std::string text;  // stdout and stderr
+};
+
+// Runs a shell command; `$nuclei` in it is the program.
+Result shell(const std::string& command) {
+  const std::string line = "nuclei='" NUCLEI_PROGRAM "'; exec 2>&1; " + command;
+  std::FILE* pipe = ::popen(line.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  Result result;
+  std::array<char, 4096> buffer;
+  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) result.text.append(buffer.data(), n);
+  const int status = ::pclose(pipe);
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  UNSCOPED_INFO(command << "\n-> " << result.code << "\n" << result.text);
+  return result;
+}
+
+// A folder with a small data set and the settings of a training that takes a second or two.
+struct Workplace {
+  TempFolder folder;
+  fs::path root = folder.path(), data = root / "data";
+  std::string settings = " --data " + data.string() + " --epochs 3 --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 ";
+
+  Workplace() {
+    std::vector<nuclei::Example> examples;
+    for (std::uint64_t i = 0; i < 10; ++i) examples.push_back(nuclei::make_synthetic(i, 48 + 16 * static_cast<int>(i % 3), 64));
+    nuclei::write_bowl(data, examples);
+  }
+  fs::path model() const {
+    const fs::path file = root / "model.safetensors";
+    if (!fs::exists(file)) karyon::save_unet(karyon::UNet({.base_width = 4, .depth = 2}), file);
+    return file;
+  }
+  std::string predict(const std::string& input) const {
+    return "$nuclei predict --model " + model().string() + " --out " + (root / "out").string() + " " + input;
+  }
+  fs::path a_picture() const { return data / "synthetic-00000/images/synthetic-00000.png"; }
+};
+
+std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint) {
+  std::map<std::string, std::vector<double>> out;
+  for (const auto& [name, tensor] : karyon::load_safetensors(checkpoint).tensors) out[name] = tensor.to_vector<double>();
+  return out;
+}
+
+std::size_t files_in(const fs::path& folder) {
+  std::size_t n = 0;
+  if (fs::exists(folder))
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) n += entry.is_regular_file();
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
+  const Workplace w;
+  for (const char* arguments :
+       {"", "--what", "train", "train --data x", "train --data x --out y --epochs -1", "train --data x --out y --epochs 0",
+        "train --data x --out y --epochs ten", "train --data x --out y --what", "train --data x --out y --lr -1",
+        "train --data x --out y --crop 4", "train --data x --out y --batch-size 0", "train --data x --out y --threads 0",
+        "train --data x --out y --max-minutes 0", "train --data x --out y --device tpu", "predict", "predict image.png",
+        "evaluate --model m", "info", "fly"}) {
+    const Result r = shell("cd " + w.root.string() + " && $nuclei " + std::string(arguments));
+    CHECK(r.code == 2);
+    CHECK(r.text.size() > 10);
+  }
+  CHECK_FALSE(fs::exists(w.root / "y"));
+  CHECK_THAT(shell("$nuclei train --data x --out y --epochs -1").text, Contains("--epochs") && Contains("-1"));
+}
+
+TEST_CASE("nuclei: --help and --version end with 0 and show examples") {
+  for (const char* arguments : {"--help", "train --help", "predict --help", "evaluate --help", "info --help", "demo --help", "--version"})
+    CHECK(shell("$nuclei " + std::string(arguments)).code == 0);
+  CHECK_THAT(shell("$nuclei --help").text, Contains("Examples"));
+}
+
+TEST_CASE("nuclei: data that is not there or not right ends with 1 and leaves nothing") {
+  const Workplace w;
+  const std::string out = (w.root / "run").string();
+  Result r = shell("$nuclei train --data " + (w.root / "nowhere").string() + " --out " + out);
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("nowhere"));
+
+  fs::create_directories(w.root / "empty");
+  CHECK(shell("$nuclei train --data " + (w.root / "empty").string() + " --out " + out).code == 1);
+
+  fs::remove_all(w.data / "synthetic-00003/masks");
+  r = shell("$nuclei train" + w.settings + "--out " + out);
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("mask"));
+
+  r = shell("$nuclei train" + w.settings + "--device cuda --out " + out);
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("cuda"));
+  CHECK_FALSE(fs::exists(out));
+}
+
+TEST_CASE("nuclei: pictures that cannot be read are named and skipped") {
+  const Workplace w;
+  const std::string whole = read_text(w.a_picture());
+  fs::create_directories(w.root / "mixed");
+  write_text(w.root / "mixed/text.png", "this is not a picture");
+  write_text(w.root / "mixed/cut.png", whole.substr(0, whole.size() / 2));
+  write_text(w.root / "mixed/empty.png", "");
+  fs::copy_file(w.a_picture(), w.root / "mixed/good.png");
+  const Result r = shell(w.predict((w.root / "mixed").string()));
+  CHECK(r.code == 1);
+  for (const char* name : {"text.png", "cut.png", "empty.png", "3 of 4"}) CHECK_THAT(r.text, Contains(name));
+  CHECK(fs::exists(w.root / "out/labels/good.png"));
+  CHECK(files_in(w.root / "out") == 3);  // labels, overlay, nuclei.csv
+
+  fs::remove_all(w.root / "out");
+  CHECK(shell(w.predict((w.root / "mixed/cut.png").string())).code == 1);
+  CHECK(files_in(w.root / "out") == 0);
+  CHECK(shell(w.predict((w.root / "missing.png").string())).code == 1);
+  fs::create_directories(w.root / "empty");
+  CHECK(shell(w.predict((w.root / "empty").string())).code == 1);
+}
+
+TEST_CASE("nuclei: one pixel, 16 bits and grey are pictures like any other") {
+  const Workplace w;
+  fs::create_directories(w.root / "odd");
+  const std::uint8_t one[] = {90, 10, 30};
+  nuclei::write_png8(w.root / "odd/one.png", 1, 1, 3, one);
+  const nuclei::Example e = nuclei::make_synthetic(3, 70, 51, nuclei::Style::fluorescence);
+  std::vector<std::uint8_t> grey;
+  std::vector<std::uint16_t> deep;
+  for (std::size_t i = 0; i < 70 * 51; ++i) {
+    const float v = e.image.pixels[i * static_cast<std::size_t>(e.image.channels)];
+    grey.push_back(static_cast<std::uint8_t>(v * 255));
+    deep.push_back(static_cast<std::uint16_t>(v * 3000));
+  }
+  nuclei::write_png8(w.root / "odd/grey.png", 70, 51, 1, grey.data());
+  nuclei::write_png16(w.root / "odd/deep.png", 70, 51, deep.data());
+  CHECK(shell(w.predict((w.root / "odd").string())).code == 0);
+  for (const auto& [name, width, height] : {std::tuple{"one", 1, 1}, {"grey", 70, 51}, {"deep", 70, 51}}) {
+    const nuclei::Image labels = nuclei::read_image(w.root / "out/labels" / (std::string(name) + ".png"));
+    CHECK(labels.width == width);
+    CHECK(labels.height == height);
+    CHECK(labels.bit_depth == 16);
+    CHECK(nuclei::read_image(w.root / "out/overlays" / (std::string(name) + ".png")).width == width);
+  }
+  CHECK_THAT(read_text(w.root / "out/nuclei.csv"), Contains("image,label,area,centroid_x,centroid_y,bbox_x0"));
+}
+
+TEST_CASE("nuclei: a model file that is cut, of another network or not finite is refused") {
+  const Workplace w;
+  const std::string whole = read_text(w.model()), picture = w.a_picture().string();
+  const fs::path bad = w.root / "bad.safetensors";
+  const std::string command = "$nuclei predict --model " + bad.string() + " --out " + (w.root / "out").string() + " " + picture;
+  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, whole.size() / 3, whole.size() - 1}) {
+    write_text(bad, whole.substr(0, size));
+    const Result r = shell(command);
+    CHECK(r.code == 1);
+    CHECK_THAT(r.text, Contains("bad.safetensors"));
+  }
+  karyon::save_safetensors(bad, {{{"weight", karyon::zeros({2, 2})}}, {}});
+  CHECK(shell(command).code == 1);
+  karyon::save_unet(karyon::UNet({.in_channels = 1, .base_width = 4, .depth = 2}), bad);
+  CHECK_THAT(shell(command).text, Contains("input channels"));
+  karyon::UNet poisoned({.base_width = 4, .depth = 2});
+  karyon::Tensor weight = poisoned.parameters()[0].detach();
+  weight.fill_(std::numeric_limits<double>::quiet_NaN());
+  karyon::save_unet(poisoned, bad);
+  const Result r = shell(command);
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("NaN") || Contains("nan") || Contains("finite"));
+  CHECK(files_in(w.root / "out") == 0);
+  CHECK(shell("$nuclei info " + bad.string() + "x").code == 1);
+  CHECK(shell("$nuclei info " + w.model().string()).code == 0);
+}
+
+TEST_CASE("nuclei: train, evaluate and predict work end to end") {
+  const Workplace w;
+  const fs::path run = w.root / "run", json = w.root / "scores.json";
+  REQUIRE(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 0);
+  const std::string csv = read_text(run / "metrics.csv");
+  CHECK(std::count(csv.begin(), csv.end(), '\n') == 4);
+  const std::string model = (run / "model.safetensors").string();
+  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json " + json.string()).code == 0);
+  CHECK_THAT(read_text(json), Contains("\"dsb_score\"") && Contains("synthetic-00007"));
+  CHECK(shell("$nuclei predict --model " + model + " --out " + (w.root / "found").string() + " " + w.data.string()).code == 0);
+  CHECK(files_in(w.root / "found") == 21);
+  CHECK_THAT(shell("$nuclei info " + model).text, Contains("unet"));
+  CHECK(shell("$nuclei info " + (run / "last.ckpt").string()).code == 0);
+  // A second run does not overwrite the first.
+  CHECK(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 1);
+  // Results that cannot be written are errors.
+  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json /dev/full").code == 1);
+  CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code == 1);
+}
+
+TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same bits") {
+  const Workplace w;
+  auto train = [&](const std::string& name, const std::string& how) {
+    return shell(how + " $nuclei train" + w.settings + "--out " + (w.root / name).string());
+  };
+  REQUIRE(train("whole", "").code == 0);
+  const auto expected = tensors_of(w.root / "whole/last.ckpt");
+  CHECK(train("one", "KARYON_NUM_THREADS=1").code == 0);
+  CHECK(tensors_of(w.root / "one/last.ckpt") == expected);
+  CHECK(train("two", "KARYON_NUM_THREADS=2").code == 0);
+  CHECK(tensors_of(w.root / "two/last.ckpt") == expected);
+
+  // Ctrl-C at once, then again and again at later moments, until it is through.
+  const std::string run = (w.root / "stopped").string();
+  int stops = 0;
+  Result r = shell("timeout -s INT 0.15 $nuclei train" + w.settings + "--out " + run);
+  for (int i = 0; i < 50 && r.code != 0; ++i) {
+    ++stops;
+    const bool begun = fs::exists(run + "/last.ckpt");
+    r = shell("timeout -s INT 0." + std::to_string(2 + i % 5) + " $nuclei train " + (begun ? "--resume " + run : w.settings + "--out " + run));
+    // timeout reports 124 although the program ended well; what counts is whether all epochs are there.
+    const std::string csv = read_text(run + "/metrics.csv");
+    if (std::count(csv.begin(), csv.end(), '\n') == 4) break;
+  }
+  CHECK(stops > 0);
+  REQUIRE(shell("$nuclei train --resume " + run).code == 0);
+  CHECK(tensors_of(run + "/last.ckpt") == expected);
+
+  // Killed without a warning, at whatever moment.
+  const std::string killed = (w.root / "killed").string();
+  for (int i = 0; i < 6; ++i) {
+    const bool begun = fs::exists(killed + "/last.ckpt");
+    shell("timeout -s KILL 0." + std::to_string(3 + i) + " $nuclei train " + (begun ? "--resume " + killed : w.settings + "--out " + killed));
+  }
+  const bool begun = fs::exists(killed + "/last.ckpt");
+  REQUIRE(shell("$nuclei train " + (begun ? "--resume " + killed : w.settings + "--out " + killed)).code == 0);
+  CHECK(tensors_of(killed + "/last.ckpt") == expected);
+}
+
+TEST_CASE("nuclei: when the disk is full the old checkpoint survives") {
+  const Workplace w;
+  const fs::path run = w.root / "run";
+  REQUIRE(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 0);
+  const std::string before = read_text(run / "last.ckpt");
+  // Files may not grow beyond 20 KiB: what a full disk does, in the middle of a write.
+  const Result r = shell("ulimit -f 20; $nuclei train --resume " + run.string() + " --epochs 5");
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("last.ckpt") || Contains("model.safetensors"));
+  CHECK(read_text(run / "last.ckpt") == before);
+  for (const auto& entry : fs::directory_iterator(run)) CHECK_THAT(entry.path().string(), !Contains(".tmp"));
+  CHECK(shell("$nuclei train --resume " + run.string() + " --epochs 5").code == 0);
+}

@@ -1,0 +1,167 @@
+#include "metrics.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "random.h"
+
+using namespace nuclei;
+
+namespace {
+
+LabelMap row(const std::string& drawing) {
+  LabelMap map{static_cast<int>(drawing.size()), 1, {}};
+  for (const char c : drawing) map.labels.push_back(c == '.' ? 0 : c - 'a' + 1);
+  return map;
+}
+
+/// The definition spelled out: every pair of nuclei, every pixel, every threshold.
+Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
+  const auto nuclei = [](const LabelMap& map) {
+    std::set<std::int32_t> found(map.labels.begin(), map.labels.end());
+    found.erase(0);
+    return found;
+  };
+  Scores scores;
+  const auto true_nuclei = nuclei(truth), predicted_nuclei = nuclei(predicted);
+  scores.true_count = static_cast<int>(true_nuclei.size());
+  scores.predicted_count = static_cast<int>(predicted_nuclei.size());
+  double equal = 0, both = 0, either = 0;
+  for (std::size_t i = 0; i < truth.labels.size(); ++i) {
+    const bool t = truth.labels[i] != 0, p = predicted.labels[i] != 0;
+    equal += t == p;
+    both += t && p;
+    either += t || p;
+  }
+  scores.accuracy = equal / static_cast<double>(truth.labels.size());
+  scores.iou = either > 0 ? both / either : 1;
+  scores.dice = either > 0 ? 2 * both / (either + both) : 1;
+  for (int k = 0; k < kThresholds; ++k) {
+    int matches = 0;
+    for (const std::int32_t a : true_nuclei) {
+      for (const std::int32_t b : predicted_nuclei) {
+        double shared = 0, united = 0;
+        for (std::size_t i = 0; i < truth.labels.size(); ++i) {
+          const bool t = truth.labels[i] == a, p = predicted.labels[i] == b;
+          shared += t && p;
+          united += t || p;
+        }
+        matches += shared / united > threshold(k) + 1e-12;
+      }
+    }
+    const int whole = scores.true_count + scores.predicted_count - matches;
+    scores.ap[static_cast<std::size_t>(k)] = whole > 0 ? static_cast<double>(matches) / whole : 1;
+    scores.bowl += scores.ap[static_cast<std::size_t>(k)] / kThresholds;
+  }
+  return scores;
+}
+
+LabelMap random_map(Random& random, int width, int height, int labels) {
+  LabelMap map{width, height, {}};
+  map.labels.resize(static_cast<std::size_t>(width * height));
+  for (int label = 1; label <= labels; ++label) {
+    const int x0 = static_cast<int>(random.below(static_cast<std::size_t>(width)));
+    const int y0 = static_cast<int>(random.below(static_cast<std::size_t>(height)));
+    for (int y = y0; y < std::min(height, y0 + 5); ++y) {
+      for (int x = x0; x < std::min(width, x0 + 5); ++x) {
+        map.labels[static_cast<std::size_t>(y * width + x)] = label;
+      }
+    }
+  }
+  return map;
+}
+
+void check_equal(const Scores& a, const Scores& b) {
+  REQUIRE(a.accuracy == Approx(b.accuracy));
+  REQUIRE(a.iou == Approx(b.iou));
+  REQUIRE(a.dice == Approx(b.dice));
+  REQUIRE(a.bowl == Approx(b.bowl));
+  for (std::size_t k = 0; k < a.ap.size(); ++k) REQUIRE(a.ap[k] == Approx(b.ap[k]));
+  REQUIRE(a.true_count == b.true_count);
+  REQUIRE(a.predicted_count == b.predicted_count);
+}
+
+}  // namespace
+
+TEST_CASE("nuclei: a perfect prediction scores 1, whatever its label numbers",
+          "[nuclei][metrics]") {
+  const Scores s = score(row("aa..bb"), row("cc..aa"));
+  CHECK(s.accuracy == 1);
+  CHECK(s.iou == 1);
+  CHECK(s.dice == 1);
+  CHECK(s.bowl == Approx(1));
+  CHECK(s.true_count == 2);
+  CHECK(s.predicted_count == 2);
+}
+
+TEST_CASE("nuclei: nothing predicted where nothing is scores 1", "[nuclei][metrics]") {
+  const Scores s = score(row("...."), row("...."));
+  CHECK((s.accuracy == 1 && s.iou == 1 && s.dice == 1 && s.bowl == Approx(1)));
+}
+
+TEST_CASE("nuclei: a prediction on one side only scores 0", "[nuclei][metrics]") {
+  for (const Scores& s : {score(row("aa.."), row("....")), score(row("...."), row("aa.."))}) {
+    CHECK(s.accuracy == 0.5);
+    CHECK((s.iou == 0 && s.dice == 0 && s.bowl == 0));
+  }
+}
+
+TEST_CASE("nuclei: a hand-computed case", "[nuclei][metrics]") {
+  // One nucleus of 4 found with IoU 3/4, one of 2 missed, one of 1 invented.
+  const Scores s = score(row("aaaa...bb."), row("aaa...c..."));
+  CHECK(s.accuracy == Approx(0.6));
+  CHECK(s.iou == Approx(3.0 / 7));
+  CHECK(s.dice == Approx(6.0 / 10));
+  CHECK(s.ap[0] == Approx(1.0 / 3));  // 0.50: TP 1, FN 1, FP 1
+  CHECK(s.ap[4] == Approx(1.0 / 3));  // 0.70
+  CHECK(s.ap[5] == 0);                // 0.75: 3/4 is not above it
+  CHECK(s.bowl == Approx(5.0 / 30));
+}
+
+TEST_CASE("nuclei: an IoU of exactly one half is no match", "[nuclei][metrics]") {
+  CHECK(score(row("aaaa"), row("aabb")).ap[0] == 0);
+  CHECK(score(row("aaaaa"), row("aaabb")).ap[0] == Approx(0.5));
+}
+
+TEST_CASE("nuclei: merging two nuclei costs both", "[nuclei][metrics]") {
+  CHECK(score(row("aabb"), row("aaaa")).bowl == 0);
+  CHECK(score(row("aabb"), row("aaaa")).dice == 1);
+}
+
+TEST_CASE("nuclei: scores agree with their definition on random maps", "[nuclei][metrics]") {
+  Random random(3);
+  for (int round = 0; round < 150; ++round) {
+    const int width = 4 + static_cast<int>(random.below(20));
+    const int height = 4 + static_cast<int>(random.below(20));
+    const LabelMap truth = random_map(random, width, height, static_cast<int>(random.below(12)));
+    LabelMap predicted = random_map(random, width, height, static_cast<int>(random.below(6)));
+    if (round % 2 == 0) {  // mostly right, so that the high thresholds are met as well
+      predicted = truth;
+      for (std::int32_t& label : predicted.labels) {
+        if (random.uniform() < 0.1) label = static_cast<std::int32_t>(random.below(14));
+      }
+    }
+    check_equal(score(truth, predicted), by_definition(truth, predicted));
+  }
+}
+
+TEST_CASE("nuclei: maps of different size are refused", "[nuclei][metrics]") {
+  CHECK_THROWS_AS(score(row("aa"), row("aaa")), Failure);
+  CHECK_THROWS_AS(score(row(""), row("")), Failure);
+}
+
+TEST_CASE("nuclei: the mean adds up the counts", "[nuclei][metrics]") {
+  const std::vector<Scores> scores{score(row("aa.b"), row("aa.b")),
+                                   score(row("aa.."), row("...."))};
+  const Scores m = mean(scores);
+  CHECK(m.bowl == Approx(0.5));
+  CHECK(m.accuracy == Approx(0.75));
+  CHECK(m.ap[9] == Approx(0.5));
+  CHECK(m.true_count == 3);
+  CHECK(m.predicted_count == 2);
+  CHECK_THROWS_AS(mean({}), Failure);
+}

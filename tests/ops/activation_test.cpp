@@ -1,0 +1,124 @@
+#include "op_check.h"
+
+#include <karyon/core/ops/activation.h>
+
+using namespace karyon;
+using karyon::test::check_op;
+
+namespace {
+
+using Floats = std::vector<float>;
+using Function = std::function<Tensor(const Tensor&)>;
+
+struct Case {
+  std::string name;
+  Function op;
+  std::function<double(double)> f;
+};
+
+const std::vector<Case> cases{
+    {"relu", relu, [](double x) { return std::max(x, 0.0); }},
+    {"leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); },
+     [](double x) { return x > 0 ? x : 0.2 * x; }},
+    {"leaky_relu, negative slope", [](const Tensor& x) { return leaky_relu(x, -0.5); },
+     [](double x) { return x > 0 ? x : -0.5 * x; }},
+    {"sigmoid", sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }},
+    {"tanh", [](const Tensor& x) { return tanh(x); }, [](double x) { return std::tanh(x); }},
+    {"softplus", [](const Tensor& x) { return softplus(x); },
+     [](double x) { return std::log(1 + std::exp(x)); }},
+    {"softplus, beta and threshold", [](const Tensor& x) { return softplus(x, 2, 3); },
+     [](double x) { return 2 * x > 3 ? x : std::log(1 + std::exp(2 * x)) / 2; }},
+    {"silu", silu, [](double x) { return x / (1 + std::exp(-x)); }},
+    {"gelu", gelu, [](double x) { return x * (1 + std::erf(x / std::sqrt(2.0))) / 2; }},
+};
+
+// In (-4, 4), no closer than 0.01 to the kinks at 0 and 1.5.
+Tensor inputs(const Shape& shape) {
+  Generator generator(5);
+  Tensor x = empty(shape);
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    double v = 0;
+    while (std::abs(v) < 0.01 || std::abs(v - 1.5) < 0.01) v = generator.uniform(-4, 4);
+    x.data<float>()[i] = static_cast<float>(v);
+  }
+  return x;
+}
+
+float at(const Function& f, double x) { return f(tensor({x})).item(); }
+float slope_at(const Function& f, double x) {
+  Tensor leaf = tensor({x}).requires_grad_();
+  f(leaf).backward();
+  return leaf.grad().item();
+}
+
+}  // namespace
+
+TEST_CASE("activations and their gradients") {
+  for (const Case& c : cases)
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{17}, Shape{3, 5, 7}, Shape{2, 0}})
+      check_op(
+          c.name, [&](const auto& x) { return c.op(x[0]); },
+          [&](const auto& x) {
+            auto v = x[0].template to_vector<double>();
+            for (double& value : v) value = c.f(value);
+            return tensor(v, x[0].shape(), {.dtype = f64});
+          },
+          {inputs(shape)});
+}
+
+TEST_CASE("activations far out stay finite and exact") {
+  CHECK(sigmoid(tensor({-1e4, 1e4, 0, -INFINITY, INFINITY})).to_vector<float>() == Floats{0, 1, 0.5, 0, 1});
+  CHECK(at(sigmoid, -80) == Approx(std::exp(-80.0)).epsilon(1e-5));  // not lost to rounding
+  CHECK(at([](const Tensor& x) { return tanh(x); }, 1e4) == 1);
+  CHECK(at([](const Tensor& x) { return softplus(x); }, 1e4) == 1e4f);
+  CHECK(at([](const Tensor& x) { return softplus(x); }, -1e4) == 0);
+  CHECK(at([](const Tensor& x) { return softplus(x); }, -15) == Approx(std::exp(-15.0)).epsilon(1e-5));
+  CHECK(at([](const Tensor& x) { return softplus(x, 1, 1e9); }, 1e4) == 1e4f);
+  CHECK(at(silu, 1e4) == 1e4f);
+  CHECK(at(silu, -1e4) == 0);
+  CHECK(at(gelu, 1e4) == 1e4f);
+  CHECK(at(gelu, -6) == Approx(-6 * 0.5 * std::erfc(6 / std::sqrt(2.0))).epsilon(1e-5));
+  for (const Case& c : cases)
+    for (const double x : {-1e4, 1e4}) {
+      INFO(c.name << " at " << x);
+      CHECK(std::isfinite(slope_at(c.op, x)));
+    }
+}
+
+TEST_CASE("activations at the kink, and of NaN") {
+  CHECK(slope_at(relu, 0) == 0);
+  CHECK(slope_at([](const Tensor& x) { return leaky_relu(x, 0.25); }, 0) == 0.25f);
+  for (const Case& c : cases) {
+    INFO(c.name);
+    CHECK(std::isnan(at(c.op, NAN)));
+  }
+}
+
+TEST_CASE("activations give the same bits for any number of threads") {
+  const Tensor x = inputs({100003});
+  for (const Case& c : cases) {
+    INFO(c.name);
+    CHECK(test::same_for_any_thread_count([&] { return c.op(x); }));
+    CHECK(test::same_for_any_thread_count([&] {
+      Tensor leaf = x.detach().requires_grad_();
+      c.op(leaf).backward(x);
+      return leaf.grad();
+    }));
+  }
+}
+
+TEST_CASE("an activation that keeps only its output lets the input go") {
+  Tensor x = inputs({5}).requires_grad_();
+  Tensor doubled = leaky_relu(x, -1);  // a non-leaf that only relu's input handle holds
+  const std::weak_ptr<Storage> input = doubled.impl()->storage;
+  const Tensor y = relu(doubled);
+  doubled = Tensor();
+  CHECK(input.expired());
+  y.backward(ones({5}));
+  CHECK(x.grad().defined());
+}
+
+TEST_CASE("activation misuse") {
+  CHECK_THROWS_WITH(relu(zeros({1}, {.dtype = i64})), Catch::Contains("relu: expects f32 or f64, got i64"));
+  CHECK_THROWS_WITH(softplus(zeros({1}), 0), Catch::Contains("softplus: expects a beta other than 0"));
+}

@@ -1,0 +1,253 @@
+#include "op_check.h"
+
+#include <algorithm>
+#include <map>
+
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/reduce.h>
+
+using namespace karyon;
+using karyon::test::check_op;
+using karyon::test::same_for_any_thread_count;
+
+namespace {
+
+using Floats = std::vector<float>;
+using Ints = std::vector<std::int64_t>;
+using Dims = std::vector<int>;
+
+Tensor normal(const Shape& shape, DType dtype = f32) {
+  Generator generator(11);
+  return randn(shape, generator, {.dtype = dtype});
+}
+
+bool contains(const Dims& dims, int d, int count) {
+  return dims.empty() || std::count(dims.begin(), dims.end(), d) ||
+         std::count(dims.begin(), dims.end(), d - count);
+}
+
+// For every element of the result, f of the elements of x that make it.
+Tensor reduced(const Tensor& x, const Dims& dims, bool keepdim,
+               const std::function<double(const std::vector<double>&)>& f) {
+  Shape shape;
+  std::int64_t size = 1;
+  for (int d = 0; d < x.dim(); ++d) {
+    const bool goes = contains(dims, d, x.dim());
+    if (!goes || keepdim) shape.push_back(goes ? 1 : x.shape()[d]);
+    if (!goes) size *= x.shape()[d];
+  }
+  std::vector<std::vector<double>> groups(static_cast<std::size_t>(size));
+  const auto in = x.to_vector<double>();
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    std::int64_t rest = static_cast<std::int64_t>(i), target = 0, stride = 1;
+    for (int d = x.dim() - 1; d >= 0; --d) {
+      if (!contains(dims, d, x.dim())) {
+        target += rest % x.shape()[d] * stride;
+        stride *= x.shape()[d];
+      }
+      rest /= x.shape()[d];
+    }
+    groups[static_cast<std::size_t>(target)].push_back(in[i]);
+  }
+  std::vector<double> out;
+  for (const auto& group : groups) out.push_back(f(group));
+  return tensor(out, shape, {.dtype = f64});
+}
+
+double total(const std::vector<double>& v) {
+  double sum = 0;
+  for (double x : v) sum += x;
+  return sum;
+}
+
+const std::vector<std::pair<Shape, Dims>> reductions{{{}, {}},
+                                                     {{1}, {}},
+                                                     {{7}, {0}},
+                                                     {{2, 3, 5}, {}},
+                                                     {{2, 3, 5}, {0}},
+                                                     {{2, 3, 5}, {1}},
+                                                     {{2, 3, 5}, {-1}},
+                                                     {{2, 3, 5}, {2, 0}},
+                                                     {{2, 3, 5}, {0, 1}},
+                                                     {{3, 1, 5}, {1}},
+                                                     {{1, 1}, {0}},
+                                                     {{2, 3, 2, 5}, {1, 3}},
+                                                     {{2, 3, 2, 5}, {-4, 2}},
+                                                     {{2, 1, 3, 1}, {0, 1, 3}},
+                                                     {{67, 3}, {0}},
+                                                     {{3, 131}, {1}}};
+
+}  // namespace
+
+TEST_CASE("sum, mean and max over any dimensions") {
+  for (const bool keepdim : {false, true})
+    for (const auto& [shape, dims] : reductions) {
+      INFO("keepdim " << keepdim);
+      check_op(
+          "sum", [&, d = dims](const auto& x) { return sum(x[0], d, keepdim); },
+          [&, d = dims](const auto& x) { return reduced(x[0], d, keepdim, total); }, {normal(shape)});
+      check_op(
+          "mean", [&, d = dims](const auto& x) { return mean(x[0], d, keepdim); },
+          [&, d = dims](const auto& x) {
+            return reduced(x[0], d, keepdim,
+                           [](const auto& v) { return total(v) / static_cast<double>(v.size()); });
+          },
+          {normal(shape)});
+      check_op(
+          "max", [&, d = dims](const auto& x) { return max(x[0], d, keepdim); },
+          [&, d = dims](const auto& x) {
+            return reduced(x[0], d, keepdim,
+                           [](const auto& v) { return *std::max_element(v.begin(), v.end()); });
+          },
+          {normal(shape)});
+    }
+}
+
+TEST_CASE("softmax and log_softmax along any dimension") {
+  for (const auto& [shape, dim] : std::vector<std::pair<Shape, int>>{{{1}, 0},
+                                                                     {{7}, 0},
+                                                                     {{3, 5}, 0},
+                                                                     {{3, 5}, 1},
+                                                                     {{2, 3, 5}, -2},
+                                                                     {{2, 1, 3}, 1},
+                                                                     {{2, 67}, 1},
+                                                                     {{2, 3, 71}, 1},
+                                                                     {{0, 3}, 1}})
+    for (const bool log : {false, true})
+      check_op(
+          log ? "log_softmax" : "softmax",
+          [log, d = dim](const auto& x) { return log ? log_softmax(x[0], d) : softmax(x[0], d); },
+          [log, d = dim](const auto& x) {
+            const Tensor all = reduced(x[0], {d}, true, [](const auto& v) {
+              double sum = 0;
+              for (double e : v) sum += std::exp(e);
+              return sum;
+            });
+            const Tensor wide = add(all, zeros_like(x[0]));
+            const auto in = x[0].template to_vector<double>(), sums = wide.template to_vector<double>();
+            std::vector<double> out;
+            for (std::size_t i = 0; i < in.size(); ++i)
+              out.push_back(log ? in[i] - std::log(sums[i]) : std::exp(in[i]) / sums[i]);
+            return tensor(out, x[0].shape(), {.dtype = f64});
+          },
+          {normal(shape)});
+}
+
+TEST_CASE("large reductions match the reference and do not depend on the number of threads") {
+  // One long row, many rows, wide rows, several tiles, a dimension in the middle, two runs.
+  const std::vector<std::pair<Shape, Dims>> large{
+      {{300007}, {}},    {{4001, 67}, {1}},   {{4001, 67}, {0}},    {{90001, 3}, {0}},
+      {{37, 5003}, {0}}, {{7, 301, 61}, {1}}, {{3, 50001, 2}, {1}}, {{31, 17, 401}, {0, 2}}};
+  for (const auto& [shape, dims] : large) {
+    INFO(shape);
+    const Tensor x = normal(shape);
+    const Tensor expected = reduced(x, dims, false, total);
+    CHECK(test::difference(sum(x.to(f64), dims), expected) <= 1e-12);
+    CHECK(test::difference(sum(x, dims), expected) <= 1e-6);
+    CHECK(test::difference(max(x, dims), reduced(x, dims, false, [](const auto& v) {
+                             return *std::max_element(v.begin(), v.end());
+                           })) == 0);
+    for (const auto f : {sum, mean, max}) {
+      CHECK(same_for_any_thread_count([&, d = dims] { return f(x, d, false); }));
+      CHECK(same_for_any_thread_count([&, d = dims] {
+        Tensor leaf = x.detach().requires_grad_();
+        f(leaf, d, false).backward(f(x, d, false));
+        return leaf.grad();
+      }));
+    }
+    for (const auto f : {softmax, log_softmax}) {
+      const int dim = dims.empty() ? 0 : dims[0];
+      CHECK(same_for_any_thread_count([&] { return f(x, dim); }));
+      CHECK(same_for_any_thread_count([&] {
+        Tensor leaf = x.detach().requires_grad_();
+        f(leaf, dim).backward(x);
+        return leaf.grad();
+      }));
+    }
+  }
+}
+
+TEST_CASE("the error of an f32 sum does not grow with the count") {
+  const std::int64_t n = std::int64_t{1} << 21;
+  CHECK(sum(full({n}, 0.1)).item<double>() ==
+        Approx(static_cast<double>(0.1f) * static_cast<double>(n)).epsilon(1e-7));
+  CHECK(sum(full({n / 8, 8}, 0.1), {0}).to_vector<double>()[5] ==
+        Approx(static_cast<double>(0.1f) * static_cast<double>(n / 8)).epsilon(1e-7));
+  CHECK(mean(full({4}, 3e38)).item() == 3e38f);  // the sum alone would overflow
+}
+
+TEST_CASE("reductions of nothing") {
+  CHECK(sum(zeros({0})).item() == 0);
+  CHECK(sum(zeros({0, 3}), {0}).to_vector<float>() == Floats{0, 0, 0});
+  CHECK(sum(zeros({2, 0, 3, 0}), {1, 3}).to_vector<float>() == Floats(6, 0));
+  CHECK(sum(zeros({0, 3}), {1}).shape() == Shape{0});
+  CHECK(std::isnan(mean(zeros({0})).item()));
+  Tensor x = zeros({0, 3}).requires_grad_();
+  sum(x).backward();
+  CHECK(x.grad().shape() == Shape{0, 3});
+  CHECK_THROWS_WITH(max(zeros({2, 0}), {1}),
+                    Catch::Contains("max: expects something to choose from, got [2, 0]"));
+  CHECK(max(zeros({0, 2}), {1}).shape() == Shape{0});
+  CHECK_THROWS_WITH(argmax(zeros({0, 2}), 0), Catch::Contains("argmax: expects something to choose from"));
+  CHECK(argmax(zeros({0, 2}), 1).shape() == Shape{0});
+  CHECK(softmax(zeros({2, 0}), 1).shape() == Shape{2, 0});
+}
+
+TEST_CASE("elements that tie for max share the gradient, across separate dimensions too") {
+  auto gradient = [](Tensor x, const Dims& dims) {
+    x.requires_grad_();
+    const Tensor y = max(x, dims);
+    y.backward(full(y.shape(), 6));
+    return x.grad().to_vector<float>();
+  };
+  CHECK(gradient(tensor({1, 3, 3, 0, 3}), {}) == Floats{0, 2, 2, 0, 2});
+  CHECK(gradient(tensor({5, 5, 1, 1, 0, 0, 5, 2}, {2, 2, 2}), {0, 2}) == Floats{3, 3, 0, 0, 0, 0, 6, 0});
+  CHECK(gradient(tensor({5, 5, 1, 1, 5, 0, 1, 1}, {2, 2, 2}), {0, 2}) ==
+        Floats{2, 2, 1.5, 1.5, 2, 0, 1.5, 1.5});
+}
+
+TEST_CASE("NaN wins max and argmax; the first of equals is argmax") {
+  for (const Shape& shape : {Shape{4, 1}, Shape{1, 4}}) {
+    const int dim = shape[0] == 4 ? 0 : 1;
+    CHECK(std::isnan(max(tensor({1, NAN, INFINITY, 0}, shape), {dim}).item()));
+    CHECK(argmax(tensor({1, NAN, INFINITY, NAN}, shape), dim).item<std::int64_t>() == 1);
+    CHECK(argmax(tensor({1, 3, 3, 0}, shape), dim).item<std::int64_t>() == 1);
+    CHECK(argmax(tensor({-INFINITY, -INFINITY, -INFINITY, -INFINITY}, shape), dim).item<std::int64_t>() == 0);
+  }
+  Tensor x = tensor({1, NAN}).requires_grad_();
+  max(x).backward();
+  CHECK(x.grad().to_vector<float>() == Floats{0, 1});
+}
+
+TEST_CASE("argmax along every dimension") {
+  for (const DType dtype : {f32, f64})
+    for (const auto& [shape, dim] : std::vector<std::pair<Shape, int>>{
+             {{1}, 0}, {{3, 5}, 0}, {{3, 5}, 1}, {{2, 7, 603}, 1}, {{700, 3, 2}, 0}}) {
+      const Tensor x = normal(shape, dtype);
+      const Tensor y = argmax(x, dim), kept = argmax(x, dim, true);
+      CHECK(y.dtype() == i64);
+      CHECK(y.to_vector<double>() ==
+            reduced(x, {dim}, false, [](const auto& v) {
+              return static_cast<double>(std::max_element(v.begin(), v.end()) - v.begin());
+            }).to_vector<double>());
+      CHECK(kept.shape()[dim] == 1);
+      CHECK(kept.dim() == x.dim());
+    }
+}
+
+TEST_CASE("softmax of extreme values") {
+  CHECK(softmax(tensor({1e4, 0, -1e4}), 0).to_vector<float>() == Floats{1, 0, 0});
+  CHECK(log_softmax(tensor({1e4, 0}), 0).to_vector<float>() == Floats{0, -1e4});
+  CHECK(softmax(tensor({-INFINITY, 1, 1}, {3, 1}), 0).to_vector<float>() == Floats{0, 0.5, 0.5});
+  for (const float v : softmax(tensor({NAN, 1}), 0).to_vector<float>()) CHECK(std::isnan(v));
+  const auto wide = softmax(zeros({100000}), 0).to_vector<float>();
+  CHECK(wide[99999] == Approx(1e-5).epsilon(1e-6));
+}
+
+TEST_CASE("reduction misuse") {
+  CHECK_THROWS_WITH(sum(zeros({2, 3}), {2}), Catch::Contains("sum: dimension 2 of a tensor with 2"));
+  CHECK_THROWS_WITH(mean(zeros({2, 3}), {1, -1}), Catch::Contains("mean: dimension -1 is given twice"));
+  CHECK_THROWS_WITH(max(zeros({2}, {.dtype = i64})), Catch::Contains("max: expects f32 or f64, got i64"));
+  CHECK_THROWS_WITH(softmax(zeros({2}), 1), Catch::Contains("softmax: dimension 1"));
+  CHECK_THROWS_WITH(argmax(zeros({2}, {.dtype = boolean}), 0), Catch::Contains("argmax: expects f32 or f64"));
+}
