@@ -1,0 +1,179 @@
+#include <catch2/catch.hpp>
+#include <cstring>
+
+#include <karyon/core/random.h>
+#include <karyon/core/serialize.h>
+
+#include "temp_folder.h"
+
+using namespace karyon;
+using namespace karyon::test;
+
+namespace {
+
+TensorFile sample() {
+  Generator generator(1);
+  TensorFile file;
+  file.metadata = {{"author", "Ada"}, {"umlaut", "Zelle \xc3\xa4"}};
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean})
+    file.tensors[name(dtype)] = rand({3, 5}, generator).mul_(3).to(dtype);
+  file.tensors["scalar"] = tensor({42}, Shape{}, {.dtype = i64});
+  file.tensors["empty"] = zeros({0, 4});
+  return file;
+}
+
+std::string bytes_of(const Tensor& x) {
+  return {static_cast<const char*>(x.data_ptr()),
+          static_cast<std::size_t>(x.numel()) * element_size(x.dtype())};
+}
+
+/// A file with this header and `data` zero bytes.
+std::string with_header(const std::string& header, std::size_t data = 0) {
+  std::string bytes(8, '\0');
+  const std::uint64_t length = header.size();
+  std::memcpy(bytes.data(), &length, 8);
+  return bytes + header + std::string(data, '\0');
+}
+
+}  // namespace
+
+TEST_CASE("safetensors: every type, shape and text comes back bit for bit") {
+  const TempFolder folder;
+  const TensorFile before = sample();
+  save_safetensors(folder / "a.safetensors", before);
+  const TensorFile after = load_safetensors(folder / "a.safetensors");
+  CHECK(after.metadata == before.metadata);
+  REQUIRE(after.tensors.size() == before.tensors.size());
+  for (const auto& [key, x] : before.tensors) {
+    INFO(key);
+    const Tensor& y = after.tensors.at(key);
+    CHECK(y.dtype() == x.dtype());
+    CHECK(y.shape() == x.shape());
+    CHECK(bytes_of(y) == bytes_of(x));
+  }
+  CHECK(folder.entries() == 1);
+  save_safetensors(folder / "none.safetensors", {});
+  CHECK(load_safetensors(folder / "none.safetensors").tensors.empty());
+}
+
+TEST_CASE("safetensors: a file cut anywhere is an Error") {
+  const TempFolder folder;
+  TensorFile small;
+  small.metadata = {{"k", "v"}};
+  small.tensors = {{"a", tensor({1, 2, 3})}, {"b", arange(2)}};
+  save_safetensors(folder / "whole", small);
+  const std::string bytes = read_bytes(folder / "whole");
+  for (std::size_t n = 0; n < bytes.size(); ++n) {
+    INFO("cut to " << n << " of " << bytes.size());
+    write_bytes(folder / "cut", bytes.substr(0, n));
+    CHECK_THROWS_WITH(load_safetensors(folder / "cut"), Catch::Contains("cut"));
+  }
+}
+
+TEST_CASE("safetensors: a damaged byte is an Error or another value, never a crash") {
+  const TempFolder folder;
+  TensorFile small;
+  small.tensors = {{"a", tensor({1, 2})}, {"b", ones({2}).to(boolean)}};
+  save_safetensors(folder / "whole", small);
+  const std::string bytes = read_bytes(folder / "whole");
+  int refused = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    for (const unsigned flip : {0x01u, 0x02u, 0x10u, 0x80u, 0xffu}) {
+      std::string damaged = bytes;
+      damaged[i] = static_cast<char>(static_cast<unsigned char>(damaged[i]) ^ flip);
+      write_bytes(folder / "damaged", damaged);
+      try {
+        load_safetensors(folder / "damaged");
+      } catch (const Error&) {
+        ++refused;
+      }
+    }
+  CHECK(refused > 100);
+}
+
+TEST_CASE("safetensors: headers that lie are refused") {
+  const TempFolder folder;
+  const std::pair<const char*, std::string> lies[] = {
+      {"no file at all", ""},
+      {"a length beyond the file", std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8)},
+      {"not JSON", with_header("hello")},
+      {"not an object", with_header("[1, 2]")},
+      {"an entry that is no object", with_header(R"({"a": 3})")},
+      {"no dtype", with_header(R"({"a": {"shape": [1], "data_offsets": [0, 4]}})", 4)},
+      {"an unknown dtype", with_header(R"({"a": {"dtype": "F8", "shape": [1], "data_offsets": [0, 4]}})", 4)},
+      {"a negative size",
+       with_header(R"({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}})", 4)},
+      {"an overflowing shape",
+       with_header(R"({"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}})")},
+      {"too many dimensions",
+       with_header(R"({"a": {"dtype": "F32", "shape": [1,1,1,1,1,1,1,1,1], "data_offsets": [0, 4]}})", 4)},
+      {"offsets beyond the data",
+       with_header(R"({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}})", 4)},
+      {"offsets backwards",
+       with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [8, 4]}})", 8)},
+      {"negative offsets",
+       with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}})", 8)},
+      {"offsets that disagree with the shape",
+       with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}})", 8)},
+      {"metadata that is no text", with_header(R"({"__metadata__": {"a": 1}})")},
+  };
+  for (const auto& [what, bytes] : lies) {
+    INFO(what);
+    write_bytes(folder / "lie", bytes);
+    CHECK_THROWS_AS(load_safetensors(folder / "lie"), Error);
+  }
+}
+
+TEST_CASE("safetensors: what cannot be read says why") {
+  const TempFolder folder;
+  CHECK_THROWS_WITH(load_safetensors(folder / "missing"), Catch::Contains("missing: no such file"));
+  std::filesystem::create_directory(folder / "folder");
+  CHECK_THROWS_WITH(load_safetensors(folder / "folder"), Catch::Contains("is a folder"));
+}
+
+TEST_CASE("safetensors: a failed save leaves the old file and nothing else") {
+  const TempFolder folder;
+  TensorFile big;
+  big.tensors = {{"a", zeros({1 << 18})}};
+  save_safetensors(folder / "a", sample());
+  const std::string old = read_bytes(folder / "a");
+
+  SECTION("the disk is full") {
+    // The temporary file is where the data goes first; here that is a device that is always full.
+    std::filesystem::create_symlink("/dev/full", folder / ("a.tmp" + std::to_string(::getpid())));
+    CHECK_THROWS_WITH(save_safetensors(folder / "a", big), Catch::Contains("No space left"));
+  }
+  SECTION("a tensor is undefined") {
+    big.tensors["b"] = Tensor();
+    CHECK_THROWS_WITH(save_safetensors(folder / "a", big), Catch::Contains("'b' is undefined"));
+  }
+  SECTION("a name is not text") {
+    big.tensors["\xff"] = zeros({1});
+    CHECK_THROWS_WITH(save_safetensors(folder / "a", big), Catch::Contains("UTF-8"));
+  }
+  SECTION("the writer throws") {
+    CHECK_THROWS_WITH(replace_file(folder / "a",
+                                   [](const std::filesystem::path& temporary) {
+                                     write_bytes(temporary, "half");
+                                     throw Error("stopped");
+                                   }),
+                      "stopped");
+  }
+  CHECK(read_bytes(folder / "a") == old);
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("safetensors: a place that cannot be written is an Error that names it") {
+  const TempFolder folder;
+  CHECK_THROWS_WITH(save_safetensors(folder / "no" / "a", sample()), Catch::Contains("no/a"));
+  write_bytes(folder / "file", "");
+  CHECK_THROWS_AS(save_safetensors(folder / "file" / "a", sample()), Error);
+  std::filesystem::create_directories(folder / "folder" / "inside");
+  CHECK_THROWS_WITH(save_safetensors(folder / "folder", sample()), Catch::Contains("folder"));
+  CHECK(folder.entries() == 2);
+  if (::geteuid() != 0) {  // root may write anywhere
+    std::filesystem::permissions(folder / "folder", std::filesystem::perms::owner_read);
+    CHECK_THROWS_AS(save_safetensors(folder / "folder" / "a", sample()), Error);
+    std::filesystem::permissions(folder / "folder", std::filesystem::perms::owner_all);
+  }
+}
