@@ -2,6 +2,8 @@
 #include <karyon/core/kernel.h>
 
 // Losses. Predictions are f32 or f64; targets have the predictions' dtype, except class indices (i64).
+// Reduced to a tensor without dimensions, or not at all (`none`: the input's shape). The mean of nothing
+// is NaN.
 namespace karyon {
 
 enum class Reduction { mean, sum, none };
@@ -25,12 +27,15 @@ struct CrossEntropyOptions {
 /// Cross entropy of softmax(input) over the last dimension.
 ///   input   [..., C]
 ///   target  [...] i64 class indices in [0, C) or ignore_index
-/// Differentiable in input. Throws Error for an index out of range.
+/// Differentiable in input. If every target is ignored the mean is 0 / 0, NaN. Throws Error for an index out
+/// of range.
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const CrossEntropyOptions& options = {});
 
 /// 1 - Dice coefficient of sigmoid(input) and target, per image and channel, then averaged:
 /// 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)   (Milletari et al., 2016, without the squares).
-///   input, target  [N, ..., C]
+///   input, target  [N, ..., C]; target in [0, 1]
+///   returns        a tensor without dimensions
+/// Differentiable in input.
 Tensor dice_loss(const Tensor& input, const Tensor& target, double smooth = 1);
 
 struct FocalOptions {
@@ -39,11 +44,59 @@ struct FocalOptions {
   Reduction reduction = Reduction::mean;
 };
 /// Binary focal loss of sigmoid(input) (Lin et al., 2017): BCE scaled by (1 - p_correct)^gamma.
-///   input, target  the same shape
+///   input, target  the same shape; target in [0, 1]
+/// Differentiable in input.
 Tensor focal_loss(const Tensor& input, const Tensor& target, const FocalOptions& options = {});
 
-/// (input - target)^2 and |input - target|; the same shape.
+/// (input - target)^2 and |input - target|; the same shape. Differentiable in both; the gradient of
+/// |0| is 0.
 Tensor mse_loss(const Tensor& input, const Tensor& target, Reduction reduction = Reduction::mean);
 Tensor l1_loss(const Tensor& input, const Tensor& target, Reduction reduction = Reduction::mean);
 
+namespace kernels {
+
+// `out` is a scalar, or has a value per element (cross entropy: per row) if the reduction is none; so is
+// `dy`. Sums are in double. A weight has the last dimensions of the input: element i uses its element
+// i % weight.numel().
+
+extern Kernel<void(const Tensor& input, const Tensor& target, const Tensor& weight, const Tensor& pos_weight,
+                   Reduction reduction, Tensor& out)>
+    bce_with_logits;
+extern Kernel<void(const Tensor& dy, const Tensor& input, const Tensor& target, const Tensor& weight,
+                   const Tensor& pos_weight, Reduction reduction, Tensor& dx)>
+    bce_with_logits_backward;
+extern Kernel<void(const Tensor& input, const Tensor& target, double alpha, double gamma, Reduction reduction,
+                   Tensor& out)>
+    focal_loss;
+extern Kernel<void(const Tensor& dy, const Tensor& input, const Tensor& target, double alpha, double gamma,
+                   Reduction reduction, Tensor& dx)>
+    focal_loss_backward;
+extern Kernel<void(const Tensor& input, const Tensor& target, Reduction reduction, Tensor& out)> mse_loss;
+extern Kernel<void(const Tensor& dy, const Tensor& input, const Tensor& target, Reduction reduction,
+                   Tensor& dx)>
+    mse_loss_backward;
+extern Kernel<void(const Tensor& input, const Tensor& target, Reduction reduction, Tensor& out)> l1_loss;
+extern Kernel<void(const Tensor& dy, const Tensor& input, const Tensor& target, Reduction reduction,
+                   Tensor& dx)>
+    l1_loss_backward;
+
+/// position, i64 [1]: the first element of target that is neither in [0, classes) nor ignore_index, or -1.
+extern Kernel<void(const Tensor& target, std::int64_t classes, std::int64_t ignore_index, Tensor& position)>
+    find_bad_class;
+/// total_weight, f64 [1]: the sum of the weights used.
+extern Kernel<void(const Tensor& input, const Tensor& target, const Tensor& weight, std::int64_t ignore_index,
+                   Reduction reduction, Tensor& out, Tensor& total_weight)>
+    cross_entropy;
+extern Kernel<void(const Tensor& dy, const Tensor& input, const Tensor& target, const Tensor& weight,
+                   std::int64_t ignore_index, Reduction reduction, const Tensor& total_weight, Tensor& dx)>
+    cross_entropy_backward;
+
+/// fractions, f64 [N, C, 2]: numerator and denominator of each image's and channel's coefficient.
+extern Kernel<void(const Tensor& input, const Tensor& target, double smooth, Tensor& out, Tensor& fractions)>
+    dice_loss;
+extern Kernel<void(const Tensor& dy, const Tensor& input, const Tensor& target, const Tensor& fractions,
+                   Tensor& dx)>
+    dice_loss_backward;
+
+}  // namespace kernels
 }  // namespace karyon

@@ -1,0 +1,21 @@
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/dropout.h>
+
+namespace karyon {
+
+Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
+  check(x.dtype() == f32 || x.dtype() == f64, "dropout: expects f32 or f64, got ", x.dtype());
+  check(p >= 0 && p <= 1, "dropout: expects p in [0, 1], got ", p);
+  if (!training || p == 0) return x;
+  const std::uint64_t seed = generator.seed();
+  const std::uint64_t first = generator.reserve(static_cast<std::uint64_t>((x.numel() + 3) / 4));
+  Tensor y = empty_like(x);
+  kernels::dropout(x, p, seed, first, y);
+  return record("dropout", y, {x}, [p, seed, first](const Tensor& dy) {
+    Tensor dx = empty_like(dy);
+    kernels::dropout(dy, p, seed, first, dx);
+    return std::vector{dx};
+  });
+}
+
+}  // namespace karyon

@@ -1,0 +1,22 @@
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/resize.h>
+
+namespace karyon {
+
+Tensor interpolate(const Tensor& x, Pair size, const InterpolateOptions& options) {
+  check(x.dim() == 4, "interpolate: expects images [N, H, W, C], got ", x.shape());
+  check(x.dtype() == f32 || x.dtype() == f64, "interpolate: expects f32 or f64, got ", x.dtype());
+  check(size.h >= 1 && size.w >= 1 && x.size(1) >= 1 && x.size(2) >= 1,
+        "interpolate: expects images and a size of at least one pixel, got ", x.shape(), " and ", size);
+  check(!options.align_corners || options.mode == InterpolateMode::bilinear,
+        "interpolate: align_corners expects bilinear, got nearest");
+  Tensor y = empty({x.size(0), size.h, size.w, x.size(3)}, {.dtype = x.dtype(), .device = x.device()});
+  kernels::interpolate(x, y, options);
+  return record("interpolate", y, {x}, [options, before = x.shape()](const Tensor& dy) {
+    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
+    kernels::interpolate_backward(dy, dx, options);
+    return std::vector{dx};
+  });
+}
+
+}  // namespace karyon

@@ -1,0 +1,142 @@
+#include <catch2/catch.hpp>
+
+#include <karyon/core/ops/resize.h>
+#include <karyon/core/parallel.h>
+
+#include "op_check.h"
+
+using namespace karyon;
+using namespace karyon::test;
+
+namespace {
+
+double pixel(const Tensor& x, std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c) {
+  return x.data<double>()[((n * x.size(1) + h) * x.size(2) + w) * x.size(3) + c];
+}
+
+// Where output o looks in the input.
+double source(std::int64_t o, std::int64_t in, std::int64_t out, bool align_corners) {
+  const auto i = static_cast<double>(in), n = static_cast<double>(out), at = static_cast<double>(o);
+  if (align_corners) return out == 1 ? 0 : at * (i - 1) / (n - 1);
+  return (at + 0.5) * i / n - 0.5;
+}
+
+// A hat function around the (clamped) source position weighs every input.
+double hat(std::int64_t i, double at, std::int64_t in) {
+  at = std::clamp(at, 0.0, static_cast<double>(in - 1));
+  return std::max(0.0, 1 - std::abs(static_cast<double>(i) - at));
+}
+
+Tensor bilinear_reference(const Tensor& x, Pair size, bool align_corners) {
+  std::vector<double> out;
+  for (std::int64_t n = 0; n < x.size(0); ++n)
+    for (std::int64_t y = 0; y < size.h; ++y)
+      for (std::int64_t z = 0; z < size.w; ++z)
+        for (std::int64_t c = 0; c < x.size(3); ++c) {
+          double sum = 0;
+          for (std::int64_t h = 0; h < x.size(1); ++h)
+            for (std::int64_t w = 0; w < x.size(2); ++w)
+              sum += hat(h, source(y, x.size(1), size.h, align_corners), x.size(1)) *
+                     hat(w, source(z, x.size(2), size.w, align_corners), x.size(2)) * pixel(x, n, h, w, c);
+          out.push_back(sum);
+        }
+  return tensor(out, {x.size(0), size.h, size.w, x.size(3)}, {.dtype = f64});
+}
+
+Tensor nearest_reference(const Tensor& x, Pair size) {
+  std::vector<double> out;
+  for (std::int64_t n = 0; n < x.size(0); ++n)
+    for (std::int64_t y = 0; y < size.h; ++y)
+      for (std::int64_t z = 0; z < size.w; ++z)
+        for (std::int64_t c = 0; c < x.size(3); ++c)
+          out.push_back(pixel(x, n, y * x.size(1) / size.h, z * x.size(2) / size.w, c));
+  return tensor(out, {x.size(0), size.h, size.w, x.size(3)}, {.dtype = f64});
+}
+
+const std::vector<Shape> shapes = {{2, 3, 4, 3}, {1, 1, 1, 2}, {1, 5, 1, 1}, {1, 7, 6, 9}};
+const std::vector<Pair> sizes = {{6, 8}, {1, 1}, {3, 5}, {2, 13}};
+
+}  // namespace
+
+TEST_CASE("interpolate, bilinear") {
+  for (const Shape& shape : shapes)
+    for (Pair size : sizes)
+      for (bool align_corners : {false, true}) {
+        Generator generator(1);
+        INFO(size << " align " << align_corners);
+        check_op(
+            "interpolate",
+            [&](const std::vector<Tensor>& x) {
+              return interpolate(x[0], size,
+                                 {.mode = InterpolateMode::bilinear, .align_corners = align_corners});
+            },
+            [&](const std::vector<Tensor>& x) { return bilinear_reference(x[0], size, align_corners); },
+            {randn(shape, generator)});
+      }
+}
+
+TEST_CASE("interpolate, nearest") {
+  for (const Shape& shape : shapes)
+    for (Pair size : sizes) {
+      Generator generator(2);
+      check_op(
+          "interpolate", [&](const std::vector<Tensor>& x) { return interpolate(x[0], size); },
+          [&](const std::vector<Tensor>& x) { return nearest_reference(x[0], size); },
+          {randn(shape, generator)});
+    }
+}
+
+TEST_CASE("interpolate agrees with PyTorch") {
+  // x = torch.arange(6.).reshape(1, 1, 2, 3).square()
+  // torch.nn.functional.interpolate(x, size=(3, 4), mode=..., align_corners=...)
+  const Tensor x = tensor({0, 1, 4, 9, 16, 25}, {1, 2, 3, 1});
+  auto values = [&](InterpolateMode mode, bool align_corners) {
+    return interpolate(x, {3, 4}, {mode, align_corners}).reshape({12});
+  };
+  CHECK(difference(values(InterpolateMode::bilinear, false),
+                   tensor({0, 0.625, 2.125, 4, 4.5, 7, 10.75, 14.5, 9, 13.374999, 19.374998, 25})) < 1e-6);
+  CHECK(difference(values(InterpolateMode::bilinear, true),
+                   tensor({0, 0.66666669, 2, 4, 4.5, 7.166667, 10.5, 14.5, 9, 13.666667, 19, 25})) < 1e-6);
+  CHECK(difference(values(InterpolateMode::nearest, false), tensor({0, 0, 1, 4, 0, 0, 1, 4, 9, 9, 16, 25})) ==
+        0);
+  // PyTorch multiplies floats: torch.nn.functional.interpolate(torch.arange(2.)[None, None],
+  // size=82)[..., 41] is not floor(41 * 2 / 82).
+  const Tensor row = arange(2).to(f32).reshape({1, 1, 2, 1});
+  CHECK(interpolate(row, {1, 82}).to_vector<float>()[41] == 0);
+}
+
+TEST_CASE("interpolate gives the same bits with any number of threads") {
+  Generator generator(3);
+  const Tensor x = randn({2, 61, 53, 11}, generator);
+  auto results = [&] {
+    std::vector<std::vector<float>> out;
+    for (InterpolateMode mode : {InterpolateMode::nearest, InterpolateMode::bilinear})
+      for (Pair size : {Pair(122, 106), Pair(31, 40)}) {
+        Tensor leaf = x.clone().requires_grad_();
+        const Tensor y = interpolate(leaf, size, {mode});
+        Generator weights(4);
+        y.backward(randn(y.shape(), weights));
+        out.push_back(y.to_vector<float>());
+        out.push_back(leaf.grad().to_vector<float>());
+      }
+    return out;
+  };
+  const int before = num_threads();
+  set_num_threads(1);
+  const auto one = results();
+  set_num_threads(2);
+  const auto two = results();
+  set_num_threads(before);
+  CHECK(one == two);
+}
+
+TEST_CASE("interpolate's errors and empty batches") {
+  using Catch::Contains;
+  const Tensor x = zeros({1, 4, 4, 2});
+  CHECK_THROWS_WITH(interpolate(x, {0, 3}), Contains("interpolate: expects") && Contains("(0, 3)"));
+  CHECK_THROWS_WITH(interpolate(zeros({1, 0, 4, 2}), 2), Contains("[1, 0, 4, 2]"));
+  CHECK_THROWS_WITH(interpolate(zeros({4, 4, 2}), 2), Contains("[N, H, W, C], got [4, 4, 2]"));
+  CHECK_THROWS_WITH(interpolate(x.to(i64), 2), Contains("f32 or f64, got i64"));
+  CHECK_THROWS_WITH(interpolate(x, 2, {.align_corners = true}), Contains("bilinear"));
+  CHECK(interpolate(zeros({0, 4, 4, 2}), 3).shape() == Shape{0, 3, 3, 2});
+}
