@@ -22,7 +22,9 @@ double sum(std::int64_t n, F f) {
     for (; i + width <= end; i += width)
       for (std::int64_t k = 0; k < width; ++k) sums[static_cast<std::size_t>(k)] += f(i + k);
     for (; i < end; ++i) sums[static_cast<std::size_t>(i % width)] += f(i);
-    for (T s : sums) total += static_cast<double>(s);
+    for (std::size_t half = width / 2; half > 0; half /= 2)
+      for (std::size_t k = 0; k < half; ++k) sums[k] += sums[k + half];
+    total += static_cast<double>(sums[0]);
   }
   return total;
 }

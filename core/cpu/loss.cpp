@@ -328,7 +328,7 @@ void dice_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& targ
       for (std::int64_t i = begin; i < end; i += l.c)
         for (std::int64_t k = 0; k < l.c; ++k) {
           const double numerator = sums[2 * k], denominator = sums[2 * k + 1];
-          const T slope = sigmoid(x[i + k]) * sigmoid(-x[i + k]);
+          const T e = std::exp(-std::abs(x[i + k])), slope = e / ((1 + e) * (1 + e));
           const double fraction_slope =
               (2 * static_cast<double>(t[i + k]) - numerator / denominator) / denominator;
           to[i + k] = static_cast<T>(-upstream * fraction_slope) * slope;

@@ -79,17 +79,22 @@ void interpolate_typed(const Tensor& x, Tensor& y, const InterpolateOptions& opt
   });
 }
 
-// dx of one row += weight times one row of dy, spread over the columns it was mixed from.
+// dx of one row from the row of dy that its outputs' rows were summed to.
 template <class T>
-void add_row(const T* dy, const std::vector<Tap>& columns, std::int64_t c, T weight, bool nearest, T* dx) {
+void spread_row(const T* dy, const std::vector<Tap>& columns, std::int64_t c, bool nearest, T* dx) {
   for (const Tap& column : columns) {
-    const T u = static_cast<T>(column.share), a = weight * (1 - u), b = weight * u;
+    const T u = static_cast<T>(column.share);
     T* __restrict low = dx + column.low * c;
-    for (std::int64_t k = 0; k < c; ++k) low[k] += a * dy[k];
+    for (std::int64_t k = 0; k < c; ++k) low[k] += (1 - u) * dy[k];
     T* __restrict high = dx + column.high * c;
-    for (std::int64_t k = 0; !nearest && k < c; ++k) high[k] += b * dy[k];
+    for (std::int64_t k = 0; !nearest && k < c; ++k) high[k] += u * dy[k];
     dy += c;
   }
+}
+
+template <class T>
+void add_scaled(T factor, const T* __restrict x, std::int64_t n, T* __restrict y) {
+  for (std::int64_t k = 0; k < n; ++k) y[k] += factor * x[k];
 }
 
 template <class T>
@@ -102,17 +107,20 @@ void interpolate_backward_typed(const Tensor& dy, Tensor& dx, const InterpolateO
   const T* from = dy.data<T>();
   T* to = dx.data<T>();
   parallel_for(in[0] * in[1], grain(in_row), [&](std::int64_t b, std::int64_t e) {
+    std::vector<T> sum(static_cast<std::size_t>(out_row));
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t image = i / in[1], iy = i - image * in[1];
-      T* dst = to + i * in_row;
-      std::fill(dst, dst + in_row, T(0));
+      std::fill(sum.begin(), sum.end(), T(0));
       // Taps are in order, so the output rows that used this one are neighbours.
       auto row = std::partition_point(rows.begin(), rows.end(), [&](const Tap& t) { return t.high < iy; });
       for (; row != rows.end() && row->low <= iy; ++row) {
         const double share = (row->low == iy ? 1 - row->share : 0) + (row->high == iy ? row->share : 0);
-        add_row(from + (image * out[1] + (row - rows.begin())) * out_row, columns, c, static_cast<T>(share),
-                nearest, dst);
+        add_scaled(static_cast<T>(share), from + (image * out[1] + (row - rows.begin())) * out_row, out_row,
+                   sum.data());
       }
+      T* dst = to + i * in_row;
+      std::fill(dst, dst + in_row, T(0));
+      spread_row(sum.data(), columns, c, nearest, dst);
     }
   });
 }
