@@ -68,7 +68,11 @@ void binary_backward_cpu(Binary op, Side side, const Tensor& dy, const Tensor& a
 
 void where_cpu(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& y) {
   dispatch_all(y.dtype(), [&]<class T>() {
-    map<T>([](bool c, T u, T v) { return c ? u : v; }, y, Input<bool>{condition}, Input<T>{a}, Input<T>{b});
+    auto choose = [](std::uint8_t c, auto u, auto v) {
+      const int chosen = c;  // as wide as the rest, or GCC 12 does not vectorize
+      return chosen ? u : v;
+    };
+    map<T>(choose, y, Input<bool>{condition}, Input<T>{a}, Input<T>{b});
   });
 }
 

@@ -55,10 +55,15 @@ struct Layout {
   }
 };
 
+/// A bool is read as the byte that holds it: GCC 12 does not vectorize loops that read bool.
+template <class T>
+using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
+
 /// An input and its element type.
 template <class T>
 struct Input {
   const Tensor& x;
+  const Stored<T>* data() const { return reinterpret_cast<const Stored<T>*>(x.data<T>()); }
 };
 
 /// Hands out blocks of one input as contiguous memory.
@@ -110,9 +115,8 @@ template <class Out, class F, class... In>
 void map(const F& f, Tensor& y, Input<In>... inputs) {
   Out* out = y.data<Out>();
   if ((... && (inputs.x.shape() == y.shape()))) {
-    parallel_for(y.numel(), map_grain, [&](std::int64_t b, std::int64_t e) {
-      map_run(f, e - b, out + b, (inputs.x.template data<In>() + b)...);
-    });
+    parallel_for(y.numel(), map_grain,
+                 [&](std::int64_t b, std::int64_t e) { map_run(f, e - b, out + b, (inputs.data() + b)...); });
     return;
   }
   // Blocks start at multiples of a repeated input's period, so that one expansion serves them all.
@@ -121,12 +125,12 @@ void map(const F& f, Tensor& y, Input<In>... inputs) {
   for (const Layout& layout : layouts)
     if (const std::int64_t p = layout.period(); p > 1 && p <= map_block) step = map_block / p * p;
   auto blocks = [&]<std::size_t... I>(std::index_sequence<I...>, std::int64_t b, std::int64_t e) {
-    [&](Source<In>... source) {
+    [&](Source<Stored<In>>... source) {
       for (std::int64_t i = b; i < e; i += step) {
         const std::int64_t n = std::min(step, e - i);
         map_run(f, n, out + i, source.at(i, n)...);
       }
-    }(Source<In>(inputs.x.template data<In>(), layouts[I], step)...);
+    }(Source<Stored<In>>(inputs.data(), layouts[I], step)...);
   };
   parallel_for(y.numel(), map_grain / step * step,
                [&](std::int64_t b, std::int64_t e) { blocks(std::index_sequence_for<In...>{}, b, e); });

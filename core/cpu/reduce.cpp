@@ -47,6 +47,12 @@ void reduce_rows(const T* x, std::int64_t rows, std::int64_t stride, std::int64_
 template <class Op, class T>
 void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t width,
                     typename Op::Acc* acc) {
+  if (width == 1 && rows < short_row / 2) {
+    auto only = Op::start;
+    for (std::int64_t r = 0; r < rows; ++r) only = Op::add(only, x[r * stride]);
+    *acc = only;
+    return;
+  }
   const bool join = width == stride && width < short_row && rows > 0;
   const auto joined = join ? static_cast<std::int64_t>(std::bit_floor(
                                  static_cast<std::uint64_t>(std::min(short_row / width, rows))))
@@ -54,6 +60,7 @@ void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int
   const std::int64_t wide = joined * width, times = rows / joined;
   std::fill(acc, acc + wide, Op::start);
   reduce_rows<Op>(x, times, joined * stride, wide, acc);
+  // Halves meet until one row is left; `joined` is a power of two.
   for (std::int64_t half = wide / 2; half >= width; half /= 2)
     for (std::int64_t j = 0; j < half; ++j) acc[j] = Op::combine(acc[j], acc[j + half]);
   reduce_rows<Op>(x + times * joined * stride, rows - times * joined, stride, width, acc);

@@ -85,6 +85,26 @@ TEST_CASE("activations far out stay finite and exact") {
     }
 }
 
+TEST_CASE("tanh, sigmoid and softplus of floats keep their relative precision, near zero and far") {
+  const std::int64_t n = 4001;
+  Tensor x = empty({n});
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double size = std::exp2(-20 + 26 * static_cast<double>(i) / (n - 1));  // 1e-6 to 64
+    x.data<float>()[i] = static_cast<float>(i % 2 ? size : -size);
+  }
+  for (const Case& c : {cases[3], cases[4], cases[5]}) {
+    const auto y = c.op(x).to_vector<float>();
+    double worst = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double v = x.data<float>()[i];
+      const double expected = c.name == "softplus" ? std::log1p(std::exp(v)) : c.f(v);
+      worst = std::max(worst, std::abs(y[static_cast<std::size_t>(i)] / expected - 1));
+    }
+    INFO(c.name);
+    CHECK(worst <= 4e-7);
+  }
+}
+
 TEST_CASE("activations at the kink, and of NaN") {
   CHECK(slope_at(relu, 0) == 0);
   CHECK(slope_at([](const Tensor& x) { return leaky_relu(x, 0.25); }, 0) == 0.25f);

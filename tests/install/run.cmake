@@ -1,0 +1,78 @@
+# Installs Karyon and uses it as a stranger would, each time from an empty folder:
+#   installed from BUILD           its headers are the public ones, complete and free of private libraries;
+#                                  find_package, build, run
+#   add_subdirectory, shared       build, run; that, installed; find_package, build, run
+cmake_minimum_required(VERSION 3.24)
+set(work ${BUILD}/tests/install)
+file(REMOVE_RECURSE ${work})
+
+function(run)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT code EQUAL 0)
+    list(JOIN ARGV " " command)
+    message(FATAL_ERROR "${command}\nended with ${code}:\n${output}")
+  endif()
+endfunction()
+
+# stranger(NAME [cmake arguments]): the project beside this file, configured, built and run in work/NAME.
+function(stranger name)
+  message(STATUS "${name}")
+  run(${CMAKE_COMMAND} -S ${ROOT}/tests/install -B ${work}/${name} -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Debug
+    -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} ${ARGN})
+  run(${CMAKE_COMMAND} --build ${work}/${name} --target stranger --parallel)
+  run(${work}/${name}/stranger)
+endfunction()
+
+function(install from name)
+  run(${CMAKE_COMMAND} --install ${from} --prefix ${work}/${name} --config ${CONFIG})
+endfunction()
+
+# Every header of core, layers and models is public, but for those of the kernels. karyon.h is beside the folders.
+function(check_headers prefix)
+  file(GLOB_RECURSE expected RELATIVE ${ROOT} ${ROOT}/core/*.h ${ROOT}/layers/*.h ${ROOT}/models/*.h)
+  list(FILTER expected EXCLUDE REGEX "^core/cpu/")
+  list(TRANSFORM expected REPLACE "^models/karyon.h$" "karyon.h")
+  list(TRANSFORM expected PREPEND "karyon/")
+  file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*)
+  set(missing ${expected})
+  list(REMOVE_ITEM missing ${installed})
+  set(extra ${installed})
+  list(REMOVE_ITEM extra ${expected})
+  if(missing OR extra)
+    message(FATAL_ERROR "installed headers: missing ${missing}; not public: ${extra}")
+  endif()
+  foreach(header ${installed})
+    file(STRINGS ${prefix}/include/${header} includes REGEX "^ *# *include")
+    foreach(line ${includes})
+      if(line MATCHES "<(karyon/.+\\.h)>" AND CMAKE_MATCH_1 IN_LIST installed)
+        continue()
+      elseif(NOT line MATCHES "<[a-z_]+>")  # the standard library's have neither a folder nor an ending
+        message(FATAL_ERROR "${header}: ${line}: neither Karyon's own public header nor the standard library's")
+      endif()
+    endforeach()
+  endforeach()
+  list(LENGTH installed count)
+  message(STATUS "${count} public headers")
+endfunction()
+
+# What is installed can be moved: no file of it names the folder that it was built from.
+function(check_paths prefix)
+  file(GLOB_RECURSE files ${prefix}/*.cmake ${prefix}/*.h)
+  foreach(file ${files})
+    file(READ ${file} text)
+    string(FIND "${text}" "${ROOT}" at)
+    if(NOT at EQUAL -1)
+      message(FATAL_ERROR "${file} names ${ROOT}")
+    endif()
+  endforeach()
+endfunction()
+
+install(${BUILD} prefix)
+check_headers(${work}/prefix)
+check_paths(${work}/prefix)
+stranger(installed -DCMAKE_PREFIX_PATH=${work}/prefix)
+
+stranger(subdirectory -DKARYON_SOURCE=${ROOT} -DBUILD_SHARED_LIBS=ON)
+install(${work}/subdirectory prefix-shared)
+check_headers(${work}/prefix-shared)
+stranger(installed-shared -DCMAKE_PREFIX_PATH=${work}/prefix-shared)

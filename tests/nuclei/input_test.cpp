@@ -1,0 +1,82 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "input.h"
+#include "synthetic.h"
+
+using namespace nuclei;
+
+TEST_CASE("nuclei: light on dark and dark on light look alike to the network") {
+  const Image image = make_synthetic(5, 90, 70, Style::fluorescence).image;
+  Image inverted = image;
+  for (float& v : inverted.pixels) v = 1 - v;
+  const std::vector<float> a = normalize(image), b = normalize(inverted);
+  REQUIRE(a.size() == 90 * 70 * 3);
+  float worst = 0, lowest = 1, highest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    worst = std::max(worst, std::abs(a[i] - b[i]));
+    lowest = std::min(lowest, a[i]);
+    highest = std::max(highest, a[i]);
+  }
+  CHECK(worst < 0.02f);
+  CHECK(lowest < 0.05f);
+  CHECK(highest > 0.95f);
+}
+
+TEST_CASE("nuclei: flat and tiny pictures normalize to finite values") {
+  for (const int size : {1, 3})
+    for (const float level : {0.0f, 0.4f, 1.0f}) {
+      const Image flat{.width = size, .height = size, .channels = 1,
+                       .pixels = std::vector<float>(static_cast<std::size_t>(size * size), level)};
+      for (const float v : normalize(flat)) CHECK(std::isfinite(v));
+      CHECK(to_input(flat).shape() == karyon::Shape{1, size, size, 3});
+    }
+}
+
+TEST_CASE("nuclei: crops have the asked size, sane values, and depend on their generator alone") {
+  std::vector<Example> examples;
+  for (std::uint64_t i = 0; i < 4; ++i) examples.push_back(make_synthetic(i, 40 + 30 * static_cast<int>(i), 64));
+  const CropDataset crops(examples, {.crop = 48});  // larger than the first picture
+  REQUIRE(crops.size() >= 4);
+  for (std::int64_t i = 0; i < crops.size(); ++i) {
+    karyon::Generator one(9, 100), same(9, 100), other(10, 100);
+    const auto a = crops.get(i, one), b = crops.get(i, same), c = crops.get(i, other);
+    CHECK(a[0].shape() == karyon::Shape{48, 48, 3});
+    CHECK(a[1].shape() == karyon::Shape{48, 48, 1});
+    CHECK(a[2].shape() == karyon::Shape{48, 48, 1});
+    for (std::size_t t = 0; t < 3; ++t) CHECK(a[t].to_vector<float>() == b[t].to_vector<float>());
+    CHECK(a[0].to_vector<float>() != c[0].to_vector<float>());
+    for (const float v : a[0].to_vector<float>()) CHECK((std::isfinite(v) && std::abs(v) < 5));
+    for (const float v : a[1].to_vector<float>()) CHECK((v == 0 || v == 1));
+    for (const float v : a[2].to_vector<float>()) CHECK((v >= 1 && v <= 16));
+  }
+}
+
+TEST_CASE("nuclei: a crop keeps picture and target together") {
+  // Bright where the target is 1: after any turn and scale the bright pixels must still be the targets.
+  Example e{.id = "disc", .image = {.width = 96, .height = 96, .channels = 1}, .truth = {.width = 96, .height = 96}};
+  for (int y = 0; y < 96; ++y)
+    for (int x = 0; x < 96; ++x) {
+      const bool inside = (x - 30) * (x - 30) + (y - 60) * (y - 60) < 15 * 15;
+      e.image.pixels.push_back(inside ? 0.9f : 0.1f);
+      e.truth.labels.push_back(inside);
+    }
+  const CropDataset crops({e}, {.crop = 64});
+  int with_nucleus = 0;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    karyon::Generator generator(seed);
+    const auto crop = crops.get(0, generator);
+    const auto input = crop[0].to_vector<float>(), target = crop[1].to_vector<float>();
+    double inside = 0, outside = 0, n = 0;
+    for (std::size_t i = 0; i < target.size(); ++i) {
+      (target[i] > 0 ? inside : outside) += static_cast<double>(input[3 * i]);
+      n += static_cast<double>(target[i]);
+    }
+    if (n < 30 || static_cast<double>(target.size()) - n < 30) continue;
+    ++with_nucleus;
+    // Inverted now and then, but never unrelated.
+    CHECK(std::abs(inside / n - outside / (static_cast<double>(target.size()) - n)) > 0.3);
+  }
+  CHECK(with_nucleus > 10);
+}
