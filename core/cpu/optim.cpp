@@ -11,47 +11,80 @@ namespace {
 
 constexpr std::int64_t grain = 16384;
 
+// The numbers of a step in the type of the tensors. The loops below get them by value and the arrays
+// as restricted pointers: only then do they vectorize.
+template <class T>
+struct SgdNumbers {
+  T lr, momentum, fresh, decay;
+};
+template <class T>
+void sgd_plain(std::int64_t n, SgdNumbers<T> k, const T* __restrict g, T* __restrict x) {
+  for (std::int64_t i = 0; i < n; ++i) x[i] -= k.lr * (g[i] + k.decay * x[i]);
+}
+template <bool nesterov, class T>
+void sgd_momentum(std::int64_t n, SgdNumbers<T> k, const T* __restrict g, T* __restrict x, T* __restrict v) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T d = g[i] + k.decay * x[i];
+    v[i] = k.momentum * v[i] + k.fresh * d;
+    x[i] -= k.lr * (nesterov ? d + k.momentum * v[i] : v[i]);
+  }
+}
+
 void sgd_step_cpu(const kernels::SgdStep& s, const Tensor& grad, Tensor& p, Tensor& velocity) {
   dispatch_floating(p.dtype(), "Sgd", [&]<class T>() {
+    const SgdNumbers<T> k{.lr = static_cast<T>(s.lr),
+                          .momentum = static_cast<T>(s.momentum),
+                          .fresh = static_cast<T>(s.first ? 1 : 1 - s.dampening),
+                          .decay = static_cast<T>(s.weight_decay)};
     const T* g = grad.data<T>();
     T* x = p.data<T>();
     T* v = velocity.defined() ? velocity.data<T>() : nullptr;
-    const T lr = static_cast<T>(s.lr), momentum = static_cast<T>(s.momentum);
-    const T fresh = static_cast<T>(s.first ? 1 : 1 - s.dampening), decay = static_cast<T>(s.weight_decay);
-    const bool nesterov = s.nesterov;
     parallel_for(p.numel(), grain, [&](std::int64_t b, std::int64_t e) {
       if (!v) {
-        for (std::int64_t i = b; i < e; ++i) x[i] -= lr * (g[i] + decay * x[i]);
-        return;
-      }
-      for (std::int64_t i = b; i < e; ++i) {
-        const T d = g[i] + decay * x[i];
-        v[i] = momentum * v[i] + fresh * d;
-        x[i] -= lr * (nesterov ? d + momentum * v[i] : v[i]);
+        sgd_plain(e - b, k, g + b, x + b);
+      } else if (s.nesterov) {
+        sgd_momentum<true>(e - b, k, g + b, x + b, v + b);
+      } else {
+        sgd_momentum<false>(e - b, k, g + b, x + b, v + b);
       }
     });
   });
 }
 
+template <class T>
+struct AdamNumbers {
+  T beta1, beta2, rest1, rest2;
+  T rate;  // lr / (1 - beta1^step)
+  T root;  // 1 / sqrt(1 - beta2^step)
+  T eps, decay;
+  T keep;  // what decoupled weight decay leaves of a parameter
+};
+template <class T>
+void adam_update(std::int64_t n, AdamNumbers<T> k, const T* __restrict g, T* __restrict x, T* __restrict m,
+                 T* __restrict v) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const T d = g[i] + k.decay * x[i];
+    m[i] = k.beta1 * m[i] + k.rest1 * d;
+    v[i] = k.beta2 * v[i] + k.rest2 * d * d;
+    x[i] = k.keep * x[i] - k.rate * m[i] / (std::sqrt(v[i]) * k.root + k.eps);
+  }
+}
+
 void adam_step_cpu(const kernels::AdamStep& s, const Tensor& grad, Tensor& p, Tensor& m, Tensor& v) {
   dispatch_floating(p.dtype(), "Adam", [&]<class T>() {
+    const AdamNumbers<T> k{.beta1 = static_cast<T>(s.beta1),
+                           .beta2 = static_cast<T>(s.beta2),
+                           .rest1 = static_cast<T>(1 - s.beta1),
+                           .rest2 = static_cast<T>(1 - s.beta2),
+                           .rate = static_cast<T>(s.lr / s.correction1),
+                           .root = static_cast<T>(1 / std::sqrt(s.correction2)),
+                           .eps = static_cast<T>(s.eps),
+                           .decay = static_cast<T>(s.decoupled ? 0 : s.weight_decay),
+                           .keep = static_cast<T>(s.decoupled ? 1 - s.lr * s.weight_decay : 1)};
     const T* g = grad.data<T>();
-    T* x = p.data<T>();
-    T* avg = m.data<T>();
-    T* avg_sq = v.data<T>();
-    const T beta1 = static_cast<T>(s.beta1), beta2 = static_cast<T>(s.beta2);
-    const T rest1 = static_cast<T>(1 - s.beta1), rest2 = static_cast<T>(1 - s.beta2);
-    const T rate = static_cast<T>(s.lr / s.correction1), eps = static_cast<T>(s.eps);
-    const T root = static_cast<T>(1 / std::sqrt(s.correction2));
-    const T decay = static_cast<T>(s.decoupled ? 0 : s.weight_decay);
-    const T keep = static_cast<T>(s.decoupled ? 1 - s.lr * s.weight_decay : 1);
+    T *x = p.data<T>(), *avg = m.data<T>(), *avg_sq = v.data<T>();
     parallel_for(p.numel(), grain, [&](std::int64_t b, std::int64_t e) {
-      for (std::int64_t i = b; i < e; ++i) {
-        const T d = g[i] + decay * x[i];
-        avg[i] = beta1 * avg[i] + rest1 * d;
-        avg_sq[i] = beta2 * avg_sq[i] + rest2 * d * d;
-        x[i] = keep * x[i] - rate * avg[i] / (std::sqrt(avg_sq[i]) * root + eps);
-      }
+      adam_update(e - b, k, g + b, x + b, avg + b, avg_sq + b);
     });
   });
 }
