@@ -30,8 +30,8 @@ void sgd_momentum(std::int64_t n, SgdNumbers<T> k, const T* __restrict g, T* __r
   }
 }
 
-void sgd_step_cpu(const kernels::SgdStep& s, const Tensor& grad, Tensor& p, Tensor& velocity) {
-  dispatch_floating(p.dtype(), "Sgd", [&]<class T>() {
+void sgd_step_cpu(const kernels::SGDStep& s, const Tensor& grad, Tensor& p, Tensor& velocity) {
+  dispatch_floating(p.dtype(), "SGD", [&]<class T>() {
     const SgdNumbers<T> k{.lr = static_cast<T>(s.lr),
                           .momentum = static_cast<T>(s.momentum),
                           .fresh = static_cast<T>(s.first ? 1 : 1 - s.dampening),
@@ -119,7 +119,7 @@ void limit_magnitude_cpu(double limit, Tensor& y) {
 
 }  // namespace
 
-constinit Kernel<void(const kernels::SgdStep&, const Tensor&, Tensor&, Tensor&)> kernels::sgd_step{
+constinit Kernel<void(const kernels::SGDStep&, const Tensor&, Tensor&, Tensor&)> kernels::sgd_step{
     "sgd_step", sgd_step_cpu};
 constinit Kernel<void(const kernels::AdamStep&, const Tensor&, Tensor&, Tensor&, Tensor&)> kernels::adam_step{
     "adam_step", adam_step_cpu};

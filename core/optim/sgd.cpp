@@ -2,19 +2,19 @@
 
 namespace karyon {
 
-Sgd::Sgd(std::vector<Tensor> parameters, const SgdOptions& options)
+SGD::SGD(std::vector<Tensor> parameters, const SGDOptions& options)
     : Optimizer(
-          "Sgd", std::move(parameters), options.lr,
+          "SGD", std::move(parameters), options.lr,
           options.momentum != 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{}),
       options_(options) {
-  check(options.momentum >= 0, "Sgd: expects momentum >= 0, got ", options.momentum);
-  check(options.weight_decay >= 0, "Sgd: expects weight_decay >= 0, got ", options.weight_decay);
+  check(options.momentum >= 0, "SGD: expects momentum >= 0, got ", options.momentum);
+  check(options.weight_decay >= 0, "SGD: expects weight_decay >= 0, got ", options.weight_decay);
   check(!options.nesterov || (options.momentum > 0 && options.dampening == 0),
-        "Sgd: nesterov expects momentum > 0 and no dampening, got ", options.momentum, " and ",
+        "SGD: nesterov expects momentum > 0 and no dampening, got ", options.momentum, " and ",
         options.dampening);
 }
 
-void Sgd::update(Tensor& parameter, const Tensor& grad, State& state) {
+void SGD::update(Tensor& parameter, const Tensor& grad, State& state) {
   Tensor velocity = state.buffers.empty() ? Tensor() : state.buffers[0];
   kernels::sgd_step({.lr = lr(),
                      .momentum = options_.momentum,

@@ -3,7 +3,7 @@
 
 namespace karyon {
 
-struct SgdOptions {
+struct SGDOptions {
   double lr = 1e-3;
   double momentum = 0;
   double dampening = 0;
@@ -13,22 +13,22 @@ struct SgdOptions {
 
 /// Stochastic gradient descent, as torch.optim.SGD: g += weight_decay p; v = momentum v + (1 - dampening) g
 /// (v = g at first); p -= lr v, or lr (g + momentum v) with nesterov.
-class Sgd : public Optimizer {
+class SGD : public Optimizer {
  public:
-  explicit Sgd(std::vector<Tensor> parameters, const SgdOptions& options = {});
+  explicit SGD(std::vector<Tensor> parameters, const SGDOptions& options = {});
 
  private:
   void update(Tensor& parameter, const Tensor& grad, State& state) override;
-  SgdOptions options_;
+  SGDOptions options_;
 };
 
 namespace kernels {
-struct SgdStep {
+struct SGDStep {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, first;
 };
 /// One update of p; velocity is undefined without momentum.
-extern Kernel<void(const SgdStep& step, const Tensor& grad, Tensor& p, Tensor& velocity)> sgd_step;
+extern Kernel<void(const SGDStep& step, const Tensor& grad, Tensor& p, Tensor& velocity)> sgd_step;
 }  // namespace kernels
 
 }  // namespace karyon

@@ -199,7 +199,7 @@ TEST_CASE("module: a small network learns a line") {
   net.add<Linear>(1, 8);
   net.add<Tanh>();
   net.add<Linear>(8, 1);
-  Sgd sgd(net.parameters(), {.lr = 0.1, .momentum = 0.9});
+  SGD sgd(net.parameters(), {.lr = 0.1, .momentum = 0.9});
   const Tensor x = tensor({-1, -0.5, 0, 0.5, 1}, {5, 1}), y = tensor({-2, -1, 0, 1, 2}, {5, 1});
   double last = 0;
   for (int i = 0; i < 200; ++i) {

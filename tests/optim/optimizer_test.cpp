@@ -48,15 +48,15 @@ Make maker(Options options) {
 
 TEST_CASE("optimizers: four steps equal PyTorch's") {
   const std::tuple<const char*, Make, Doubles> cases[] = {
-      {"sgd", maker<Sgd>(SgdOptions{.lr = 0.01}), {1.0, -1.2909824, 0.40868696}},
+      {"sgd", maker<SGD>(SGDOptions{.lr = 0.01}), {1.0, -1.2909824, 0.40868696}},
       {"sgd with weight decay",
-       maker<Sgd>(SgdOptions{.lr = 0.01, .weight_decay = 0.1}),
+       maker<SGD>(SGDOptions{.lr = 0.01, .weight_decay = 0.1}),
        {0.9961242452610001, -1.284978063082, 0.40730701510050005}},
       {"sgd with momentum, dampening and weight decay",
-       maker<Sgd>(SgdOptions{.lr = 0.01, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.1}),
+       maker<SGD>(SGDOptions{.lr = 0.01, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.1}),
        {0.992814753200523, -0.6498562376291261, 0.3201448063574715}},
       {"sgd with nesterov momentum",
-       maker<Sgd>(SgdOptions{.lr = 0.01, .momentum = 0.9, .nesterov = true}),
+       maker<SGD>(SGDOptions{.lr = 0.01, .momentum = 0.9, .nesterov = true}),
        {1.0, -0.07529266303999978, 0.288092248616}},
       {"adam", maker<Adam>(AdamOptions{.lr = 0.01}), {1.0, -1.960009240685613, 0.46019083283842666}},
       {"adam with all options",
@@ -78,7 +78,7 @@ TEST_CASE("optimizers: four steps equal PyTorch's") {
 
 TEST_CASE("optimizers: the same bits with any number of threads") {
   const int before = num_threads();
-  for (const Make& make : {maker<Sgd>(SgdOptions{.momentum = 0.9}), maker<Adam>(AdamOptions{})}) {
+  for (const Make& make : {maker<SGD>(SGDOptions{.momentum = 0.9}), maker<Adam>(AdamOptions{})}) {
     std::vector<Floats> results;
     for (const int threads : {1, 3}) {
       set_num_threads(threads);
@@ -99,7 +99,7 @@ TEST_CASE("optimizers: the same bits with any number of threads") {
 
 TEST_CASE("optimizers: a state saved to a file continues bit for bit") {
   const test::TempFolder folder;
-  for (const Make& make : {maker<Sgd>(SgdOptions{.momentum = 0.9}),
+  for (const Make& make : {maker<SGD>(SGDOptions{.momentum = 0.9}),
                            maker<Adam>(AdamOptions{.weight_decay = 0.1}), maker<AdamW>(AdamWOptions{})}) {
     Tensor a = tensor({1, 2, 3}).requires_grad_(), b = tensor({4, 5}).requires_grad_();
     const auto first = make({a, b});
@@ -146,7 +146,7 @@ TEST_CASE("optimizers: a state that does not fit is refused and changes nothing"
 
 TEST_CASE("optimizers: parameters without a gradient stay, zero_grad clears, versions move") {
   Tensor a = tensor({1}).requires_grad_(), b = tensor({1}).requires_grad_();
-  Sgd sgd({a, b}, {.lr = 1, .weight_decay = 1});
+  SGD sgd({a, b}, {.lr = 1, .weight_decay = 1});
   a.set_grad(tensor({0.5}));
   const std::uint64_t version_a = a.version(), version_b = b.version();
   sgd.step();
@@ -160,17 +160,17 @@ TEST_CASE("optimizers: parameters without a gradient stay, zero_grad clears, ver
 
 TEST_CASE("optimizers: bad values are Errors that name them") {
   const std::vector<Tensor> p{tensor({1}).requires_grad_()};
-  CHECK_THROWS_WITH(Sgd(p, {.lr = -1}), Catch::StartsWith("Sgd") && Catch::Contains("-1"));
-  CHECK_THROWS_AS(Sgd(p, {.lr = NAN}), Error);
-  CHECK_THROWS_AS(Sgd(p, {.momentum = -0.1}), Error);
-  CHECK_THROWS_AS(Sgd(p, {.nesterov = true}), Error);
+  CHECK_THROWS_WITH(SGD(p, {.lr = -1}), Catch::StartsWith("SGD") && Catch::Contains("-1"));
+  CHECK_THROWS_AS(SGD(p, {.lr = NAN}), Error);
+  CHECK_THROWS_AS(SGD(p, {.momentum = -0.1}), Error);
+  CHECK_THROWS_AS(SGD(p, {.nesterov = true}), Error);
   CHECK_THROWS_WITH(Adam(p, {.beta1 = 1}), Catch::StartsWith("Adam"));
   CHECK_THROWS_WITH(AdamW(p, {.weight_decay = -1}), Catch::StartsWith("AdamW"));
   CHECK_THROWS_AS(Adam(p, {.eps = -1}), Error);
-  CHECK_THROWS_WITH(Sgd({p[0], p[0]}), Catch::Contains("twice"));
-  CHECK_THROWS_AS(Sgd({Tensor()}), Error);
-  CHECK_THROWS_AS(Sgd({arange(2)}), Error);
-  Sgd sgd(p);
+  CHECK_THROWS_WITH(SGD({p[0], p[0]}), Catch::Contains("twice"));
+  CHECK_THROWS_AS(SGD({Tensor()}), Error);
+  CHECK_THROWS_AS(SGD({arange(2)}), Error);
+  SGD sgd(p);
   CHECK_THROWS_AS(sgd.set_lr(-1), Error);
 }
 

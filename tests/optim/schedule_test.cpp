@@ -10,7 +10,7 @@ using namespace karyon;
 namespace {
 
 struct Rig {
-  Sgd sgd{{tensor({0}).requires_grad_()}, {.lr = 0.1}};
+  SGD sgd{{tensor({0}).requires_grad_()}, {.lr = 0.1}};
 };
 
 /// The rate before each of the steps and after the last.
