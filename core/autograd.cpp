@@ -110,7 +110,8 @@ void Tensor::register_hook(TensorHook hook) {
 
 void Tensor::retain_grad() {
   check(requires_grad(), "retain_grad: the tensor does not require a gradient");
-  if (is_leaf()) return;
+  if (is_leaf() || impl_->retains_grad) return;
+  impl_->retains_grad = true;
   // Weak: the hook sits in the node that this tensor owns.
   register_hook([weak = std::weak_ptr<Impl>(impl_)](const Tensor& grad) {
     if (const auto impl = weak.lock()) deliver_to_leaf(*impl, grad);

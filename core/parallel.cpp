@@ -7,6 +7,7 @@
 #include <exception>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,7 +21,8 @@ int default_threads() {
   if (const char* text = std::getenv("KARYON_NUM_THREADS")) {
     char* end = nullptr;
     const long n = std::strtol(text, &end, 10);
-    if (end != text && *end == '\0' && n >= 1 && n <= 1024) return static_cast<int>(n);
+    check(end != text && *end == '\0' && n >= 1 && n <= 1024, "KARYON_NUM_THREADS: expects 1 to 1024, got '", text, "'");
+    return static_cast<int>(n);
   }
 #ifdef __linux__
   cpu_set_t set;
@@ -55,7 +57,11 @@ thread_local bool inside = false;
 class Pool {
  public:
   explicit Pool(int workers) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+    try {
+      for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      // The system gives no more threads: the ones that run do the work.
+    }
   }
   ~Pool() {
     {
@@ -141,6 +147,7 @@ void parallel_for(std::int64_t n, std::int64_t grain,
     if (pool_workers != threads - 1) {
       delete pool;
       pool = nullptr;
+      pool_workers = 0;
       pool = new Pool(threads - 1);
       pool_workers = threads - 1;
     }

@@ -5,7 +5,7 @@
 namespace karyon {
 
 /// Threads that parallel_for may use, the caller's included. At the start: KARYON_NUM_THREADS, or
-/// the processors this process may run on.
+/// the processors this process may run on. Throws Error if KARYON_NUM_THREADS is not a number from 1 to 1024.
 int num_threads();
 /// Throws Error if n < 1.
 void set_num_threads(int n);

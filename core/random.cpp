@@ -1,6 +1,7 @@
 #include <numbers>
 #include <utility>
 
+#include <karyon/core/autograd.h>
 #include <karyon/core/parallel.h>
 #include <karyon/core/random.h>
 
@@ -11,6 +12,8 @@ namespace {
 // k-th of them.
 template <class F>
 void fill_groups(Tensor& x, const char* op, Generator& generator, F fill) {
+  check(!x.requires_grad() || !grad_enabled(), op,
+        ": would change a tensor that requires a gradient in place; use NoGradGuard or detach()");
   const std::int64_t n = x.numel(), groups = (n + 3) / 4;
   const std::uint64_t seed = generator.seed(), first = generator.reserve(static_cast<std::uint64_t>(groups));
   Tensor host = x.device() == Device::cpu() ? x : empty(x.shape(), {.dtype = x.dtype()});
@@ -60,7 +63,7 @@ void manual_seed(std::uint64_t seed) { default_generator() = Generator(seed); }
 Tensor& uniform_(Tensor& x, double low, double high, Generator& generator) {
   fill_groups(x, "uniform_", generator, [&](const std::array<std::uint32_t, 4>& words) {
     std::array<double, 4> out;
-    for (std::size_t k = 0; k < 4; ++k) out[k] = low + (high - low) * to_uniform(words[k]);
+    for (std::size_t k = 0; k < 4; ++k) out[k] = low + (high - low) * static_cast<double>(to_uniform(words[k]));
     return out;
   });
   return x;

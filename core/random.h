@@ -59,17 +59,19 @@ class Generator {
   std::uint64_t seed_, position_;
 };
 
-/// The generator used where none is given; seed 0 until manual_seed().
+/// The generator used where none is given; seed 0 until manual_seed(). Not for several threads at once.
 Generator& default_generator();
 void manual_seed(std::uint64_t seed);
 
 /// Uniform in [0, 1). f32 or f64; f64 has 24 random bits too.
 Tensor rand(const Shape& shape, Generator& generator = default_generator(), TensorOptions options = {});
+inline Tensor rand(const Shape& shape, TensorOptions options) { return rand(shape, default_generator(), options); }
 /// Standard normal (Box-Muller). f32 or f64.
 Tensor randn(const Shape& shape, Generator& generator = default_generator(), TensorOptions options = {});
+inline Tensor randn(const Shape& shape, TensorOptions options) { return randn(shape, default_generator(), options); }
 /// A random order of 0, ..., n - 1, as i64 [n].
 Tensor randperm(std::int64_t n, Generator& generator = default_generator());
-/// In place: uniform in [low, high).
+/// In place: uniform in [low, high); rounding to x's type may give `high` itself.
 Tensor& uniform_(Tensor& x, double low, double high, Generator& generator = default_generator());
 /// In place: normal with the given mean and standard deviation.
 Tensor& normal_(Tensor& x, double mean, double std, Generator& generator = default_generator());

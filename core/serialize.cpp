@@ -1,6 +1,4 @@
-#include <fcntl.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -9,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <karyon/core/atomic_file.h>
 #include <karyon/core/serialize.h>
 
 namespace karyon {
@@ -21,34 +20,7 @@ const std::pair<DType, const char*> dtype_names[] = {{f32, "F32"}, {f64, "F64"},
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
-// fsync reports what a delayed write lost (a full disk, say); the rename comes only after it.
-void flush_to_disk(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  check(fd >= 0, "save: ", path.string(), ": ", reason(errno));
-  const int status = ::fsync(fd), error = errno;
-  ::close(fd);
-  // Special files and some file systems cannot be synchronized; they have nothing to lose either.
-  check(status == 0 || error == EINVAL || error == ENOTSUP, "save: ", path.string(), ": ", reason(error));
-}
-
 }  // namespace
-
-void replace_file(const std::filesystem::path& path,
-                  const std::function<void(const std::filesystem::path&)>& write) {
-  std::filesystem::path temporary = path;
-  temporary += ".tmp" + std::to_string(::getpid());
-  try {
-    write(temporary);
-    flush_to_disk(temporary);
-    std::error_code error;
-    std::filesystem::rename(temporary, path, error);
-    check(!error, "save: ", path.string(), ": ", error.message());
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    throw;
-  }
-}
 
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file) {
   nlohmann::json header = nlohmann::json::object();
@@ -77,19 +49,13 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data starts aligned
 
-  replace_file(path, [&](const std::filesystem::path& temporary) {
-    errno = 0;
-    std::ofstream out(temporary, std::ios::binary);
-    check(out.good(), "save: ", path.string(), ": ", reason(errno));
-    const std::uint64_t length = text.size();
-    out.write(reinterpret_cast<const char*>(&length), sizeof length);
-    out.write(text.data(), static_cast<std::streamsize>(text.size()));
-    for (const Tensor& x : order)
-      out.write(static_cast<const char*>(x.data_ptr()),
-                static_cast<std::streamsize>(static_cast<std::size_t>(x.numel()) * element_size(x.dtype())));
-    out.close();
-    check(out.good(), "save: ", path.string(), ": ", reason(errno ? errno : EIO));
-  });
+  AtomicFile out(path);
+  const std::uint64_t length = text.size();
+  out.write(&length, sizeof length);
+  out.write(text.data(), text.size());
+  for (const Tensor& x : order)
+    out.write(x.data_ptr(), static_cast<std::size_t>(x.numel()) * element_size(x.dtype()));
+  out.commit();
 }
 
 TensorFile load_safetensors(const std::filesystem::path& path) {
@@ -112,6 +78,7 @@ TensorFile load_safetensors(const std::filesystem::path& path) {
   const std::uint64_t data_bytes = size - 8 - length;
 
   TensorFile file;
+  std::uint64_t claimed = 0;
   try {
     const nlohmann::json header = nlohmann::json::parse(text);
     check(header.is_object(), where, "not a safetensors file: the header is not an object");
@@ -127,12 +94,16 @@ TensorFile load_safetensors(const std::filesystem::path& path) {
       check(dtype != nullptr, where, "tensor '", name, "' has unsupported type ", dtype_text);
       const auto sizes = entry.at("shape").get<std::vector<std::int64_t>>();
       check(sizes.size() <= Shape::max_dims, where, "tensor '", name, "' has ", sizes.size(), " dimensions");
-      std::uint64_t bytes = element_size(dtype->first);
+      const bool nothing = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
+      std::uint64_t bytes = nothing ? 0 : element_size(dtype->first);
       for (const std::int64_t s : sizes) {
-        check(s >= 0 && (s == 0 || bytes <= data_bytes / static_cast<std::uint64_t>(s)), where, "tensor '",
+        check(s >= 0 && (nothing || bytes <= data_bytes / static_cast<std::uint64_t>(s)), where, "tensor '",
               name, "' does not fit in the file: truncated, or damaged");
         bytes *= static_cast<std::uint64_t>(s);
       }
+      // Tensors do not overlap, so a small file cannot ask for a lot of memory.
+      claimed += bytes;
+      check(claimed <= data_bytes, where, "tensor '", name, "' overlaps another: damaged");
       const auto& offsets = entry.at("data_offsets");
       check(offsets.is_array() && offsets.size() == 2, where, "tensor '", name, "' has no data_offsets");
       const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();

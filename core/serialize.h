@@ -1,6 +1,5 @@
 #pragma once
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <string>
 
@@ -15,17 +14,12 @@ struct TensorFile {
 };
 
 /// Writes the safetensors format (readable by Python's safetensors): little-endian, row-major, as
-/// the tensors are. Written to a temporary file beside `path`, flushed to the disk, then renamed:
+/// the tensors are. Written through AtomicFile:
 /// whatever happens, `path` holds the old contents or the new. Throws Error naming the path.
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file);
 
 /// Reads it back to the CPU. Every size and offset is checked before it is used. Throws Error if
 /// the file cannot be read, is truncated, or is not a safetensors file.
 TensorFile load_safetensors(const std::filesystem::path& path);
-
-/// Writes a file so that `path` never holds half of it: `write` gets a temporary path in the same
-/// folder, which is flushed and renamed when it returns and removed when it throws.
-void replace_file(const std::filesystem::path& path,
-                  const std::function<void(const std::filesystem::path& temporary)>& write);
 
 }  // namespace karyon

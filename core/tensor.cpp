@@ -43,11 +43,6 @@ bool Tensor::owns_storage_alone() const {
   return live(impl_).use_count() == 1 && impl_->storage.use_count() == 1;
 }
 
-double Tensor::item_as_double() const {
-  check(numel() == 1, "item: expects a tensor of one element, got ", shape());
-  return to(f64).detach().to(Device::cpu()).data<double>()[0];
-}
-
 template <class T>
 std::vector<T> Tensor::to_vector() const {
   const Tensor host = detach().to(Device::cpu()).to(dtype_of<T>);

@@ -3,6 +3,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include <karyon/core/device.h>
@@ -55,7 +56,14 @@ class Tensor {
   /// The only element, converted to T. Throws Error unless numel() == 1.
   template <class T = float>
   T item() const {
-    return static_cast<T>(item_as_double());
+    check(numel() == 1, "item: expects a tensor of one element, got ", shape());
+    if constexpr (std::is_floating_point_v<T>) {
+      return static_cast<T>(to_vector<double>()[0]);
+    } else if constexpr (std::is_same_v<T, bool>) {
+      return to_vector<bool>()[0];
+    } else {
+      return static_cast<T>(to_vector<std::int64_t>()[0]);  // whole numbers of 64 bits keep them all
+    }
   }
   /// All elements, copied to the CPU and converted to T.
   template <class T>
@@ -104,7 +112,6 @@ class Tensor {
 
  private:
   void* checked_data(DType dtype) const;
-  double item_as_double() const;
   void check_in_place(const char* op) const;
 
   std::shared_ptr<Impl> impl_;
@@ -116,6 +123,7 @@ struct Tensor::Impl {
   std::shared_ptr<Storage> storage;
   std::int64_t offset = 0;  // in elements
   bool requires_grad = false;
+  bool retains_grad = false;
   Tensor grad;
   std::shared_ptr<Node> node;
   std::vector<TensorHook> hooks;  // of a leaf; a non-leaf's sit in its node

@@ -33,7 +33,11 @@ class CpuBackend : public Backend {
     const std::size_t size = rounded(bytes);
     std::lock_guard lock(mutex_);
     void* data = take_cached(size);
-    if (!data) data = take_new(size);
+    if (!data) {
+      // Blocks of sizes that no longer come must not pile up, as with images of many sizes.
+      if (stats_.reserved + size > most_ + most_ / 2) release_cache();
+      data = take_new(size);
+    }
     if (!data) {
       release_cache();
       data = take_new(size);
@@ -41,6 +45,7 @@ class CpuBackend : public Backend {
     check(data != nullptr, "allocate: no memory left for ", bytes, " bytes (", stats_.current, " in use)");
     stats_.current += size;
     stats_.peak = std::max(stats_.peak, stats_.current);
+    most_ = std::max(most_, stats_.current);
     return data;
   }
 
@@ -104,6 +109,7 @@ class CpuBackend : public Backend {
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> cache_;
   MemoryStats stats_;
+  std::size_t most_ = 0;  // ever in use; the peak can be reset
 };
 
 }  // namespace

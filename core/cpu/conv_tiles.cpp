@@ -33,11 +33,23 @@ struct Pieces {
   std::int64_t length(std::int64_t i) const { return size + (i < longer ? 1 : 0); }
 };
 
+// The first n values, the others 0 / only the first n written. Masked operations would do, but below AVX2 (and
+// on NEON) they touch whole vectors, beyond the end of an array or in another thread's part of it.
+V load_part(const float* from, std::int64_t n) {
+  HWY_ALIGN float whole[16] = {};
+  std::copy(from, from + n, whole);
+  return hn::Load(d, whole);
+}
+void store_part(V value, float* to, std::int64_t n) {
+  HWY_ALIGN float whole[16];
+  hn::Store(value, d, whole);
+  std::copy(whole, whole + n, to);
+}
+
 template <int pixels, int vectors>
 void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT y) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t in_last = t.outputs - (vectors - 1) * lanes;
-  const auto mask = hn::FirstN(d, static_cast<std::size_t>(in_last));
   const bool whole = in_last == lanes;
   V acc[pixels][vectors];
   if (t.accumulate) {
@@ -46,13 +58,13 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
       const float* from = y + p * t.y_pixel;
       if constexpr (vectors == 2) acc[p][0] = hn::LoadU(d, from);
       from += (vectors - 1) * lanes;
-      acc[p][vectors - 1] = whole ? hn::LoadU(d, from) : hn::MaskedLoad(mask, d, from);
+      acc[p][vectors - 1] = whole ? hn::LoadU(d, from) : load_part(from, in_last);
     }
   } else {
     V start[vectors];
     if constexpr (vectors == 2) start[0] = t.bias ? hn::LoadU(d, t.bias) : hn::Zero(d);
     const float* last = t.bias ? t.bias + (vectors - 1) * lanes : nullptr;
-    start[vectors - 1] = !last ? hn::Zero(d) : whole ? hn::LoadU(d, last) : hn::MaskedLoad(mask, d, last);
+    start[vectors - 1] = !last ? hn::Zero(d) : whole ? hn::LoadU(d, last) : load_part(last, in_last);
 #pragma GCC unroll 16
     for (int p = 0; p < pixels; ++p)
 #pragma GCC unroll 2
@@ -85,7 +97,7 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
     if (whole) {
       hn::StoreU(acc[p][vectors - 1], d, to);
     } else {
-      hn::BlendedStore(acc[p][vectors - 1], mask, d, to);
+      store_part(acc[p][vectors - 1], to, in_last);
     }
   }
 }

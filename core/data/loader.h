@@ -69,6 +69,7 @@ class DataLoader {
  public:
   /// The dataset must outlive the loader and its epochs.
   explicit DataLoader(const Dataset& dataset, const LoaderOptions& options = {});
+  explicit DataLoader(Dataset&& dataset, const LoaderOptions& options = {}) = delete;
 
   /// Batches of an epoch.
   std::int64_t size() const;

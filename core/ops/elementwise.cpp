@@ -193,6 +193,7 @@ Tensor le(const Tensor& a, const Tensor& b) { return compare("le", Binary::le, a
 Tensor gt(const Tensor& a, const Tensor& b) { return compare("gt", Binary::gt, a, b); }
 Tensor ge(const Tensor& a, const Tensor& b) { return compare("ge", Binary::ge, a, b); }
 Tensor eq(const Tensor& x, double value) { return compare("eq", Binary::eq, x, value); }
+Tensor ne(const Tensor& x, double value) { return compare("ne", Binary::ne, x, value); }
 Tensor lt(const Tensor& x, double value) { return compare("lt", Binary::lt, x, value); }
 Tensor gt(const Tensor& x, double value) { return compare("gt", Binary::gt, x, value); }
 Tensor le(const Tensor& x, double value) { return compare("le", Binary::le, x, value); }

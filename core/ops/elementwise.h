@@ -48,6 +48,7 @@ Tensor gt(const Tensor& a, const Tensor& b);
 Tensor ge(const Tensor& a, const Tensor& b);
 /// The same against a number: rounded to x's dtype if that is floating, else exact.
 Tensor eq(const Tensor& x, double value);
+Tensor ne(const Tensor& x, double value);
 Tensor lt(const Tensor& x, double value);
 Tensor gt(const Tensor& x, double value);
 Tensor le(const Tensor& x, double value);
@@ -63,8 +64,12 @@ inline Tensor operator-(const Tensor& x, double v) { return add(x, -v); }
 inline Tensor operator-(double v, const Tensor& x) { return add(neg(x), v); }
 inline Tensor operator*(const Tensor& x, double v) { return mul(x, v); }
 inline Tensor operator*(double v, const Tensor& x) { return mul(x, v); }
-inline Tensor operator/(const Tensor& x, double v) { return mul(x, 1 / v); }
-inline Tensor operator/(double v, const Tensor& x) { return mul(pow(x, -1), v); }
+inline Tensor operator/(const Tensor& x, double v) {
+  return div(x, full({}, v, {.dtype = x.dtype(), .device = x.device()}));
+}
+inline Tensor operator/(double v, const Tensor& x) {
+  return div(full({}, v, {.dtype = x.dtype(), .device = x.device()}), x);
+}
 inline Tensor operator-(const Tensor& x) { return neg(x); }
 
 /// x summed over the dimensions it was broadcast along, back to `shape`: the gradient of broadcasting.

@@ -5,13 +5,14 @@
 #include "error.h"
 #include "evaluate.h"
 #include "predict.h"
-#include "report.h"
+#include "segmenter.h"
 #include "synthetic.h"
 #include "train.h"
 
 namespace nuclei {
 
-void demo(const std::filesystem::path& out, std::uint64_t seed) {
+void demo(const std::filesystem::path& out, std::uint64_t seed, const std::string& device) {
+  select_device(device);  // before anything is written
   if (std::filesystem::exists(out) && !std::filesystem::is_empty(out))
     throw Failure(out.string() + " is not empty; choose another --out, or remove it");
   auto generate = [&](const char* folder, std::uint64_t first, int count) {
@@ -24,13 +25,14 @@ void demo(const std::filesystem::path& out, std::uint64_t seed) {
   generate("new-images", 1000 * seed + 500, 8);
 
   std::fprintf(stderr, "2. training a small U-Net\n");
-  train({.data = out / "training-images", .out = out / "run", .resume = {}, .epochs = 12, .max_minutes = {}, .crop = 192,
-         .batch_size = 4, .base_width = 12, .depth = 3, .lr = 4e-3, .validation = 0.2, .seed = seed});
+  const bool done = train({.data = out / "training-images", .out = out / "run", .resume = {}, .epochs = 12, .max_minutes = {}, .crop = 192,
+         .batch_size = 4, .base_width = 12, .depth = 3, .lr = 4e-3, .validation = 0.2, .seed = seed, .device = device});
+  if (!done) throw Failure("the demo was stopped");
 
   std::fprintf(stderr, "3. finding the nuclei in the new images\n");
   const auto model = out / "run" / "model.safetensors";
-  const PredictSummary found = predict(model, {out / "new-images"}, out / "found", "auto");
-  evaluate(model, out / "new-images", out / "found" / "scores.json", "auto");
+  const PredictSummary found = predict(model, {out / "new-images"}, out / "found", device);
+  evaluate(model, out / "new-images", out / "found" / "scores.json", device);
 
   std::printf("\nfound %zu nuclei in %zu images. Open these:\n", found.nuclei, found.images);
   std::printf("  %s   outlines on the images\n", (out / "found" / "overlays").string().c_str());

@@ -32,7 +32,7 @@ int run(int argc, char** argv) {
   int threads = 0;
   std::string device = "auto";
   auto common = [&](CLI::App* command) {
-    command->add_option("--threads", threads, "threads to use (default: KARYON_NUM_THREADS, or all processors)")
+    command->add_option("--threads", threads, "threads to compute with (default: KARYON_NUM_THREADS, or all processors); training with 2 or more has one more that cuts crops ahead")
         ->check(CLI::Range(1, 1024));
     command->add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
   };
@@ -74,6 +74,7 @@ int run(int argc, char** argv) {
 
   CLI::App* info = app.add_subcommand("info", "show what a model file holds");
   info->add_option("file", file, "model.safetensors or last.ckpt")->required();
+  common(info);
 
   std::uint64_t demo_seed = 1;
   std::filesystem::path demo_out = "nuclei-demo";
@@ -91,8 +92,18 @@ int run(int argc, char** argv) {
 
   try {
     if (threads > 0) karyon::set_num_threads(threads);
+    try {
+      karyon::num_threads();
+    } catch (const karyon::Error& e) {
+      throw nuclei::UsageError(e.what());
+    }
     if (*train) {
-      if (!resume.empty()) t.resume = resume;
+      if (!resume.empty()) {
+        t.resume = resume;
+        for (const char* option : {"--crop", "--batch-size", "--base-width", "--depth", "--lr", "--validation", "--seed", "--limit"})
+          if (train->count(option) > 0)
+            throw nuclei::UsageError(std::string(option) + " cannot change in a run that is resumed; leave it out, or start a new run");
+      }
       t.device = device;
       nuclei::train(t);
     } else if (*evaluate) {
@@ -107,8 +118,9 @@ int run(int argc, char** argv) {
     } else if (*info) {
       nuclei::info(file);
     } else if (*demo) {
-      nuclei::demo(demo_out, demo_seed);
+      nuclei::demo(demo_out, demo_seed, device);
     }
+    if (std::fflush(stdout) != 0 || !std::cout.flush()) throw nuclei::Failure("standard output cannot be written: is the disk full?");
     return 0;
   } catch (const nuclei::UsageError& e) {
     std::fprintf(stderr, "nuclei: %s\n", e.what());

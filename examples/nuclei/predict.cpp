@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_picture(const fs::path& path) {
+  if (path.filename().string().starts_with('.')) return false;  // what macOS leaves beside real files
   std::string extension = path.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
   return extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".bmp";
@@ -75,18 +76,18 @@ PredictSummary predict(const fs::path& model, const std::vector<fs::path>& input
   Progress progress("finding nuclei", static_cast<std::int64_t>(files.size()));
   for (const fs::path& file : files) {
     Image image;
+    LabelMap labels;
     try {
       image = read_image(file);
-    } catch (const Failure& e) {
+      labels = segmenter(image);
+      if (const std::int32_t count = max_label(labels); count > 65535)
+        throw Failure(file.string() + ": " + std::to_string(count) + " nuclei do not fit into a 16-bit label image; cut it up");
+    } catch (const std::exception& e) {
       std::fprintf(stderr, "\nskipped: %s\n", e.what());
       ++summary.failed;
       continue;
     }
     const std::string name = unique_name(file, taken);
-    const LabelMap labels = segmenter(image);
-    const std::int32_t count = max_label(labels);
-    if (count > 65535)
-      throw Failure(file.string() + ": " + std::to_string(count) + " nuclei do not fit into a 16-bit label image; cut it up");
     const std::vector<std::uint16_t> pixels(labels.labels.begin(), labels.labels.end());
     write_png16(out / "labels" / (name + ".png"), labels.width, labels.height, pixels.data());
     const Picture picture = overlay(image, labels);

@@ -22,7 +22,8 @@ karyon::Device select_device(const std::string& name) {
 
 std::vector<float> predict_probability(karyon::UNet& model, const Image& image) {
   const karyon::NoGradGuard no_grad;
-  return karyon::sigmoid(model(to_input(image))).to_vector<float>();
+  const karyon::Device device = model.parameters().front().device();
+  return karyon::sigmoid(model(to_input(image).to(device))).to_vector<float>();
 }
 
 LabelMap segment(const std::vector<float>& probability, int width, int height, float threshold) {

@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
-#include <numbers>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -55,7 +54,7 @@ class StopOnSignal {
 
 // The settings that decide the result: a resumed run takes them from its checkpoint.
 Json to_json(const TrainOptions& o, std::int64_t epochs) {
-  return {{"data", o.data.string()}, {"epochs", epochs},   {"crop", o.crop},
+  return {{"data", std::filesystem::absolute(o.data).string()}, {"epochs", epochs},   {"crop", o.crop},
           {"batch_size", o.batch_size}, {"base_width", o.base_width}, {"depth", o.depth},
           {"lr", o.lr},              {"seed", o.seed},     {"validation", o.validation},
           {"limit", o.limit}};
@@ -79,18 +78,13 @@ void check_options(const TrainOptions& o) {
   require(o.limit >= 0, "--limit: expects 0 or more");
 }
 
-// Linear warm-up over the first 5 % of the steps, then a cosine down to 1 %.
-double learning_rate(double peak, std::int64_t step, std::int64_t total) {
-  const auto warm = std::max<std::int64_t>(1, total / 20);
-  if (step < warm) return peak * static_cast<double>(step + 1) / static_cast<double>(warm);
-  const double t = static_cast<double>(step - warm) / static_cast<double>(std::max<std::int64_t>(1, total - warm));
-  return peak * (0.01 + 0.99 * 0.5 * (1 + std::cos(std::numbers::pi * std::min(t, 1.0))));
-}
-
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch) {
   const Tensor logits = model(batch[0]);
   return karyon::bce_with_logits(logits, batch[1], {.weight = batch[2]}) + karyon::dice_loss(logits, batch[1]);
 }
+
+// A path need not be UTF-8, but JSON must.
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // One line of metrics.csv.
 struct EpochMetrics {
@@ -123,6 +117,10 @@ std::string metrics_csv(const Json& history) {
   return out.str();
 }
 
+std::filesystem::path checkpoint_file(const std::filesystem::path& run) {
+  return std::filesystem::is_directory(run) ? run / "last.ckpt" : run;
+}
+
 std::vector<Example> read_examples(const std::vector<Sample>& samples, const char* what) {
   std::vector<Example> examples(samples.size());
   Progress progress(what, static_cast<std::int64_t>(samples.size()));
@@ -142,7 +140,7 @@ std::vector<Example> read_examples(const std::vector<Sample>& samples, const cha
 class Training {
  public:
   explicit Training(TrainOptions options);
-  void run();
+  bool run();  // false if it was stopped
 
  private:
   void load_data();
@@ -150,7 +148,7 @@ class Training {
   void resume_from(const karyon::TensorFile& checkpoint);
   void save_checkpoint() const;
   bool train_epoch();  // false if it was stopped
-  void validate(double seconds);
+  bool validate(double seconds);  // false if it was stopped
   double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
   bool time_is_up() const { return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes); }
   std::filesystem::path checkpoint_path() const { return options_.out / "last.ckpt"; }
@@ -165,8 +163,11 @@ class Training {
   std::unique_ptr<karyon::DataLoader> loader_;
   std::unique_ptr<karyon::UNet> model_;
   std::unique_ptr<karyon::AdamW> optimizer_;
+  std::unique_ptr<karyon::CosineLR> schedule_;
 
   std::int64_t epochs_ = 0, epoch_ = 0, batch_ = 0;  // the next batch to train on
+  std::string split_csv_;
+  std::string fingerprint_;                          // of the images and how they were split
   double loss_sum_ = 0;                              // of this epoch's batches so far
   double best_ = -1;
   Json history_ = Json::array();
@@ -177,7 +178,7 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
   device_ = select_device(options_.device);
   karyon::TensorFile checkpoint;
   if (options_.resume) {
-    const auto file = std::filesystem::is_directory(*options_.resume) ? *options_.resume / "last.ckpt" : *options_.resume;
+    const std::filesystem::path file = checkpoint_file(*options_.resume);
     checkpoint = karyon::load_safetensors(file);
     const auto found = checkpoint.metadata.find("nuclei.options");
     if (found == checkpoint.metadata.end())
@@ -199,9 +200,13 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
       throw Failure(file.string() + ": damaged checkpoint: " + e.what());
     }
   }
+  check_options(options_);  // what a checkpoint says as well
   if (options_.data.empty()) throw UsageError("--data: say where the images are (a folder in the Data Science Bowl layout)");
   if (options_.out.empty()) throw UsageError("--out: say where the run's files go");
-  if (!options_.resume && std::filesystem::exists(checkpoint_path()))
+  const std::filesystem::path resumed = options_.resume ? checkpoint_file(*options_.resume) : "";
+  std::error_code ignored;
+  const bool in_place = options_.resume && std::filesystem::equivalent(resumed, checkpoint_path(), ignored);
+  if (!in_place && std::filesystem::exists(checkpoint_path()))
     throw Failure(options_.out.string() + " already holds a run: go on with --resume " + options_.out.string() +
                   ", or choose another --out");
   load_data();
@@ -213,11 +218,16 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
   model_ = std::make_unique<karyon::UNet>(karyon::UNetOptions{.base_width = options_.base_width, .depth = options_.depth});
   model_->to(device_);
   optimizer_ = std::make_unique<karyon::AdamW>(model_->parameters(), karyon::AdamWOptions{.lr = options_.lr, .weight_decay = 1e-3});
+  epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
+  // A line up over the first twentieth of the steps, then a cosine down to a hundredth of the rate.
+  const std::int64_t steps = epochs_ * loader_->size();
+  schedule_ = std::make_unique<karyon::CosineLR>(
+      *optimizer_,
+      karyon::CosineLROptions{.total_steps = steps, .warmup_steps = steps / 20, .min_lr = options_.lr / 100});
   if (options_.resume) {
     resume_from(checkpoint);
-    epochs_ = *options_.epochs;
-  } else {
-    epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
+    if (const auto best = resumed.parent_path() / "model.safetensors"; !in_place && std::filesystem::exists(best))
+      std::filesystem::copy_file(best, model_path());
   }
 }
 
@@ -240,6 +250,12 @@ void Training::load_data() {
   const std::vector<int> groups = group_by_similarity(stats);
   const Split split = split_validation(groups, modalities, options_.validation, options_.seed);
   if (!split.warning.empty()) std::fprintf(stderr, "warning: %s\n", split.warning.c_str());
+  std::vector<const char*> set(examples.size(), "train");
+  for (std::size_t i : split.validation) set[i] = "validation";
+  split_csv_ = "image,group,modality,set\n";
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    split_csv_ += csv_field(examples[i].id) + ',' + std::to_string(groups[i]) + ',' + name(modalities[i]) + ',' + set[i] + '\n';
+  fingerprint_ = std::to_string(std::hash<std::string>{}(split_csv_));
   std::vector<Example> training;
   for (std::size_t i : split.train) training.push_back(std::move(examples[i]));
   for (std::size_t i : split.validation) validation_.push_back(std::move(examples[i]));
@@ -249,19 +265,19 @@ void Training::load_data() {
   crops_ = std::make_unique<CropDataset>(training, AugmentOptions{.crop = options_.crop});
   loader_ = std::make_unique<karyon::DataLoader>(
       *crops_, karyon::LoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()), .shuffle = true,
-                                     .drop_last = true, .workers = 1, .seed = options_.seed});
+                                     .drop_last = true, .workers = karyon::num_threads() > 1 ? 1 : 0, .seed = options_.seed});
 }
 
 // Times a few steps of a network of the same size, which is thrown away.
 std::int64_t Training::epochs_that_fit() {
-  karyon::Generator generator(options_.seed);
   karyon::UNet probe({.base_width = options_.base_width, .depth = options_.depth});
   probe.to(device_);
   karyon::AdamW optimizer(probe.parameters());
   double seconds = 0;
   for (int i = 0; i < 4; ++i) {
     karyon::Epoch epoch = loader_->epoch(0);
-    const karyon::Batch batch = *epoch.next();
+    karyon::Batch batch = *epoch.next();
+    for (Tensor& x : batch) x = x.to(device_);
     const auto begin = Clock::now();
     loss_of(probe, batch).backward();
     optimizer.step();
@@ -275,8 +291,7 @@ std::int64_t Training::epochs_that_fit() {
   // A forward pass alone takes about a third of a step; the margin is for crops, disks and neighbours.
   const double epoch_seconds = 1.2 * seconds * (static_cast<double>(loader_->size()) + validation_pixels / batch_pixels / 3);
   const double left = *options_.max_minutes * 60 - minutes() * 60;
-  const auto fit = static_cast<std::int64_t>(left / epoch_seconds);
-  const std::int64_t epochs = std::clamp<std::int64_t>(fit, 1, 200);
+  const auto epochs = static_cast<std::int64_t>(std::clamp(left / epoch_seconds, 1.0, 200.0));
   std::fprintf(stderr, "%s per epoch: planning %lld epochs for %s minutes (--epochs overrides)\n",
                format_duration(epoch_seconds).c_str(), static_cast<long long>(epochs), fixed(*options_.max_minutes, 1).c_str());
   return epochs;
@@ -296,9 +311,13 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
     batch_ = state.at("batch");
     loss_sum_ = state.at("loss_sum");
     best_ = state.at("best");
+    if (state.at("fingerprint") != fingerprint_)
+      throw Failure(options_.data.string() + ": not the images that this run began with (or split otherwise); give them with --data, or start a new run");
     history_ = state.at("history");
-  } catch (const std::exception& e) {
+  } catch (const Json::exception& e) {
     throw Failure(std::string("--resume: damaged checkpoint: ") + e.what());
+  } catch (const std::out_of_range&) {
+    throw Failure("--resume: damaged checkpoint: it holds no state");
   }
 }
 
@@ -306,20 +325,20 @@ void Training::save_checkpoint() const {
   karyon::TensorFile file;
   for (const auto& [name, tensor] : model_->state_dict()) file.tensors.emplace("model." + name, tensor);
   for (const auto& [name, tensor] : optimizer_->state_dict()) file.tensors.emplace("optimizer." + name, tensor);
-  const Json state = {{"epoch", epoch_}, {"batch", batch_}, {"loss_sum", loss_sum_}, {"best", best_}, {"history", history_}};
-  file.metadata = {{"nuclei.options", to_json(options_, epochs_).dump()}, {"nuclei.state", state.dump()}};
+  const Json state = {{"epoch", epoch_}, {"batch", batch_}, {"loss_sum", loss_sum_}, {"best", best_}, {"history", history_}, {"fingerprint", fingerprint_}};
+  file.metadata = {{"nuclei.options", dump(to_json(options_, epochs_))}, {"nuclei.state", dump(state)}};
   karyon::save_safetensors(checkpoint_path(), file);
 }
 
 bool Training::train_epoch() {
   model_->train();
-  const std::int64_t batches = loader_->size(), total = epochs_ * batches;
+  const std::int64_t batches = loader_->size();
   const auto parameters = model_->parameters();
   Progress progress("epoch " + std::to_string(epoch_ + 1) + "/" + std::to_string(epochs_), batches);
   karyon::Epoch epoch = loader_->epoch(static_cast<std::uint64_t>(epoch_), batch_);
   while (std::optional<karyon::Batch> batch = epoch.next()) {
     for (Tensor& x : *batch) x = x.to(device_);
-    optimizer_->set_lr(learning_rate(options_.lr, epoch_ * batches + batch_, total));
+    optimizer_->set_lr(schedule_->lr_at(epoch_ * batches + batch_));
     optimizer_->zero_grad();
     const Tensor loss = loss_of(*model_, *batch);
     const auto value = loss.item<double>();
@@ -327,7 +346,9 @@ bool Training::train_epoch() {
       throw Failure("training: the loss became " + std::to_string(value) + " in epoch " + std::to_string(epoch_ + 1) +
                     "; try a smaller --lr (now " + std::to_string(options_.lr) + ")");
     loss.backward();
-    karyon::clip_grad_norm_(parameters, 5);
+    if (!std::isfinite(karyon::clip_grad_norm_(parameters, 5)))
+      throw Failure("training: the gradient became infinite in epoch " + std::to_string(epoch_ + 1) +
+                    "; try a smaller --lr (now " + std::to_string(options_.lr) + ")");
     optimizer_->step();
     loss_sum_ += value;
     ++batch_;
@@ -337,7 +358,7 @@ bool Training::train_epoch() {
   return true;
 }
 
-void Training::validate(double seconds) {
+bool Training::validate(double seconds) {
   model_->eval();
   std::vector<Scores> scores;
   double loss = 0;
@@ -350,8 +371,10 @@ void Training::validate(double seconds) {
     loss += sum / static_cast<double>(p.size());
     scores.push_back(score(e.truth, segment(p, e.image.width, e.image.height)));
     progress.update(static_cast<std::int64_t>(scores.size()));
+    if (stop_requested) return false;
   }
   progress.finish();
+  ++epoch_;
   const bool any = !scores.empty();
   EpochMetrics m{.epoch = epoch_,
                  .train_loss = loss_sum_ / static_cast<double>(std::max<std::int64_t>(batch_, 1)),
@@ -369,7 +392,7 @@ void Training::validate(double seconds) {
   if (quality > best_) {
     best_ = quality;
     karyon::save_unet(*model_, model_path(),
-                      {{"nuclei.options", to_json(options_, epochs_).dump()},
+                      {{"nuclei.options", dump(to_json(options_, epochs_))},
                        {"nuclei.epoch", std::to_string(epoch_)},
                        {"nuclei.validation",
                         Json{{"images", scores.size()},
@@ -379,9 +402,10 @@ void Training::validate(double seconds) {
                              {"bowl", m.scores.bowl}}
                             .dump()}});
   }
+  return true;
 }
 
-void Training::run() {
+bool Training::run() {
   const auto model_info = "U-Net with " + std::to_string([this] {
     std::int64_t n = 0;
     for (const Tensor& p : model_->parameters()) n += p.numel();
@@ -391,35 +415,39 @@ void Training::run() {
                model_info.c_str(), static_cast<long long>(epochs_), static_cast<long long>(loader_->size()),
                static_cast<long long>(loader_->options().batch_size), static_cast<long long>(options_.crop),
                static_cast<long long>(options_.crop), karyon::num_threads());
-  if (epoch_ >= epochs_) std::fprintf(stderr, "all %lld epochs are done; --epochs asks for more\n", static_cast<long long>(epochs_));
-  while (epoch_ < epochs_) {
+  if (epoch_ >= epochs_)
+    std::fprintf(stderr, "all %lld epochs are done; --epochs asks for more\n", static_cast<long long>(epochs_));
+  // From here on there is something to resume, and what a break before cut off is made good.
+  save_checkpoint();
+  write_file_atomically(options_.out / "split.csv", split_csv_);
+  if (!history_.empty()) write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+  bool stopped = false;
+  while (epoch_ < epochs_ && !stopped) {
     const auto begin = Clock::now();
-    if (!train_epoch()) {
-      save_checkpoint();
-      std::fprintf(stderr, "stopped after %s in epoch %lld; go on with: nuclei train --resume %s\n",
-                   format_duration(minutes() * 60).c_str(), static_cast<long long>(epoch_ + 1), options_.out.string().c_str());
-      break;
-    }
-    ++epoch_;
-    validate(std::chrono::duration<double>(Clock::now() - begin).count());
-    batch_ = 0;
-    loss_sum_ = 0;
+    stopped = !train_epoch();
     save_checkpoint();
-    write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
-    if (time_is_up() && epoch_ < epochs_) {
-      std::fprintf(stderr, "stopped after %s; go on with: nuclei train --resume %s\n", format_duration(minutes() * 60).c_str(),
-                   options_.out.string().c_str());
-      break;
+    if (!stopped) stopped = !validate(std::chrono::duration<double>(Clock::now() - begin).count());
+    if (!stopped) {
+      batch_ = 0;
+      loss_sum_ = 0;
+      save_checkpoint();
+      write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+      stopped = time_is_up() && epoch_ < epochs_;
     }
   }
+  if (stopped)
+    std::fprintf(stderr, "stopped after %s in epoch %lld of %lld; go on with: nuclei train --resume %s\n",
+                 format_duration(minutes() * 60).c_str(), static_cast<long long>(std::min(epoch_ + 1, epochs_)),
+                 static_cast<long long>(epochs_), options_.out.string().c_str());
   if (std::filesystem::exists(model_path()))
     std::fprintf(stderr, "best model: %s\n", model_path().string().c_str());
   else
     std::fprintf(stderr, "no epoch was finished, so there is no %s yet\n", model_path().string().c_str());
+  return !stopped;
 }
 
 }  // namespace
 
-void train(const TrainOptions& options) { Training(options).run(); }
+bool train(const TrainOptions& options) { return Training(options).run(); }
 
 }  // namespace nuclei

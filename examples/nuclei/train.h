@@ -25,7 +25,9 @@ struct TrainOptions {
 ///   last.ckpt          everything needed to go on: settings, weights, optimizer, position in schedule and random streams
 ///   metrics.csv        a line per epoch
 /// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same bits.
+/// split.csv in `out` says which images were held out.
+///   returns  false if it was stopped before its last epoch
 /// Throws UsageError, Failure or karyon::Error.
-void train(const TrainOptions& options);
+bool train(const TrainOptions& options);
 
 }  // namespace nuclei

@@ -205,10 +205,20 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK(files_in(w.root / "found") == 21);
   CHECK_THAT(shell("$nuclei info " + model).text, Contains("unet"));
   CHECK(shell("$nuclei info " + (run / "last.ckpt").string()).code == 0);
+  // It says which images were held out.
+  CHECK_THAT(read_text(run / "split.csv"), Contains("validation") && Contains("synthetic-00003"));
+  // A resumed run keeps its settings, and its images.
+  CHECK(shell("$nuclei train --lr 0.1 --resume " + run.string()).code == 2);
+  fs::rename(w.data / "synthetic-00002", w.data / "synthetic-00099");
+  CHECK_THAT(shell("$nuclei train --epochs 5 --resume " + run.string()).text, Contains("not the images"));
+  fs::rename(w.data / "synthetic-00099", w.data / "synthetic-00002");
+  // The threads can be bounded, by a number.
+  CHECK(shell("KARYON_NUM_THREADS=many $nuclei evaluate --model " + model + " --data " + w.data.string()).code == 2);
   // A second run does not overwrite the first.
   CHECK(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 1);
   // Results that cannot be written are errors.
   CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json /dev/full").code == 1);
+  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " > /dev/full").code == 1);
   CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code == 1);
 }
 
@@ -217,6 +227,7 @@ TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same
   const std::string settings =
       " --data " + w.data.string() + " --epochs 25 --crop 64 --batch-size 3 --base-width 6 --depth 3 --validation 0.3 ";
   auto start = [&](const std::string& how, const fs::path& run) {
+    // There is something to resume from the first step on.
     const bool begun = fs::exists(run / "last.ckpt");
     return shell(how + " $nuclei train " + (begun ? "--resume " + run.string() : settings + "--out " + run.string()));
   };
@@ -227,7 +238,7 @@ TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same
   for (const char* threads : {"1", "2"}) {
     const fs::path run = w.root / ("threads" + std::string(threads));
     CHECK(start("KARYON_NUM_THREADS=" + std::string(threads), run).code == 0);
-    CHECK(tensors_of(run / "last.ckpt") == expected);
+    CHECK((tensors_of(run / "last.ckpt") == expected));
   }
 
   // Ctrl-C, which saves at once, and SIGKILL, which nobody can: at several moments of the run, then to the end.
@@ -240,7 +251,7 @@ TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same
     }
     CHECK(unfinished > 0);
     REQUIRE(start("", run).code == 0);
-    CHECK(tensors_of(run / "last.ckpt") == expected);
+    CHECK((tensors_of(run / "last.ckpt") == expected));
     const std::string csv = read_text(run / "metrics.csv");
     CHECK(std::count(csv.begin(), csv.end(), '\n') == 26);
   }
@@ -250,7 +261,7 @@ TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("--resume"));
   REQUIRE(start("", limited).code == 0);
-  CHECK(tensors_of(limited / "last.ckpt") == expected);
+  CHECK((tensors_of(limited / "last.ckpt") == expected));
 }
 
 TEST_CASE("nuclei: when the disk is full the old checkpoint survives") {

@@ -55,7 +55,9 @@ TEST_CASE("nuclei: crops have the asked size, sane values, and depend on their g
 
 TEST_CASE("nuclei: a crop keeps picture and target together") {
   // Bright where the target is 1: after any turn and scale the bright pixels must still be the targets.
-  Example e{.id = "disc", .image = {.width = 96, .height = 96, .channels = 1}, .truth = {.width = 96, .height = 96}};
+  Example e;
+  e.image.width = e.image.height = e.truth.width = e.truth.height = 96;
+  e.image.channels = 1;
   for (int y = 0; y < 96; ++y)
     for (int x = 0; x < 96; ++x) {
       const bool inside = (x - 30) * (x - 30) + (y - 60) * (y - 60) < 15 * 15;

@@ -82,7 +82,7 @@ TEST_CASE("max_pool2d") {
       [&](const std::vector<Tensor>& x) { return pooled(x[0], wide, largest); }, {distinct({1, 18, 18, 1})});
 }
 
-TEST_CASE("max_pool2d gives the gradient to the first of equal values; NaN wins; padding never does") {
+TEST_CASE("max_pool2d gives the gradient to the first of equal values, NaN wins, padding never does") {
   for (const Pool2dOptions& o : {Pool2dOptions{}, Pool2dOptions{.kernel_size = 2, .stride = 3}}) {
     Tensor x = tensor({1, 2, 2, 2}, {1, 2, 2, 1}).requires_grad_();
     const Tensor y = max_pool2d(x, o);

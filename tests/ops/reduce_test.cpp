@@ -206,7 +206,7 @@ TEST_CASE("elements that tie for max share the gradient, across separate dimensi
         Floats{2, 2, 1.5, 1.5, 2, 0, 1.5, 1.5});
 }
 
-TEST_CASE("NaN wins max and argmax; the first of equals is argmax") {
+TEST_CASE("NaN wins max and argmax, the first of equals is argmax") {
   for (const Shape& shape : {Shape{4, 1}, Shape{1, 4}}) {
     const int dim = shape[0] == 4 ? 0 : 1;
     CHECK(std::isnan(max(tensor({1, NAN, INFINITY, 0}, shape), {dim}).item()));
