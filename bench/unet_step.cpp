@@ -1,5 +1,5 @@
-// One training step of UNet(3 -> 1, base 32, depth 4) on 4 x 256 x 256, for bench/compare: prints a line of JSON with
-// the median seconds of a step and the most memory the process ever held.
+// One training step of UNet(3 -> 1, base 32, depth 4) on 4 x 256 x 256, for bench/compare: prints a line of
+// JSON with the median seconds of a step and the most memory the process ever held.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -27,13 +27,15 @@ int main(int argc, char** argv) {
     loss.backward();
     optimizer.step();
     loss_value = loss.item();
-    if (i >= 2) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (i >= 2)
+      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::sort(seconds.begin(), seconds.end());
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  std::printf("{\"seconds\": %.4f, \"peak_mib\": %.0f, \"tensor_peak_mib\": %.0f, \"loss\": %.6f, \"threads\": %d}\n",
-              seconds[seconds.size() / 2], static_cast<double>(usage.ru_maxrss) / 1024,
-              static_cast<double>(memory_stats().peak) / (1 << 20), loss_value, num_threads());
+  std::printf(
+      "{\"seconds\": %.4f, \"peak_mib\": %.0f, \"tensor_peak_mib\": %.0f, \"loss\": %.6f, \"threads\": %d}\n",
+      seconds[seconds.size() / 2], static_cast<double>(usage.ru_maxrss) / 1024,
+      static_cast<double>(memory_stats().peak) / (1 << 20), loss_value, num_threads());
   return 0;
 }

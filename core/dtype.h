@@ -61,7 +61,8 @@ constexpr bool is_floating(DType dtype) {
 /// The DType of a C++ element type.
 template <class T>
 inline constexpr DType dtype_of = [] {
-  static_assert(sizeof(T) == 0, "not an element type: float, double, BFloat16, std::int64_t, std::uint8_t or bool");
+  static_assert(sizeof(T) == 0,
+                "not an element type: float, double, BFloat16, std::int64_t, std::uint8_t or bool");
   return DType::f32;
 }();
 template <>

@@ -21,7 +21,8 @@ int default_threads() {
   if (const char* text = std::getenv("KARYON_NUM_THREADS")) {
     char* end = nullptr;
     const long n = std::strtol(text, &end, 10);
-    check(end != text && *end == '\0' && n >= 1 && n <= 1024, "KARYON_NUM_THREADS: expects 1 to 1024, got '", text, "'");
+    check(end != text && *end == '\0' && n >= 1 && n <= 1024, "KARYON_NUM_THREADS: expects 1 to 1024, got '",
+          text, "'");
     return static_cast<int>(n);
   }
 #ifdef __linux__

@@ -63,7 +63,8 @@ void manual_seed(std::uint64_t seed) { default_generator() = Generator(seed); }
 Tensor& uniform_(Tensor& x, double low, double high, Generator& generator) {
   fill_groups(x, "uniform_", generator, [&](const std::array<std::uint32_t, 4>& words) {
     std::array<double, 4> out;
-    for (std::size_t k = 0; k < 4; ++k) out[k] = low + (high - low) * static_cast<double>(to_uniform(words[k]));
+    for (std::size_t k = 0; k < 4; ++k)
+      out[k] = low + (high - low) * static_cast<double>(to_uniform(words[k]));
     return out;
   });
   return x;

@@ -65,10 +65,14 @@ void manual_seed(std::uint64_t seed);
 
 /// Uniform in [0, 1). f32 or f64; f64 has 24 random bits too.
 Tensor rand(const Shape& shape, Generator& generator = default_generator(), TensorOptions options = {});
-inline Tensor rand(const Shape& shape, TensorOptions options) { return rand(shape, default_generator(), options); }
+inline Tensor rand(const Shape& shape, TensorOptions options) {
+  return rand(shape, default_generator(), options);
+}
 /// Standard normal (Box-Muller). f32 or f64.
 Tensor randn(const Shape& shape, Generator& generator = default_generator(), TensorOptions options = {});
-inline Tensor randn(const Shape& shape, TensorOptions options) { return randn(shape, default_generator(), options); }
+inline Tensor randn(const Shape& shape, TensorOptions options) {
+  return randn(shape, default_generator(), options);
+}
 /// A random order of 0, ..., n - 1, as i64 [n].
 Tensor randperm(std::int64_t n, Generator& generator = default_generator());
 /// In place: uniform in [low, high); rounding to x's type may give `high` itself.

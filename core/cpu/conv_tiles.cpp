@@ -33,8 +33,8 @@ struct Pieces {
   std::int64_t length(std::int64_t i) const { return size + (i < longer ? 1 : 0); }
 };
 
-// The first n values, the others 0 / only the first n written. Masked operations would do, but below AVX2 (and
-// on NEON) they touch whole vectors, beyond the end of an array or in another thread's part of it.
+// The first n values, the others 0 / only the first n written. Masked operations would do, but below AVX2
+// (and on NEON) they touch whole vectors, beyond the end of an array or in another thread's part of it.
 V load_part(const float* from, std::int64_t n) {
   HWY_ALIGN float whole[16] = {};
   std::copy(from, from + n, whole);

@@ -76,8 +76,8 @@ void check_masks(const fs::path& root, const std::vector<Sample>& samples) {
   if (without == 0) return;
   if (without > kListed) listed += ", ...";
   throw Failure("scanning " + root.string() + ": expected PNG masks beside every image, " +
-                std::to_string(without) + " of " + std::to_string(samples.size()) +
-                " images have none (" + listed + "); add <id>/masks/*.png or remove these folders");
+                std::to_string(without) + " of " + std::to_string(samples.size()) + " images have none (" +
+                listed + "); add <id>/masks/*.png or remove these folders");
 }
 
 /// A point per picture, such that pictures of one experiment lie close together. Square roots make
@@ -138,8 +138,8 @@ std::vector<bool> hold_out(const std::vector<Unit>& units, std::size_t image_cou
       missing -= size;
     }
     if (taken.empty()) {
-      taken.push_back(*std::ranges::min_element(
-          order, {}, [](const Unit* unit) { return unit->images.size(); }));
+      taken.push_back(
+          *std::ranges::min_element(order, {}, [](const Unit* unit) { return unit->images.size(); }));
     }
     for (const Unit* unit : taken) {
       for (const std::size_t image : unit->images) held_out[image] = true;
@@ -163,10 +163,9 @@ std::vector<Sample> scan_bowl(const fs::path& root, bool need_masks) {
     return !fs::is_directory(entry, ignored) || entry.filename() == "__MACOSX";
   });
   if (std::ranges::none_of(folders, is_sample_folder)) {
-    throw Failure(
-        "scanning " + root.string() +
-        ": expected the Data Science Bowl layout <id>/images/*.png, found no such folder" +
-        layout_hint(root, folders));
+    throw Failure("scanning " + root.string() +
+                  ": expected the Data Science Bowl layout <id>/images/*.png, found no such folder" +
+                  layout_hint(root, folders));
   }
   std::vector<Sample> samples;
   for (const fs::path& folder : folders) {
@@ -242,12 +241,9 @@ Modality modality(const ImageStats& stats) {
 
 const char* name(Modality modality) {
   switch (modality) {
-    case Modality::fluorescence:
-      return "fluorescence";
-    case Modality::brightfield:
-      return "brightfield";
-    case Modality::stained:
-      return "stained";
+    case Modality::fluorescence: return "fluorescence";
+    case Modality::brightfield: return "brightfield";
+    case Modality::stained: return "stained";
   }
   return "unknown";
 }
@@ -292,14 +288,12 @@ std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats) {
 Split split_validation(const std::vector<int>& groups, const std::vector<Modality>& modalities,
                        double fraction, std::uint64_t seed) {
   if (groups.empty() || groups.size() != modalities.size()) {
-    throw Failure(
-        "splitting off validation images: expected a group and a modality per image, got " +
-        std::to_string(groups.size()) + " and " + std::to_string(modalities.size()));
+    throw Failure("splitting off validation images: expected a group and a modality per image, got " +
+                  std::to_string(groups.size()) + " and " + std::to_string(modalities.size()));
   }
   if (!(fraction >= 0 && fraction < 1)) {
-    throw Failure(
-        "splitting off validation images: expected a fraction of at least 0 and below 1, got " +
-        std::to_string(fraction));
+    throw Failure("splitting off validation images: expected a fraction of at least 0 and below 1, got " +
+                  std::to_string(fraction));
   }
   std::vector<Unit> by_group, by_image;
   std::map<int, std::size_t> unit_of_group;

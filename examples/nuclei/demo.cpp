@@ -17,7 +17,8 @@ void demo(const std::filesystem::path& out, std::uint64_t seed, const std::strin
     throw Failure(out.string() + " is not empty; choose another --out, or remove it");
   auto generate = [&](const char* folder, std::uint64_t first, int count) {
     std::vector<Example> examples;
-    for (int i = 0; i < count; ++i) examples.push_back(make_synthetic(first + static_cast<std::uint64_t>(i), 256, 256));
+    for (int i = 0; i < count; ++i)
+      examples.push_back(make_synthetic(first + static_cast<std::uint64_t>(i), 256, 256));
     write_bowl(out / folder, examples);
   };
   std::fprintf(stderr, "1. drawing 40 images to learn from and 8 to be tested on\n");
@@ -25,8 +26,19 @@ void demo(const std::filesystem::path& out, std::uint64_t seed, const std::strin
   generate("new-images", 1000 * seed + 500, 8);
 
   std::fprintf(stderr, "2. training a small U-Net\n");
-  const bool done = train({.data = out / "training-images", .out = out / "run", .resume = {}, .epochs = 12, .max_minutes = {}, .crop = 192,
-         .batch_size = 4, .base_width = 12, .depth = 3, .lr = 4e-3, .validation = 0.2, .seed = seed, .device = device});
+  const bool done = train({.data = out / "training-images",
+                           .out = out / "run",
+                           .resume = {},
+                           .epochs = 12,
+                           .max_minutes = {},
+                           .crop = 192,
+                           .batch_size = 4,
+                           .base_width = 12,
+                           .depth = 3,
+                           .lr = 4e-3,
+                           .validation = 0.2,
+                           .seed = seed,
+                           .device = device});
   if (!done) throw Failure("the demo was stopped");
 
   std::fprintf(stderr, "3. finding the nuclei in the new images\n");

@@ -14,8 +14,8 @@ struct ImageScores {
   Scores scores;
 };
 
-/// Segments every image of a folder in the Data Science Bowl layout and scores it against its masks. Prints a line
-/// per image and the means to stdout; writes them as JSON too unless `json` is empty. Throws Failure.
+/// Segments every image of a folder in the Data Science Bowl layout and scores it against its masks. Prints a
+/// line per image and the means to stdout; writes them as JSON too unless `json` is empty. Throws Failure.
 std::vector<ImageScores> evaluate(const std::filesystem::path& model, const std::filesystem::path& data,
                                   const std::filesystem::path& json, const std::string& device);
 

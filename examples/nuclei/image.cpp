@@ -71,8 +71,8 @@ bool starts_with(Bytes bytes, Bytes prefix) {
 }
 
 std::uint32_t big_endian32(Bytes bytes) {
-  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 |
-         std::uint32_t{bytes[2]} << 8 | std::uint32_t{bytes[3]};
+  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 |
+         std::uint32_t{bytes[3]};
 }
 
 void check_size(const fs::path& path, std::int64_t width, std::int64_t height) {
@@ -97,8 +97,7 @@ void check_png(const fs::path& path, Bytes bytes) {
     }
     if (std::memcmp(type_and_data.data(), "IEND", 4) == 0) return;
     if (std::memcmp(type_and_data.data(), "IHDR", 4) == 0 && length >= 8) {
-      check_size(path, big_endian32(type_and_data.subspan(4)),
-                 big_endian32(type_and_data.subspan(8)));
+      check_size(path, big_endian32(type_and_data.subspan(4)), big_endian32(type_and_data.subspan(8)));
     }
     rest = rest.subspan(length + kOverhead);
   }
@@ -187,8 +186,8 @@ Decoded decode(const fs::path& path) {
   Source depth{bytes}, data{bytes};
   image.bit_depth = stbi_is_16_bit_from_callbacks(&callbacks, &depth) ? 16 : 8;
   if (image.bit_depth == 16) {
-    image.samples.reset(stbi_load_16_from_callbacks(&callbacks, &data, &image.width, &image.height,
-                                                    &image.stored, 0));
+    image.samples.reset(
+        stbi_load_16_from_callbacks(&callbacks, &data, &image.width, &image.height, &image.stored, 0));
   } else {
     image.samples.reset(
         stbi_load_from_callbacks(&callbacks, &data, &image.width, &image.height, &image.stored, 0));
@@ -240,9 +239,8 @@ bool encode(PngJob& job) {
 
 void write_png(const fs::path& path, PngJob job) {
   if (job.width < 1 || job.height < 1 || !encode(job)) {
-    throw Failure("writing " + path.string() + ": cannot encode a picture of " +
-                  std::to_string(job.width) + " x " + std::to_string(job.height) +
-                  " pixels as PNG");
+    throw Failure("writing " + path.string() + ": cannot encode a picture of " + std::to_string(job.width) +
+                  " x " + std::to_string(job.height) + " pixels as PNG");
   }
   write_file_atomically(path, job.encoded);
 }
@@ -279,13 +277,11 @@ std::vector<std::uint8_t> read_mask(const fs::path& path, int width, int height)
   return mask;
 }
 
-void write_png8(const fs::path& path, int width, int height, int channels,
-                const std::uint8_t* pixels) {
+void write_png8(const fs::path& path, int width, int height, int channels, const std::uint8_t* pixels) {
   constexpr int kColorTypes[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
                                  PNG_COLOR_TYPE_RGB_ALPHA};
   if (channels < 1 || channels > 4) {
-    throw Failure("writing " + path.string() + ": expected 1 to 4 channels, got " +
-                  std::to_string(channels));
+    throw Failure("writing " + path.string() + ": expected 1 to 4 channels, got " + std::to_string(channels));
   }
   write_png(path, {width,
                    height,

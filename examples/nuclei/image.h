@@ -38,7 +38,6 @@ void write_png8(const std::filesystem::path& path, int width, int height, int ch
 
 /// Writes a 16-bit grey PNG atomically; pixels [height, width] in the machine's byte order.
 /// Throws Failure like write_png8.
-void write_png16(const std::filesystem::path& path, int width, int height,
-                 const std::uint16_t* pixels);
+void write_png16(const std::filesystem::path& path, int width, int height, const std::uint16_t* pixels);
 
 }  // namespace nuclei

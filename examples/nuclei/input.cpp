@@ -41,14 +41,16 @@ Placement random_placement(int width, int height, std::int64_t crop, Generator& 
   const double angle = generator.uniform() < 0.5
                            ? std::numbers::pi / 2 * static_cast<double>(generator.below(4))
                            : generator.uniform(0, 2 * std::numbers::pi);
-  const double scale = std::exp(generator.uniform(std::log(0.6), std::log(1.6)));  // source pixels per crop pixel
+  const double scale =
+      std::exp(generator.uniform(std::log(0.6), std::log(1.6)));  // source pixels per crop pixel
   const double mirror = generator.uniform() < 0.5 ? -1 : 1;
   const double c = std::cos(angle) * scale, s = std::sin(angle) * scale;
   // The crop's centre, so that the crop stays inside where the picture is large enough.
   const double reach = 0.5 * static_cast<double>(crop) * (std::abs(c) + std::abs(s));
   auto centre = [&](int size) {
     const double free = size - 2 * reach;
-    return free > 0 ? reach + free * generator.uniform() : size / 2.0 + free * (generator.uniform() - 0.5) * 0.5;
+    return free > 0 ? reach + free * generator.uniform()
+                    : size / 2.0 + free * (generator.uniform() - 0.5) * 0.5;
   };
   const double cx = centre(width), cy = centre(height), half = 0.5 * static_cast<double>(crop - 1);
   Placement p{.x0 = 0, .y0 = 0, .xx = c * mirror, .xy = -s, .yx = s * mirror, .yy = c};
@@ -93,7 +95,8 @@ void relight(float* rgb, std::int64_t crop, bool grey, Generator& generator) {
       float* v = rgb + 3 * p;
       std::array<float, 3> in{v[0], v[1], v[2]};
       const float mean = (in[0] + in[1] + in[2]) / 3;
-      for (std::size_t c = 0; c < 3; ++c) v[c] = to_grey ? mean : gain[c] * in[static_cast<std::size_t>(from[c])];
+      for (std::size_t c = 0; c < 3; ++c)
+        v[c] = to_grey ? mean : gain[c] * in[static_cast<std::size_t>(from[c])];
     }
   }
   if (generator.uniform() < 0.3) blur(rgb, crop, static_cast<float>(generator.uniform(0.3, 1)));
@@ -146,7 +149,8 @@ Tensor to_input(const Image& image) {
   return input;
 }
 
-CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOptions& options) : options_(options) {
+CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOptions& options)
+    : options_(options) {
   std::array<std::int64_t, 3> count{};
   std::vector<Modality> modalities;
   for (const Example& e : examples) {
@@ -155,26 +159,29 @@ CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOpti
   }
   const std::int64_t most = *std::max_element(count.begin(), count.end());
   sources_.resize(examples.size());
-  karyon::parallel_for(static_cast<std::int64_t>(examples.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      const Example& e = examples[i];
-      Source& s = sources_[i];
-      s.width = e.image.width;
-      s.height = e.image.height;
-      s.grey = modalities[i] != Modality::stained;
-      // 0 ... 255 stands for -0.25 ... 1.5, the range of normalize().
-      for (float v : normalize(e.image)) s.rgb.push_back(quantized(v + 0.25f, 255 / 1.75f));
-      const LabelMap apart = separate_touching(e.truth);
-      for (std::int32_t label : apart.labels) s.target.push_back(label > 0);
-      for (float w : border_weights(apart)) s.weight.push_back(quantized(w, kWeightStep));
-    }
-  });
+  karyon::parallel_for(
+      static_cast<std::int64_t>(examples.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+          const Example& e = examples[i];
+          Source& s = sources_[i];
+          s.width = e.image.width;
+          s.height = e.image.height;
+          s.grey = modalities[i] != Modality::stained;
+          // 0 ... 255 stands for -0.25 ... 1.5, the range of normalize().
+          for (float v : normalize(e.image)) s.rgb.push_back(quantized(v + 0.25f, 255 / 1.75f));
+          const LabelMap apart = separate_touching(e.truth);
+          for (std::int32_t label : apart.labels) s.target.push_back(label > 0);
+          for (float w : border_weights(apart)) s.weight.push_back(quantized(w, kWeightStep));
+        }
+      });
   for (std::size_t i = 0; i < examples.size(); ++i) {
     const double area = static_cast<double>(sources_[i].width) * sources_[i].height;
     const double crops = std::sqrt(area / static_cast<double>(options.crop * options.crop));
     // A rare modality is brought half-way (geometrically) to the most frequent one.
-    const double rarity = std::sqrt(static_cast<double>(most) / static_cast<double>(count[static_cast<std::size_t>(modalities[i])]));
-    const auto times = static_cast<int>(std::lround(std::clamp(crops, 1.0, 4.0) * std::clamp(rarity, 1.0, 4.0)));
+    const double rarity = std::sqrt(static_cast<double>(most) /
+                                    static_cast<double>(count[static_cast<std::size_t>(modalities[i])]));
+    const auto times =
+        static_cast<int>(std::lround(std::clamp(crops, 1.0, 4.0) * std::clamp(rarity, 1.0, 4.0)));
     for (int k = 0; k < times; ++k) order_.push_back(i);
   }
 }
@@ -193,9 +200,11 @@ std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) c
       const auto fx = std::floor(sx), fy = std::floor(sy);
       const auto dx = static_cast<float>(sx - fx), dy = static_cast<float>(sy - fy);
       const int xs[] = {mirrored(static_cast<int>(fx), s.width), mirrored(static_cast<int>(fx) + 1, s.width)};
-      const int ys[] = {mirrored(static_cast<int>(fy), s.height), mirrored(static_cast<int>(fy) + 1, s.height)};
+      const int ys[] = {mirrored(static_cast<int>(fy), s.height),
+                        mirrored(static_cast<int>(fy) + 1, s.height)};
       auto at = [&](int row, int col) {
-        return static_cast<std::size_t>(ys[row]) * static_cast<std::size_t>(s.width) + static_cast<std::size_t>(xs[col]);
+        return static_cast<std::size_t>(ys[row]) * static_cast<std::size_t>(s.width) +
+               static_cast<std::size_t>(xs[col]);
       };
       const std::size_t corners[] = {at(0, 0), at(0, 1), at(1, 0), at(1, 1)};
       const std::int64_t i = y * crop + x;

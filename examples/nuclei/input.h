@@ -9,8 +9,8 @@
 
 namespace nuclei {
 
-/// Brings every microscope to one look: three channels, the 0.5 and 99.5 % brightness at 0 and 1, and light on
-/// dark: pictures with a light background are inverted.
+/// Brings every microscope to one look: three channels, the 0.5 and 99.5 % brightness at 0 and 1, and light
+/// on dark: pictures with a light background are inverted.
 ///   returns  [height, width, 3] values, a little beyond [0, 1] at most
 std::vector<float> normalize(const Image& image);
 
@@ -24,7 +24,8 @@ struct AugmentOptions {
 /// Training crops of a set of pictures with true nuclei. One pass gives each picture one crop or more: large
 /// pictures and rare modalities come more often. Every crop is turned, scaled, mirrored and re-lit by the
 /// generator it is given.
-///   get()  input f32 [crop, crop, 3], target [crop, crop, 1] (1 on nuclei, 0 on background and between touching
+///   get()  input f32 [crop, crop, 3], target [crop, crop, 1] (1 on nuclei, 0 on background and between
+///   touching
 ///          nuclei), weight [crop, crop, 1] (border_weights)
 class CropDataset : public karyon::Dataset {
  public:

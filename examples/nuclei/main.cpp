@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <iostream>
 
-#include <CLI/CLI.hpp>
 #include <karyon/karyon.h>
+#include <CLI/CLI.hpp>
 
 #include "demo.h"
 #include "error.h"
@@ -32,7 +32,10 @@ int run(int argc, char** argv) {
   int threads = 0;
   std::string device = "auto";
   auto common = [&](CLI::App* command) {
-    command->add_option("--threads", threads, "threads to compute with (default: KARYON_NUM_THREADS, or all processors); training with 2 or more has one more that cuts crops ahead")
+    command
+        ->add_option("--threads", threads,
+                     "threads to compute with (default: KARYON_NUM_THREADS, or all processors); training "
+                     "with 2 or more has one more that cuts crops ahead")
         ->check(CLI::Range(1, 1024));
     command->add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
   };
@@ -40,20 +43,32 @@ int run(int argc, char** argv) {
   nuclei::TrainOptions t;
   std::string resume;
   CLI::App* train = app.add_subcommand("train", "train a U-Net on images with masks");
-  train->add_option("--data", t.data, "folder in the Data Science Bowl layout: <id>/images/*.png, <id>/masks/*.png");
+  train->add_option("--data", t.data,
+                    "folder in the Data Science Bowl layout: <id>/images/*.png, <id>/masks/*.png");
   train->add_option("--out", t.out, "folder for the run: model.safetensors, last.ckpt, metrics.csv");
-  train->add_option("--resume", resume, "go on with the run in this folder, with its settings; the result is the same as without the break");
-  train->add_option("--epochs", t.epochs, "passes over the images (default: 40, or what fits in --max-minutes)");
+  train->add_option(
+      "--resume", resume,
+      "go on with the run in this folder, with its settings; the result is the same as without the break");
+  train->add_option("--epochs", t.epochs,
+                    "passes over the images (default: 40, or what fits in --max-minutes)");
   train->add_option("--max-minutes", t.max_minutes, "stop cleanly after this time");
   train->add_option("--crop", t.crop, "side of the training crops, pixels")->capture_default_str();
   train->add_option("--batch-size", t.batch_size, "crops per step")->capture_default_str();
-  train->add_option("--base-width", t.base_width, "channels of the first level; more is slower and learns more")->capture_default_str();
+  train
+      ->add_option("--base-width", t.base_width,
+                   "channels of the first level; more is slower and learns more")
+      ->capture_default_str();
   train->add_option("--depth", t.depth, "how often the size is halved")->capture_default_str();
   train->add_option("--lr", t.lr, "peak learning rate of AdamW")->capture_default_str();
-  train->add_option("--validation", t.validation, "share of the images held out, in whole groups of similar ones")->capture_default_str();
+  train
+      ->add_option("--validation", t.validation,
+                   "share of the images held out, in whole groups of similar ones")
+      ->capture_default_str();
   train->add_option("--seed", t.seed, "of weights, order, crops and split")->capture_default_str();
-  train->add_option("--limit", t.limit, "use only so many images, spread over the set (0: all)")->capture_default_str();
-  train->footer("Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run");
+  train->add_option("--limit", t.limit, "use only so many images, spread over the set (0: all)")
+      ->capture_default_str();
+  train->footer(
+      "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run");
   common(train);
 
   std::filesystem::path model, data, json, out, file;
@@ -62,13 +77,17 @@ int run(int argc, char** argv) {
   evaluate->add_option("--model", model, "model.safetensors of a run")->required();
   evaluate->add_option("--data", data, "folder in the Data Science Bowl layout")->required();
   evaluate->add_option("--json", json, "write the scores here too");
-  evaluate->footer("Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
+  evaluate->footer(
+      "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
   common(evaluate);
 
   CLI::App* predict = app.add_subcommand("predict", "find the nuclei in images");
   predict->add_option("--model", model, "model.safetensors of a run")->required();
   predict->add_option("--out", out, "folder for labels/, overlays/ and nuclei.csv")->required();
-  predict->add_option("input", inputs, "images (PNG, JPEG, BMP), folders of images, or the Data Science Bowl layout")->required();
+  predict
+      ->add_option("input", inputs,
+                   "images (PNG, JPEG, BMP), folders of images, or the Data Science Bowl layout")
+      ->required();
   predict->footer("Example:\n  nuclei predict --model run/model.safetensors --out found plate1/ extra.png");
   common(predict);
 
@@ -100,9 +119,12 @@ int run(int argc, char** argv) {
     if (*train) {
       if (!resume.empty()) {
         t.resume = resume;
-        for (const char* option : {"--crop", "--batch-size", "--base-width", "--depth", "--lr", "--validation", "--seed", "--limit"})
+        for (const char* option : {"--crop", "--batch-size", "--base-width", "--depth", "--lr",
+                                   "--validation", "--seed", "--limit"})
           if (train->count(option) > 0)
-            throw nuclei::UsageError(std::string(option) + " cannot change in a run that is resumed; leave it out, or start a new run");
+            throw nuclei::UsageError(
+                std::string(option) +
+                " cannot change in a run that is resumed; leave it out, or start a new run");
       }
       t.device = device;
       nuclei::train(t);
@@ -110,9 +132,11 @@ int run(int argc, char** argv) {
       nuclei::evaluate(model, data, json, device);
     } else if (*predict) {
       const nuclei::PredictSummary done = nuclei::predict(model, inputs, out, device);
-      std::printf("%zu nuclei in %zu images; see %s\n", done.nuclei, done.images, (out / "overlays").string().c_str());
+      std::printf("%zu nuclei in %zu images; see %s\n", done.nuclei, done.images,
+                  (out / "overlays").string().c_str());
       if (done.failed > 0) {
-        std::fprintf(stderr, "nuclei: %zu of %zu images could not be read\n", done.failed, done.images + done.failed);
+        std::fprintf(stderr, "nuclei: %zu of %zu images could not be read\n", done.failed,
+                     done.images + done.failed);
         return failed;
       }
     } else if (*info) {
@@ -120,7 +144,8 @@ int run(int argc, char** argv) {
     } else if (*demo) {
       nuclei::demo(demo_out, demo_seed, device);
     }
-    if (std::fflush(stdout) != 0 || !std::cout.flush()) throw nuclei::Failure("standard output cannot be written: is the disk full?");
+    if (std::fflush(stdout) != 0 || !std::cout.flush())
+      throw nuclei::Failure("standard output cannot be written: is the disk full?");
     return 0;
   } catch (const nuclei::UsageError& e) {
     std::fprintf(stderr, "nuclei: %s\n", e.what());

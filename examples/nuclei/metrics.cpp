@@ -22,8 +22,7 @@ struct Overlaps {
   std::unordered_map<std::uint64_t, std::int64_t> by_pair;  // key() -> pixels; nuclei only
 
   static std::uint64_t key(std::int32_t truth, std::int32_t predicted) {
-    return std::uint64_t{static_cast<std::uint32_t>(truth)} << 32 |
-           static_cast<std::uint32_t>(predicted);
+    return std::uint64_t{static_cast<std::uint32_t>(truth)} << 32 | static_cast<std::uint32_t>(predicted);
   }
 };
 
@@ -45,8 +44,7 @@ Overlaps count_overlaps(const LabelMap& truth, const LabelMap& predicted) {
 }
 
 int count_nuclei(const std::vector<std::int64_t>& area) {
-  return static_cast<int>(
-      std::count_if(area.begin() + 1, area.end(), [](std::int64_t a) { return a > 0; }));
+  return static_cast<int>(std::count_if(area.begin() + 1, area.end(), [](std::int64_t a) { return a > 0; }));
 }
 
 }  // namespace
@@ -54,8 +52,8 @@ int count_nuclei(const std::vector<std::int64_t>& area) {
 Scores score(const LabelMap& truth, const LabelMap& predicted) {
   if (truth.width != predicted.width || truth.height != predicted.height ||
       truth.labels.size() != predicted.labels.size() || truth.labels.empty()) {
-    throw Failure("scoring a prediction: expected labels for the " + std::to_string(truth.width) +
-                  " x " + std::to_string(truth.height) + " pixels of the truth, got " +
+    throw Failure("scoring a prediction: expected labels for the " + std::to_string(truth.width) + " x " +
+                  std::to_string(truth.height) + " pixels of the truth, got " +
                   std::to_string(predicted.width) + " x " + std::to_string(predicted.height));
   }
   const Overlaps overlaps = count_overlaps(truth, predicted);
@@ -81,9 +79,8 @@ Scores score(const LabelMap& truth, const LabelMap& predicted) {
   scores.accuracy = ratio(total - wrong, total);
   scores.iou = ratio(common, common + wrong);
   scores.dice = ratio(2 * common, true_pixels + predicted_pixels);
-  std::ranges::transform(matches, scores.ap.begin(), [&](int tp) {
-    return ratio(tp, scores.true_count + scores.predicted_count - tp);
-  });
+  std::ranges::transform(matches, scores.ap.begin(),
+                         [&](int tp) { return ratio(tp, scores.true_count + scores.predicted_count - tp); });
   scores.bowl = std::accumulate(scores.ap.begin(), scores.ap.end(), 0.0) / kThresholds;
   return scores;
 }

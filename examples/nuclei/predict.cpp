@@ -19,7 +19,8 @@ namespace fs = std::filesystem;
 bool is_picture(const fs::path& path) {
   if (path.filename().string().starts_with('.')) return false;  // what macOS leaves beside real files
   std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".bmp";
 }
 
@@ -40,7 +41,8 @@ std::vector<fs::path> pictures_in(const fs::path& input) {
       if (entry.is_regular_file() && is_picture(entry.path())) found.push_back(entry.path());
     std::sort(found.begin(), found.end());
     if (found.empty())
-      throw Failure(input.string() + ": no images here; expected PNG, JPEG or BMP files, or the Data Science Bowl layout");
+      throw Failure(input.string() +
+                    ": no images here; expected PNG, JPEG or BMP files, or the Data Science Bowl layout");
   }
   return found;
 }
@@ -81,7 +83,8 @@ PredictSummary predict(const fs::path& model, const std::vector<fs::path>& input
       image = read_image(file);
       labels = segmenter(image);
       if (const std::int32_t count = max_label(labels); count > 65535)
-        throw Failure(file.string() + ": " + std::to_string(count) + " nuclei do not fit into a 16-bit label image; cut it up");
+        throw Failure(file.string() + ": " + std::to_string(count) +
+                      " nuclei do not fit into a 16-bit label image; cut it up");
     } catch (const std::exception& e) {
       std::fprintf(stderr, "\nskipped: %s\n", e.what());
       ++summary.failed;

@@ -15,12 +15,8 @@ using Color = std::array<std::uint8_t, 3>;
 
 // Far apart from each other and from what is usually behind them. Outlines run inside the nuclei,
 // which are dark in a light image, so those need bright colours as well, but no pink on pink.
-constexpr std::array<Color, 6> kOnDark{{{255, 225, 25},
-                                        {0, 230, 255},
-                                        {255, 90, 200},
-                                        {110, 255, 70},
-                                        {255, 140, 0},
-                                        {130, 160, 255}}};
+constexpr std::array<Color, 6> kOnDark{
+    {{255, 225, 25}, {0, 230, 255}, {255, 90, 200}, {110, 255, 70}, {255, 140, 0}, {130, 160, 255}}};
 constexpr std::array<Color, 5> kOnLight{
     {{255, 230, 0}, {0, 240, 255}, {60, 255, 60}, {255, 120, 0}, {255, 20, 60}}};
 
@@ -39,8 +35,8 @@ Stretch find_stretch(const Image& image) {
   constexpr float kDarkGamma = 0.65f;  // shows dim nuclei beside bright ones
   std::vector<float> values = image.pixels;
   const auto percentile = [&](double fraction) {
-    const auto at = values.begin() +
-                    static_cast<std::ptrdiff_t>(fraction * static_cast<double>(values.size() - 1));
+    const auto at =
+        values.begin() + static_cast<std::ptrdiff_t>(fraction * static_cast<double>(values.size() - 1));
     std::nth_element(values.begin(), at, values.end());
     return *at;
   };
@@ -78,8 +74,8 @@ void for_each_outline_pixel(const LabelMap& map, int thickness, const Visit& vis
       if (label == 0) continue;
       bool outline = false;
       for (int d = 1; d <= thickness && !outline; ++d) {
-        outline = label_at(x - d, y) != label || label_at(x + d, y) != label ||
-                  label_at(x, y - d) != label || label_at(x, y + d) != label;
+        outline = label_at(x - d, y) != label || label_at(x + d, y) != label || label_at(x, y - d) != label ||
+                  label_at(x, y + d) != label;
       }
       if (outline) visit(i, label);
     }
@@ -122,8 +118,8 @@ std::vector<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_
 void check_size(const Image& image, const LabelMap& map) {
   if (!image.pixels.empty() && map.width == image.width && map.height == image.height) return;
   throw Failure("drawing outlines: expected labels for the " + std::to_string(image.width) + " x " +
-                std::to_string(image.height) + " pixels of the image, got " +
-                std::to_string(map.width) + " x " + std::to_string(map.height));
+                std::to_string(image.height) + " pixels of the image, got " + std::to_string(map.width) +
+                " x " + std::to_string(map.height));
 }
 
 }  // namespace

@@ -18,16 +18,14 @@ std::size_t pixel_count(int width, int height) {
 
 void check_size(const char* task, std::size_t got, int width, int height) {
   if (width >= 1 && height >= 1 && got == pixel_count(width, height)) return;
-  throw Failure(std::string(task) + ": expected one value per pixel of a " + std::to_string(width) +
-                " x " + std::to_string(height) + " image, got " + std::to_string(got));
+  throw Failure(std::string(task) + ": expected one value per pixel of a " + std::to_string(width) + " x " +
+                std::to_string(height) + " image, got " + std::to_string(got));
 }
 
 /// Disjoint sets of pixels whose representative is their first pixel in scan order.
 class PixelSets {
  public:
-  explicit PixelSets(std::size_t count) : parent_(count) {
-    std::iota(parent_.begin(), parent_.end(), 0);
-  }
+  explicit PixelSets(std::size_t count) : parent_(count) { std::iota(parent_.begin(), parent_.end(), 0); }
 
   std::int32_t find(std::int32_t pixel) {
     while (parent(pixel) != pixel) pixel = parent(pixel) = parent(parent(pixel));
@@ -52,8 +50,7 @@ struct Components {
 };
 
 /// Connected components of the pixels where mask == value.
-Components connect(const std::vector<std::uint8_t>& mask, int width, int height, bool value,
-                   bool diagonal) {
+Components connect(const std::vector<std::uint8_t>& mask, int width, int height, bool value, bool diagonal) {
   const auto inside = [&](std::int32_t i) { return mask[static_cast<std::size_t>(i)] == value; };
   PixelSets sets(mask.size());
   for (std::int32_t y = 0, i = 0; y < height; ++y) {
@@ -144,16 +141,13 @@ std::vector<NearestTwo> scan_columns(const LabelMap& map) {
 
 }  // namespace
 
-std::int32_t max_label(const LabelMap& map) {
-  return map.labels.empty() ? 0 : std::ranges::max(map.labels);
-}
+std::int32_t max_label(const LabelMap& map) { return map.labels.empty() ? 0 : std::ranges::max(map.labels); }
 
 LabelMap label_components(const std::vector<float>& probability, int width, int height,
                           const ComponentOptions& options) {
   check_size("labelling nuclei", probability.size(), width, height);
   std::vector<std::uint8_t> mask(probability.size());
-  std::ranges::transform(probability, mask.begin(),
-                         [&](float p) { return p > options.threshold ? 1 : 0; });
+  std::ranges::transform(probability, mask.begin(), [&](float p) { return p > options.threshold ? 1 : 0; });
   if (options.fill_holes) fill_holes(mask, width, height, options.max_hole_area);
 
   Components nuclei = connect(mask, width, height, true, false);
@@ -258,8 +252,8 @@ std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions
   constexpr double kNegligible = 1e-4;
   check_size("weighting borders", map.labels.size(), map.width, map.height);
   if (!(options.w0 >= 0 && options.sigma > 0)) {
-    throw Failure("weighting borders: expected w0 >= 0 and sigma > 0, got " +
-                  std::to_string(options.w0) + " and " + std::to_string(options.sigma));
+    throw Failure("weighting borders: expected w0 >= 0 and sigma > 0, got " + std::to_string(options.w0) +
+                  " and " + std::to_string(options.sigma));
   }
   std::vector<float> weights(map.labels.size(), 1.0f);
   if (options.w0 <= kNegligible) return weights;
@@ -284,8 +278,7 @@ std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions
       // Whatever lies dx columns away adds at least min(d1, dx) + dx.
       for (int step = 0;; ++step) {
         const auto dx = static_cast<float>(step);
-        if (dx >= nearest.second.distance || std::min(nearest.first.distance, dx) + dx > reach)
-          break;
+        if (dx >= nearest.second.distance || std::min(nearest.first.distance, dx) + dx > reach) break;
         look(x - step, dx);
         if (step > 0) look(x + step, dx);
       }

@@ -33,9 +33,9 @@ LabelMap segment(const std::vector<float>& probability, int width, int height, f
 Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
   model = karyon::load_unet(file, &metadata);
   if (model->options.in_channels != 3 || model->options.out_channels != 1)
-    throw Failure(file.string() + ": expected a network with 3 input channels and 1 output channel, this one has " +
-                  std::to_string(model->options.in_channels) + " and " +
-                  std::to_string(model->options.out_channels));
+    throw Failure(
+        file.string() + ": expected a network with 3 input channels and 1 output channel, this one has " +
+        std::to_string(model->options.in_channels) + " and " + std::to_string(model->options.out_channels));
   model->to(device);
   model->eval();
 }

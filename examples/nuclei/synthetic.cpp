@@ -23,23 +23,19 @@ struct Plane {
   std::vector<float> values;
 
   Plane(int w, int h, float fill = 0)
-      : width(w),
-        height(h),
-        values(static_cast<std::size_t>(w) * static_cast<std::size_t>(h), fill) {}
+      : width(w), height(h), values(static_cast<std::size_t>(w) * static_cast<std::size_t>(h), fill) {}
 
   float& at(int x, int y) { return values[index(x, y)]; }
   float at(int x, int y) const { return values[index(x, y)]; }
 
  private:
   std::size_t index(int x, int y) const {
-    return static_cast<std::size_t>(y) * static_cast<std::size_t>(width) +
-           static_cast<std::size_t>(x);
+    return static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x);
   }
 };
 
 /// The mean over 2 radius + 1 samples along one line, which is continued by its end values.
-void box_blur_line(float* line, int count, std::ptrdiff_t stride, int radius,
-                   std::vector<float>& scratch) {
+void box_blur_line(float* line, int count, std::ptrdiff_t stride, int radius, std::vector<float>& scratch) {
   scratch.resize(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) scratch[static_cast<std::size_t>(i)] = line[i * stride];
   const auto sample = [&](int i) {
@@ -135,7 +131,7 @@ class Shape {
 
 struct Scene {
   LabelMap truth;
-  Plane depth;  // of the nucleus at a pixel, see Shape::depth; 1 in the background
+  Plane depth;                    // of the nucleus at a pixel, see Shape::depth; 1 in the background
   std::vector<float> brightness;  // of each nucleus by label, about 1; [0] is unused
 };
 
@@ -222,8 +218,7 @@ Image draw_fluorescence(Random& random, const Scene& scene) {
     for (int x = 0; x < width; ++x) {
       const double dx = (x + 0.5) / width - light_x, dy = (y + 0.5) / height - light_y;
       const double light = 1 - falloff * 2 * (dx * dx + dy * dy);
-      const double value =
-          offset + exposure * light * (0.02 + 0.9 * signal.at(x, y) + 0.12 * glow.at(x, y));
+      const double value = offset + exposure * light * (0.02 + 0.9 * signal.at(x, y) + 0.12 * glow.at(x, y));
       const double noise = std::sqrt(3e-5 + 8e-4 * value);  // of the camera, and of the photons
       image.pixels.push_back(quantized(value + noise * random.normal()));
     }
@@ -238,21 +233,19 @@ Image draw_stained(Random& random, const Scene& scene) {
   const Plane fibres = smooth_noise(random, width, height, 9);
   const Plane chromatin = smooth_noise(random, width, height, 4);
   const Plane grain = smooth_noise(random, width, height, 2);
-  const double eosin_level = random.uniform(0.3, 0.6),
-               hematoxylin_level = random.uniform(0.5, 0.75);
+  const double eosin_level = random.uniform(0.3, 0.6), hematoxylin_level = random.uniform(0.5, 0.75);
 
   Plane eosin(width, height), hematoxylin(width, height);
   for (std::size_t i = 0; i < eosin.values.size(); ++i) {
-    const double tissue = eosin_level * (1 + 0.5 * patches.values[i] + 0.35 * fibres.values[i] +
-                                         0.2 * grain.values[i]);
+    const double tissue =
+        eosin_level * (1 + 0.5 * patches.values[i] + 0.35 * fibres.values[i] + 0.2 * grain.values[i]);
     eosin.values[i] = static_cast<float>(std::clamp(tissue, 0.02, 1.0));
     const std::int32_t label = scene.truth.labels[i];
     if (label == 0) continue;
     const double rim = scene.depth.values[i] > 0.8f ? 0.15 : 0;  // chromatin lines the membrane
     const double texture = 0.9 + 0.3 * chromatin.values[i] + 0.15 * grain.values[i] + rim;
     const double level = 0.4 + 0.6 * scene.brightness[static_cast<std::size_t>(label)];
-    hematoxylin.values[i] =
-        static_cast<float>(std::clamp(hematoxylin_level * level * texture, 0.0, 1.0));
+    hematoxylin.values[i] = static_cast<float>(std::clamp(hematoxylin_level * level * texture, 0.0, 1.0));
   }
   blur(eosin, 1, 1);
   blur(hematoxylin, 1, 1);
@@ -300,9 +293,9 @@ void create_folder(const fs::path& folder) {
 Example make_synthetic(std::uint64_t seed, int width, int height, Style style) {
   constexpr int kSmallest = 32;
   if (width < kSmallest || height < kSmallest || std::int64_t{width} * height > kMaxPixels) {
-    throw Failure("drawing a synthetic image: expected sides of at least " +
-                  std::to_string(kSmallest) + " and at most " + std::to_string(kMaxPixels >> 20) +
-                  " Mi pixels, got " + std::to_string(width) + " x " + std::to_string(height));
+    throw Failure("drawing a synthetic image: expected sides of at least " + std::to_string(kSmallest) +
+                  " and at most " + std::to_string(kMaxPixels >> 20) + " Mi pixels, got " +
+                  std::to_string(width) + " x " + std::to_string(height));
   }
   Random random(seed);
   if (random.uniform() < 0.3 && style == Style::mixed) style = Style::stained;
@@ -329,12 +322,10 @@ void write_bowl(const fs::path& root, std::span<const Example> examples) {
                to_rgba(image).data());
     std::vector<std::uint8_t> mask(example.truth.labels.size());
     for (std::int32_t label = 1; label <= max_label(example.truth); ++label) {
-      std::ranges::transform(
-          example.truth.labels, mask.begin(),
-          [label](std::int32_t l) -> std::uint8_t { return l == label ? 255 : 0; });
+      std::ranges::transform(example.truth.labels, mask.begin(),
+                             [label](std::int32_t l) -> std::uint8_t { return l == label ? 255 : 0; });
       const std::string name = numbered(static_cast<std::uint64_t>(label), 5) + ".png";
-      write_png8(folder / "masks" / name, example.truth.width, example.truth.height, 1,
-                 mask.data());
+      write_png8(folder / "masks" / name, example.truth.width, example.truth.height, 1, mask.data());
     }
   }
 }

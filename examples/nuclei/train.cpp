@@ -49,14 +49,21 @@ class StopOnSignal {
   StopOnSignal& operator=(const StopOnSignal&) = delete;
 
  private:
-  struct sigaction old_int_ {}, old_term_ {};
+  struct sigaction old_int_ {
+  }, old_term_{};
 };
 
 // The settings that decide the result: a resumed run takes them from its checkpoint.
 Json to_json(const TrainOptions& o, std::int64_t epochs) {
-  return {{"data", std::filesystem::absolute(o.data).string()}, {"epochs", epochs},   {"crop", o.crop},
-          {"batch_size", o.batch_size}, {"base_width", o.base_width}, {"depth", o.depth},
-          {"lr", o.lr},              {"seed", o.seed},     {"validation", o.validation},
+  return {{"data", std::filesystem::absolute(o.data).string()},
+          {"epochs", epochs},
+          {"crop", o.crop},
+          {"batch_size", o.batch_size},
+          {"base_width", o.base_width},
+          {"depth", o.depth},
+          {"lr", o.lr},
+          {"seed", o.seed},
+          {"validation", o.validation},
           {"limit", o.limit}};
 }
 
@@ -64,11 +71,13 @@ void check_options(const TrainOptions& o) {
   auto require = [](bool ok, const std::string& text) {
     if (!ok) throw UsageError(text);
   };
-  require(!o.epochs || *o.epochs >= 1, "--epochs: expects 1 or more, got " + std::to_string(o.epochs.value_or(0)));
+  require(!o.epochs || *o.epochs >= 1,
+          "--epochs: expects 1 or more, got " + std::to_string(o.epochs.value_or(0)));
   require(!o.max_minutes || *o.max_minutes > 0, "--max-minutes: expects more than 0");
   require(o.crop >= 16 && o.crop <= 4096, "--crop: expects 16 to 4096 pixels, got " + std::to_string(o.crop));
   require(o.batch_size >= 1, "--batch-size: expects 1 or more, got " + std::to_string(o.batch_size));
-  require(o.base_width >= 1 && o.base_width <= 1024, "--base-width: expects 1 to 1024, got " + std::to_string(o.base_width));
+  require(o.base_width >= 1 && o.base_width <= 1024,
+          "--base-width: expects 1 to 1024, got " + std::to_string(o.base_width));
   require(o.depth >= 1 && o.depth <= 8, "--depth: expects 1 to 8, got " + std::to_string(o.depth));
   require(o.crop >> o.depth >= 2 || o.batch_size > 1,
           "--crop: " + std::to_string(o.crop) + " pixels halved " + std::to_string(o.depth) +
@@ -80,7 +89,8 @@ void check_options(const TrainOptions& o) {
 
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch) {
   const Tensor logits = model(batch[0]);
-  return karyon::bce_with_logits(logits, batch[1], {.weight = batch[2]}) + karyon::dice_loss(logits, batch[1]);
+  return karyon::bce_with_logits(logits, batch[1], {.weight = batch[2]}) +
+         karyon::dice_loss(logits, batch[1]);
 }
 
 // A path need not be UTF-8, but JSON must.
@@ -95,8 +105,8 @@ struct EpochMetrics {
 };
 
 Json to_json(const EpochMetrics& m) {
-  return {m.epoch, m.train_loss, m.validation_loss, m.scores.accuracy, m.scores.iou, m.scores.dice, m.scores.bowl,
-          m.lr, m.seconds};
+  return {m.epoch,       m.train_loss, m.validation_loss, m.scores.accuracy, m.scores.iou, m.scores.dice,
+          m.scores.bowl, m.lr,         m.seconds};
 }
 
 std::string metrics_csv(const Json& history) {
@@ -147,10 +157,12 @@ class Training {
   std::int64_t epochs_that_fit();
   void resume_from(const karyon::TensorFile& checkpoint);
   void save_checkpoint() const;
-  bool train_epoch();  // false if it was stopped
+  bool train_epoch();             // false if it was stopped
   bool validate(double seconds);  // false if it was stopped
   double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
-  bool time_is_up() const { return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes); }
+  bool time_is_up() const {
+    return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes);
+  }
   std::filesystem::path checkpoint_path() const { return options_.out / "last.ckpt"; }
   std::filesystem::path model_path() const { return options_.out / "model.safetensors"; }
 
@@ -167,8 +179,8 @@ class Training {
 
   std::int64_t epochs_ = 0, epoch_ = 0, batch_ = 0;  // the next batch to train on
   std::string split_csv_;
-  std::string fingerprint_;                          // of the images and how they were split
-  double loss_sum_ = 0;                              // of this epoch's batches so far
+  std::string fingerprint_;  // of the images and how they were split
+  double loss_sum_ = 0;      // of this epoch's batches so far
   double best_ = -1;
   Json history_ = Json::array();
 };
@@ -201,23 +213,26 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
     }
   }
   check_options(options_);  // what a checkpoint says as well
-  if (options_.data.empty()) throw UsageError("--data: say where the images are (a folder in the Data Science Bowl layout)");
+  if (options_.data.empty())
+    throw UsageError("--data: say where the images are (a folder in the Data Science Bowl layout)");
   if (options_.out.empty()) throw UsageError("--out: say where the run's files go");
   const std::filesystem::path resumed = options_.resume ? checkpoint_file(*options_.resume) : "";
   std::error_code ignored;
   const bool in_place = options_.resume && std::filesystem::equivalent(resumed, checkpoint_path(), ignored);
   if (!in_place && std::filesystem::exists(checkpoint_path()))
-    throw Failure(options_.out.string() + " already holds a run: go on with --resume " + options_.out.string() +
-                  ", or choose another --out");
+    throw Failure(options_.out.string() + " already holds a run: go on with --resume " +
+                  options_.out.string() + ", or choose another --out");
   load_data();
   std::error_code error;
   std::filesystem::create_directories(options_.out, error);
   if (error) throw Failure(options_.out.string() + ": cannot create the folder: " + error.message());
 
   karyon::manual_seed(options_.seed);
-  model_ = std::make_unique<karyon::UNet>(karyon::UNetOptions{.base_width = options_.base_width, .depth = options_.depth});
+  model_ = std::make_unique<karyon::UNet>(
+      karyon::UNetOptions{.base_width = options_.base_width, .depth = options_.depth});
   model_->to(device_);
-  optimizer_ = std::make_unique<karyon::AdamW>(model_->parameters(), karyon::AdamWOptions{.lr = options_.lr, .weight_decay = 1e-3});
+  optimizer_ = std::make_unique<karyon::AdamW>(model_->parameters(),
+                                               karyon::AdamWOptions{.lr = options_.lr, .weight_decay = 1e-3});
   epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
   // A line up over the first twentieth of the steps, then a cosine down to a hundredth of the rate.
   const std::int64_t steps = epochs_ * loader_->size();
@@ -226,7 +241,8 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
       karyon::CosineLROptions{.total_steps = steps, .warmup_steps = steps / 20, .min_lr = options_.lr / 100});
   if (options_.resume) {
     resume_from(checkpoint);
-    if (const auto best = resumed.parent_path() / "model.safetensors"; !in_place && std::filesystem::exists(best))
+    if (const auto best = resumed.parent_path() / "model.safetensors";
+        !in_place && std::filesystem::exists(best))
       std::filesystem::copy_file(best, model_path());
   }
 }
@@ -236,7 +252,8 @@ void Training::load_data() {
   if (options_.limit > 0 && static_cast<std::size_t>(options_.limit) < samples.size()) {
     std::vector<Sample> some;
     for (std::int64_t i = 0; i < options_.limit; ++i)
-      some.push_back(samples[static_cast<std::size_t>(i) * samples.size() / static_cast<std::size_t>(options_.limit)]);
+      some.push_back(
+          samples[static_cast<std::size_t>(i) * samples.size() / static_cast<std::size_t>(options_.limit)]);
     samples = std::move(some);
   }
   std::vector<Example> examples = read_examples(samples, "reading");
@@ -254,18 +271,22 @@ void Training::load_data() {
   for (std::size_t i : split.validation) set[i] = "validation";
   split_csv_ = "image,group,modality,set\n";
   for (std::size_t i = 0; i < examples.size(); ++i)
-    split_csv_ += csv_field(examples[i].id) + ',' + std::to_string(groups[i]) + ',' + name(modalities[i]) + ',' + set[i] + '\n';
+    split_csv_ += csv_field(examples[i].id) + ',' + std::to_string(groups[i]) + ',' + name(modalities[i]) +
+                  ',' + set[i] + '\n';
   fingerprint_ = std::to_string(std::hash<std::string>{}(split_csv_));
   std::vector<Example> training;
   for (std::size_t i : split.train) training.push_back(std::move(examples[i]));
   for (std::size_t i : split.validation) validation_.push_back(std::move(examples[i]));
   std::fprintf(stderr, "%zu images in %d groups: %zu to train on, %zu in held-out groups to validate on\n",
-               examples.size(), groups.empty() ? 0 : *std::max_element(groups.begin(), groups.end()) + 1, training.size(),
-               validation_.size());
+               examples.size(), groups.empty() ? 0 : *std::max_element(groups.begin(), groups.end()) + 1,
+               training.size(), validation_.size());
   crops_ = std::make_unique<CropDataset>(training, AugmentOptions{.crop = options_.crop});
   loader_ = std::make_unique<karyon::DataLoader>(
-      *crops_, karyon::LoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()), .shuffle = true,
-                                     .drop_last = true, .workers = karyon::num_threads() > 1 ? 1 : 0, .seed = options_.seed});
+      *crops_, karyon::LoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()),
+                                     .shuffle = true,
+                                     .drop_last = true,
+                                     .workers = karyon::num_threads() > 1 ? 1 : 0,
+                                     .seed = options_.seed});
 }
 
 // Times a few steps of a network of the same size, which is thrown away.
@@ -286,14 +307,18 @@ std::int64_t Training::epochs_that_fit() {
     if (i > 0) seconds = i == 1 ? time : std::min(seconds, time);
   }
   double validation_pixels = 0;
-  for (const Example& e : validation_) validation_pixels += static_cast<double>(e.image.width) * e.image.height;
-  const double batch_pixels = static_cast<double>(loader_->options().batch_size * options_.crop * options_.crop);
+  for (const Example& e : validation_)
+    validation_pixels += static_cast<double>(e.image.width) * e.image.height;
+  const double batch_pixels =
+      static_cast<double>(loader_->options().batch_size * options_.crop * options_.crop);
   // A forward pass alone takes about a third of a step; the margin is for crops, disks and neighbours.
-  const double epoch_seconds = 1.2 * seconds * (static_cast<double>(loader_->size()) + validation_pixels / batch_pixels / 3);
+  const double epoch_seconds =
+      1.2 * seconds * (static_cast<double>(loader_->size()) + validation_pixels / batch_pixels / 3);
   const double left = *options_.max_minutes * 60 - minutes() * 60;
   const auto epochs = static_cast<std::int64_t>(std::clamp(left / epoch_seconds, 1.0, 200.0));
   std::fprintf(stderr, "%s per epoch: planning %lld epochs for %s minutes (--epochs overrides)\n",
-               format_duration(epoch_seconds).c_str(), static_cast<long long>(epochs), fixed(*options_.max_minutes, 1).c_str());
+               format_duration(epoch_seconds).c_str(), static_cast<long long>(epochs),
+               fixed(*options_.max_minutes, 1).c_str());
   return epochs;
 }
 
@@ -312,7 +337,9 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
     loss_sum_ = state.at("loss_sum");
     best_ = state.at("best");
     if (state.at("fingerprint") != fingerprint_)
-      throw Failure(options_.data.string() + ": not the images that this run began with (or split otherwise); give them with --data, or start a new run");
+      throw Failure(options_.data.string() +
+                    ": not the images that this run began with (or split otherwise); give them with --data, "
+                    "or start a new run");
     history_ = state.at("history");
   } catch (const Json::exception& e) {
     throw Failure(std::string("--resume: damaged checkpoint: ") + e.what());
@@ -324,8 +351,10 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
 void Training::save_checkpoint() const {
   karyon::TensorFile file;
   for (const auto& [name, tensor] : model_->state_dict()) file.tensors.emplace("model." + name, tensor);
-  for (const auto& [name, tensor] : optimizer_->state_dict()) file.tensors.emplace("optimizer." + name, tensor);
-  const Json state = {{"epoch", epoch_}, {"batch", batch_}, {"loss_sum", loss_sum_}, {"best", best_}, {"history", history_}, {"fingerprint", fingerprint_}};
+  for (const auto& [name, tensor] : optimizer_->state_dict())
+    file.tensors.emplace("optimizer." + name, tensor);
+  const Json state = {{"epoch", epoch_}, {"batch", batch_},     {"loss_sum", loss_sum_},
+                      {"best", best_},   {"history", history_}, {"fingerprint", fingerprint_}};
   file.metadata = {{"nuclei.options", dump(to_json(options_, epochs_))}, {"nuclei.state", dump(state)}};
   karyon::save_safetensors(checkpoint_path(), file);
 }
@@ -343,8 +372,9 @@ bool Training::train_epoch() {
     const Tensor loss = loss_of(*model_, *batch);
     const auto value = loss.item<double>();
     if (!std::isfinite(value))
-      throw Failure("training: the loss became " + std::to_string(value) + " in epoch " + std::to_string(epoch_ + 1) +
-                    "; try a smaller --lr (now " + std::to_string(options_.lr) + ")");
+      throw Failure("training: the loss became " + std::to_string(value) + " in epoch " +
+                    std::to_string(epoch_ + 1) + "; try a smaller --lr (now " + std::to_string(options_.lr) +
+                    ")");
     loss.backward();
     if (!std::isfinite(karyon::clip_grad_norm_(parameters, 5)))
       throw Failure("training: the gradient became infinite in epoch " + std::to_string(epoch_ + 1) +
@@ -384,8 +414,9 @@ bool Training::validate(double seconds) {
                  .seconds = seconds};
   history_.push_back(to_json(m));
   std::fprintf(stderr, "epoch %lld/%lld  train loss %s  val loss %s  accuracy %s  IoU %s  Dice %s  DSB %s\n",
-               static_cast<long long>(epoch_), static_cast<long long>(epochs_), fixed(m.train_loss, 4).c_str(),
-               fixed(m.validation_loss, 4).c_str(), percent(m.scores.accuracy, 2).c_str(), fixed(m.scores.iou, 4).c_str(),
+               static_cast<long long>(epoch_), static_cast<long long>(epochs_),
+               fixed(m.train_loss, 4).c_str(), fixed(m.validation_loss, 4).c_str(),
+               percent(m.scores.accuracy, 2).c_str(), fixed(m.scores.iou, 4).c_str(),
                fixed(m.scores.dice, 4).c_str(), fixed(m.scores.bowl, 4).c_str());
   // Nuclei found count as much as pixels covered.
   const double quality = any ? m.scores.bowl + m.scores.dice : static_cast<double>(epoch_);
@@ -394,29 +425,30 @@ bool Training::validate(double seconds) {
     karyon::save_unet(*model_, model_path(),
                       {{"nuclei.options", dump(to_json(options_, epochs_))},
                        {"nuclei.epoch", std::to_string(epoch_)},
-                       {"nuclei.validation",
-                        Json{{"images", scores.size()},
-                             {"accuracy", m.scores.accuracy},
-                             {"iou", m.scores.iou},
-                             {"dice", m.scores.dice},
-                             {"bowl", m.scores.bowl}}
-                            .dump()}});
+                       {"nuclei.validation", Json{{"images", scores.size()},
+                                                  {"accuracy", m.scores.accuracy},
+                                                  {"iou", m.scores.iou},
+                                                  {"dice", m.scores.dice},
+                                                  {"bowl", m.scores.bowl}}
+                                                 .dump()}});
   }
   return true;
 }
 
 bool Training::run() {
   const auto model_info = "U-Net with " + std::to_string([this] {
-    std::int64_t n = 0;
-    for (const Tensor& p : model_->parameters()) n += p.numel();
-    return n;
-  }()) + " parameters";
+                            std::int64_t n = 0;
+                            for (const Tensor& p : model_->parameters()) n += p.numel();
+                            return n;
+                          }()) +
+                          " parameters";
   std::fprintf(stderr, "%s, %lld epochs of %lld steps, batches of %lld crops of %lld x %lld, %d threads\n",
                model_info.c_str(), static_cast<long long>(epochs_), static_cast<long long>(loader_->size()),
                static_cast<long long>(loader_->options().batch_size), static_cast<long long>(options_.crop),
                static_cast<long long>(options_.crop), karyon::num_threads());
   if (epoch_ >= epochs_)
-    std::fprintf(stderr, "all %lld epochs are done; --epochs asks for more\n", static_cast<long long>(epochs_));
+    std::fprintf(stderr, "all %lld epochs are done; --epochs asks for more\n",
+                 static_cast<long long>(epochs_));
   // From here on there is something to resume, and what a break before cut off is made good.
   save_checkpoint();
   write_file_atomically(options_.out / "split.csv", split_csv_);
@@ -437,8 +469,9 @@ bool Training::run() {
   }
   if (stopped)
     std::fprintf(stderr, "stopped after %s in epoch %lld of %lld; go on with: nuclei train --resume %s\n",
-                 format_duration(minutes() * 60).c_str(), static_cast<long long>(std::min(epoch_ + 1, epochs_)),
-                 static_cast<long long>(epochs_), options_.out.string().c_str());
+                 format_duration(minutes() * 60).c_str(),
+                 static_cast<long long>(std::min(epoch_ + 1, epochs_)), static_cast<long long>(epochs_),
+                 options_.out.string().c_str());
   if (std::filesystem::exists(model_path()))
     std::fprintf(stderr, "best model: %s\n", model_path().string().c_str());
   else

@@ -22,10 +22,10 @@ struct TrainOptions {
 
 /// Trains a U-Net on a folder in the Data Science Bowl layout and leaves in `out`:
 ///   model.safetensors  the best epoch by validation score
-///   last.ckpt          everything needed to go on: settings, weights, optimizer, position in schedule and random streams
-///   metrics.csv        a line per epoch
-/// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same bits.
-/// split.csv in `out` says which images were held out.
+///   last.ckpt          everything needed to go on: settings, weights, optimizer, position in schedule and
+///   random streams metrics.csv        a line per epoch
+/// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same
+/// bits. split.csv in `out` says which images were held out.
 ///   returns  false if it was stopped before its last epoch
 /// Throws UsageError, Failure or karyon::Error.
 bool train(const TrainOptions& options);

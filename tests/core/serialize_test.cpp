@@ -4,8 +4,8 @@
 #include <csignal>
 #include <cstring>
 
-#include <karyon/core/random.h>
 #include <karyon/core/atomic_file.h>
+#include <karyon/core/random.h>
 #include <karyon/core/serialize.h>
 
 #include "temp_folder.h"
@@ -188,7 +188,8 @@ TEST_CASE("safetensors: empty tensors come back, overlapping ones are refused") 
   const TempFolder folder;
   save_safetensors(folder / "a", {{{"x", zeros({3, 0})}, {"y", zeros({0, 3})}}, {}});
   CHECK(load_safetensors(folder / "a").tensors.at("x").shape() == Shape{3, 0});
-  std::string header = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  std::string header =
+      R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   std::string bytes(8, '\0');
   bytes[0] = static_cast<char>(header.size());

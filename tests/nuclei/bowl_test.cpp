@@ -184,8 +184,7 @@ TEST_CASE("nuclei: splits that cannot be as asked for say so", "[nuclei][bowl]")
   CHECK_THROWS_AS(split_validation({0}, same(1), 1, 1), Failure);
 }
 
-TEST_CASE("nuclei: the Data Science Bowl set is scanned, grouped and split",
-          "[nuclei][bowl][data]") {
+TEST_CASE("nuclei: the Data Science Bowl set is scanned, grouped and split", "[nuclei][bowl][data]") {
   const char* folder = std::getenv("KARYON_DSB2018");
   if (!folder || !fs::is_directory(fs::path(folder) / "stage1_train")) {
     WARN("skipped: KARYON_DSB2018 does not name a folder with stage1_train in it");

@@ -30,7 +30,8 @@ Result shell(const std::string& command) {
   REQUIRE(pipe != nullptr);
   Result result;
   std::array<char, 4096> buffer;
-  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) result.text.append(buffer.data(), n);
+  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    result.text.append(buffer.data(), n);
   const int status = ::pclose(pipe);
   result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   UNSCOPED_INFO(command << "\n-> " << result.code << "\n" << result.text);
@@ -41,11 +42,13 @@ Result shell(const std::string& command) {
 struct Workplace {
   TempFolder folder;
   fs::path root = folder.path(), data = root / "data";
-  std::string settings = " --data " + data.string() + " --epochs 3 --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 ";
+  std::string settings = " --data " + data.string() +
+                         " --epochs 3 --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 ";
 
   Workplace() {
     std::vector<nuclei::Example> examples;
-    for (std::uint64_t i = 0; i < 10; ++i) examples.push_back(nuclei::make_synthetic(i, 48 + 16 * static_cast<int>(i % 3), 64));
+    for (std::uint64_t i = 0; i < 10; ++i)
+      examples.push_back(nuclei::make_synthetic(i, 48 + 16 * static_cast<int>(i % 3), 64));
     nuclei::write_bowl(data, examples);
   }
   fs::path model() const {
@@ -61,7 +64,8 @@ struct Workplace {
 
 std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint) {
   std::map<std::string, std::vector<double>> out;
-  for (const auto& [name, tensor] : karyon::load_safetensors(checkpoint).tensors) out[name] = tensor.to_vector<double>();
+  for (const auto& [name, tensor] : karyon::load_safetensors(checkpoint).tensors)
+    out[name] = tensor.to_vector<double>();
   return out;
 }
 
@@ -77,21 +81,24 @@ std::size_t files_in(const fs::path& folder) {
 TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
   const Workplace w;
   for (const char* arguments :
-       {"", "--what", "train", "train --data x", "train --data x --out y --epochs -1", "train --data x --out y --epochs 0",
-        "train --data x --out y --epochs ten", "train --data x --out y --what", "train --data x --out y --lr -1",
-        "train --data x --out y --crop 4", "train --data x --out y --batch-size 0", "train --data x --out y --threads 0",
-        "train --data x --out y --max-minutes 0", "train --data x --out y --device tpu", "predict", "predict image.png",
-        "evaluate --model m", "info", "fly"}) {
+       {"", "--what", "train", "train --data x", "train --data x --out y --epochs -1",
+        "train --data x --out y --epochs 0", "train --data x --out y --epochs ten",
+        "train --data x --out y --what", "train --data x --out y --lr -1", "train --data x --out y --crop 4",
+        "train --data x --out y --batch-size 0", "train --data x --out y --threads 0",
+        "train --data x --out y --max-minutes 0", "train --data x --out y --device tpu", "predict",
+        "predict image.png", "evaluate --model m", "info", "fly"}) {
     const Result r = shell("cd " + w.root.string() + " && $nuclei " + std::string(arguments));
     CHECK(r.code == 2);
     CHECK(r.text.size() > 10);
   }
   CHECK_FALSE(fs::exists(w.root / "y"));
-  CHECK_THAT(shell("$nuclei train --data x --out y --epochs -1").text, Contains("--epochs") && Contains("-1"));
+  CHECK_THAT(shell("$nuclei train --data x --out y --epochs -1").text,
+             Contains("--epochs") && Contains("-1"));
 }
 
 TEST_CASE("nuclei: --help and --version end with 0 and show examples") {
-  for (const char* arguments : {"--help", "train --help", "predict --help", "evaluate --help", "info --help", "demo --help", "--version"})
+  for (const char* arguments : {"--help", "train --help", "predict --help", "evaluate --help", "info --help",
+                                "demo --help", "--version"})
     CHECK(shell("$nuclei " + std::string(arguments)).code == 0);
   CHECK_THAT(shell("$nuclei --help").text, Contains("Examples"));
 }
@@ -162,14 +169,16 @@ TEST_CASE("nuclei: one pixel, 16 bits and grey are pictures like any other") {
     CHECK(labels.bit_depth == 16);
     CHECK(nuclei::read_image(w.root / "out/overlays" / (std::string(name) + ".png")).width == width);
   }
-  CHECK_THAT(read_text(w.root / "out/nuclei.csv"), Contains("image,label,area,centroid_x,centroid_y,bbox_x0"));
+  CHECK_THAT(read_text(w.root / "out/nuclei.csv"),
+             Contains("image,label,area,centroid_x,centroid_y,bbox_x0"));
 }
 
 TEST_CASE("nuclei: a model file that is cut, of another network or not finite is refused") {
   const Workplace w;
   const std::string whole = read_text(w.model()), picture = w.a_picture().string();
   const fs::path bad = w.root / "bad.safetensors";
-  const std::string command = "$nuclei predict --model " + bad.string() + " --out " + (w.root / "out").string() + " " + picture;
+  const std::string command =
+      "$nuclei predict --model " + bad.string() + " --out " + (w.root / "out").string() + " " + picture;
   for (const std::size_t size : {std::size_t{0}, std::size_t{5}, whole.size() / 3, whole.size() - 1}) {
     write_text(bad, whole.substr(0, size));
     const Result r = shell(command);
@@ -199,9 +208,12 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   const std::string csv = read_text(run / "metrics.csv");
   CHECK(std::count(csv.begin(), csv.end(), '\n') == 4);
   const std::string model = (run / "model.safetensors").string();
-  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json " + json.string()).code == 0);
+  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json " + json.string())
+            .code == 0);
   CHECK_THAT(read_text(json), Contains("\"dsb_score\"") && Contains("synthetic-00007"));
-  CHECK(shell("$nuclei predict --model " + model + " --out " + (w.root / "found").string() + " " + w.data.string()).code == 0);
+  CHECK(shell("$nuclei predict --model " + model + " --out " + (w.root / "found").string() + " " +
+              w.data.string())
+            .code == 0);
   CHECK(files_in(w.root / "found") == 21);
   CHECK_THAT(shell("$nuclei info " + model).text, Contains("unet"));
   CHECK(shell("$nuclei info " + (run / "last.ckpt").string()).code == 0);
@@ -213,23 +225,29 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK_THAT(shell("$nuclei train --epochs 5 --resume " + run.string()).text, Contains("not the images"));
   fs::rename(w.data / "synthetic-00099", w.data / "synthetic-00002");
   // The threads can be bounded, by a number.
-  CHECK(shell("KARYON_NUM_THREADS=many $nuclei evaluate --model " + model + " --data " + w.data.string()).code == 2);
+  CHECK(shell("KARYON_NUM_THREADS=many $nuclei evaluate --model " + model + " --data " + w.data.string())
+            .code == 2);
   // A second run does not overwrite the first.
   CHECK(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 1);
   // Results that cannot be written are errors.
-  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json /dev/full").code == 1);
+  CHECK(
+      shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json /dev/full").code ==
+      1);
   CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " > /dev/full").code == 1);
-  CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code == 1);
+  CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code ==
+        1);
 }
 
 TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same bits") {
   const Workplace w;
   const std::string settings =
-      " --data " + w.data.string() + " --epochs 25 --crop 64 --batch-size 3 --base-width 6 --depth 3 --validation 0.3 ";
+      " --data " + w.data.string() +
+      " --epochs 25 --crop 64 --batch-size 3 --base-width 6 --depth 3 --validation 0.3 ";
   auto start = [&](const std::string& how, const fs::path& run) {
     // There is something to resume from the first step on.
     const bool begun = fs::exists(run / "last.ckpt");
-    return shell(how + " $nuclei train " + (begun ? "--resume " + run.string() : settings + "--out " + run.string()));
+    return shell(how + " $nuclei train " +
+                 (begun ? "--resume " + run.string() : settings + "--out " + run.string()));
   };
   const auto begin = std::chrono::steady_clock::now();
   REQUIRE(start("", w.root / "whole").code == 0);
@@ -241,12 +259,14 @@ TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same
     CHECK((tensors_of(run / "last.ckpt") == expected));
   }
 
-  // Ctrl-C, which saves at once, and SIGKILL, which nobody can: at several moments of the run, then to the end.
+  // Ctrl-C, which saves at once, and SIGKILL, which nobody can: at several moments of the run, then to the
+  // end.
   for (const char* signal : {"INT", "KILL"}) {
     const fs::path run = w.root / signal;
     int unfinished = 0;
     for (int i = 0; i < 4; ++i) {
-      const Result r = start("timeout -s " + std::string(signal) + " " + std::to_string(seconds * (0.25 + 0.1 * i)), run);
+      const Result r =
+          start("timeout -s " + std::string(signal) + " " + std::to_string(seconds * (0.25 + 0.1 * i)), run);
       if (r.code != 0) ++unfinished;  // timeout says 124 or 137 where it had to step in
     }
     CHECK(unfinished > 0);

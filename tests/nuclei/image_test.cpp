@@ -23,8 +23,7 @@ std::string big_endian32(std::uint32_t value) {
 
 std::string chunk(const std::string& type, const std::string& data) {
   const std::string body = type + data;
-  const uLong crc =
-      crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
+  const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
   return big_endian32(static_cast<std::uint32_t>(data.size())) + body +
          big_endian32(static_cast<std::uint32_t>(crc));
 }
@@ -41,11 +40,10 @@ std::string deflated(const std::string& raw) {
 /// A PNG from its filtered rows; `extra` chunks go before the data.
 std::string png(std::uint32_t width, std::uint32_t height, int bit_depth, int color_type,
                 const std::string& rows, const std::string& extra = {}) {
-  const std::string header = big_endian32(width) + big_endian32(height) +
-                             static_cast<char>(bit_depth) + static_cast<char>(color_type) +
-                             std::string(3, '\0');
-  return std::string("\x89PNG\r\n\x1a\n") + chunk("IHDR", header) + extra +
-         chunk("IDAT", deflated(rows)) + chunk("IEND", "");
+  const std::string header = big_endian32(width) + big_endian32(height) + static_cast<char>(bit_depth) +
+                             static_cast<char>(color_type) + std::string(3, '\0');
+  return std::string("\x89PNG\r\n\x1a\n") + chunk("IHDR", header) + extra + chunk("IDAT", deflated(rows)) +
+         chunk("IEND", "");
 }
 
 std::string reason(const std::filesystem::path& path) {
@@ -79,8 +77,8 @@ TEST_CASE("nuclei: 8-bit PNG round trip in every channel count", "[nuclei][image
     REQUIRE(image.pixels.size() == static_cast<std::size_t>(7 * 5 * image.channels));
     std::size_t at = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i) {
-      const bool alpha = channels % 2 == 0 && i % static_cast<std::size_t>(channels) ==
-                                                  static_cast<std::size_t>(channels) - 1;
+      const bool alpha = channels % 2 == 0 &&
+                         i % static_cast<std::size_t>(channels) == static_cast<std::size_t>(channels) - 1;
       if (!alpha) REQUIRE(image.pixels[at++] == static_cast<float>(bytes[i]) / 255.0f);
     }
     REQUIRE(at == image.pixels.size());
@@ -176,8 +174,7 @@ TEST_CASE("nuclei: files that are no images say so", "[nuclei][image]") {
   CHECK_THAT(reason(folder / "empty.png"), Contains("empty"));
   write_text(folder / "text.png", "this is not a picture, whatever its name says\n");
   CHECK_THAT(reason(folder / "text.png"), Contains("expected a PNG, JPEG or BMP"));
-  write_text(folder / "b.png",
-             "BMW is no bitmap, though it starts like one. It goes on for a while.");
+  write_text(folder / "b.png", "BMW is no bitmap, though it starts like one. It goes on for a while.");
   CHECK_THAT(reason(folder / "b.png"), Contains("reading"));
   CHECK_THROWS_AS(read_image(folder / "b.png"), Failure);
 }
@@ -200,8 +197,7 @@ TEST_CASE("nuclei: BMP is read, a truncated one refused", "[nuclei][image]") {
   write_text(folder / "a.bmp", bmp);
   const Image image = read_image(folder / "a.bmp");
   CHECK(image.pixels == std::vector<float>{0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0});
-  for (std::size_t size = 0; size + 2 < bmp.size();
-       ++size) {  // two bytes of padding may be missing
+  for (std::size_t size = 0; size + 2 < bmp.size(); ++size) {  // two bytes of padding may be missing
     write_text(folder / "cut.bmp", bmp.substr(0, size));
     INFO("cut to " << size << " bytes");
     CHECK_THROWS_AS(read_image(folder / "cut.bmp"), Failure);
@@ -235,8 +231,7 @@ TEST_CASE("nuclei: pictures that cannot be written say why", "[nuclei][image]") 
   const auto bytes = ramp(16);
   CHECK_THROWS_WITH(write_png8("/dev/full", 4, 4, 1, bytes.data()),
                     Contains("/dev/full") && Contains("No space left"));
-  CHECK_THROWS_WITH(write_png8(folder / "no/such/a.png", 4, 4, 1, bytes.data()),
-                    Contains("No such file"));
+  CHECK_THROWS_WITH(write_png8(folder / "no/such/a.png", 4, 4, 1, bytes.data()), Contains("No such file"));
   CHECK_THROWS_AS(write_png8(folder / "a.png", 0, 4, 1, bytes.data()), Failure);
   CHECK_THROWS_AS(write_png8(folder / "a.png", 4, 4, 5, bytes.data()), Failure);
   CHECK(folder.entry_count() == 0);

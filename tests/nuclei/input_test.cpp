@@ -27,7 +27,9 @@ TEST_CASE("nuclei: light on dark and dark on light look alike to the network") {
 TEST_CASE("nuclei: flat and tiny pictures normalize to finite values") {
   for (const int size : {1, 3})
     for (const float level : {0.0f, 0.4f, 1.0f}) {
-      const Image flat{.width = size, .height = size, .channels = 1,
+      const Image flat{.width = size,
+                       .height = size,
+                       .channels = 1,
                        .pixels = std::vector<float>(static_cast<std::size_t>(size * size), level)};
       for (const float v : normalize(flat)) CHECK(std::isfinite(v));
       CHECK(to_input(flat).shape() == karyon::Shape{1, size, size, 3});
@@ -36,7 +38,8 @@ TEST_CASE("nuclei: flat and tiny pictures normalize to finite values") {
 
 TEST_CASE("nuclei: crops have the asked size, sane values, and depend on their generator alone") {
   std::vector<Example> examples;
-  for (std::uint64_t i = 0; i < 4; ++i) examples.push_back(make_synthetic(i, 40 + 30 * static_cast<int>(i), 64));
+  for (std::uint64_t i = 0; i < 4; ++i)
+    examples.push_back(make_synthetic(i, 40 + 30 * static_cast<int>(i), 64));
   const CropDataset crops(examples, {.crop = 48});  // larger than the first picture
   REQUIRE(crops.size() >= 4);
   for (std::int64_t i = 0; i < crops.size(); ++i) {

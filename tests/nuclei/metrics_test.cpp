@@ -87,8 +87,7 @@ void check_equal(const Scores& a, const Scores& b) {
 
 }  // namespace
 
-TEST_CASE("nuclei: a perfect prediction scores 1, whatever its label numbers",
-          "[nuclei][metrics]") {
+TEST_CASE("nuclei: a perfect prediction scores 1, whatever its label numbers", "[nuclei][metrics]") {
   const Scores s = score(row("aa..bb"), row("cc..aa"));
   CHECK(s.accuracy == 1);
   CHECK(s.iou == 1);
@@ -155,8 +154,7 @@ TEST_CASE("nuclei: maps of different size are refused", "[nuclei][metrics]") {
 }
 
 TEST_CASE("nuclei: the mean adds up the counts", "[nuclei][metrics]") {
-  const std::vector<Scores> scores{score(row("aa.b"), row("aa.b")),
-                                   score(row("aa.."), row("...."))};
+  const std::vector<Scores> scores{score(row("aa.b"), row("aa.b")), score(row("aa.."), row("...."))};
   const Scores m = mean(scores);
   CHECK(m.bowl == Approx(0.5));
   CHECK(m.accuracy == Approx(0.75));

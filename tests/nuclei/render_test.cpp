@@ -36,8 +36,7 @@ void fill(LabelMap& map, int x0, int y0, int x1, int y1, std::int32_t label) {
 
 }  // namespace
 
-TEST_CASE("nuclei: contrast is stretched to the full range, colours keep their order",
-          "[nuclei][render]") {
+TEST_CASE("nuclei: contrast is stretched to the full range, colours keep their order", "[nuclei][render]") {
   Image image{20, 10, 1, {}};
   for (int i = 0; i < 200; ++i) image.pixels.push_back(0.1f + 0.001f * static_cast<float>(i));
   const Picture picture = overlay(image, blank(20, 10));
@@ -63,8 +62,7 @@ TEST_CASE("nuclei: outlines are the inner border of each nucleus", "[nuclei][ren
   CHECK(color(picture, 5, 3) != color(picture, 6, 3));  // touching nuclei differ
 }
 
-TEST_CASE("nuclei: the image edge is no outline, large images get a thicker one",
-          "[nuclei][render]") {
+TEST_CASE("nuclei: the image edge is no outline, large images get a thicker one", "[nuclei][render]") {
   LabelMap map = blank(600, 20);
   fill(map, 0, 0, 10, 20, 1);
   const Picture picture = overlay(flat(600, 20), map);

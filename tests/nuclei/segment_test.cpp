@@ -46,8 +46,7 @@ LabelMap flood_fill(const std::vector<float>& probability, int width, int height
     while (!open.empty()) {
       const int i = open.back();
       open.pop_back();
-      if (probability[static_cast<std::size_t>(i)] <= 0.5f ||
-          map.labels[static_cast<std::size_t>(i)] != 0) {
+      if (probability[static_cast<std::size_t>(i)] <= 0.5f || map.labels[static_cast<std::size_t>(i)] != 0) {
         continue;
       }
       if (fresh) ++next;
@@ -203,8 +202,7 @@ TEST_CASE("nuclei: border weights follow the definition", "[nuclei][segment]") {
       for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {
           const double expected = weight_by_definition(map, x, y, options);
-          REQUIRE(weights[static_cast<std::size_t>(y * width + x)] ==
-                  Approx(expected).margin(1.2e-4));
+          REQUIRE(weights[static_cast<std::size_t>(y * width + x)] == Approx(expected).margin(1.2e-4));
         }
       }
     }

@@ -55,16 +55,14 @@ TEST_CASE("nuclei: pictures have nuclei and the look of their style", "[nuclei][
       const bool stained = style == Style::stained;
       const Example example = make_synthetic(seed, 160, 128, style);
       REQUIRE(example.image.channels == (stained ? 3 : 1));
-      REQUIRE(example.image.pixels.size() ==
-              static_cast<std::size_t>(160 * 128 * example.image.channels));
+      REQUIRE(example.image.pixels.size() == static_cast<std::size_t>(160 * 128 * example.image.channels));
       CHECK(std::ranges::all_of(example.image.pixels, [](float v) { return v >= 0 && v <= 1; }));
       const std::int32_t count = max_label(example.truth);
       CHECK(count >= 3);
       CHECK(measure(example.truth, example.image).size() == static_cast<std::size_t>(count));
       const double contrast = mean_where(example, true) - mean_where(example, false);
       CHECK((stained ? -contrast : contrast) > 0.05);
-      CHECK(modality(image_stats(example.image)) ==
-            (stained ? Modality::stained : Modality::fluorescence));
+      CHECK(modality(image_stats(example.image)) == (stained ? Modality::stained : Modality::fluorescence));
     }
   }
 }
