@@ -24,7 +24,7 @@ function(stranger name)
 endfunction()
 
 function(install from name)
-  run(${CMAKE_COMMAND} --install ${from} --prefix ${work}/${name} --config ${CONFIG})
+  run(${CMAKE_COMMAND} --install ${from} --prefix ${work}/${name})
 endfunction()
 
 # Every header of core, layers and models is public, but for those of the kernels. karyon.h is beside the folders.
