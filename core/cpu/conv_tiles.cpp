@@ -188,16 +188,38 @@ std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(d)); }
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include <cstdlib>
+#include <string_view>
+
+#include <karyon/core/check.h>
+
 namespace karyon::cpu {
+namespace {
 
 HWY_EXPORT(forward_tiles);
 HWY_EXPORT(weight_tiles);
 HWY_EXPORT(lanes);
 
+// KARYON_SIMD=avx2 or baseline keeps to a lower instruction set than the processor has, for tests and comparison.
+void apply_simd_limit() {
+  const char* text = std::getenv("KARYON_SIMD");
+  const std::string_view limit = text ? text : "avx512";
+  check(limit == "avx512" || limit == "avx2" || limit == "baseline",
+        "KARYON_SIMD: expects avx512, avx2 or baseline, got '", limit, "'");
+  if (limit != "avx512") hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL | (limit == "baseline" ? HWY_AVX2 : 0));
+}
+
+}  // namespace
+
 void conv_forward_tiles(const ForwardTiles& tiles) { HWY_DYNAMIC_DISPATCH(forward_tiles)(tiles); }
 void conv_weight_tiles(const WeightTiles& tiles) { HWY_DYNAMIC_DISPATCH(weight_tiles)(tiles); }
+
+// Every convolution asks this first, so the limit holds for all that follow.
 std::int64_t conv_lanes() {
-  static const std::int64_t value = HWY_DYNAMIC_DISPATCH(lanes)();
+  static const std::int64_t value = [] {
+    apply_simd_limit();
+    return HWY_DYNAMIC_DISPATCH(lanes)();
+  }();
   return value;
 }
 std::int64_t conv_block_width() { return 2 * conv_lanes(); }
