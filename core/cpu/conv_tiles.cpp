@@ -200,7 +200,8 @@ HWY_EXPORT(forward_tiles);
 HWY_EXPORT(weight_tiles);
 HWY_EXPORT(lanes);
 
-// KARYON_SIMD=avx2 or baseline keeps to a lower instruction set than the processor has, for tests and comparison.
+// KARYON_SIMD=avx2 or baseline keeps to a lower instruction set than the processor has, for tests and
+// comparison.
 void apply_simd_limit() {
   const char* text = std::getenv("KARYON_SIMD");
   const std::string_view limit = text ? text : "avx512";
