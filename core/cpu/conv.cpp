@@ -1,8 +1,9 @@
 // Which convolution runs, and the plain loops that every other one is tested against.
 #include <algorithm>
 #include <cstdlib>
+#include <string>
 #include <string_view>
-#include <type_traits>
+#include <vector>
 
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/parallel.h>
@@ -121,45 +122,64 @@ namespace {
 template <class... Args>
 struct Implementation {
   const char* name;
-  const char* (*refuse)(DType dtype);
+  const char* (*refuse)(const ConvGeometry& g, DType dtype);
   void (*run)(const ConvGeometry&, Args...);
 };
 
-const char* only_f32(DType dtype) { return dtype == f32 ? nullptr : "is written for f32"; }
-const char* never(DType) { return nullptr; }
+const char* only_f32(const ConvGeometry&, DType dtype) {
+  return dtype == f32 ? nullptr : "is written for f32";
+}
+const char* never(const ConvGeometry&, DType) { return nullptr; }
 
-template <class... Args, std::size_t n>
-void run_first(const Implementation<Args...> (&list)[n], DType dtype, const ConvGeometry& g,
-               std::type_identity_t<Args>... args) {
-  // KARYON_CONV=reference forces an implementation, for tests and for comparison.
+using DataArgs = Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&>;
+using WeightArgs = Implementation<const Tensor&, const Tensor&, Tensor&>;
+constexpr DataArgs forward_list[] = {{"winograd", conv2d_winograd_refuse, conv2d_winograd},
+                                     {"direct", only_f32, conv2d_direct},
+                                     {"reference", never, conv2d_reference}};
+constexpr DataArgs backward_data_list[] = {
+    {"winograd", conv2d_winograd_refuse, conv2d_backward_data_winograd},
+    {"direct", only_f32, conv2d_backward_data_direct},
+    {"reference", never, conv2d_backward_data_reference}};
+constexpr WeightArgs backward_weight_list[] = {
+    {"winograd", conv2d_winograd_refuse, conv2d_backward_weight_winograd},
+    {"direct", only_f32, conv2d_backward_weight_direct},
+    {"reference", never, conv2d_backward_weight_reference}};
+
+// Calls each(name, refusal or nullptr) for the implementations down to the first that is not refused.
+// KARYON_CONV=direct, for instance, keeps to those from that one on, for tests and for comparison.
+template <class List, class F>
+const auto& choose(const List& list, const ConvGeometry& g, DType dtype, F each) {
   static const char* const forced = std::getenv("KARYON_CONV");
+  static const bool known = !forced || std::ranges::any_of(list, [](const auto& candidate) {
+    return std::string_view(forced) == candidate.name;
+  });
+  check(known, "KARYON_CONV: expects winograd, direct or reference, got '", forced ? forced : "", "'");
+  bool reached = !forced;
   for (const auto& candidate : list) {
-    if (candidate.refuse(dtype)) continue;
-    const bool last = &candidate == &list[n - 1];
-    if (forced && !last && std::string_view(forced) != candidate.name) continue;
-    return candidate.run(g, args...);
+    reached = reached || std::string_view(forced) == candidate.name;
+    const char* refusal = reached ? candidate.refuse(g, dtype) : "is above what KARYON_CONV allows";
+    each(candidate.name, refusal);
+    if (!refusal) return candidate;
   }
+  throw Error("conv2d: the reference refused");
+}
+
+template <class List, class... Args>
+void run_chosen(const List& list, DType dtype, const ConvGeometry& g, Args&... args) {
+  choose(list, g, dtype, [](const char*, const char*) {}).run(g, args...);
 }
 
 void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  static constexpr Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&> list[] = {
-      {"direct", only_f32, conv2d_direct}, {"reference", never, conv2d_reference}};
-  run_first(list, x.dtype(), g, x, weight, bias, y);
+  run_chosen(forward_list, x.dtype(), g, x, weight, bias, y);
 }
 
 void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
                           Tensor& dx) {
-  static constexpr Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&> list[] = {
-      {"direct", only_f32, conv2d_backward_data_direct},
-      {"reference", never, conv2d_backward_data_reference}};
-  run_first(list, dy.dtype(), g, dy, weight, bias, dx);
+  run_chosen(backward_data_list, dy.dtype(), g, dy, weight, bias, dx);
 }
 
 void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight) {
-  static constexpr Implementation<const Tensor&, const Tensor&, Tensor&> list[] = {
-      {"direct", only_f32, conv2d_backward_weight_direct},
-      {"reference", never, conv2d_backward_weight_reference}};
-  run_first(list, x.dtype(), g, x, dy, dweight);
+  run_chosen(backward_weight_list, x.dtype(), g, x, dy, dweight);
 }
 
 // Sums per fixed chunk of pixels, then the chunks in order, in double: the same bits with any threads.
@@ -185,6 +205,15 @@ void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
 }
 
 }  // namespace
+
+std::string explain_conv2d(const ConvGeometry& g, DType dtype) {
+  std::string text;
+  choose(forward_list, g, dtype, [&](const char* name, const char* refusal) {
+    text += refusal ? std::string("not ") + name + ": " + refusal + "; " : name;
+  });
+  return text;
+}
+
 }  // namespace cpu
 
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>

@@ -5,11 +5,11 @@
 // falls into s x s interleaved grids of outputs, each with the taps that reach it.
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/scratch.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
@@ -113,20 +113,6 @@ struct Blocking {
     return out;
   }
 };
-
-// A thread's scratch memory, kept between calls.
-float* scratch(std::int64_t floats, int which) {
-  thread_local std::unique_ptr<float, decltype(&std::free)> memory[2] = {{nullptr, std::free},
-                                                                         {nullptr, std::free}};
-  thread_local std::int64_t size[2] = {0, 0};
-  if (size[which] < floats) {
-    const std::int64_t rounded = ceil_div(floats, 16) * 16;
-    memory[which].reset(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * 4)));
-    size[which] = memory[which] ? rounded : 0;
-    check(memory[which] != nullptr, "conv2d: no memory left for ", rounded * 4, " bytes of scratch");
-  }
-  return memory[which].get();
-}
 
 // Copies the input of output rows first ... first + rows - 1 into a dense block with zeros around the image.
 void fill_block(const TapConv& t, const Blocking& b, std::int64_t image, std::int64_t first,

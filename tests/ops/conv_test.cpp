@@ -1,5 +1,6 @@
 #include "op_check.h"
 
+#include <karyon/core/cpu/conv.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/parallel.h>
 
@@ -102,19 +103,20 @@ void check_conv_transpose2d(const TransposeCase& c) {
 
 // Sizes too large for finite differences: f32 forward and gradients against f64.
 void check_large(const std::function<Tensor(const std::vector<Tensor>&)>& f,
-                 const std::vector<Tensor>& inputs) {
+                 const std::vector<Tensor>& inputs, double tolerance = 1e-5) {
   std::vector<Tensor> in32, in64;
   for (const Tensor& x : inputs) {
     in32.push_back(x.clone().requires_grad_());
     in64.push_back(x.to(f64).requires_grad_());
   }
   const Tensor y32 = f(in32), y64 = f(in64);
-  CHECK(difference(y32, y64) < 1e-5);
+  CHECK(difference(y32, y64) < tolerance);
   Generator generator(3);
   const Tensor dy = randn(y32.shape(), generator);
   y32.backward(dy);
   y64.backward(dy.to(f64));
-  for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(difference(in32[i].grad(), in64[i].grad()) < 1e-5);
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    CHECK(difference(in32[i].grad(), in64[i].grad()) < tolerance);
 }
 
 }  // namespace
@@ -173,6 +175,52 @@ TEST_CASE("blocked convolution agrees with the reference where tiles, blocks and
                                          .groups = s.options.groups};
   const Tensor y = conv2d(x, w, {}, s.options);
   check_large([&](const auto& in) { return conv_transpose2d(in[0], in[1], {}, transpose); }, {y, w});
+}
+
+TEST_CASE("Winograd convolution agrees with the reference over odd shapes, with every tail") {
+  struct Large {
+    std::int64_t n, h, w, c, k, padding;
+  };
+  const auto s = GENERATE(values<Large>({
+      {2, 16, 16, 32, 32, 1},  // whole tiles
+      {1, 13, 18, 16, 33, 1},  // the last tiles reach beyond the image
+      {1, 23, 29, 41, 47, 1},  // channels that fill no vector
+      {2, 17, 15, 24, 20, 0},  // no padding
+      {1, 14, 18, 20, 24, 2},  // as wide as the kernel reaches
+      {16, 2, 2, 24, 40, 1},   // tiles of 2 x 2
+      {9, 5, 2, 17, 18, 1},
+      {1, 31, 33, 270, 66, 1},  // several pieces of channels at once
+      {1, 61, 64, 24, 72, 1},   // many units of tiles
+      {3, 12, 300, 16, 16, 1},
+  }));
+  Generator generator(6);
+  const Tensor x = randn({s.n, s.h, s.w, s.c}, generator), b = randn({s.k}, generator);
+  const Tensor w = randn({s.k, 3, 3, s.c}, generator);
+  INFO(x.shape() << " " << w.shape());
+  const ConvGeometry g{.n = s.n,
+                       .h = s.h,
+                       .w = s.w,
+                       .c = s.c,
+                       .h_out = s.h + 2 * s.padding - 2,
+                       .w_out = s.w + 2 * s.padding - 2,
+                       .k = s.k,
+                       .kernel = 3,
+                       .padding = s.padding};
+  REQUIRE(cpu::conv2d_winograd_refuse(g, f32) == nullptr);
+  check_large([&](const auto& in) { return conv2d(in[0], in[1], in[2], {.padding = s.padding}); }, {x, w, b},
+              3e-5);
+}
+
+TEST_CASE("the list of convolutions says which one it takes and why") {
+  ConvGeometry g{
+      .n = 1, .h = 32, .w = 32, .c = 32, .h_out = 32, .w_out = 32, .k = 32, .kernel = 3, .padding = 1};
+  CHECK(cpu::explain_conv2d(g, f32) == "winograd");
+  CHECK(cpu::explain_conv2d(g, f64) ==
+        "not winograd: is written for f32; not direct: is written for f32; reference");
+  g.c = 3;
+  CHECK(cpu::explain_conv2d(g, f32) == "not winograd: so few channels do not pay for the transforms; direct");
+  g.stride = 2;
+  CHECK_THAT(cpu::explain_conv2d(g, f32), Catch::Contains("the stride is not 1"));
 }
 
 TEST_CASE("convolution gives the same bits with 1 and 2 threads") {

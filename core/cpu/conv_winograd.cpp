@@ -1,0 +1,383 @@
+// 3 x 3 convolution with stride 1 by Winograd's minimal filtering: tiles of m x m outputs and the filters are
+// transformed into t * t planes (t = m + 2), where the convolution is a product of matrices per plane,
+// [tiles, C] x [C, K]; t * t multiplications then do the work of 9 * m * m (for m = 4 a quarter). The products
+// run in the register tiles of the direct convolution (conv_tiles.cpp) and the planes of a block of tiles stay
+// in the L2 cache. Backward-data is the same with turned filters; backward-weights is the transposed algorithm,
+// [C, tiles] x [tiles, K] per plane.
+#include <algorithm>
+#include <cstring>
+
+#include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/winograd.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon::cpu {
+namespace {
+
+constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
+constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
+constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
+constexpr std::int64_t filter_piece = 128;         // input channels of filters transformed where they are used
+constexpr std::int64_t skew = 16;                  // floats that keep planes from meeting in the same cache sets
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t rounded(std::int64_t channels) { return ceil_div(channels, conv_lanes()) * conv_lanes(); }
+
+// Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
+template <class T>
+struct Images {
+  T* data;
+  std::int64_t n, h, w, c;
+};
+
+struct Units {
+  std::int64_t count, tiles;  // tiles in each but the last
+};
+
+// The convolution of `in` with a 3 x 3 filter, padded by `padding`, into `out`.
+struct Tiling {
+  int m;
+  std::int64_t planes, rows, cols, count;  // t * t; tiles of an image; tiles in all
+  Pair padding;
+
+  Tiling(std::int64_t n, std::int64_t h_out, std::int64_t w_out, Pair padding_) : padding(padding_) {
+    auto multiplications = [&](std::int64_t size) {
+      return ceil_div(h_out, size) * ceil_div(w_out, size) * (size + 2) * (size + 2);
+    };
+    m = multiplications(2) < multiplications(4) ? 2 : 4;
+    planes = (m + 2) * (m + 2);
+    rows = ceil_div(h_out, m);
+    cols = ceil_div(w_out, m);
+    count = n * rows * cols;
+  }
+  // Tiles are worked on in units whose planes, `channels` wide, stay in the L2 cache. A few tiles are one unit.
+  Units units(std::int64_t channels, std::int64_t least) const {
+    if (count <= few_tiles) return {std::min<std::int64_t>(count, 1), count};
+    const std::int64_t fit = block_floats / (planes * channels) / tile_step * tile_step;
+    const std::int64_t wanted = ceil_div(count, std::clamp<std::int64_t>(fit, least, 4 * tile_step));
+    const std::int64_t tiles = ceil_div(count, wanted);
+    return {ceil_div(count, tiles), tiles};
+  }
+  struct Place {
+    std::int64_t image, y, x;  // the tile's first output
+  };
+  Place place(std::int64_t tile) const {
+    return {tile / (rows * cols), tile / cols % rows * m, tile % cols * m};
+  }
+};
+
+// Outputs are taken in blocks of conv_block_width(), the last rounded up to whole vectors.
+struct OutputBlocks {
+  std::int64_t k, count;
+  explicit OutputBlocks(std::int64_t k_) : k(k_), count(ceil_div(k_, conv_block_width())) {}
+  std::int64_t first(std::int64_t block) const { return block * conv_block_width(); }
+  std::int64_t outputs(std::int64_t block) const { return std::min(conv_block_width(), k - first(block)); }
+  std::int64_t width(std::int64_t block) const { return rounded(outputs(block)); }
+};
+
+// Copies a size x size window at (y, x) into a dense block of `width` channels, with zeros where there is
+// nothing.
+void gather(const Images<const float>& from, std::int64_t image, std::int64_t y, std::int64_t x,
+            std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width, float* to) {
+  for (std::int64_t i = 0; i < size; ++i) {
+    for (std::int64_t j = 0; j < size; ++j, to += width) {
+      const bool inside = y + i >= 0 && y + i < from.h && x + j >= 0 && x + j < from.w;
+      const std::int64_t n = inside ? channels : 0;
+      if (inside)
+        std::memcpy(to, from.data + ((image * from.h + y + i) * from.w + x + j) * from.c + first,
+                    static_cast<std::size_t>(n) * sizeof(float));
+      std::fill(to + n, to + width, 0.0f);
+    }
+  }
+}
+
+// A window to transform: in place, or gathered where it reaches beyond the image or the last whole vector.
+struct Window {
+  const float* data;
+  Grid at;
+};
+Window window(const Images<const float>& from, std::int64_t image, std::int64_t y, std::int64_t x,
+              std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width,
+              float* spare) {
+  if (width == channels && y >= 0 && x >= 0 && y + size <= from.h && x + size <= from.w)
+    return {from.data + ((image * from.h + y) * from.w + x) * from.c + first, {from.w * from.c, from.c}};
+  gather(from, image, y, x, size, first, channels, width, spare);
+  return {spare, {size * width, width}};
+}
+
+// Where weight(out k, tap, in c) lies: tap t at t * tap, or at (8 - t) * tap if turned. One of k and c is 1.
+struct FilterView {
+  const float* data;
+  std::int64_t k, c, tap;
+  bool turned;
+};
+
+constexpr std::int64_t channels_at_once = 16;  // of filters on their way to planes and back
+
+// planes[q][c0 ... c0 + n - 1][width] of one block of outputs, from weights that run either way; `plane` floats
+// from one q to the next.
+void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks, std::int64_t block,
+                       std::int64_t c0, std::int64_t n, float* planes, std::int64_t plane) {
+  const std::int64_t outputs = blocks.outputs(block), width = blocks.width(block);
+  alignas(64) float taps[9 * channels_at_once * 32];
+  for (; n > 0; c0 += channels_at_once, n -= channels_at_once, planes += channels_at_once * width) {
+    const std::int64_t piece = std::min(channels_at_once, n), tap = piece * width;
+    for (std::int64_t t = 0; t < 9; ++t) {
+      const float* from = view.data + (view.turned ? 8 - t : t) * view.tap + blocks.first(block) * view.k + c0 * view.c;
+      float* to = taps + t * tap;
+      if (view.k == 1) {
+        for (std::int64_t i = 0; i < piece; ++i)
+          std::copy_n(from + i * view.c, outputs, to + i * width);
+      } else {
+        for (std::int64_t j = 0; j < outputs; ++j)
+          for (std::int64_t i = 0; i < piece; ++i) to[i * width + j] = from[i + j * view.k];
+      }
+      for (std::int64_t i = 0; i < piece && outputs < width; ++i)
+        std::fill(to + i * width + outputs, to + (i + 1) * width, 0.0f);
+    }
+    winograd_filter(m, taps, {3 * tap, tap}, planes, plane, tap);
+  }
+}
+
+// in -> out with the filter given; both directions are this.
+void convolve(const Images<const float>& in, const Images<float>& out, Pair padding, const FilterView& view,
+              const float* bias) {
+  const Tiling tiling(out.n, out.h, out.w, padding);
+  if (tiling.count == 0) return;
+  const int m = tiling.m;
+  const std::int64_t planes = tiling.planes, c = in.c, c_width = rounded(c), width = conv_block_width();
+  const OutputBlocks blocks(out.c);
+  const Units units = tiling.units(c_width + width, tile_step);
+  // Filters that serve one unit only are transformed where they are used, a piece at a time.
+  const bool at_once = units.count == 1;
+  const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
+  auto filter_offset = [&](std::int64_t block) { return blocks.first(block) * planes * c; };
+  Tensor filters;
+  if (!at_once) {
+    filters = empty({planes * c * rounded(out.c)});
+    const std::int64_t pieces = ceil_div(c, channels_at_once);
+    parallel_for(blocks.count * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t block = task / pieces, c0 = task % pieces * channels_at_once;
+        const std::int64_t k_width = blocks.width(block);
+        transform_filters(m, view, blocks, block, c0, std::min(channels_at_once, c - c0),
+                          filters.data<float>() + filter_offset(block) + c0 * k_width, c * k_width);
+      }
+    });
+  }
+  // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
+  // every output is summed in the same order, so the number of threads changes no bit.
+  const std::int64_t parts =
+      std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks.count);
+  const std::int64_t v_plane = units.tiles * c_width + skew, y_plane = units.tiles * width + skew;
+  parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    float* v = scratch(planes * v_plane, 0);
+    float* product = scratch(planes * y_plane, 1);
+    float* spare = scratch(planes * std::max(c_width, width), 2);
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t part = task % parts, first = task / parts * units.tiles;
+      const std::int64_t n = std::min(units.tiles, tiling.count - first);
+      if (n <= 0) continue;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto [image, y, x] = tiling.place(first + i);
+        const Window from =
+            window(in, image, y - padding.h, x - padding.w, m + 2, 0, c, c_width, spare);
+        winograd_input(m, from.data, from.at, v + i * c_width, v_plane, c_width);
+      }
+      for (std::int64_t block = part * blocks.count / parts; block < (part + 1) * blocks.count / parts;
+           ++block) {
+        const std::int64_t k0 = blocks.first(block), outputs = blocks.outputs(block),
+                           k_width = blocks.width(block);
+        for (std::int64_t c0 = 0; c0 < c; c0 += piece) {
+          const Run run{.offset = 0, .length = std::min(piece, c - c0)};
+          const float* u;
+          if (at_once) {
+            float* piece_planes = scratch(planes * piece * k_width, 3);
+            transform_filters(m, view, blocks, block, c0, run.length, piece_planes, piece * k_width);
+            u = piece_planes;
+          } else {
+            u = filters.data<float>() + filter_offset(block);
+          }
+          for (std::int64_t q = 0; q < planes; ++q)
+            conv_forward_tiles({.x = v + q * v_plane + c0,
+                                .x_row = 0,
+                                .x_pixel = c_width,
+                                .runs = &run,
+                                .run_count = 1,
+                                .filter = u + q * piece * k_width,
+                                .y = product + q * y_plane,
+                                .y_row = 0,
+                                .y_pixel = k_width,
+                                .rows = 1,
+                                .cols = n,
+                                .outputs = k_width,
+                                .bias = nullptr,
+                                .accumulate = c0 > 0});
+        }
+        for (std::int64_t i = 0; i < n; ++i) {
+          const auto [image, y, x] = tiling.place(first + i);
+          float* to = out.data + ((image * out.h + y) * out.w + x) * out.c + k0;
+          const float* offset = bias ? bias + k0 : nullptr;
+          if (outputs == k_width && y + m <= out.h && x + m <= out.w) {
+            winograd_output(m, product + i * k_width, y_plane, offset, to, {out.w * out.c, out.c}, k_width);
+            continue;
+          }
+          winograd_output(m, product + i * k_width, y_plane, nullptr, spare, {m * k_width, k_width},
+                          k_width);
+          for (std::int64_t row = 0; row < std::min<std::int64_t>(m, out.h - y); ++row)
+            for (std::int64_t col = 0; col < std::min<std::int64_t>(m, out.w - x); ++col)
+              for (std::int64_t k = 0; k < outputs; ++k)
+                to[(row * out.w + col) * out.c + k] =
+                    spare[(row * m + col) * k_width + k] + (offset ? offset[k] : 0.0f);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype) {
+  if (dtype != f32) return "is written for f32";
+  if (g.kernel.h != 3 || g.kernel.w != 3) return "the kernel is not 3 x 3";
+  if (g.stride.h != 1 || g.stride.w != 1) return "the stride is not 1";
+  if (g.dilation.h != 1 || g.dilation.w != 1) return "the kernel is dilated";
+  if (g.groups != 1) return "the channels are in groups";
+  if (g.padding.h > 2 || g.padding.w > 2) return "the padding is wider than the kernel reaches";
+  if (g.c < 16 || g.k < 16) return "so few channels do not pay for the transforms";
+  if (Tiling(g.n, g.h_out, g.w_out, g.padding).count < 16) return "so few tiles do not pay for the filters";
+  return nullptr;
+}
+
+void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                     Tensor& y) {
+  convolve({x.data<float>(), g.n, g.h, g.w, g.c}, {y.data<float>(), g.n, g.h_out, g.w_out, g.k}, g.padding,
+           {.data = weight.data<float>(), .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false},
+           bias.defined() ? bias.data<float>() : nullptr);
+}
+
+void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                   const Tensor& bias, Tensor& dx) {
+  convolve({dy.data<float>(), g.n, g.h_out, g.w_out, g.k}, {dx.data<float>(), g.n, g.h, g.w, g.c},
+           {2 - g.padding.h, 2 - g.padding.w},
+           {.data = weight.data<float>(), .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true},
+           bias.defined() ? bias.data<float>() : nullptr);
+}
+
+// Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are
+// [block of outputs][plane][c][width of the block].
+void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy_,
+                                     Tensor& dweight) {
+  const Tiling tiling(g.n, g.h_out, g.w_out, g.padding);
+  const int m = tiling.m;
+  const Images<const float> in{x.data<float>(), g.n, g.h, g.w, g.c};
+  const Images<const float> dy{dy_.data<float>(), g.n, g.h_out, g.w_out, g.k};
+  const std::int64_t c = g.c, c_width = rounded(c), planes = tiling.planes;
+  const OutputBlocks blocks(g.k);
+  const std::int64_t size = planes * c * rounded(g.k);
+  const Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
+  const std::int64_t chunks =
+      std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1, std::clamp<std::int64_t>(units.count, 1, 16));
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
+  // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
+  const bool at_once = units.count == 1;
+  const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
+  Tensor partial = at_once ? Tensor() : empty({chunks * size});
+  auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
+    return partial.data<float>() + chunk * size + blocks.first(block) * planes * c;
+  };
+  // Planes to taps, then outputs outermost as the weights have them; `plane` floats from one q to the next.
+  auto finish = [&](std::int64_t block, const float* sums, std::int64_t plane, std::int64_t c0,
+                    std::int64_t n) {
+    alignas(64) float taps[9 * channels_at_once * 32];
+    const std::int64_t width = blocks.width(block);
+    for (; n > 0; c0 += channels_at_once, n -= channels_at_once, sums += channels_at_once * width) {
+      const std::int64_t some = std::min(channels_at_once, n), tap = some * width;
+      winograd_filter_gradient(m, sums, plane, taps, {3 * tap, tap}, tap);
+      for (std::int64_t k = 0; k < blocks.outputs(block); ++k)
+        for (std::int64_t t = 0; t < 9; ++t) {
+          float* to = dweight.data<float>() + ((blocks.first(block) + k) * 9 + t) * c + c0;
+          for (std::int64_t i = 0; i < some; ++i) to[i] = taps[t * tap + i * width + k];
+        }
+    }
+  };
+  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t chunk = task / parts, part = task % parts;
+      const std::int64_t block_begin = part * blocks.count / parts,
+                         block_end = (part + 1) * blocks.count / parts;
+      const std::int64_t k_begin = blocks.first(block_begin),
+                         k_end = std::min(g.k, blocks.first(block_end)), k_width = rounded(k_end - k_begin);
+      const std::int64_t v_plane = units.tiles * c_width + skew;
+      const std::int64_t w_block = planes * (units.tiles * conv_block_width() + skew);
+      float* v = scratch(planes * v_plane, 0);
+      float* w = scratch((block_end - block_begin) * w_block, 1);
+      float* spare = scratch(planes * std::max(c_width, k_width), 2);
+      for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
+        std::fill_n(sums_of(chunk, block), planes * c * blocks.width(block), 0.0f);
+      for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
+           ++unit) {
+        const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
+        for (std::int64_t i = 0; i < n; ++i) {
+          const auto [image, row, col] = tiling.place(first + i);
+          const Window from =
+              window(in, image, row - g.padding.h, col - g.padding.w, m + 2, 0, c, c_width, spare);
+          winograd_input(m, from.data, from.at, v + i * c_width, v_plane, c_width);
+          const Window grad =
+              window(dy, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
+          // Each block of outputs is dense, as the register tiles read it.
+          for (std::int64_t block = block_begin; block < block_end; ++block) {
+            const std::int64_t width = blocks.width(block);
+            winograd_output_gradient(m, grad.data + blocks.first(block) - k_begin, grad.at,
+                                     w + (block - block_begin) * w_block + i * width,
+                                     units.tiles * width + skew, width);
+          }
+        }
+        for (std::int64_t block = block_begin; block < block_end; ++block) {
+          const std::int64_t width = blocks.width(block);
+          for (std::int64_t c0 = 0; c0 < c; c0 += piece) {
+            const Run run{.offset = 0, .length = std::min(piece, c - c0)};
+            float* sums;
+            if (at_once) {
+              sums = scratch(planes * piece * width, 3);
+              std::fill_n(sums, planes * piece * width, 0.0f);
+            } else {
+              sums = sums_of(chunk, block);
+            }
+            for (std::int64_t q = 0; q < planes; ++q)
+              conv_weight_tiles({.x = v + q * v_plane + c0,
+                                 .x_row = 0,
+                                 .x_pixel = c_width,
+                                 .runs = &run,
+                                 .run_count = 1,
+                                 .dy = w + (block - block_begin) * w_block + q * (units.tiles * width + skew),
+                                 .rows = 1,
+                                 .cols = n,
+                                 .outputs = width,
+                                 .partial = sums + q * piece * width});
+            if (at_once) finish(block, sums, piece * width, c0, run.length);
+          }
+        }
+      }
+    }
+  });
+  if (at_once) return;
+  const std::int64_t pieces = ceil_div(c, channels_at_once);
+  parallel_for(blocks.count * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t block = task / pieces, c0 = task % pieces * channels_at_once;
+      const std::int64_t n = std::min(channels_at_once, c - c0), width = blocks.width(block);
+      float* sums = sums_of(0, block) + c0 * width;
+      for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
+        const float* more = sums_of(chunk, block) + c0 * width;
+        for (std::int64_t q = 0; q < planes; ++q)
+          for (std::int64_t i = 0; i < n * width; ++i) sums[q * c * width + i] += more[q * c * width + i];
+      }
+      finish(block, sums, c * width, c0, n);
+    }
+  });
+}
+
+}  // namespace karyon::cpu

@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+
+// Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016, "Fast
+// Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled once for each instruction set
+// (winograd.cpp). A tile of the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter.
+// Every function treats `channels` consecutive floats alike, a multiple of conv_lanes().
+namespace karyon::cpu {
+
+/// A grid of pixels in memory: floats from one row or pixel to the next.
+struct Grid {
+  std::int64_t row, pixel;
+};
+
+/// planes = B^T x B, for one t x t tile of the input.
+void winograd_input(int m, const float* x, Grid at, float* planes, std::int64_t plane, std::int64_t channels);
+
+/// y = A^T planes A (+ bias), one m x m tile of the output.
+void winograd_output(int m, const float* planes, std::int64_t plane, const float* bias, float* y, Grid at,
+                     std::int64_t channels);
+
+/// planes = G filter G^T, for the 3 x 3 taps of a filter.
+void winograd_filter(int m, const float* filter, Grid at, float* planes, std::int64_t plane,
+                     std::int64_t channels);
+
+/// planes = A dy A^T: the transpose of winograd_output, for the gradient of one m x m tile.
+void winograd_output_gradient(int m, const float* dy, Grid at, float* planes, std::int64_t plane,
+                              std::int64_t channels);
+
+/// filter = G^T planes G: the transpose of winograd_filter.
+void winograd_filter_gradient(int m, const float* planes, std::int64_t plane, float* filter, Grid at,
+                              std::int64_t channels);
+
+}  // namespace karyon::cpu
