@@ -1,5 +1,4 @@
 """The training step of bench/unet_step.cpp in PyTorch, for bench/compare. Prints the same line of JSON."""
-import functools
 import json
 import resource
 import sys
@@ -12,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "golde
 import unet
 
 # In place, as most PyTorch U-Nets have it: it saves an activation per convolution.
-unet.F.relu = functools.partial(torch.nn.functional.relu, inplace=True)
+unet.F.relu = torch.relu_
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 2)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -55,6 +56,19 @@ struct Job {
 
 thread_local bool inside = false;
 
+// A sleeping thread takes tens of microseconds to wake, as long as a small operation takes: within a training
+// step the next job comes sooner than that.
+template <class F>
+void spin_until(F done) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
+  while (!done() && std::chrono::steady_clock::now() < end)
+    for (int i = 0; i < 16 && !done(); ++i) {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+}
+
 class Pool {
  public:
   explicit Pool(int workers) {
@@ -74,17 +88,22 @@ class Pool {
   }
 
   void run(Job& job) {
+    bool asleep;
     {
       std::lock_guard lock(mutex_);
       job_ = &job;
       ++generation_;
+      asleep = asleep_ > 0;
     }
-    wake_.notify_all();
+    if (asleep) wake_.notify_all();
     inside = true;
     job.run();
     inside = false;
     std::unique_lock lock(mutex_);
     job_ = nullptr;  // who has not started by now has nothing left to do
+    lock.unlock();
+    spin_until([this] { return active_ == 0; });
+    lock.lock();
     done_.wait(lock, [this] { return active_ == 0; });
   }
 
@@ -94,10 +113,16 @@ class Pool {
     std::uint64_t seen = 0;
     std::unique_lock lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [&] { return stop_ || (job_ && generation_ != seen); });
+      lock.unlock();
+      spin_until([&] { return stop_ || generation_ != seen; });
+      lock.lock();
+      ++asleep_;
+      wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
+      --asleep_;
       if (stop_) return;
       seen = generation_;
       Job* job = job_;
+      if (!job) continue;  // the others have done it already
       ++active_;
       lock.unlock();
       job->run();
@@ -110,9 +135,11 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   Job* job_ = nullptr;
-  std::uint64_t generation_ = 0;
-  int active_ = 0;
-  bool stop_ = false;
+  int asleep_ = 0;  // in wake_.wait
+  // Changed with the mutex held only; spin_until reads them without it.
+  std::atomic<std::uint64_t> generation_{0};
+  std::atomic<int> active_{0};
+  std::atomic<bool> stop_{false};
 };
 
 std::atomic<int> thread_count{0};

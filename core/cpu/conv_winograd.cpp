@@ -1,10 +1,11 @@
 // 3 x 3 convolution with stride 1 by Winograd's minimal filtering: tiles of m x m outputs and the filters are
 // transformed into t * t planes (t = m + 2), where the convolution is a product of matrices per plane,
-// [tiles, C] x [C, K]; t * t multiplications then do the work of 9 * m * m (for m = 4 a quarter). The products
-// run in the register tiles of the direct convolution (conv_tiles.cpp) and the planes of a block of tiles stay
-// in the L2 cache. Backward-data is the same with turned filters; backward-weights is the transposed algorithm,
-// [C, tiles] x [tiles, K] per plane.
+// [tiles, C] x [C, K]; t * t multiplications then do the work of 9 * m * m (for m = 4 a quarter). The
+// products run in the register tiles of the direct convolution (conv_tiles.cpp) and the planes of a block of
+// tiles stay in the L2 cache. Backward-data is the same with turned filters; backward-weights is the
+// transposed algorithm, [C, tiles] x [tiles, K] per plane.
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include <karyon/core/cpu/conv.h>
@@ -19,8 +20,9 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 128;         // input channels of filters transformed where they are used
-constexpr std::int64_t skew = 16;                  // floats that keep planes from meeting in the same cache sets
+constexpr std::int64_t filter_piece = 128;       // input channels of filters transformed where they are used
+constexpr std::int64_t stream_floats = 2 << 20;  // of an output too large to stay in the caches
+constexpr std::int64_t skew = 16;  // floats that keep planes from meeting in the same cache sets
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t rounded(std::int64_t channels) { return ceil_div(channels, conv_lanes()) * conv_lanes(); }
@@ -52,7 +54,8 @@ struct Tiling {
     cols = ceil_div(w_out, m);
     count = n * rows * cols;
   }
-  // Tiles are worked on in units whose planes, `channels` wide, stay in the L2 cache. A few tiles are one unit.
+  // Tiles are worked on in units whose planes, `channels` wide, stay in the L2 cache. A few tiles are one
+  // unit.
   Units units(std::int64_t channels, std::int64_t least) const {
     if (count <= few_tiles) return {std::min<std::int64_t>(count, 1), count};
     const std::int64_t fit = block_floats / (planes * channels) / tile_step * tile_step;
@@ -116,8 +119,8 @@ struct FilterView {
 
 constexpr std::int64_t channels_at_once = 16;  // of filters on their way to planes and back
 
-// planes[q][c0 ... c0 + n - 1][width] of one block of outputs, from weights that run either way; `plane` floats
-// from one q to the next.
+// planes[q][c0 ... c0 + n - 1][width] of one block of outputs, from weights that run either way; `plane`
+// floats from one q to the next.
 void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks, std::int64_t block,
                        std::int64_t c0, std::int64_t n, float* planes, std::int64_t plane) {
   const std::int64_t outputs = blocks.outputs(block), width = blocks.width(block);
@@ -125,11 +128,11 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
   for (; n > 0; c0 += channels_at_once, n -= channels_at_once, planes += channels_at_once * width) {
     const std::int64_t piece = std::min(channels_at_once, n), tap = piece * width;
     for (std::int64_t t = 0; t < 9; ++t) {
-      const float* from = view.data + (view.turned ? 8 - t : t) * view.tap + blocks.first(block) * view.k + c0 * view.c;
+      const float* from =
+          view.data + (view.turned ? 8 - t : t) * view.tap + blocks.first(block) * view.k + c0 * view.c;
       float* to = taps + t * tap;
       if (view.k == 1) {
-        for (std::int64_t i = 0; i < piece; ++i)
-          std::copy_n(from + i * view.c, outputs, to + i * width);
+        for (std::int64_t i = 0; i < piece; ++i) std::copy_n(from + i * view.c, outputs, to + i * width);
       } else {
         for (std::int64_t j = 0; j < outputs; ++j)
           for (std::int64_t i = 0; i < piece; ++i) to[i * width + j] = from[i + j * view.k];
@@ -171,10 +174,12 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
   // every output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts =
       std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks.count);
-  const std::int64_t v_plane = units.tiles * c_width + skew, y_plane = units.tiles * width + skew;
+  const std::int64_t v_tile = planes * c_width + skew, y_tile = planes * width + skew;
+  const bool stream = out.n * out.h * out.w * out.c >= stream_floats && out.c % 16 == 0 &&
+                      reinterpret_cast<std::uintptr_t>(out.data) % 64 == 0;
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    float* v = scratch(planes * v_plane, 0);
-    float* product = scratch(planes * y_plane, 1);
+    float* v = scratch(units.tiles * v_tile, 0);
+    float* product = scratch(units.tiles * y_tile, 1);
     float* spare = scratch(planes * std::max(c_width, width), 2);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t part = task % parts, first = task / parts * units.tiles;
@@ -182,9 +187,8 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
       if (n <= 0) continue;
       for (std::int64_t i = 0; i < n; ++i) {
         const auto [image, y, x] = tiling.place(first + i);
-        const Window from =
-            window(in, image, y - padding.h, x - padding.w, m + 2, 0, c, c_width, spare);
-        winograd_input(m, from.data, from.at, v + i * c_width, v_plane, c_width);
+        const Window from = window(in, image, y - padding.h, x - padding.w, m + 2, 0, c, c_width, spare);
+        winograd_input(m, from.data, from.at, v + i * v_tile, c_width, c_width);
       }
       for (std::int64_t block = part * blocks.count / parts; block < (part + 1) * blocks.count / parts;
            ++block) {
@@ -201,15 +205,15 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
             u = filters.data<float>() + filter_offset(block);
           }
           for (std::int64_t q = 0; q < planes; ++q)
-            conv_forward_tiles({.x = v + q * v_plane + c0,
+            conv_forward_tiles({.x = v + q * c_width + c0,
                                 .x_row = 0,
-                                .x_pixel = c_width,
+                                .x_pixel = v_tile,
                                 .runs = &run,
                                 .run_count = 1,
                                 .filter = u + q * piece * k_width,
-                                .y = product + q * y_plane,
+                                .y = product + q * k_width,
                                 .y_row = 0,
-                                .y_pixel = k_width,
+                                .y_pixel = y_tile,
                                 .rows = 1,
                                 .cols = n,
                                 .outputs = k_width,
@@ -221,11 +225,12 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
           float* to = out.data + ((image * out.h + y) * out.w + x) * out.c + k0;
           const float* offset = bias ? bias + k0 : nullptr;
           if (outputs == k_width && y + m <= out.h && x + m <= out.w) {
-            winograd_output(m, product + i * k_width, y_plane, offset, to, {out.w * out.c, out.c}, k_width);
+            winograd_output(m, product + i * y_tile, k_width, offset, to, {out.w * out.c, out.c}, k_width,
+                            stream);
             continue;
           }
-          winograd_output(m, product + i * k_width, y_plane, nullptr, spare, {m * k_width, k_width},
-                          k_width);
+          winograd_output(m, product + i * y_tile, k_width, nullptr, spare, {m * k_width, k_width}, k_width,
+                          false);
           for (std::int64_t row = 0; row < std::min<std::int64_t>(m, out.h - y); ++row)
             for (std::int64_t col = 0; col < std::min<std::int64_t>(m, out.w - x); ++col)
               for (std::int64_t k = 0; k < outputs; ++k)
@@ -278,8 +283,8 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
   const OutputBlocks blocks(g.k);
   const std::int64_t size = planes * c * rounded(g.k);
   const Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
-  const std::int64_t chunks =
-      std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1, std::clamp<std::int64_t>(units.count, 1, 16));
+  const std::int64_t chunks = std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1,
+                                                       std::clamp<std::int64_t>(units.count, 1, 16));
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
   // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
   const bool at_once = units.count == 1;
@@ -308,11 +313,11 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
       const std::int64_t chunk = task / parts, part = task % parts;
       const std::int64_t block_begin = part * blocks.count / parts,
                          block_end = (part + 1) * blocks.count / parts;
-      const std::int64_t k_begin = blocks.first(block_begin),
-                         k_end = std::min(g.k, blocks.first(block_end)), k_width = rounded(k_end - k_begin);
-      const std::int64_t v_plane = units.tiles * c_width + skew;
+      const std::int64_t k_begin = blocks.first(block_begin), k_end = std::min(g.k, blocks.first(block_end)),
+                         k_width = rounded(k_end - k_begin);
+      const std::int64_t v_tile = planes * c_width + skew;
       const std::int64_t w_block = planes * (units.tiles * conv_block_width() + skew);
-      float* v = scratch(planes * v_plane, 0);
+      float* v = scratch(units.tiles * v_tile, 0);
       float* w = scratch((block_end - block_begin) * w_block, 1);
       float* spare = scratch(planes * std::max(c_width, k_width), 2);
       for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
@@ -324,9 +329,8 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
           const auto [image, row, col] = tiling.place(first + i);
           const Window from =
               window(in, image, row - g.padding.h, col - g.padding.w, m + 2, 0, c, c_width, spare);
-          winograd_input(m, from.data, from.at, v + i * c_width, v_plane, c_width);
-          const Window grad =
-              window(dy, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
+          winograd_input(m, from.data, from.at, v + i * v_tile, c_width, c_width);
+          const Window grad = window(dy, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
           // Each block of outputs is dense, as the register tiles read it.
           for (std::int64_t block = block_begin; block < block_end; ++block) {
             const std::int64_t width = blocks.width(block);
@@ -347,9 +351,9 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
               sums = sums_of(chunk, block);
             }
             for (std::int64_t q = 0; q < planes; ++q)
-              conv_weight_tiles({.x = v + q * v_plane + c0,
+              conv_weight_tiles({.x = v + q * c_width + c0,
                                  .x_row = 0,
-                                 .x_pixel = c_width,
+                                 .x_pixel = v_tile,
                                  .runs = &run,
                                  .run_count = 1,
                                  .dy = w + (block - block_begin) * w_block + q * (units.tiles * width + skew),

@@ -1,12 +1,13 @@
-// The transforms of Winograd's minimal filtering: small constant matrices applied to the rows and columns of a
-// tile, a vector of channels at a time. Each is written out to share its sums.
+// The transforms of Winograd's minimal filtering: small constant matrices applied to the rows and columns of
+// a tile, a vector of channels at a time. Each is written out to share its sums.
 #include <karyon/core/cpu/winograd.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/winograd.cpp"
-#include <karyon/core/cpu/simd_targets.h>
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <karyon/core/cpu/simd_targets.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
@@ -17,7 +18,7 @@ using V = hn::Vec<D>;
 constexpr D d;
 
 HWY_INLINE V times(float a, V x) { return hn::Mul(hn::Set(d, a), x); }
-HWY_INLINE V plus(float a, V x, V y) { return hn::MulAdd(hn::Set(d, a), x, y); }    // a x + y
+HWY_INLINE V plus(float a, V x, V y) { return hn::MulAdd(hn::Set(d, a), x, y); }      // a x + y
 HWY_INLINE V minus(float a, V x, V y) { return hn::NegMulAdd(hn::Set(d, a), x, y); }  // y - a x
 
 // Each matrix M as out = M in, in one dimension.
@@ -34,7 +35,7 @@ struct FilterGradient;  // G^T
 
 template <>
 struct Input<2> {
-  static constexpr int in = 4, out = 4;
+  static constexpr int in = 4, out = 4, step = 2;
   HWY_INLINE static void apply(const V* x, V* o) {
     o[0] = hn::Sub(x[0], x[2]);
     o[1] = hn::Add(x[1], x[2]);
@@ -44,7 +45,7 @@ struct Input<2> {
 };
 template <>
 struct Output<2> {
-  static constexpr int in = 4, out = 2;
+  static constexpr int in = 4, out = 2, step = 0;
   HWY_INLINE static void apply(const V* x, V* o) {
     o[0] = hn::Add(x[0], hn::Add(x[1], x[2]));
     o[1] = hn::Sub(hn::Sub(x[1], x[2]), x[3]);
@@ -52,7 +53,7 @@ struct Output<2> {
 };
 template <>
 struct Filter<2> {
-  static constexpr int in = 3, out = 4;
+  static constexpr int in = 3, out = 4, step = 0;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V ends = hn::Add(x[0], x[2]);
     o[0] = x[0];
@@ -63,7 +64,7 @@ struct Filter<2> {
 };
 template <>
 struct OutputGradient<2> {
-  static constexpr int in = 2, out = 4;
+  static constexpr int in = 2, out = 4, step = 2;
   HWY_INLINE static void apply(const V* x, V* o) {
     o[0] = x[0];
     o[1] = hn::Add(x[0], x[1]);
@@ -73,7 +74,7 @@ struct OutputGradient<2> {
 };
 template <>
 struct FilterGradient<2> {
-  static constexpr int in = 4, out = 3;
+  static constexpr int in = 4, out = 3, step = 0;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V sum = times(0.5f, hn::Add(x[1], x[2]));
     o[0] = hn::Add(x[0], sum);
@@ -84,7 +85,7 @@ struct FilterGradient<2> {
 
 template <>
 struct Input<4> {
-  static constexpr int in = 6, out = 6;
+  static constexpr int in = 6, out = 6, step = 4;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V a = minus(4, x[2], x[4]), b = minus(4, x[1], x[3]);
     const V c = hn::Sub(x[4], x[2]), e = times(2, hn::Sub(x[3], x[1]));
@@ -98,7 +99,7 @@ struct Input<4> {
 };
 template <>
 struct Output<4> {
-  static constexpr int in = 6, out = 4;
+  static constexpr int in = 6, out = 4, step = 0;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V s1 = hn::Add(x[1], x[2]), d1 = hn::Sub(x[1], x[2]);
     const V s2 = hn::Add(x[3], x[4]), d2 = hn::Sub(x[3], x[4]);
@@ -110,7 +111,7 @@ struct Output<4> {
 };
 template <>
 struct Filter<4> {
-  static constexpr int in = 3, out = 6;
+  static constexpr int in = 3, out = 6, step = 0;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V ends = times(-1 / 6.0f, hn::Add(x[0], x[2])), middle = times(1 / 6.0f, x[1]);
     const V near = plus(1 / 24.0f, x[0], times(1 / 6.0f, x[2])), half = times(1 / 12.0f, x[1]);
@@ -124,7 +125,7 @@ struct Filter<4> {
 };
 template <>
 struct OutputGradient<4> {
-  static constexpr int in = 4, out = 6;
+  static constexpr int in = 4, out = 6, step = 4;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V a = hn::Add(x[0], x[2]), b = hn::Add(x[1], x[3]);
     const V c = plus(4, x[2], x[0]), e = plus(8, x[3], times(2, x[1]));
@@ -138,7 +139,7 @@ struct OutputGradient<4> {
 };
 template <>
 struct FilterGradient<4> {
-  static constexpr int in = 6, out = 3;
+  static constexpr int in = 6, out = 3, step = 0;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V s1 = times(-1 / 6.0f, hn::Add(x[1], x[2])), d1 = times(1 / 6.0f, hn::Sub(x[2], x[1]));
     const V s2 = hn::Add(x[3], x[4]), d2 = hn::Sub(x[3], x[4]);
@@ -148,30 +149,46 @@ struct FilterGradient<4> {
   }
 };
 
-// out = M in M^T for every channel.
-template <class M>
+// out = M in M^T for every channel: rows into a buffer that stays in L1, then columns. The outer loops are
+// not unrolled: 36 vectors do not fit in registers, and a compiler that tries spills more than the buffer
+// costs.
+template <class M, bool streaming = false>
 void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, Grid out, const float* bias,
                std::int64_t channels) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  HWY_ALIGN float buffer[M::in * M::out * 16];
   for (std::int64_t c = 0; c < channels; c += lanes) {
-    V rows[M::out][M::in];
+    const float* row = from + c;
+#pragma GCC unroll 1
+    for (int i = 0; i < M::in; ++i, row += in.row) {
+      V x[M::in], changed[M::out];
 #pragma GCC unroll 6
-    for (int j = 0; j < M::in; ++j) {
-      V column[M::in], changed[M::out];
+      for (int j = 0; j < M::in; ++j) x[j] = hn::LoadU(d, row + j * in.pixel);
+      if constexpr (M::step > 0) {
+#pragma GCC unroll 4
+        for (int j = 0; j < M::step; ++j) hwy::Prefetch(row + (M::in + M::step + j) * in.pixel);
+      }
+      M::apply(x, changed);
 #pragma GCC unroll 6
-      for (int i = 0; i < M::in; ++i) column[i] = hn::LoadU(d, from + i * in.row + j * in.pixel + c);
-      M::apply(column, changed);
-#pragma GCC unroll 6
-      for (int i = 0; i < M::out; ++i) rows[i][j] = changed[i];
+      for (int j = 0; j < M::out; ++j) hn::Store(changed[j], d, buffer + (i * M::out + j) * lanes);
     }
     const V offset = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
+    float* column = to + c;
+#pragma GCC unroll 1
+    for (int j = 0; j < M::out; ++j, column += out.pixel) {
+      V x[M::in], changed[M::out];
 #pragma GCC unroll 6
-    for (int i = 0; i < M::out; ++i) {
-      V changed[M::out];
-      M::apply(rows[i], changed);
+      for (int i = 0; i < M::in; ++i) x[i] = hn::Load(d, buffer + (i * M::out + j) * lanes);
+      M::apply(x, changed);
 #pragma GCC unroll 6
-      for (int j = 0; j < M::out; ++j)
-        hn::StoreU(bias ? hn::Add(changed[j], offset) : changed[j], d, to + i * out.row + j * out.pixel + c);
+      for (int i = 0; i < M::out; ++i) {
+        const V value = bias ? hn::Add(changed[i], offset) : changed[i];
+        if constexpr (streaming) {
+          hn::Stream(value, d, column + i * out.row);
+        } else {
+          hn::StoreU(value, d, column + i * out.row);
+        }
+      }
     }
   }
 }
@@ -186,8 +203,9 @@ void transform_any(int m, const float* from, Grid in, float* to, Grid out, const
 void input(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
   transform_any<Input>(m, from, in, to, out, nullptr, channels);
 }
-void output(int m, const float* from, Grid in, const float* bias, float* to, Grid out,
-            std::int64_t channels) {
+void output(int m, const float* from, Grid in, const float* bias, float* to, Grid out, std::int64_t channels,
+            bool stream) {
+  if (stream && m == 4) return transform<Output<4>, true>(from, in, to, out, bias, channels);
   transform_any<Output>(m, from, in, to, out, bias, channels);
 }
 void filter(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
@@ -222,8 +240,8 @@ void winograd_input(int m, const float* x, Grid at, float* planes, std::int64_t 
   HWY_DYNAMIC_DISPATCH(input)(m, x, at, planes, planes_of(m, plane), channels);
 }
 void winograd_output(int m, const float* planes, std::int64_t plane, const float* bias, float* y, Grid at,
-                     std::int64_t channels) {
-  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), bias, y, at, channels);
+                     std::int64_t channels, bool stream) {
+  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), bias, y, at, channels, stream);
 }
 void winograd_filter(int m, const float* taps, Grid at, float* planes, std::int64_t plane,
                      std::int64_t channels) {

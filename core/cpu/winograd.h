@@ -1,8 +1,8 @@
 #pragma once
 #include <cstdint>
 
-// Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016, "Fast
-// Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled once for each instruction set
+// Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016,
+// "Fast Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled once for each instruction set
 // (winograd.cpp). A tile of the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter.
 // Every function treats `channels` consecutive floats alike, a multiple of conv_lanes().
 namespace karyon::cpu {
@@ -15,9 +15,10 @@ struct Grid {
 /// planes = B^T x B, for one t x t tile of the input.
 void winograd_input(int m, const float* x, Grid at, float* planes, std::int64_t plane, std::int64_t channels);
 
-/// y = A^T planes A (+ bias), one m x m tile of the output.
+/// y = A^T planes A (+ bias), one m x m tile of the output. `stream` writes around the caches, which pays
+/// where y is too large to stay in them; y and its strides must then be multiples of 64 bytes.
 void winograd_output(int m, const float* planes, std::int64_t plane, const float* bias, float* y, Grid at,
-                     std::int64_t channels);
+                     std::int64_t channels, bool stream);
 
 /// planes = G filter G^T, for the 3 x 3 taps of a filter.
 void winograd_filter(int m, const float* filter, Grid at, float* planes, std::int64_t plane,
