@@ -204,6 +204,7 @@ void Module::register_module(std::string_view name, Module& child) {
 
 CallObserver::CallObserver() : before_(observer) { observer = this; }
 CallObserver::~CallObserver() { observer = before_; }
+bool CallObserver::present() { return observer != nullptr; }
 
 Tensor to_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 3, 1, 2}) : x; }
 Tensor from_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 2, 3, 1}) : x; }

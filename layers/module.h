@@ -91,6 +91,8 @@ class CallObserver {
   CallObserver(const CallObserver&) = delete;
   CallObserver& operator=(const CallObserver&) = delete;
   virtual void called(const Module& module, const Shape& input, const Tensor& output) = 0;
+  /// Whether this thread has one: what fuses the calls of several modules must then make them one by one.
+  static bool present();
 
  private:
   CallObserver* before_;

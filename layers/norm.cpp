@@ -1,5 +1,6 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/elementwise.h>
 #include <karyon/layers/norm.h>
 
 namespace karyon {
@@ -27,6 +28,14 @@ Tensor BatchNorm2d::forward(Tensor x) {
       {.training = is_training(), .momentum = options.momentum, .eps = options.eps, .relu = options.relu});
   if (is_training()) num_batches_tracked.add_(ones_like(num_batches_tracked));
   return y;
+}
+
+std::pair<Tensor, Tensor> BatchNorm2d::evaluation_affine() const {
+  const NoGradGuard no_grad;
+  Tensor mean = empty_like(running_mean), rstd = empty_like(running_var);
+  kernels::batch_norm_running(running_mean, running_var, options.eps, mean, rstd);
+  Tensor scale = weight.defined() ? weight * rstd : rstd, shift = -(mean * scale);
+  return {scale, bias.defined() ? bias + shift : shift};
 }
 
 GroupNorm::GroupNorm(std::int64_t group_count, std::int64_t channels, const Options& o)

@@ -17,6 +17,8 @@ struct BatchNorm2d : Module {
 
   explicit BatchNorm2d(std::int64_t channels, const Options& options = {});
   Tensor forward(Tensor x) override;
+  /// What it does in evaluation, before the ReLU: scale x + shift, [C] each. No gradient flows through them.
+  std::pair<Tensor, Tensor> evaluation_affine() const;
 
   Options options;
   Tensor weight, bias;               // [C] or undefined

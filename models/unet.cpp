@@ -1,8 +1,11 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 
+#include <karyon/core/autograd.h>
 #include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/resize.h>
@@ -25,6 +28,19 @@ std::unique_ptr<Module> make_norm(Norm norm, std::int64_t channels) {
 }
 
 Tensor norm_relu(Module* norm, Tensor x) { return norm ? (*norm)(std::move(x)) : relu(x); }
+
+// At inference one pass over memory, while training the three layers one by one.
+Tensor conv_norm_relu(Conv2d& conv, Module* norm, Tensor x) {
+  const auto* batch = dynamic_cast<const BatchNorm2d*>(norm);
+  const bool affine = !norm || (batch && !batch->is_training());
+  if (!affine || grad_enabled() || CallObserver::present()) return norm_relu(norm, conv(std::move(x)));
+  Tensor scale, shift = conv.bias;
+  if (batch) {
+    std::tie(scale, shift) = batch->evaluation_affine();
+    if (conv.bias.defined()) shift = shift + scale * conv.bias;
+  }
+  return conv2d_affine(x, conv.weight, scale, shift, {.conv = conv.options, .relu = true});
+}
 
 const UNetOptions& checked(const UNetOptions& o) {
   check(o.in_channels >= 1 && o.out_channels >= 1 && o.base_width >= 1,
@@ -62,10 +78,8 @@ DoubleConv::DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm
 }
 
 Tensor DoubleConv::forward(Tensor x) {
-  x = conv1(std::move(x));
-  x = norm_relu(norm1.get(), std::move(x));
-  x = conv2(std::move(x));
-  return norm_relu(norm2.get(), std::move(x));
+  x = conv_norm_relu(conv1, norm1.get(), std::move(x));
+  return conv_norm_relu(conv2, norm2.get(), std::move(x));
 }
 
 UpBlock::UpBlock(std::int64_t in_channels, Norm norm, UpMode up_mode)

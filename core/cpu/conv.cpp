@@ -173,6 +173,25 @@ void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const 
   run_chosen(forward_list, x.dtype(), g, x, weight, bias, y);
 }
 
+void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale_,
+                   const Tensor& shift_, bool relu, Tensor& y_) {
+  const DataArgs& chosen = choose(forward_list, g, x.dtype(), [](const char*, const char*) {});
+  if (chosen.run == conv2d_winograd) return conv2d_affine_winograd(g, x, weight, scale_, shift_, relu, y_);
+  chosen.run(g, x, weight, {}, y_);
+  dispatch_floating(x.dtype(), "conv2d_affine", [&]<class T>() {
+    const T* scale = scale_.defined() ? scale_.data<T>() : nullptr;
+    const T* shift = shift_.defined() ? shift_.data<T>() : nullptr;
+    T* y = y_.data<T>();
+    parallel_for(g.n * g.h_out * g.w_out, 1024, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t pixel = begin; pixel < end; ++pixel)
+        for (std::int64_t k = 0; k < g.k; ++k) {
+          const T value = (scale ? scale[k] : T(1)) * y[pixel * g.k + k] + (shift ? shift[k] : T(0));
+          y[pixel * g.k + k] = relu ? std::max(value, T(0)) : value;
+        }
+    });
+  });
+}
+
 void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
                           Tensor& dx) {
   run_chosen(backward_data_list, dy.dtype(), g, dy, weight, bias, dx);
@@ -218,6 +237,9 @@ std::string explain_conv2d(const ConvGeometry& g, DType dtype) {
 
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
     kernels::conv2d{"conv2d", cpu::conv2d};
+constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
+                      Tensor&)>
+    kernels::conv2d_affine{"conv2d_affine", cpu::conv2d_affine};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
     kernels::conv2d_backward_data{"conv2d_backward_data", cpu::conv2d_backward_data};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, Tensor&)>

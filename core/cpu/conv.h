@@ -30,6 +30,8 @@ void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const
 const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype);
 void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                      Tensor& y);
+void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
+                            const Tensor& shift, bool relu, Tensor& y);
 void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                    const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy,

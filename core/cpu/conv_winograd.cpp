@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <vector>
 
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
@@ -20,7 +22,7 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 128;       // input channels of filters transformed where they are used
+constexpr std::int64_t filter_piece = 64;        // input channels of filters transformed where they are used
 constexpr std::int64_t stream_floats = 2 << 20;  // of an output too large to stay in the caches
 constexpr std::int64_t skew = 16;  // floats that keep planes from meeting in the same cache sets
 
@@ -146,27 +148,33 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
 
 // in -> out with the filter given; both directions are this.
 void convolve(const Images<const float>& in, const Images<float>& out, Pair padding, const FilterView& view,
-              const float* bias) {
+              const Tensor& scale, const Tensor& shift, bool relu) {
   const Tiling tiling(out.n, out.h, out.w, padding);
   if (tiling.count == 0) return;
   const int m = tiling.m;
   const std::int64_t planes = tiling.planes, c = in.c, c_width = rounded(c), width = conv_block_width();
   const OutputBlocks blocks(out.c);
+  // Whole vectors of it, so that no kernel reads beyond an end.
+  std::vector<float> scales(static_cast<std::size_t>(rounded(out.c)), 1.0f), shifts(scales.size(), 0.0f);
+  if (scale.defined()) std::copy_n(scale.data<float>(), out.c, scales.begin());
+  if (shift.defined()) std::copy_n(shift.data<float>(), out.c, shifts.begin());
+  const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
   const Units units = tiling.units(c_width + width, tile_step);
   // Filters that serve one unit only are transformed where they are used, a piece at a time.
   const bool at_once = units.count == 1;
   const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
-  auto filter_offset = [&](std::int64_t block) { return blocks.first(block) * planes * c; };
+  auto filter_plane = [&](std::int64_t k_width) { return piece * k_width + skew; };
+  const std::int64_t filter_block = planes * filter_plane(width);
   Tensor filters;
   if (!at_once) {
-    filters = empty({planes * c * rounded(out.c)});
+    filters = empty({blocks.count * filter_block});
     const std::int64_t pieces = ceil_div(c, channels_at_once);
     parallel_for(blocks.count * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task) {
         const std::int64_t block = task / pieces, c0 = task % pieces * channels_at_once;
         const std::int64_t k_width = blocks.width(block);
         transform_filters(m, view, blocks, block, c0, std::min(channels_at_once, c - c0),
-                          filters.data<float>() + filter_offset(block) + c0 * k_width, c * k_width);
+                          filters.data<float>() + block * filter_block + c0 * k_width, filter_plane(k_width));
       }
     });
   }
@@ -174,7 +182,7 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
   // every output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts =
       std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks.count);
-  const std::int64_t v_tile = planes * c_width + skew, y_tile = planes * width + skew;
+  const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane, y_tile = planes * width + skew;
   const bool stream = out.n * out.h * out.w * out.c >= stream_floats && out.c % 16 == 0 &&
                       reinterpret_cast<std::uintptr_t>(out.data) % 64 == 0;
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -188,7 +196,7 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
       for (std::int64_t i = 0; i < n; ++i) {
         const auto [image, y, x] = tiling.place(first + i);
         const Window from = window(in, image, y - padding.h, x - padding.w, m + 2, 0, c, c_width, spare);
-        winograd_input(m, from.data, from.at, v + i * v_tile, c_width, c_width);
+        winograd_input(m, from.data, from.at, v + i * v_tile, v_plane, c_width);
       }
       for (std::int64_t block = part * blocks.count / parts; block < (part + 1) * blocks.count / parts;
            ++block) {
@@ -198,19 +206,19 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
           const Run run{.offset = 0, .length = std::min(piece, c - c0)};
           const float* u;
           if (at_once) {
-            float* piece_planes = scratch(planes * piece * k_width, 3);
-            transform_filters(m, view, blocks, block, c0, run.length, piece_planes, piece * k_width);
+            float* piece_planes = scratch(filter_block, 3);
+            transform_filters(m, view, blocks, block, c0, run.length, piece_planes, filter_plane(k_width));
             u = piece_planes;
           } else {
-            u = filters.data<float>() + filter_offset(block);
+            u = filters.data<float>() + block * filter_block;
           }
           for (std::int64_t q = 0; q < planes; ++q)
-            conv_forward_tiles({.x = v + q * c_width + c0,
+            conv_forward_tiles({.x = v + q * v_plane + c0,
                                 .x_row = 0,
                                 .x_pixel = v_tile,
                                 .runs = &run,
                                 .run_count = 1,
-                                .filter = u + q * piece * k_width,
+                                .filter = u + q * filter_plane(k_width),
                                 .y = product + q * k_width,
                                 .y_row = 0,
                                 .y_pixel = y_tile,
@@ -223,19 +231,18 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, y, x] = tiling.place(first + i);
           float* to = out.data + ((image * out.h + y) * out.w + x) * out.c + k0;
-          const float* offset = bias ? bias + k0 : nullptr;
+          const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
           if (outputs == k_width && y + m <= out.h && x + m <= out.w) {
-            winograd_output(m, product + i * y_tile, k_width, offset, to, {out.w * out.c, out.c}, k_width,
+            winograd_output(m, product + i * y_tile, k_width, epilogue, to, {out.w * out.c, out.c}, k_width,
                             stream);
             continue;
           }
-          winograd_output(m, product + i * y_tile, k_width, nullptr, spare, {m * k_width, k_width}, k_width,
+          winograd_output(m, product + i * y_tile, k_width, epilogue, spare, {m * k_width, k_width}, k_width,
                           false);
           for (std::int64_t row = 0; row < std::min<std::int64_t>(m, out.h - y); ++row)
             for (std::int64_t col = 0; col < std::min<std::int64_t>(m, out.w - x); ++col)
               for (std::int64_t k = 0; k < outputs; ++k)
-                to[(row * out.w + col) * out.c + k] =
-                    spare[(row * m + col) * k_width + k] + (offset ? offset[k] : 0.0f);
+                to[(row * out.w + col) * out.c + k] = spare[(row * m + col) * k_width + k];
         }
       }
     }
@@ -258,17 +265,21 @@ const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype) {
 
 void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                      Tensor& y) {
+  conv2d_affine_winograd(g, x, weight, {}, bias, false, y);
+}
+
+void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
+                            const Tensor& shift, bool relu, Tensor& y) {
   convolve({x.data<float>(), g.n, g.h, g.w, g.c}, {y.data<float>(), g.n, g.h_out, g.w_out, g.k}, g.padding,
-           {.data = weight.data<float>(), .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false},
-           bias.defined() ? bias.data<float>() : nullptr);
+           {.data = weight.data<float>(), .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, scale, shift,
+           relu);
 }
 
 void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                    const Tensor& bias, Tensor& dx) {
   convolve({dy.data<float>(), g.n, g.h_out, g.w_out, g.k}, {dx.data<float>(), g.n, g.h, g.w, g.c},
            {2 - g.padding.h, 2 - g.padding.w},
-           {.data = weight.data<float>(), .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true},
-           bias.defined() ? bias.data<float>() : nullptr);
+           {.data = weight.data<float>(), .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true}, {}, bias, false);
 }
 
 // Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are
@@ -281,17 +292,18 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
   const Images<const float> dy{dy_.data<float>(), g.n, g.h_out, g.w_out, g.k};
   const std::int64_t c = g.c, c_width = rounded(c), planes = tiling.planes;
   const OutputBlocks blocks(g.k);
-  const std::int64_t size = planes * c * rounded(g.k);
   const Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
-  const std::int64_t chunks = std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1,
-                                                       std::clamp<std::int64_t>(units.count, 1, 16));
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
   // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
   const bool at_once = units.count == 1;
   const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
+  auto sum_plane = [&](std::int64_t width) { return piece * width + skew; };
+  const std::int64_t sum_block = planes * sum_plane(conv_block_width()), size = blocks.count * sum_block;
+  const std::int64_t chunks = std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1,
+                                                       std::clamp<std::int64_t>(units.count, 1, 16));
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
   Tensor partial = at_once ? Tensor() : empty({chunks * size});
   auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
-    return partial.data<float>() + chunk * size + blocks.first(block) * planes * c;
+    return partial.data<float>() + chunk * size + block * sum_block;
   };
   // Planes to taps, then outputs outermost as the weights have them; `plane` floats from one q to the next.
   auto finish = [&](std::int64_t block, const float* sums, std::int64_t plane, std::int64_t c0,
@@ -315,13 +327,13 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
                          block_end = (part + 1) * blocks.count / parts;
       const std::int64_t k_begin = blocks.first(block_begin), k_end = std::min(g.k, blocks.first(block_end)),
                          k_width = rounded(k_end - k_begin);
-      const std::int64_t v_tile = planes * c_width + skew;
+      const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane;
       const std::int64_t w_block = planes * (units.tiles * conv_block_width() + skew);
       float* v = scratch(units.tiles * v_tile, 0);
       float* w = scratch((block_end - block_begin) * w_block, 1);
       float* spare = scratch(planes * std::max(c_width, k_width), 2);
       for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
-        std::fill_n(sums_of(chunk, block), planes * c * blocks.width(block), 0.0f);
+        std::fill_n(sums_of(chunk, block), sum_block, 0.0f);
       for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
            ++unit) {
         const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
@@ -329,7 +341,7 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
           const auto [image, row, col] = tiling.place(first + i);
           const Window from =
               window(in, image, row - g.padding.h, col - g.padding.w, m + 2, 0, c, c_width, spare);
-          winograd_input(m, from.data, from.at, v + i * v_tile, c_width, c_width);
+          winograd_input(m, from.data, from.at, v + i * v_tile, v_plane, c_width);
           const Window grad = window(dy, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
           // Each block of outputs is dense, as the register tiles read it.
           for (std::int64_t block = block_begin; block < block_end; ++block) {
@@ -345,13 +357,13 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
             const Run run{.offset = 0, .length = std::min(piece, c - c0)};
             float* sums;
             if (at_once) {
-              sums = scratch(planes * piece * width, 3);
-              std::fill_n(sums, planes * piece * width, 0.0f);
+              sums = scratch(sum_block, 3);
+              std::fill_n(sums, sum_block, 0.0f);
             } else {
               sums = sums_of(chunk, block);
             }
             for (std::int64_t q = 0; q < planes; ++q)
-              conv_weight_tiles({.x = v + q * c_width + c0,
+              conv_weight_tiles({.x = v + q * v_plane + c0,
                                  .x_row = 0,
                                  .x_pixel = v_tile,
                                  .runs = &run,
@@ -360,8 +372,8 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
                                  .rows = 1,
                                  .cols = n,
                                  .outputs = width,
-                                 .partial = sums + q * piece * width});
-            if (at_once) finish(block, sums, piece * width, c0, run.length);
+                                 .partial = sums + q * sum_plane(width)});
+            if (at_once) finish(block, sums, sum_plane(width), c0, run.length);
           }
         }
       }
@@ -377,9 +389,10 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
       for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
         const float* more = sums_of(chunk, block) + c0 * width;
         for (std::int64_t q = 0; q < planes; ++q)
-          for (std::int64_t i = 0; i < n * width; ++i) sums[q * c * width + i] += more[q * c * width + i];
+          for (std::int64_t i = 0; i < n * width; ++i)
+            sums[q * sum_plane(width) + i] += more[q * sum_plane(width) + i];
       }
-      finish(block, sums, c * width, c0, n);
+      finish(block, sums, sum_plane(width), c0, n);
     }
   });
 }

@@ -36,6 +36,7 @@ struct FilterGradient;  // G^T
 template <>
 struct Input<2> {
   static constexpr int in = 4, out = 4, step = 2;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     o[0] = hn::Sub(x[0], x[2]);
     o[1] = hn::Add(x[1], x[2]);
@@ -46,6 +47,7 @@ struct Input<2> {
 template <>
 struct Output<2> {
   static constexpr int in = 4, out = 2, step = 0;
+  static constexpr bool last = true;
   HWY_INLINE static void apply(const V* x, V* o) {
     o[0] = hn::Add(x[0], hn::Add(x[1], x[2]));
     o[1] = hn::Sub(hn::Sub(x[1], x[2]), x[3]);
@@ -54,6 +56,7 @@ struct Output<2> {
 template <>
 struct Filter<2> {
   static constexpr int in = 3, out = 4, step = 0;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V ends = hn::Add(x[0], x[2]);
     o[0] = x[0];
@@ -65,6 +68,7 @@ struct Filter<2> {
 template <>
 struct OutputGradient<2> {
   static constexpr int in = 2, out = 4, step = 2;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     o[0] = x[0];
     o[1] = hn::Add(x[0], x[1]);
@@ -75,6 +79,7 @@ struct OutputGradient<2> {
 template <>
 struct FilterGradient<2> {
   static constexpr int in = 4, out = 3, step = 0;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V sum = times(0.5f, hn::Add(x[1], x[2]));
     o[0] = hn::Add(x[0], sum);
@@ -86,6 +91,7 @@ struct FilterGradient<2> {
 template <>
 struct Input<4> {
   static constexpr int in = 6, out = 6, step = 4;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V a = minus(4, x[2], x[4]), b = minus(4, x[1], x[3]);
     const V c = hn::Sub(x[4], x[2]), e = times(2, hn::Sub(x[3], x[1]));
@@ -100,6 +106,7 @@ struct Input<4> {
 template <>
 struct Output<4> {
   static constexpr int in = 6, out = 4, step = 0;
+  static constexpr bool last = true;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V s1 = hn::Add(x[1], x[2]), d1 = hn::Sub(x[1], x[2]);
     const V s2 = hn::Add(x[3], x[4]), d2 = hn::Sub(x[3], x[4]);
@@ -112,6 +119,7 @@ struct Output<4> {
 template <>
 struct Filter<4> {
   static constexpr int in = 3, out = 6, step = 0;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V ends = times(-1 / 6.0f, hn::Add(x[0], x[2])), middle = times(1 / 6.0f, x[1]);
     const V near = plus(1 / 24.0f, x[0], times(1 / 6.0f, x[2])), half = times(1 / 12.0f, x[1]);
@@ -126,6 +134,7 @@ struct Filter<4> {
 template <>
 struct OutputGradient<4> {
   static constexpr int in = 4, out = 6, step = 4;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V a = hn::Add(x[0], x[2]), b = hn::Add(x[1], x[3]);
     const V c = plus(4, x[2], x[0]), e = plus(8, x[3], times(2, x[1]));
@@ -140,6 +149,7 @@ struct OutputGradient<4> {
 template <>
 struct FilterGradient<4> {
   static constexpr int in = 6, out = 3, step = 0;
+  static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
     const V s1 = times(-1 / 6.0f, hn::Add(x[1], x[2])), d1 = times(1 / 6.0f, hn::Sub(x[2], x[1]));
     const V s2 = hn::Add(x[3], x[4]), d2 = hn::Sub(x[3], x[4]);
@@ -153,8 +163,9 @@ struct FilterGradient<4> {
 // not unrolled: 36 vectors do not fit in registers, and a compiler that tries spills more than the buffer
 // costs.
 template <class M, bool streaming = false>
-void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, Grid out, const float* bias,
-               std::int64_t channels) {
+void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, Grid out,
+               std::int64_t channels, const Epilogue* epilogue = nullptr) {
+  constexpr bool finishes = M::last;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   HWY_ALIGN float buffer[M::in * M::out * 16];
   for (std::int64_t c = 0; c < channels; c += lanes) {
@@ -172,7 +183,12 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
 #pragma GCC unroll 6
       for (int j = 0; j < M::out; ++j) hn::Store(changed[j], d, buffer + (i * M::out + j) * lanes);
     }
-    const V offset = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
+    V scale, shift, floor;
+    if constexpr (finishes) {
+      scale = hn::LoadU(d, epilogue->scale + c);
+      shift = hn::LoadU(d, epilogue->shift + c);
+      floor = hn::Set(d, epilogue->floor);
+    }
     float* column = to + c;
 #pragma GCC unroll 1
     for (int j = 0; j < M::out; ++j, column += out.pixel) {
@@ -182,7 +198,8 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
       M::apply(x, changed);
 #pragma GCC unroll 6
       for (int i = 0; i < M::out; ++i) {
-        const V value = bias ? hn::Add(changed[i], offset) : changed[i];
+        V value = changed[i];
+        if constexpr (finishes) value = hn::Max(floor, hn::MulAdd(scale, value, shift));  // NaN stays NaN
         if constexpr (streaming) {
           hn::Stream(value, d, column + i * out.row);
         } else {
@@ -194,28 +211,28 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
 }
 
 template <template <int> class M>
-void transform_any(int m, const float* from, Grid in, float* to, Grid out, const float* bias,
-                   std::int64_t channels) {
-  m == 2 ? transform<M<2>>(from, in, to, out, bias, channels)
-         : transform<M<4>>(from, in, to, out, bias, channels);
+void transform_any(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels,
+                   const Epilogue* epilogue = nullptr) {
+  m == 2 ? transform<M<2>>(from, in, to, out, channels, epilogue)
+         : transform<M<4>>(from, in, to, out, channels, epilogue);
 }
 
 void input(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<Input>(m, from, in, to, out, nullptr, channels);
+  transform_any<Input>(m, from, in, to, out, channels);
 }
-void output(int m, const float* from, Grid in, const float* bias, float* to, Grid out, std::int64_t channels,
-            bool stream) {
-  if (stream && m == 4) return transform<Output<4>, true>(from, in, to, out, bias, channels);
-  transform_any<Output>(m, from, in, to, out, bias, channels);
+void output(int m, const float* from, Grid in, const Epilogue& epilogue, float* to, Grid out,
+            std::int64_t channels, bool stream) {
+  if (stream && m == 4) return transform<Output<4>, true>(from, in, to, out, channels, &epilogue);
+  transform_any<Output>(m, from, in, to, out, channels, &epilogue);
 }
 void filter(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<Filter>(m, from, in, to, out, nullptr, channels);
+  transform_any<Filter>(m, from, in, to, out, channels);
 }
 void output_gradient(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<OutputGradient>(m, from, in, to, out, nullptr, channels);
+  transform_any<OutputGradient>(m, from, in, to, out, channels);
 }
 void filter_gradient(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<FilterGradient>(m, from, in, to, out, nullptr, channels);
+  transform_any<FilterGradient>(m, from, in, to, out, channels);
 }
 
 }  // namespace karyon::cpu::HWY_NAMESPACE
@@ -239,9 +256,9 @@ void winograd_input(int m, const float* x, Grid at, float* planes, std::int64_t 
                     std::int64_t channels) {
   HWY_DYNAMIC_DISPATCH(input)(m, x, at, planes, planes_of(m, plane), channels);
 }
-void winograd_output(int m, const float* planes, std::int64_t plane, const float* bias, float* y, Grid at,
-                     std::int64_t channels, bool stream) {
-  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), bias, y, at, channels, stream);
+void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
+                     Grid at, std::int64_t channels, bool stream) {
+  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), epilogue, y, at, channels, stream);
 }
 void winograd_filter(int m, const float* taps, Grid at, float* planes, std::int64_t plane,
                      std::int64_t channels) {

@@ -12,13 +12,20 @@ struct Grid {
   std::int64_t row, pixel;
 };
 
+/// What becomes of an output: max(scale y + shift, floor), one scale and shift per channel.
+struct Epilogue {
+  const float* scale;
+  const float* shift;
+  float floor;
+};
+
 /// planes = B^T x B, for one t x t tile of the input.
 void winograd_input(int m, const float* x, Grid at, float* planes, std::int64_t plane, std::int64_t channels);
 
-/// y = A^T planes A (+ bias), one m x m tile of the output. `stream` writes around the caches, which pays
-/// where y is too large to stay in them; y and its strides must then be multiples of 64 bytes.
-void winograd_output(int m, const float* planes, std::int64_t plane, const float* bias, float* y, Grid at,
-                     std::int64_t channels, bool stream);
+/// y = A^T planes A, one m x m tile of the output, through the epilogue. `stream` writes around the caches,
+/// which pays where y is too large to stay in them; y and its strides must then be multiples of 64 bytes.
+void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
+                     Grid at, std::int64_t channels, bool stream);
 
 /// planes = G filter G^T, for the 3 x 3 taps of a filter.
 void winograd_filter(int m, const float* filter, Grid at, float* planes, std::int64_t plane,

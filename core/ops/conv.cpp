@@ -31,34 +31,40 @@ void check_arguments(const char* op, const Tensor& x, const Tensor& weight, cons
           " [", out_channels, "], got ", bias.dtype(), " ", bias.shape());
 }
 
+// Checks the arguments of a convolution with values per output channel (a bias).
+ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             const Conv2dOptions& options) {
+  const auto& [stride, padding, dilation, groups] = options;
+  check_arguments(op, x, weight, bias, weight.defined() && weight.dim() == 4 ? weight.size(0) : 0, groups,
+                  stride, padding, dilation);
+  const std::int64_t k = weight.size(0), kh = weight.size(1), kw = weight.size(2);
+  check(weight.size(3) * groups == x.size(3) && x.size(3) >= 1, op, ": weight ", weight.shape(),
+        " with groups ", groups, " expects ", weight.size(3) * groups, " input channels, x ", x.shape(),
+        " has ", x.size(3));
+  check(k >= 1 && k % groups == 0, op, ": ", k, " output channels do not divide into ", groups, " groups");
+  const std::int64_t h_span = x.size(1) + 2 * padding.h - dilation.h * (kh - 1) - 1;
+  const std::int64_t w_span = x.size(2) + 2 * padding.w - dilation.w * (kw - 1) - 1;
+  check(h_span >= 0 && w_span >= 0, op, ": x ", x.shape(), " with padding ", padding,
+        " is smaller than the kernel of weight ", weight.shape(), " with dilation ", dilation);
+  return {.n = x.size(0),
+          .h = x.size(1),
+          .w = x.size(2),
+          .c = x.size(3),
+          .h_out = h_span / stride.h + 1,
+          .w_out = w_span / stride.w + 1,
+          .k = k,
+          .kernel = {kh, kw},
+          .stride = stride,
+          .padding = padding,
+          .dilation = dilation,
+          .groups = groups};
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
-  const auto& [stride, padding, dilation, groups] = options;
-  check_arguments("conv2d", x, weight, bias, weight.defined() && weight.dim() == 4 ? weight.size(0) : 0,
-                  groups, stride, padding, dilation);
-  const std::int64_t k = weight.size(0), kh = weight.size(1), kw = weight.size(2);
-  check(weight.size(3) * groups == x.size(3) && x.size(3) >= 1, "conv2d: weight ", weight.shape(),
-        " with groups ", groups, " expects ", weight.size(3) * groups, " input channels, x ", x.shape(),
-        " has ", x.size(3));
-  check(k >= 1 && k % groups == 0, "conv2d: ", k, " output channels do not divide into ", groups, " groups");
-  const std::int64_t h_span = x.size(1) + 2 * padding.h - dilation.h * (kh - 1) - 1;
-  const std::int64_t w_span = x.size(2) + 2 * padding.w - dilation.w * (kw - 1) - 1;
-  check(h_span >= 0 && w_span >= 0, "conv2d: x ", x.shape(), " with padding ", padding,
-        " is smaller than the kernel of weight ", weight.shape(), " with dilation ", dilation);
-  const ConvGeometry g{.n = x.size(0),
-                       .h = x.size(1),
-                       .w = x.size(2),
-                       .c = x.size(3),
-                       .h_out = h_span / stride.h + 1,
-                       .w_out = w_span / stride.w + 1,
-                       .k = k,
-                       .kernel = {kh, kw},
-                       .stride = stride,
-                       .padding = padding,
-                       .dilation = dilation,
-                       .groups = groups};
-  Tensor y = empty({g.n, g.h_out, g.w_out, k}, like(x));
+  const ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
+  Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   kernels::conv2d(g, x, weight, bias, y);
   return record("conv2d", y, {x, weight, bias},
                 [g, need_x = x.requires_grad(), need_w = weight.requires_grad(),
@@ -76,6 +82,20 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
                   if (need_b) db = backward_bias(dy);
                   return std::vector{dx, dw, db};
                 });
+}
+
+Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                     const Conv2dAffineOptions& options) {
+  for (const Tensor* t : {&x, &weight, &scale, &shift})
+    check(!grad_enabled() || !t->defined() || !t->requires_grad(),
+          "conv2d_affine: has no gradient; use it under NoGradGuard");
+  const ConvGeometry g = conv2d_geometry("conv2d_affine", x, weight, shift, options.conv);
+  if (scale.defined())
+    check(scale.shape() == Shape{g.k} && scale.dtype() == x.dtype(), "conv2d_affine: expects scale ",
+          x.dtype(), " [", g.k, "], got ", scale.dtype(), " ", scale.shape());
+  Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
+  kernels::conv2d_affine(g, x, weight, scale, shift, options.relu, y);
+  return y;
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,

@@ -19,6 +19,20 @@ struct Conv2dOptions {
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 
+struct Conv2dAffineOptions {
+  Conv2dOptions conv = {};
+  bool relu = false;  ///< max(., 0) on the result
+};
+
+/// A convolution and what follows it at inference, in one pass over memory: scale conv2d(x, weight) + shift
+/// per output channel (a batch norm by its running statistics, or a bias), then ReLU.
+///   x, weight     as conv2d
+///   scale, shift  [C_out] or undefined (1 and 0)
+///   returns       as conv2d
+/// f32 or f64. Has no gradient: throws Error where one would be recorded, and otherwise as conv2d.
+Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                     const Conv2dAffineOptions& options = {});
+
 struct ConvTranspose2dOptions {
   Pair stride = 1;
   Pair padding = 0;
@@ -50,6 +64,10 @@ namespace kernels {
 /// y = x * weight + bias.
 extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y)>
     conv2d;
+/// y = scale (x * weight) + shift, or max(that, 0).
+extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& scale,
+                   const Tensor& shift, bool relu, Tensor& y)>
+    conv2d_affine;
 /// dx = the transpose of conv2d applied to dy, + bias over x's channels (for conv_transpose2d) if defined.
 extern Kernel<void(const ConvGeometry&, const Tensor& dy, const Tensor& weight, const Tensor& bias,
                    Tensor& dx)>

@@ -1,0 +1,43 @@
+// Inference with UNet(3 -> 1, base 32, depth 4), for bench/compare: prints a line of JSON for every
+// BATCHxSIZE asked for, with the median seconds of a forward pass.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include <karyon/karyon.h>
+
+int main(int argc, char** argv) {
+  using namespace karyon;
+  using Clock = std::chrono::steady_clock;
+  const double budget = argc > 1 ? std::atof(argv[1]) : 2;  // seconds of measuring for each
+  UNet model({.in_channels = 3, .out_channels = 1, .base_width = 32, .depth = 4});
+  model.eval();
+  const NoGradGuard no_grad;
+  for (int i = 2; i < argc; ++i) {
+    long batch = 1, size = 256;
+    if (std::sscanf(argv[i], "%ldx%ld", &batch, &size) != 2 || batch < 1 || size < 1) {
+      std::fprintf(stderr, "unet_inference: expects SECONDS BATCHxSIZE..., got '%s'\n", argv[i]);
+      return 2;
+    }
+    Generator generator(1);
+    const Tensor x = rand({batch, size, size, 3}, generator);
+    std::vector<double> seconds;
+    const auto begin = Clock::now();
+    while (seconds.size() < 5 || std::chrono::duration<double>(Clock::now() - begin).count() < budget) {
+      const auto start = Clock::now();
+      model(x);
+      seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    }
+    std::sort(seconds.begin() + 2, seconds.end());  // the first two warm up
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    std::printf("{\"case\": \"%ldx%ld\", \"seconds\": %.5f, \"peak_mib\": %.0f}\n", batch, size,
+                seconds[2 + (seconds.size() - 2) / 2], static_cast<double>(usage.ru_maxrss) / 1024);
+    std::fflush(stdout);
+  }
+  return 0;
+}
