@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <vector>
+#include <unordered_map>
 
 #include <karyon/core/backend.h>
 #include <karyon/core/check.h>
@@ -35,13 +36,11 @@ class CpuBackend : public Backend {
     void* data = take_cached(size);
     if (!data) {
       // Blocks of sizes that no longer come must not pile up, as with images of many sizes.
-      if (stats_.reserved + size > most_ + most_ / 2) release_cache();
+      while (stats_.reserved + size > most_ + most_ && release_one()) {
+      }
       data = take_new(size);
     }
-    if (!data) {
-      release_cache();
-      data = take_new(size);
-    }
+    while (!data && release_one()) data = take_new(size);
     check(data != nullptr, "allocate: no memory left for ", bytes, " bytes (", stats_.current, " in use)");
     stats_.current += size;
     stats_.peak = std::max(stats_.peak, stats_.current);
@@ -50,11 +49,15 @@ class CpuBackend : public Backend {
   }
 
   void deallocate(void* data, std::size_t bytes, int) noexcept override {
-    const std::size_t size = rounded(bytes);
+    std::size_t size = rounded(bytes);
     std::lock_guard lock(mutex_);
     stats_.current -= size;
+    if (const auto larger = larger_.find(data); larger != larger_.end()) {
+      size = larger->second;
+      larger_.erase(larger);
+    }
     try {
-      cache_[size].push_back(data);
+      cache_.emplace(size, Cached{data, ++clock_});
     } catch (...) {  // no memory to remember it by
       std::free(data);
       stats_.reserved -= size;
@@ -75,16 +78,36 @@ class CpuBackend : public Backend {
   }
   void empty_cache() override {
     std::lock_guard lock(mutex_);
-    release_cache();
+    while (release_one()) {
+    }
   }
 
  private:
+  struct Cached {
+    void* data;
+    std::uint64_t since;
+  };
+
+  // The block of the least size that will do, if it is not half as large again.
   void* take_cached(std::size_t size) {
-    const auto it = cache_.find(size);
-    if (it == cache_.end() || it->second.empty()) return nullptr;
-    void* data = it->second.back();
-    it->second.pop_back();
+    const auto it = cache_.lower_bound(size);
+    if (it == cache_.end() || it->first > size + size / 2) return nullptr;
+    void* data = it->second.data;
+    if (it->first != size) larger_.emplace(data, it->first);
+    cache_.erase(it);
     return data;
+  }
+
+  // Gives the block that has lain unused for the longest time back to the system.
+  bool release_one() {
+    const auto oldest = std::min_element(cache_.begin(), cache_.end(), [](const auto& a, const auto& b) {
+      return a.second.since < b.second.since;
+    });
+    if (oldest == cache_.end()) return false;
+    std::free(oldest->second.data);
+    stats_.reserved -= oldest->first;
+    cache_.erase(oldest);
+    return true;
   }
 
   void* take_new(std::size_t size) {
@@ -98,16 +121,10 @@ class CpuBackend : public Backend {
     return data;
   }
 
-  void release_cache() {
-    for (auto& [size, blocks] : cache_) {
-      for (void* data : blocks) std::free(data);
-      stats_.reserved -= size * blocks.size();
-    }
-    cache_.clear();
-  }
-
   mutable std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> cache_;
+  std::multimap<std::size_t, Cached> cache_;         // free blocks by size
+  std::unordered_map<void*, std::size_t> larger_;    // blocks in use that are larger than asked for
+  std::uint64_t clock_ = 0;
   MemoryStats stats_;
   std::size_t most_ = 0;  // ever in use; the peak can be reset
 };
