@@ -1,11 +1,15 @@
-// Inference with UNet(3 -> 1, base 32, depth 4), for bench/compare: prints a line of JSON for every
-// BATCHxSIZE asked for, with the median seconds of a forward pass.
+// Inference with UNet(3 -> 1, base 32, depth 4), for bench/compare.
+//
+//   unet_inference SECONDS BATCHxSIZE...   a line of JSON for each, with the median seconds of a forward pass
+//   unet_inference save FILE               writes a model
+//   unet_inference first FILE              loads it and predicts one 256 x 256 image, once
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include <karyon/karyon.h>
@@ -13,6 +17,18 @@
 int main(int argc, char** argv) {
   using namespace karyon;
   using Clock = std::chrono::steady_clock;
+  const std::string_view mode = argc == 3 ? argv[1] : "";
+  if (mode == "save") {
+    save_unet(UNet({.base_width = 32, .depth = 4}), argv[2]);
+    return 0;
+  }
+  if (mode == "first") {
+    const auto loaded = load_unet(argv[2]);
+    loaded->eval();
+    const NoGradGuard no_grad;
+    std::printf("%g\n", sum((*loaded)(zeros({1, 256, 256, 3}))).item());
+    return 0;
+  }
   const double budget = argc > 1 ? std::atof(argv[1]) : 2;  // seconds of measuring for each
   UNet model({.in_channels = 3, .out_channels = 1, .base_width = 32, .depth = 4});
   model.eval();
