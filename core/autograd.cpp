@@ -14,6 +14,7 @@ thread_local bool recording = true;
 struct Remains {
   std::vector<Node::Edge> edges;
   BackwardFn backward;
+  std::function<Tensor()> recompute;
 };
 thread_local std::vector<Remains>* burying = nullptr;
 
@@ -48,12 +49,12 @@ void deliver_to_leaf(Tensor::Impl& leaf, Tensor grad) {
 
 Node::~Node() {
   if (burying) {
-    burying->push_back({std::move(edges), std::move(backward)});
+    burying->push_back({std::move(edges), std::move(backward), std::move(recompute)});
     return;
   }
   std::vector<Remains> queue;
   burying = &queue;
-  queue.push_back({std::move(edges), std::move(backward)});
+  queue.push_back({std::move(edges), std::move(backward), std::move(recompute)});
   while (!queue.empty()) {
     const Remains last = std::move(queue.back());
     queue.pop_back();
@@ -67,15 +68,31 @@ NoGradGuard::~NoGradGuard() { recording = before_; }
 
 SavedTensor::SavedTensor(const Tensor& x) {
   if (!x.defined()) return;
+  if (const auto node = x.node(); node && node->recompute && node->recompute_version == x.version()) {
+    maker_ = node;
+    return;
+  }
   tensor_ = x.detach();
   version_ = x.version();
 }
 
-const Tensor& SavedTensor::get() const {
+Tensor SavedTensor::get() const {
+  if (maker_) {
+    check(maker_->recompute != nullptr, maker_->name, ": backward through a graph that is already freed");
+    const NoGradGuard no_grad;
+    return maker_->recompute();
+  }
   check(!tensor_.defined() || tensor_.version() == version_, "backward: a tensor of shape ",
         tensor_.defined() ? tensor_.shape() : Shape(),
         " that the gradient needs was changed in place after it was used");
   return tensor_;
+}
+
+void offer_recompute(const Tensor& output, std::function<Tensor()> make) {
+  const auto node = output.node();
+  if (!node) return;
+  node->recompute = std::move(make);
+  node->recompute_version = output.version();
 }
 
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward) {
@@ -166,6 +183,7 @@ void Tensor::backward(const Tensor& grad_output) const {
     next.grad = call_hooks(node.hooks, std::move(next.grad));
     std::vector<Tensor> grads = node.backward(next.grad);
     node.backward = nullptr;  // frees what forward saved
+    node.recompute = nullptr;
     next.grad = Tensor();
     check(grads.size() == node.edges.size(), node.name, ": backward gave ", grads.size(), " gradients for ",
           node.edges.size(), " inputs");

@@ -25,6 +25,8 @@ struct Node {
   std::vector<Edge> edges;
   BackwardFn backward;
   std::vector<TensorHook> hooks;
+  std::function<Tensor()> recompute;    // makes the output again, see offer_recompute
+  std::uint64_t recompute_version = 0;  // of the output that it makes
 
   ~Node();
 };
@@ -34,16 +36,21 @@ struct Node {
 /// cycles and an in-place change of a saved value is noticed.
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward);
 
-/// A tensor kept for backward: detached, and remembering the version it had.
+/// Lets later operations save a way to make `output`, which was just recorded, instead of its memory. `make`
+/// must give the same bits, from what backward keeps in any case. For cheap operations on large tensors.
+void offer_recompute(const Tensor& output, std::function<Tensor()> make);
+
+/// A tensor kept for backward: detached, and remembering the version it had; or the way to make it again.
 class SavedTensor {
  public:
   SavedTensor(const Tensor& x);
   /// Throws Error if the tensor was changed in place since it was saved.
-  const Tensor& get() const;
+  Tensor get() const;
 
  private:
   Tensor tensor_;
   std::uint64_t version_ = 0;
+  std::shared_ptr<Node> maker_;
 };
 
 /// True if operations on this thread are recorded (the default).

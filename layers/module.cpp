@@ -221,8 +221,14 @@ void save_weights(const Module& module, const std::filesystem::path& path,
 
 std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
                                                 bool strict) {
-  const NoGradGuard no_grad;
   TensorFile file = load_safetensors(path);
+  std::map<std::string, std::string> metadata = std::move(file.metadata);
+  load_weights(module, std::move(file), path, strict);
+  return metadata;
+}
+
+void load_weights(Module& module, TensorFile file, const std::filesystem::path& path, bool strict) {
+  const NoGradGuard no_grad;
   for (auto& [name, x] : file.tensors) {
     check(all_finite(x), "load_weights: ", path.string(), ": tensor '", name,
           "' holds a NaN or an infinity, expected finite weights");
@@ -233,7 +239,6 @@ std::map<std::string, std::string> load_weights(Module& module, const std::files
   } catch (const Error& e) {
     throw Error("load_weights: " + path.string() + ": " + e.what());
   }
-  return file.metadata;
 }
 
 }  // namespace karyon

@@ -11,6 +11,8 @@
 
 namespace karyon {
 
+struct TensorFile;
+
 /// Tensors by dotted name: "down.0.conv1.weight".
 using StateDict = std::map<std::string, Tensor>;
 
@@ -111,5 +113,7 @@ void save_weights(const Module& module, const std::filesystem::path& path,
 /// damaged, does not fit (see load_state_dict) or holds a NaN or an infinity; the module is then unchanged.
 std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
                                                 bool strict = true);
+/// The same from a file that is read already; `path` is for messages.
+void load_weights(Module& module, TensorFile file, const std::filesystem::path& path, bool strict = true);
 
 }  // namespace karyon

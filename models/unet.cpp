@@ -213,7 +213,7 @@ void save_unet(const UNet& model, const std::filesystem::path& path,
 std::unique_ptr<UNet> load_unet(const std::filesystem::path& path,
                                 std::map<std::string, std::string>* metadata) {
   const std::string where = "load_unet: " + path.string() + ": ";
-  const TensorFile file = load_safetensors(path);
+  TensorFile file = load_safetensors(path);
   const Metadata entries{file.metadata, where};
   check(file.metadata.contains("karyon.model"), where,
         "expects a model written by save_unet, got a file without "
@@ -244,8 +244,8 @@ std::unique_ptr<UNet> load_unet(const std::filesystem::path& path,
   expect("bottom.conv2.weight", {o.base_width << o.depth, o.base_width << o.depth, 3, 3});
   expect("head.weight", {o.out_channels, o.base_width, 1, 1});
   auto model = std::make_unique<UNet>(o);
-  load_weights(*model, path);
   if (metadata) *metadata = file.metadata;
+  load_weights(*model, std::move(file), path);
   return model;
 }
 

@@ -122,8 +122,8 @@ class CpuBackend : public Backend {
   }
 
   mutable std::mutex mutex_;
-  std::multimap<std::size_t, Cached> cache_;         // free blocks by size
-  std::unordered_map<void*, std::size_t> larger_;    // blocks in use that are larger than asked for
+  std::multimap<std::size_t, Cached> cache_;       // free blocks by size
+  std::unordered_map<void*, std::size_t> larger_;  // blocks in use that are larger than asked for
   std::uint64_t clock_ = 0;
   MemoryStats stats_;
   std::size_t most_ = 0;  // ever in use; the peak can be reset

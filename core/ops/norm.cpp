@@ -48,16 +48,27 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   }
   Tensor y = empty_like(x);
   kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
-  return record("batch_norm", y, {x, weight, bias},
-                [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
-                 relu = options.relu, from_batch, shape, want_x = x.requires_grad(),
-                 want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
-                  Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, shape, dy),
-                         dbias = empty_if(want_bias, shape, dy);
-                  kernels::batch_norm_backward(dy, x.get(), weight.get(), bias.get(), mean, rstd, relu,
-                                               from_batch, dx, dweight, dbias);
-                  return std::vector{dx, dweight, dbias};
-                });
+  y = record("batch_norm", y, {x, weight, bias},
+             [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
+              relu = options.relu, from_batch, shape, want_x = x.requires_grad(),
+              want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
+               Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, shape, dy),
+                      dbias = empty_if(want_bias, shape, dy);
+               kernels::batch_norm_backward(dy, x.get(), weight.get(), bias.get(), mean, rstd, relu,
+                                            from_batch, dx, dweight, dbias);
+               return std::vector{dx, dweight, dbias};
+             });
+  // Backward keeps x in any case, so the next layer need not keep y: it is one pass over memory to make
+  // again.
+  if (options.relu)
+    offer_recompute(y,
+                    [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd] {
+                      const Tensor from = x.get();
+                      Tensor again = empty_like(from);
+                      kernels::batch_norm(from, weight.get(), bias.get(), mean, rstd, true, again);
+                      return again;
+                    });
+  return y;
 }
 
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias,

@@ -1,7 +1,12 @@
 #include <catch2/catch.hpp>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/backend.h>
+#include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/copy.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/norm.h>
+#include <karyon/core/random.h>
 
 using namespace karyon;
 
@@ -113,6 +118,40 @@ TEST_CASE("a saved tensor changed in place is an error, not a wrong gradient") {
   }
   CHECK_THROWS_WITH(y.backward(), Catch::Contains("changed in place"));
   CHECK_THROWS_AS(x.add_(tensor({1})), Error);
+}
+
+TEST_CASE("what can be made again is not kept: batch norm with ReLU before a convolution") {
+  Generator generator(8);
+  const Tensor x0 = randn({4, 64, 64, 16}, generator), w0 = randn({8, 1, 1, 16}, generator);
+  auto run = [&](bool keep, std::size_t* held) {
+    Tensor x = x0.clone().requires_grad_(), w = w0.clone().requires_grad_(),
+           gamma = ones({16}).requires_grad_();
+    const std::size_t before = memory_stats().current;
+    Tensor z = batch_norm(x, gamma, {}, {}, {}, {.training = true, .relu = true});
+    if (keep) z = z + 0.0;  // an operation that offers nothing
+    const Tensor y = conv2d(z, w);
+    z = Tensor();
+    *held = memory_stats().current - before;
+    y.backward(y.detach());
+    return std::vector{x.grad().to_vector<float>(), w.grad().to_vector<float>(),
+                       gamma.grad().to_vector<float>()};
+  };
+  std::size_t without = 0, with = 0;
+  CHECK(run(false, &without) == run(true, &with));
+  CHECK(without + x0.numel() * sizeof(float) <= with);
+}
+
+TEST_CASE("what was changed in place is kept as it was changed, not made again") {
+  Generator generator(9);
+  const Tensor x = randn({8, 3}, generator).requires_grad_();
+  Tensor z = batch_norm(x, {}, {}, {}, {}, {.training = true, .relu = true});
+  {
+    const NoGradGuard no_grad;
+    z.fill_(2);
+  }
+  Tensor w = ones({3}).requires_grad_();
+  (z * w).backward(ones({8, 3}));
+  CHECK(w.grad().to_vector<float>() == std::vector<float>{16, 16, 16});
 }
 
 TEST_CASE("errors name what was expected") {

@@ -46,6 +46,42 @@ TEST_CASE("unet: padding inside equals padding outside") {
   CHECK(net(tiny).to_vector<float>() == crop(zeros_below, 0, 0, {2, 4}).to_vector<float>());
 }
 
+TEST_CASE("unet: inference, which folds the norms into the convolutions, gives what the layers give") {
+  for (const Norm norm : {Norm::none, Norm::batch, Norm::group}) {
+    manual_seed(3);
+    UNet net({.in_channels = 3, .out_channels = 2, .base_width = 16, .depth = 2, .norm = norm});
+    const Tensor x = randn({2, 40, 36, 3});
+    for (int i = 0; i < 3; ++i) net(x);  // running statistics that are not 0 and 1
+    net.eval();
+    const Tensor layer_by_layer = net(x);
+    REQUIRE(layer_by_layer.requires_grad());
+    const NoGradGuard no_grad;
+    const auto folded = net(x).to_vector<float>(), expected = layer_by_layer.to_vector<float>();
+    for (std::size_t i = 0; i < folded.size(); ++i) REQUIRE(folded[i] == Approx(expected[i]).margin(2e-5));
+  }
+}
+
+TEST_CASE("unet: gradients in f32, with the fast convolutions, agree with f64, with the plain ones") {
+  manual_seed(4);
+  UNet net({.in_channels = 3, .out_channels = 1, .base_width = 16, .depth = 2});
+  const Tensor x = randn({2, 45, 38, 3}), target = gt(randn({2, 45, 38, 1}), 0.0).to(f32);
+  std::vector<std::vector<double>> grads;
+  for (const DType dtype : {f32, f64}) {
+    net.to(dtype);
+    net.zero_grad();
+    bce_with_logits(net(x.to(dtype)), target.to(dtype)).backward();
+    grads.emplace_back();
+    for (const Tensor& p : net.parameters())
+      for (const double g : p.grad().to_vector<double>()) grads.back().push_back(g);
+  }
+  double error = 0, size = 0;
+  for (std::size_t i = 0; i < grads[0].size(); ++i) {
+    error += (grads[0][i] - grads[1][i]) * (grads[0][i] - grads[1][i]);
+    size += grads[1][i] * grads[1][i];
+  }
+  CHECK(std::sqrt(error / size) < 1e-4);
+}
+
 TEST_CASE("unet: every parameter gets a gradient, with the same bits for any number of threads") {
   const int before = num_threads();
   std::vector<std::vector<float>> results;

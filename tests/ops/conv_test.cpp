@@ -211,6 +211,47 @@ TEST_CASE("Winograd convolution agrees with the reference over odd shapes, with 
               3e-5);
 }
 
+TEST_CASE("conv2d_affine is a convolution, a scale and shift per channel and a ReLU") {
+  struct Affine {
+    Shape x;
+    std::int64_t out;
+    bool scale, shift, relu;
+  };
+  const auto [shape, out, with_scale, with_shift, relu] = GENERATE(values<Affine>({
+      {{1, 6, 5, 3}, 7, true, true, true},      // direct
+      {{2, 17, 19, 24}, 33, true, true, true},  // Winograd, with tails
+      {{2, 16, 16, 32}, 32, true, true, false},
+      {{16, 2, 2, 16}, 20, false, true, true},
+      {{1, 20, 20, 16}, 16, true, false, true},
+      {{1, 20, 20, 16}, 16, false, false, false},
+  }));
+  Generator generator(7);
+  const Tensor x = randn(shape, generator), w = randn({out, 3, 3, shape[3]}, generator);
+  const Tensor scale = with_scale ? randn({out}, generator) : Tensor(),
+               shift = with_shift ? randn({out}, generator) : Tensor();
+  auto wide = [](const Tensor& t) { return t.defined() ? t.to(f64) : t; };
+  Tensor expected = conv2d_by_definition(wide(x), wide(w), {}, {.padding = 1});
+  double* values = expected.data<double>();
+  for (std::int64_t i = 0; i < expected.numel(); ++i) {
+    const auto k = static_cast<std::size_t>(i % out);
+    if (with_scale) values[i] *= static_cast<double>(scale.data<float>()[k]);
+    if (with_shift) values[i] += static_cast<double>(shift.data<float>()[k]);
+    if (relu) values[i] = std::max(values[i], 0.0);
+  }
+  const Conv2dAffineOptions options{.conv = {.padding = 1}, .relu = relu};
+  CHECK(difference(conv2d_affine(x, w, scale, shift, options), expected) < 3e-5);
+  CHECK(difference(conv2d_affine(wide(x), wide(w), wide(scale), wide(shift), options), expected) < 1e-12);
+}
+
+TEST_CASE("conv2d_affine says what it cannot do") {
+  const Tensor x = zeros({1, 5, 5, 3}), w = zeros({4, 3, 3, 3});
+  CHECK_THROWS_WITH(conv2d_affine(x, w.clone().requires_grad_(), {}, {}), Catch::Contains("NoGradGuard"));
+  CHECK_THROWS_WITH(conv2d_affine(x, w, zeros({3}), {}), Catch::Contains("expects scale"));
+  CHECK_THROWS_WITH(conv2d_affine(x, w, {}, zeros({3})), Catch::Contains("bias"));
+  CHECK_THROWS_WITH(conv2d_affine(zeros({1, 5, 5, 1}), w, {}, {}),
+                    Catch::Contains("expects 3 input channels"));
+}
+
 TEST_CASE("the list of convolutions says which one it takes and why") {
   ConvGeometry g{
       .n = 1, .h = 32, .w = 32, .c = 32, .h_out = 32, .w_out = 32, .k = 32, .kernel = 3, .padding = 1};
@@ -224,16 +265,21 @@ TEST_CASE("the list of convolutions says which one it takes and why") {
 }
 
 TEST_CASE("convolution gives the same bits with 1 and 2 threads") {
+  const int before = num_threads();
+  // Many tiles, few tiles (work is shared out by channels then), and a geometry that only direct takes.
+  const auto [shape, out, stride] = GENERATE(table<Shape, std::int64_t, std::int64_t>(
+      {{{2, 40, 37, 24}, 40, 1}, {{2, 16, 16, 32}, 160, 1}, {{2, 40, 37, 24}, 40, 2}}));
   Generator generator(5);
-  const Tensor x0 = randn({2, 40, 37, 24}, generator), w0 = randn({40, 3, 3, 24}, generator);
+  const Tensor x0 = randn(shape, generator), w0 = randn({out, 3, 3, shape[3]}, generator);
   std::vector<std::vector<float>> results[2];
   for (int threads : {1, 2}) {
     set_num_threads(threads);
     Tensor x = x0.clone().requires_grad_(), w = w0.clone().requires_grad_();
-    const Tensor y = conv2d(x, w, {}, {.padding = 1});
+    const Tensor y = conv2d(x, w, {}, {.stride = stride, .padding = 1});
     y.backward(y.detach());
     results[threads - 1] = {y.to_vector<float>(), x.grad().to_vector<float>(), w.grad().to_vector<float>()};
   }
+  set_num_threads(before);
   CHECK(results[0] == results[1]);
 }
 
