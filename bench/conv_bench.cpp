@@ -33,8 +33,9 @@ std::function<void()> prepare(const Layer& l, Pass pass) {
 
 const int registered = [] {
   std::vector<Layer> layers = layers_3x3();
-  for (const Layer& l : {Layer{256, 3, 32}, Layer{256, 32, 1, 1}, Layer{16, 512, 256, 2, true},
-                         Layer{32, 256, 128, 2, true}, Layer{64, 128, 64, 2, true}, Layer{128, 64, 32, 2, true}})
+  for (const Layer& l :
+       {Layer{256, 3, 32}, Layer{256, 32, 1, 1}, Layer{16, 512, 256, 2, true}, Layer{32, 256, 128, 2, true},
+        Layer{64, 128, 64, 2, true}, Layer{128, 64, 32, 2, true}})
     layers.push_back(l);
   for (const Layer& l : layers)
     for (const Pass pass : passes)

@@ -38,8 +38,8 @@ std::function<void()> prepare(const Layer& l, Pass pass) try {
   memory x = filled(x_desc), y = filled(y_desc), w = filled(w_user);
   const auto algorithm = dnnl::algorithm::convolution_auto;
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::convolution_forward::primitive_desc forward(engine, dnnl::prop_kind::forward_training, algorithm,
-                                                          x_desc, w_desc, y_desc, one, one, one);
+  const dnnl::convolution_forward::primitive_desc forward(engine, dnnl::prop_kind::forward_training,
+                                                          algorithm, x_desc, w_desc, y_desc, one, one, one);
 #else
   const dnnl::convolution_forward::primitive_desc forward(
       {dnnl::prop_kind::forward_training, algorithm, x_desc, w_desc, y_desc, one, one, one}, engine);
@@ -53,19 +53,19 @@ std::function<void()> prepare(const Layer& l, Pass pass) try {
     c->arguments = {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, y}};
   } else if (pass == Pass::backward_data) {
 #if DNNL_VERSION_MAJOR >= 3
-    const dnnl::convolution_backward_data::primitive_desc data(engine, algorithm, x_desc, w_desc, y_desc, one, one,
-                                                               one, forward);
+    const dnnl::convolution_backward_data::primitive_desc data(engine, algorithm, x_desc, w_desc, y_desc, one,
+                                                               one, one, forward);
 #else
-    const dnnl::convolution_backward_data::primitive_desc data({algorithm, x_desc, w_desc, y_desc, one, one, one},
-                                                               engine, forward);
+    const dnnl::convolution_backward_data::primitive_desc data(
+        {algorithm, x_desc, w_desc, y_desc, one, one, one}, engine, forward);
 #endif
     packed = memory(data.weights_desc(), engine);
     c->run = dnnl::convolution_backward_data(data);
     c->arguments = {{DNNL_ARG_DIFF_SRC, x}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DIFF_DST, y}};
   } else {
 #if DNNL_VERSION_MAJOR >= 3
-    const dnnl::convolution_backward_weights::primitive_desc weights(engine, algorithm, x_desc, w_desc, y_desc, one,
-                                                                     one, one, forward);
+    const dnnl::convolution_backward_weights::primitive_desc weights(engine, algorithm, x_desc, w_desc,
+                                                                     y_desc, one, one, one, forward);
 #else
     const dnnl::convolution_backward_weights::primitive_desc weights(
         {algorithm, x_desc, w_desc, y_desc, one, one, one}, engine, forward);
@@ -90,7 +90,8 @@ std::function<void()> prepare(const Layer& l, Pass pass) try {
 
 const int registered = [] {
   const dnnl_version_t* version = dnnl_version();
-  benchmark::AddCustomContext("onednn", std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+  benchmark::AddCustomContext("onednn", std::to_string(version->major) + "." +
+                                            std::to_string(version->minor) + "." +
                                             std::to_string(version->patch));
   for (const Layer& l : layers_3x3())
     for (const Pass pass : passes)

@@ -10,6 +10,7 @@
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/simd.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
@@ -90,7 +91,7 @@ struct Blocking {
     return std::min(conv_block_width(), t.k - block * conv_block_width());
   }
   // Floats of the packed filter: [block][pass][tap][channel][outputs rounded up to vectors].
-  static std::int64_t rounded(std::int64_t outputs) { return ceil_div(outputs, conv_lanes()) * conv_lanes(); }
+  static std::int64_t rounded(std::int64_t outputs) { return ceil_div(outputs, simd_lanes()) * simd_lanes(); }
   std::int64_t packed_offset(const TapConv& t, std::int64_t block, std::int64_t pass) const {
     const auto taps = static_cast<std::int64_t>(t.taps.size());
     return taps * (block * conv_block_width() * t.c + first_channel(pass) * rounded(outputs_in(t, block)));

@@ -5,12 +5,13 @@
 #include <utility>
 
 #include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/simd.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/conv_tiles.cpp"
-#include <hwy/foreach_target.h>
+#include <karyon/core/cpu/simd_foreach.h>
+
 #include <hwy/highway.h>
-#include <karyon/core/cpu/simd_targets.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
@@ -181,48 +182,21 @@ void weight_tiles(const WeightTiles& t) {
   }
 }
 
-std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(d)); }
-
 }  // namespace karyon::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <cstdlib>
-#include <string_view>
-
-#include <karyon/core/check.h>
-
 namespace karyon::cpu {
 namespace {
 
 HWY_EXPORT(forward_tiles);
 HWY_EXPORT(weight_tiles);
-HWY_EXPORT(lanes);
-
-// KARYON_SIMD=avx2 or baseline keeps to a lower instruction set than the processor has, for tests and
-// comparison.
-void apply_simd_limit() {
-  const char* text = std::getenv("KARYON_SIMD");
-  const std::string_view limit = text ? text : "avx512";
-  check(limit == "avx512" || limit == "avx2" || limit == "baseline",
-        "KARYON_SIMD: expects avx512, avx2 or baseline, got '", limit, "'");
-  if (limit != "avx512") hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL | (limit == "baseline" ? HWY_AVX2 : 0));
-}
 
 }  // namespace
 
 void conv_forward_tiles(const ForwardTiles& tiles) { HWY_DYNAMIC_DISPATCH(forward_tiles)(tiles); }
 void conv_weight_tiles(const WeightTiles& tiles) { HWY_DYNAMIC_DISPATCH(weight_tiles)(tiles); }
-
-// Every convolution asks this first, so the limit holds for all that follow.
-std::int64_t conv_lanes() {
-  static const std::int64_t value = [] {
-    apply_simd_limit();
-    return HWY_DYNAMIC_DISPATCH(lanes)();
-  }();
-  return value;
-}
-std::int64_t conv_block_width() { return 2 * conv_lanes(); }
+std::int64_t conv_block_width() { return 2 * simd_lanes(); }
 
 }  // namespace karyon::cpu
 #endif

@@ -41,8 +41,7 @@ struct WeightTiles {
 };
 void conv_weight_tiles(const WeightTiles& tiles);
 
-/// Outputs in a full block (two vectors), and floats in a vector, of the instruction set in use.
+/// Outputs in a full block: two vectors of the instruction set in use.
 std::int64_t conv_block_width();
-std::int64_t conv_lanes();
 
 }  // namespace karyon::cpu

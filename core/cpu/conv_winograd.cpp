@@ -13,6 +13,7 @@
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd.h>
 #include <karyon/core/parallel.h>
 
@@ -22,12 +23,11 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 64;        // input channels of filters transformed where they are used
-constexpr std::int64_t stream_floats = 2 << 20;  // of an output too large to stay in the caches
-constexpr std::int64_t skew = 16;  // floats that keep planes from meeting in the same cache sets
+constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
+constexpr std::int64_t skew = 16;          // floats that keep planes from meeting in the same cache sets
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t rounded(std::int64_t channels) { return ceil_div(channels, conv_lanes()) * conv_lanes(); }
+std::int64_t rounded(std::int64_t channels) { return ceil_div(channels, simd_lanes()) * simd_lanes(); }
 
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
 template <class T>

@@ -4,8 +4,13 @@
 // channels are repeated until an array fills whole vectors ("lanes"). Sums are kept per lane over a
 // small block of rows in T, per channel over a chunk of blocks in double, and joined in chunk order.
 #include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
 #include <vector>
 
+#include <karyon/core/cpu/norm_rows.h>
+#include <karyon/core/cpu/simd.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/parallel.h>
 
@@ -46,11 +51,26 @@ std::vector<T> spread(const Layout& l, const T* values) {
   return out;
 }
 
-// Calls fn(offset, width) for the groups of rows that fill the lanes, then for what is left of them.
+// How many of the groups of rows from `begin` on fill the lanes, if norm_rows.h can do them: f32, whole
+// vectors.
+template <class T>
+std::int64_t vector_groups(const Layout& l, std::int64_t begin, std::int64_t end) {
+  if (!std::is_same_v<T, float> || l.lanes() % cpu::simd_lanes() != 0) return 0;
+  return (end - begin) * l.c / l.lanes();
+}
+
+// Whether to write around the caches.
+bool streams(const Layout& l, const void* to) {
+  return l.images * l.rows * l.c >= cpu::stream_floats && reinterpret_cast<std::uintptr_t>(to) % 64 == 0 &&
+         l.lanes() % 16 == 0;
+}
+
+// Calls fn(offset, width) for the groups of rows that fill the lanes, then for what is left of them; the
+// first `done` groups are done.
 template <class F>
-void for_lanes(const Layout& l, std::int64_t begin, std::int64_t end, F fn) {
+void for_lanes(const Layout& l, std::int64_t begin, std::int64_t end, std::int64_t done, F fn) {
   const std::int64_t lanes = l.lanes(), stop = end * l.c;
-  std::int64_t at = begin * l.c;
+  std::int64_t at = begin * l.c + done * lanes;
   for (; at + lanes <= stop; at += lanes) fn(at, lanes);
   if (at < stop) fn(at, stop - at);
 }
@@ -63,12 +83,18 @@ void fold(const Layout& l, const T* lanes, double* sums) {
     for (std::int64_t k = 0; k < l.c; ++k) sums[k] += static_cast<double>(lanes[r * l.c + k]);
 }
 
-// sums[lane] += f(x at that lane), four groups of rows at a time.
+// sums[lane] = the sum of x, or of (x - centre)^2 if centre is given; four groups of rows at a time.
 template <class T, class F>
-void sum_lanes(const Layout& l, std::int64_t begin, std::int64_t end, T* __restrict sums, F f) {
+void sum_lanes(const Layout& l, std::int64_t begin, std::int64_t end, const T* x, const T* centre,
+               T* __restrict sums, F f) {
   const std::int64_t lanes = l.lanes(), stop = end * l.c;
   std::fill(sums, sums + lanes, T(0));
   std::int64_t at = begin * l.c;
+  if constexpr (std::is_same_v<T, float>) {
+    const std::int64_t groups = vector_groups<T>(l, begin, end);
+    if (groups > 0) cpu::norm_sums(x + at, groups, lanes, centre, sums);
+    at += groups * lanes;
+  }
   for (; at + 4 * lanes <= stop; at += 4 * lanes)
     for (std::int64_t k = 0; k < lanes; ++k)
       sums[k] +=
@@ -108,13 +134,14 @@ Moments moments(const T* x, const Layout& l) {
     for (std::int64_t b = begin; b < end; b += l.block_rows()) {
       const std::int64_t e = std::min(end, b + l.block_rows());
       const auto n = static_cast<double>(e - b);
-      sum_lanes(l, b, e, sums.data(), [from](std::int64_t i, std::int64_t) { return from[i]; });
+      sum_lanes(l, b, e, from, static_cast<const T*>(nullptr), sums.data(),
+                [from](std::int64_t i, std::int64_t) { return from[i]; });
       fold(l, sums.data(), block_mean.data());
       for (std::int64_t k = 0; k < c; ++k)
         centre[static_cast<std::size_t>(k)] = static_cast<T>(block_mean[static_cast<std::size_t>(k)] /= n);
       const std::vector<T> centres = spread(l, centre.data());
       const T* __restrict mid = centres.data();
-      sum_lanes(l, b, e, sums.data(), [from, mid](std::int64_t i, std::int64_t k) {
+      sum_lanes(l, b, e, from, mid, sums.data(), [from, mid](std::int64_t i, std::int64_t k) {
         const T d = from[i] - mid[k];
         return d * d;
       });
@@ -143,7 +170,14 @@ void affine(const T* x, const Layout& l, const std::vector<T>& scale, const std:
     const T* __restrict from = x + image * l.rows * l.c;
     T* __restrict to = y + image * l.rows * l.c;
     const T* __restrict s = scales.data(), * __restrict t = shifts.data();
-    for_lanes(l, begin, end, [&](std::int64_t at, std::int64_t width) {
+    const std::int64_t done = vector_groups<T>(l, begin, end);
+    if constexpr (std::is_same_v<T, float>) {
+      float* out = to + begin * l.c;
+      if (done > 0)
+        cpu::norm_affine(from + begin * l.c, done, l.lanes(), s, t,
+                         relu ? 0.0f : -std::numeric_limits<float>::infinity(), streams(l, out), out);
+    }
+    for_lanes(l, begin, end, done, [&](std::int64_t at, std::int64_t width) {
       for (std::int64_t k = 0; k < width; ++k) {
         const T v = s[k] * from[at + k] + t[k];
         to[at + k] = relu && v < T(0) ? T(0) : v;
@@ -199,8 +233,15 @@ Sums gradient_sums(const T* dy, const T* x, const Layout& l, const Forward<T>& f
     T* __restrict a = sums.data(), * __restrict b = a + l.lanes();
     for (std::int64_t first = begin; first < end; first += l.block_rows()) {
       std::fill(sums.begin(), sums.end(), T(0));
-      const std::int64_t lanes = l.lanes(), stop = std::min(end, first + l.block_rows()) * c;
+      const std::int64_t lanes = l.lanes(), last = std::min(end, first + l.block_rows()), stop = last * c;
       std::int64_t at = first * c;
+      if constexpr (std::is_same_v<T, float>) {
+        const std::int64_t groups = vector_groups<T>(l, first, last);
+        if (groups > 0)
+          cpu::norm_gradient_sums(g + at, from + at, groups, lanes,
+                                  {.mean = m, .scale = s, .shift = t, .relu = relu}, a, b);
+        at += groups * lanes;
+      }
       for (; at + 4 * lanes <= stop; at += 4 * lanes)
         add_products<relu, 4>(g + at, from + at, lanes, lanes, m, s, t, a, b);
       for (; at < stop; at += lanes)
@@ -236,7 +277,14 @@ void gradient(const T* dy, const T* x, const Layout& l, const Forward<T>& f, con
     T* __restrict to = dx + image * l.rows * l.c;
     const T *__restrict m = means.data(), *__restrict s = scales.data(), *__restrict t = shifts.data(),
             *__restrict u = slopes.data(), *__restrict o = offsets.data();
-    for_lanes(l, begin, end, [&](std::int64_t at, std::int64_t width) {
+    const std::int64_t done = vector_groups<T>(l, begin, end);
+    if constexpr (std::is_same_v<T, float>) {
+      float* out = to + begin * l.c;
+      if (done > 0)
+        cpu::norm_gradient(g + begin * l.c, from + begin * l.c, done, l.lanes(),
+                           {.mean = m, .scale = s, .shift = t, .relu = relu}, u, o, streams(l, out), out);
+    }
+    for_lanes(l, begin, end, done, [&](std::int64_t at, std::int64_t width) {
       for (std::int64_t k = 0; k < width; ++k) {
         const T v = from[at + k], all = g[at + k];
         const T d = relu && s[k] * v + t[k] <= T(0) ? T(0) : all;

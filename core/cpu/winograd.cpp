@@ -4,10 +4,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/winograd.cpp"
+#include <karyon/core/cpu/simd_foreach.h>
+
 #include <hwy/cache_control.h>
-#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-#include <karyon/core/cpu/simd_targets.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {

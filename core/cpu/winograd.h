@@ -4,7 +4,7 @@
 // Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016,
 // "Fast Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled once for each instruction set
 // (winograd.cpp). A tile of the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter.
-// Every function treats `channels` consecutive floats alike, a multiple of conv_lanes().
+// Every function treats `channels` consecutive floats alike, a multiple of simd_lanes().
 namespace karyon::cpu {
 
 /// A grid of pixels in memory: floats from one row or pixel to the next.

@@ -1,0 +1,162 @@
+#include <karyon/core/cpu/norm_rows.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/cpu/norm_rows.cpp"
+#include <karyon/core/cpu/simd_foreach.h>
+
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace karyon::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
+constexpr D d;
+
+template <bool streaming>
+HWY_INLINE void put(V value, float* to) {
+  if constexpr (streaming) {
+    hn::Stream(value, d, to);
+  } else {
+    hn::StoreU(value, d, to);
+  }
+}
+
+template <bool streaming>
+void affine_rows(const float* HWY_RESTRICT x, std::int64_t rows, std::int64_t lanes,
+                 const float* HWY_RESTRICT scale, const float* HWY_RESTRICT shift, float floor,
+                 float* HWY_RESTRICT y) {
+  const auto n = static_cast<std::int64_t>(hn::Lanes(d));
+  const V least = hn::Set(d, floor);
+  for (std::int64_t r = 0; r < rows; ++r, x += lanes, y += lanes)
+    for (std::int64_t k = 0; k < lanes; k += n) {
+      const V value = hn::MulAdd(hn::LoadU(d, scale + k), hn::LoadU(d, x + k), hn::LoadU(d, shift + k));
+      put<streaming>(hn::Max(least, value), y + k);  // in this order NaN stays NaN
+    }
+}
+
+void affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale, const float* shift,
+            float floor, bool stream, float* y) {
+  (stream ? affine_rows<true> : affine_rows<false>)(x, rows, lanes, scale, shift, floor, y);
+}
+
+// Calls f(row pointer offset) for the vector at lane k of every row, with `sums` accumulators in registers: four
+// rows at a time against the latency of an addition.
+template <class F>
+HWY_INLINE void sum_column(std::int64_t rows, std::int64_t lanes, F f) {
+  std::int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) f(i, (r + i) * lanes);
+  }
+  for (; r < rows; ++r) f(0, r * lanes);
+}
+
+HWY_INLINE V total(const V* four) {
+  return hn::Add(hn::Add(four[0], four[1]), hn::Add(four[2], four[3]));
+}
+
+void sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* out) {
+  const auto n = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t k = 0; k < lanes; k += n) {
+    V sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    if (centre) {
+      const V mid = hn::LoadU(d, centre + k);
+      sum_column(rows, lanes, [&](int i, std::int64_t at) {
+        const V off = hn::Sub(hn::LoadU(d, x + at + k), mid);
+        sum[i] = hn::MulAdd(off, off, sum[i]);
+      });
+    } else {
+      sum_column(rows, lanes,
+                 [&](int i, std::int64_t at) { sum[i] = hn::Add(sum[i], hn::LoadU(d, x + at + k)); });
+    }
+    hn::StoreU(total(sum), d, out + k);
+  }
+}
+
+template <bool relu>
+void gradient_sum_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x, std::int64_t rows,
+                       std::int64_t lanes, const NormForward& f, float* HWY_RESTRICT sum_dy,
+                       float* HWY_RESTRICT sum_dy_x) {
+  const auto n = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t k = 0; k < lanes; k += n) {
+    const V mean = hn::LoadU(d, f.mean + k), scale = hn::LoadU(d, f.scale + k),
+            shift = hn::LoadU(d, f.shift + k);
+    V a[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    V b[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    sum_column(rows, lanes, [&](int i, std::int64_t at) {
+      const V value = hn::LoadU(d, x + at + k);
+      V g = hn::LoadU(d, dy + at + k);
+      if constexpr (relu) g = hn::IfThenZeroElse(hn::Le(hn::MulAdd(scale, value, shift), hn::Zero(d)), g);
+      a[i] = hn::Add(a[i], g);
+      b[i] = hn::MulAdd(g, hn::Sub(value, mean), b[i]);
+    });
+    hn::StoreU(total(a), d, sum_dy + k);
+    hn::StoreU(total(b), d, sum_dy_x + k);
+  }
+}
+
+void gradient_sums(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
+                   const NormForward& f, float* sum_dy, float* sum_dy_x) {
+  (f.relu ? gradient_sum_rows<true> : gradient_sum_rows<false>)(dy, x, rows, lanes, f, sum_dy, sum_dy_x);
+}
+
+template <bool relu, bool streaming>
+void gradient_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x, std::int64_t rows,
+                   std::int64_t lanes, const NormForward& f, const float* HWY_RESTRICT slope,
+                   const float* HWY_RESTRICT offset, float* HWY_RESTRICT dx) {
+  const auto n = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t r = 0; r < rows; ++r, dy += lanes, x += lanes, dx += lanes)
+    for (std::int64_t k = 0; k < lanes; k += n) {
+      const V value = hn::LoadU(d, x + k), scale = hn::LoadU(d, f.scale + k);
+      V g = hn::LoadU(d, dy + k);
+      if constexpr (relu)
+        g = hn::IfThenZeroElse(hn::Le(hn::MulAdd(scale, value, hn::LoadU(d, f.shift + k)), hn::Zero(d)), g);
+      const V centred = hn::Sub(value, hn::LoadU(d, f.mean + k));
+      put<streaming>(
+          hn::MulAdd(scale, g, hn::MulAdd(hn::LoadU(d, slope + k), centred, hn::LoadU(d, offset + k))),
+          dx + k);
+    }
+}
+
+void gradient(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes, const NormForward& f,
+              const float* slope, const float* offset, bool stream, float* dx) {
+  const auto run = f.relu ? (stream ? gradient_rows<true, true> : gradient_rows<true, false>)
+                          : (stream ? gradient_rows<false, true> : gradient_rows<false, false>);
+  run(dy, x, rows, lanes, f, slope, offset, dx);
+}
+
+}  // namespace karyon::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace karyon::cpu {
+namespace {
+
+HWY_EXPORT(affine);
+HWY_EXPORT(sums);
+HWY_EXPORT(gradient_sums);
+HWY_EXPORT(gradient);
+
+}  // namespace
+
+void norm_affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale, const float* shift,
+                 float floor, bool stream, float* y) {
+  HWY_DYNAMIC_DISPATCH(affine)(x, rows, lanes, scale, shift, floor, stream, y);
+}
+void norm_sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* out) {
+  HWY_DYNAMIC_DISPATCH(sums)(x, rows, lanes, centre, out);
+}
+void norm_gradient_sums(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
+                        const NormForward& forward, float* sum_dy, float* sum_dy_x) {
+  HWY_DYNAMIC_DISPATCH(gradient_sums)(dy, x, rows, lanes, forward, sum_dy, sum_dy_x);
+}
+void norm_gradient(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
+                   const NormForward& forward, const float* slope, const float* offset, bool stream,
+                   float* dx) {
+  HWY_DYNAMIC_DISPATCH(gradient)(dy, x, rows, lanes, forward, slope, offset, stream, dx);
+}
+
+}  // namespace karyon::cpu
+#endif
