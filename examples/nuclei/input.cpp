@@ -37,12 +37,13 @@ struct Placement {
   double x0, y0, xx, xy, yx, yy;
 };
 
-Placement random_placement(int width, int height, std::int64_t crop, Generator& generator) {
+// Stained tissue is photographed at very different magnifications.
+Placement random_placement(int width, int height, bool grey, std::int64_t crop, Generator& generator) {
   const double angle = generator.uniform() < 0.5
                            ? std::numbers::pi / 2 * static_cast<double>(generator.below(4))
                            : generator.uniform(0, 2 * std::numbers::pi);
-  const double scale =
-      std::exp(generator.uniform(std::log(0.6), std::log(1.6)));  // source pixels per crop pixel
+  const double scale = std::exp(
+      generator.uniform(std::log(grey ? 0.55 : 0.35), std::log(1.7)));  // source pixels per crop pixel
   const double mirror = generator.uniform() < 0.5 ? -1 : 1;
   const double c = std::cos(angle) * scale, s = std::sin(angle) * scale;
   // The crop's centre, so that the crop stays inside where the picture is large enough.
@@ -80,37 +81,68 @@ void blur(float* rgb, std::int64_t crop, float strength) {
   pass(3 * crop, [](std::int64_t y, std::int64_t) { return y; });
 }
 
+// The colours of haematoxylin, eosin and diaminobenzidine as optical densities of red, green and blue
+// (Ruifrok & Johnston 2001), and its inverse. Rows are stains.
+constexpr float kStains[3][3] = {{0.65f, 0.70f, 0.29f}, {0.07f, 0.99f, 0.11f}, {0.27f, 0.57f, 0.78f}};
+constexpr float kUnstain[3][3] = {{1.87798274f, -1.00767869f, -0.55611582f},
+                                  {-0.06590806f, 1.13473037f, -0.1355218f},
+                                  {-0.60190736f, -0.48041419f, 1.57358807f}};
+
+// More or less of each stain, which multiplies light (Tellez et al. 2018). Values are inverted light.
+void restain(float* rgb, std::int64_t pixels, Generator& generator) {
+  std::array<float, 3> gain, shift;
+  for (float& g : gain) g = static_cast<float>(generator.uniform(0.75, 1.3));
+  for (float& s : shift) s = static_cast<float>(generator.uniform(-0.05, 0.05));
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    float* v = rgb + 3 * p;
+    std::array<float, 3> density, stain{};
+    for (std::size_t c = 0; c < 3; ++c) density[c] = -std::log(std::clamp(1 - v[c], 0.02f, 1.5f));
+    for (std::size_t k = 0; k < 3; ++k)
+      for (std::size_t c = 0; c < 3; ++c) stain[k] += density[c] * kUnstain[c][k];
+    for (std::size_t k = 0; k < 3; ++k) stain[k] = stain[k] * gain[k] + shift[k];
+    for (std::size_t c = 0; c < 3; ++c)
+      v[c] = 1 - std::exp(-(stain[0] * kStains[0][c] + stain[1] * kStains[1][c] + stain[2] * kStains[2][c]));
+  }
+}
+
+// Brighter on one side than on the other, as under a lamp that is not centred.
+void shade(float* rgb, std::int64_t crop, Generator& generator) {
+  const double angle = generator.uniform(0, 2 * std::numbers::pi), strength = generator.uniform(0, 0.6);
+  const double half = 0.5 * static_cast<double>(crop);
+  const double by_x = std::cos(angle) * strength / half, by_y = std::sin(angle) * strength / half;
+  for (std::int64_t y = 0; y < crop; ++y)
+    for (std::int64_t x = 0; x < crop; ++x) {
+      const auto factor = static_cast<float>(1 + by_x * (static_cast<double>(x) - half) +
+                                             by_y * (static_cast<double>(y) - half));
+      for (std::int64_t c = 0; c < 3; ++c) rgb[(y * crop + x) * 3 + c] *= factor;
+    }
+}
+
 // What microscopes, stains and cameras do to the same cells.
 void relight(float* rgb, std::int64_t crop, bool grey, Generator& generator) {
   const std::int64_t pixels = crop * crop;
   if (!grey) {
-    std::array<int, 3> from{0, 1, 2};
-    if (generator.uniform() < 0.3)
-      for (int i = 2; i > 0; --i)
-        std::swap(from[static_cast<std::size_t>(i)], from[static_cast<std::size_t>(generator.below(i + 1))]);
-    const bool to_grey = generator.uniform() < 0.2;
-    std::array<float, 3> gain;
-    for (float& g : gain) g = static_cast<float>(generator.uniform(0.8, 1.25));
-    for (std::int64_t p = 0; p < pixels; ++p) {
-      float* v = rgb + 3 * p;
-      std::array<float, 3> in{v[0], v[1], v[2]};
-      const float mean = (in[0] + in[1] + in[2]) / 3;
-      for (std::size_t c = 0; c < 3; ++c)
-        v[c] = to_grey ? mean : gain[c] * in[static_cast<std::size_t>(from[c])];
-    }
+    if (generator.uniform() < 0.8) restain(rgb, pixels, generator);
+    if (generator.uniform() < 0.1)
+      for (std::int64_t p = 0; p < pixels; ++p) {
+        float* v = rgb + 3 * p;
+        v[0] = v[1] = v[2] = (v[0] + v[1] + v[2]) / 3;
+      }
   }
+  if (generator.uniform() < 0.3) shade(rgb, crop, generator);
   if (generator.uniform() < 0.3) blur(rgb, crop, static_cast<float>(generator.uniform(0.3, 1)));
-  const auto gamma = static_cast<float>(std::exp(generator.uniform(-0.5, 0.5)));
-  const auto gain = static_cast<float>(generator.uniform(0.7, 1.25));
-  const auto shift = static_cast<float>(generator.uniform(-0.08, 0.08));
-  const bool invert = generator.uniform() < 0.08;
+  // Little, since how far a nucleus reaches into its halo is known by its brightness alone.
+  const auto gamma = static_cast<float>(std::exp(generator.uniform(-0.2, 0.2)));
+  const auto gain = static_cast<float>(generator.uniform(0.85, 1.15));
+  const auto shift = static_cast<float>(generator.uniform(-0.03, 0.03));
+  const bool invert = generator.uniform() < 0.02;
   for (std::int64_t i = 0; i < 3 * pixels; ++i) {
-    float v = std::pow(std::clamp(rgb[i], 0.0f, 1.0f), gamma) * gain + shift;
+    float v = std::pow(std::clamp(rgb[i], 0.0f, 1.5f), gamma) * gain + shift;
     rgb[i] = invert ? 1 - v : v;
   }
   if (generator.uniform() < 0.4) {
     Tensor noise = karyon::randn({crop, crop, grey ? 1 : 3}, generator);
-    const auto sigma = static_cast<float>(generator.uniform(0, 0.06));
+    const auto sigma = static_cast<float>(generator.uniform(0, 0.04));
     const float* n = noise.data<float>();
     for (std::int64_t i = 0; i < 3 * pixels; ++i) rgb[i] += sigma * n[grey ? i / 3 : i];
   }
@@ -178,10 +210,11 @@ CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOpti
     const double area = static_cast<double>(sources_[i].width) * sources_[i].height;
     const double crops = std::sqrt(area / static_cast<double>(options.crop * options.crop));
     // A rare modality is brought half-way (geometrically) to the most frequent one.
-    const double rarity = std::sqrt(static_cast<double>(most) /
-                                    static_cast<double>(count[static_cast<std::size_t>(modalities[i])]));
+    const double rarity = std::pow(
+        static_cast<double>(most) / static_cast<double>(count[static_cast<std::size_t>(modalities[i])]),
+        0.75);
     const auto times =
-        static_cast<int>(std::lround(std::clamp(crops, 1.0, 4.0) * std::clamp(rarity, 1.0, 4.0)));
+        static_cast<int>(std::lround(std::clamp(crops, 1.0, 4.0) * std::clamp(rarity, 1.0, 6.0)));
     for (int k = 0; k < times; ++k) order_.push_back(i);
   }
 }
@@ -191,7 +224,7 @@ std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) c
   const std::int64_t crop = options_.crop;
   Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, 1}),
          weight = karyon::empty({crop, crop, 1});
-  const Placement p = random_placement(s.width, s.height, crop, generator);
+  const Placement p = random_placement(s.width, s.height, s.grey, crop, generator);
   float *rgb = input.data<float>(), *t = target.data<float>(), *w = weight.data<float>();
   for (std::int64_t y = 0; y < crop; ++y) {
     for (std::int64_t x = 0; x < crop; ++x) {
