@@ -41,8 +41,8 @@ void affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* 
   (stream ? affine_rows<true> : affine_rows<false>)(x, rows, lanes, scale, shift, floor, y);
 }
 
-// Calls f(row pointer offset) for the vector at lane k of every row, with `sums` accumulators in registers: four
-// rows at a time against the latency of an addition.
+// Calls f(row pointer offset) for the vector at lane k of every row, with `sums` accumulators in registers:
+// four rows at a time against the latency of an addition.
 template <class F>
 HWY_INLINE void sum_column(std::int64_t rows, std::int64_t lanes, F f) {
   std::int64_t r = 0;
@@ -53,9 +53,7 @@ HWY_INLINE void sum_column(std::int64_t rows, std::int64_t lanes, F f) {
   for (; r < rows; ++r) f(0, r * lanes);
 }
 
-HWY_INLINE V total(const V* four) {
-  return hn::Add(hn::Add(four[0], four[1]), hn::Add(four[2], four[3]));
-}
+HWY_INLINE V total(const V* four) { return hn::Add(hn::Add(four[0], four[1]), hn::Add(four[2], four[3])); }
 
 void sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* out) {
   const auto n = static_cast<std::int64_t>(hn::Lanes(d));
@@ -141,8 +139,8 @@ HWY_EXPORT(gradient);
 
 }  // namespace
 
-void norm_affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale, const float* shift,
-                 float floor, bool stream, float* y) {
+void norm_affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale,
+                 const float* shift, float floor, bool stream, float* y) {
   HWY_DYNAMIC_DISPATCH(affine)(x, rows, lanes, scale, shift, floor, stream, y);
 }
 void norm_sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* out) {

@@ -1,19 +1,19 @@
 #pragma once
 #include <cstdint>
 
-// Private to core/cpu: the passes of batch and group norm over f32 memory, compiled once for each instruction set.
-// Values stand in rows of `lanes` floats, a multiple of 16; arrays hold one value per lane.
+// Private to core/cpu: the passes of batch and group norm over f32 memory, compiled once for each instruction
+// set. Values stand in rows of `lanes` floats, a multiple of 16; arrays hold one value per lane.
 namespace karyon::cpu {
 
 /// y = max(scale x + shift, floor). `stream` writes around the caches; y must then be aligned to 64 bytes.
-void norm_affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale, const float* shift,
-                 float floor, bool stream, float* y);
+void norm_affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale,
+                 const float* shift, float floor, bool stream, float* y);
 
 /// sums[lane] = the sum of x, or of (x - centre)^2 if centre is given.
 void norm_sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* sums);
 
-/// What backward needs of forward: normalized values were scale x + shift, and with relu those at 0 or below let
-/// no gradient through.
+/// What backward needs of forward: normalized values were scale x + shift, and with relu those at 0 or below
+/// let no gradient through.
 struct NormForward {
   const float *mean, *scale, *shift;
   bool relu;
@@ -23,6 +23,7 @@ void norm_gradient_sums(const float* dy, const float* x, std::int64_t rows, std:
                         const NormForward& forward, float* sum_dy, float* sum_dy_x);
 /// dx = scale dy + slope (x - mean) + offset; `stream` as above, for dx.
 void norm_gradient(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
-                   const NormForward& forward, const float* slope, const float* offset, bool stream, float* dx);
+                   const NormForward& forward, const float* slope, const float* offset, bool stream,
+                   float* dx);
 
 }  // namespace karyon::cpu

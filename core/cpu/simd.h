@@ -4,8 +4,8 @@
 namespace karyon::cpu {
 
 /// Floats in a vector (16 at most) of the instruction set in use: the best that the processor has, or what
-/// KARYON_SIMD=avx512, avx2 or baseline keeps to, for tests and comparison. Call it before the first kernel that is
-/// dispatched at run time. Throws Error if KARYON_SIMD is something else.
+/// KARYON_SIMD=avx512, avx2 or baseline keeps to, for tests and comparison. Call it before the first kernel
+/// that is dispatched at run time. Throws Error if KARYON_SIMD is something else.
 std::int64_t simd_lanes();
 
 /// Outputs of so many floats do not stay in the caches: they are written around them.
