@@ -68,7 +68,7 @@ NoGradGuard::~NoGradGuard() { recording = before_; }
 
 SavedTensor::SavedTensor(const Tensor& x) {
   if (!x.defined()) return;
-  if (const auto node = x.node(); node && node->recompute && node->recompute_version == x.version()) {
+  if (const auto& node = x.node(); node && node->recompute && node->recompute_version == x.version()) {
     maker_ = node;
     return;
   }
@@ -89,7 +89,7 @@ Tensor SavedTensor::get() const {
 }
 
 void offer_recompute(const Tensor& output, std::function<Tensor()> make) {
-  const auto node = output.node();
+  const auto& node = output.node();
   if (!node) return;
   node->recompute = std::move(make);
   node->recompute_version = output.version();
