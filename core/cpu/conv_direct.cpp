@@ -20,8 +20,6 @@ constexpr std::int64_t block_floats = 96 * 1024;  // of the padded input band: 3
 constexpr std::int64_t max_channels = 128;        // per pass: 9 taps x 128 x 32 outputs are 147 KiB more
 constexpr std::int64_t segment_pixels = 128;      // whose x and dy stay in L1 while the weights' tiles sweep
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 // Filter position (i, j), which reads the input at an offset of (row, col) from the output's position.
 struct Tap {
   std::int64_t row, col, i, j;
@@ -91,7 +89,6 @@ struct Blocking {
     return std::min(conv_block_width(), t.k - block * conv_block_width());
   }
   // Floats of the packed filter: [block][pass][tap][channel][outputs rounded up to vectors].
-  static std::int64_t rounded(std::int64_t outputs) { return ceil_div(outputs, simd_lanes()) * simd_lanes(); }
   std::int64_t packed_offset(const TapConv& t, std::int64_t block, std::int64_t pass) const {
     const auto taps = static_cast<std::int64_t>(t.taps.size());
     return taps * (block * conv_block_width() * t.c + first_channel(pass) * rounded(outputs_in(t, block)));
@@ -146,7 +143,7 @@ void fill_block(const TapConv& t, const Blocking& b, std::int64_t image, std::in
 // outputs.
 template <class F>
 void for_each_packed(const TapConv& t, const Blocking& b, std::int64_t block, F f) {
-  const std::int64_t outputs = b.outputs_in(t, block), width = Blocking::rounded(outputs);
+  const std::int64_t outputs = b.outputs_in(t, block), width = rounded(outputs);
   for (std::int64_t pass = 0; pass < b.passes; ++pass) {
     std::int64_t at = b.packed_offset(t, block, pass);
     for (const Tap& tap : t.taps)
@@ -246,7 +243,7 @@ void backward_weight(const TapConv& t, const float* dy, float* dweight, const We
           const std::int64_t seg_rows = std::max<std::int64_t>(1, segment_pixels / t.cols);
           float* dense = scratch(seg_rows * seg_cols * width, 1);
           for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
-            const std::int64_t outputs = b.outputs_in(t, k), padded = Blocking::rounded(outputs);
+            const std::int64_t outputs = b.outputs_in(t, k), padded = rounded(outputs);
             for (std::int64_t i = 0; i < rows; i += seg_rows) {
               const std::int64_t in_rows = std::min(seg_rows, rows - i);
               for (std::int64_t j = 0; j < t.cols; j += seg_cols) {

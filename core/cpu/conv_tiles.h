@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include <karyon/core/cpu/simd.h>
+
 // Private to core/cpu: the register-blocked inner loops of the direct convolution (conv_tiles.cpp), compiled
 // once for each instruction set and chosen at run time.
 namespace karyon::cpu {
@@ -40,6 +42,10 @@ struct WeightTiles {
   float* partial;  // [sum of run lengths][outputs rounded up to whole vectors]
 };
 void conv_weight_tiles(const WeightTiles& tiles);
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+/// Channels rounded up to whole vectors.
+inline std::int64_t rounded(std::int64_t channels) { return ceil_div(channels, simd_lanes()) * simd_lanes(); }
 
 /// Outputs in a full block: two vectors of the instruction set in use.
 std::int64_t conv_block_width();

@@ -10,6 +10,8 @@
 #include <limits>
 #include <vector>
 
+#include <hwy/cache_control.h>
+
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/scratch.h>
@@ -26,9 +28,6 @@ constexpr std::int64_t few_tiles = 96;             // worked on together, see Ti
 constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
 constexpr std::int64_t skew = 16;          // floats that keep planes from meeting in the same cache sets
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t rounded(std::int64_t channels) { return ceil_div(channels, simd_lanes()) * simd_lanes(); }
-
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
 template <class T>
 struct Images {
@@ -40,13 +39,12 @@ struct Units {
   std::int64_t count, tiles;  // tiles in each but the last
 };
 
-// The convolution of `in` with a 3 x 3 filter, padded by `padding`, into `out`.
+// How an output [n, h_out, w_out] is cut into tiles.
 struct Tiling {
   int m;
   std::int64_t planes, rows, cols, count;  // t * t; tiles of an image; tiles in all
-  Pair padding;
 
-  Tiling(std::int64_t n, std::int64_t h_out, std::int64_t w_out, Pair padding_) : padding(padding_) {
+  Tiling(std::int64_t n, std::int64_t h_out, std::int64_t w_out) {
     auto multiplications = [&](std::int64_t size) {
       return ceil_div(h_out, size) * ceil_div(w_out, size) * (size + 2) * (size + 2);
     };
@@ -149,7 +147,7 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
 // in -> out with the filter given; both directions are this.
 void convolve(const Images<const float>& in, const Images<float>& out, Pair padding, const FilterView& view,
               const Tensor& scale, const Tensor& shift, bool relu) {
-  const Tiling tiling(out.n, out.h, out.w, padding);
+  const Tiling tiling(out.n, out.h, out.w);
   if (tiling.count == 0) return;
   const int m = tiling.m;
   const std::int64_t planes = tiling.planes, c = in.c, c_width = rounded(c), width = conv_block_width();
@@ -246,6 +244,7 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
         }
       }
     }
+    if (stream) hwy::FlushStream();  // before another thread may read it
   });
 }
 
@@ -259,7 +258,7 @@ const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype) {
   if (g.groups != 1) return "the channels are in groups";
   if (g.padding.h > 2 || g.padding.w > 2) return "the padding is wider than the kernel reaches";
   if (g.c < 16 || g.k < 16) return "so few channels do not pay for the transforms";
-  if (Tiling(g.n, g.h_out, g.w_out, g.padding).count < 16) return "so few tiles do not pay for the filters";
+  if (Tiling(g.n, g.h_out, g.w_out).count < 16) return "so few tiles do not pay for the filters";
   return nullptr;
 }
 
@@ -286,7 +285,7 @@ void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, cons
 // [block of outputs][plane][c][width of the block].
 void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy_,
                                      Tensor& dweight) {
-  const Tiling tiling(g.n, g.h_out, g.w_out, g.padding);
+  const Tiling tiling(g.n, g.h_out, g.w_out);
   const int m = tiling.m;
   const Images<const float> in{x.data<float>(), g.n, g.h, g.w, g.c};
   const Images<const float> dy{dy_.data<float>(), g.n, g.h_out, g.w_out, g.k};

@@ -84,9 +84,12 @@ void fold(const Layout& l, const T* lanes, double* sums) {
 }
 
 // sums[lane] = the sum of x, or of (x - centre)^2 if centre is given; four groups of rows at a time.
-template <class T, class F>
+template <class T>
 void sum_lanes(const Layout& l, std::int64_t begin, std::int64_t end, const T* x, const T* centre,
-               T* __restrict sums, F f) {
+               T* __restrict sums) {
+  auto f = [x, centre](std::int64_t i, std::int64_t k) {
+    return centre ? (x[i] - centre[k]) * (x[i] - centre[k]) : x[i];
+  };
   const std::int64_t lanes = l.lanes(), stop = end * l.c;
   std::fill(sums, sums + lanes, T(0));
   std::int64_t at = begin * l.c;
@@ -134,17 +137,13 @@ Moments moments(const T* x, const Layout& l) {
     for (std::int64_t b = begin; b < end; b += l.block_rows()) {
       const std::int64_t e = std::min(end, b + l.block_rows());
       const auto n = static_cast<double>(e - b);
-      sum_lanes(l, b, e, from, static_cast<const T*>(nullptr), sums.data(),
-                [from](std::int64_t i, std::int64_t) { return from[i]; });
+      sum_lanes(l, b, e, from, static_cast<const T*>(nullptr), sums.data());
       fold(l, sums.data(), block_mean.data());
       for (std::int64_t k = 0; k < c; ++k)
         centre[static_cast<std::size_t>(k)] = static_cast<T>(block_mean[static_cast<std::size_t>(k)] /= n);
       const std::vector<T> centres = spread(l, centre.data());
       const T* __restrict mid = centres.data();
-      sum_lanes(l, b, e, from, mid, sums.data(), [from, mid](std::int64_t i, std::int64_t k) {
-        const T d = from[i] - mid[k];
-        return d * d;
-      });
+      sum_lanes(l, b, e, from, mid, sums.data());
       fold(l, sums.data(), block_m2.data());
       join(static_cast<double>(b - begin), n, c, mean, m2, block_mean.data(), block_m2.data());
     }

@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "core/cpu/norm_rows.cpp"
 #include <karyon/core/cpu/simd_foreach.h>
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -34,6 +35,7 @@ void affine_rows(const float* HWY_RESTRICT x, std::int64_t rows, std::int64_t la
       const V value = hn::MulAdd(hn::LoadU(d, scale + k), hn::LoadU(d, x + k), hn::LoadU(d, shift + k));
       put<streaming>(hn::Max(least, value), y + k);  // in this order NaN stays NaN
     }
+  if constexpr (streaming) hwy::FlushStream();  // before another thread may read it
 }
 
 void affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale, const float* shift,
@@ -41,7 +43,7 @@ void affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* 
   (stream ? affine_rows<true> : affine_rows<false>)(x, rows, lanes, scale, shift, floor, y);
 }
 
-// Calls f(row pointer offset) for the vector at lane k of every row, with `sums` accumulators in registers:
+// Calls f(i, offset of the row) for every row, i being which of four accumulators in registers it adds to:
 // four rows at a time against the latency of an addition.
 template <class F>
 HWY_INLINE void sum_column(std::int64_t rows, std::int64_t lanes, F f) {
@@ -116,6 +118,7 @@ void gradient_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x, st
           hn::MulAdd(scale, g, hn::MulAdd(hn::LoadU(d, slope + k), centred, hn::LoadU(d, offset + k))),
           dx + k);
     }
+  if constexpr (streaming) hwy::FlushStream();
 }
 
 void gradient(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes, const NormForward& f,

@@ -209,7 +209,7 @@ CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOpti
   for (std::size_t i = 0; i < examples.size(); ++i) {
     const double area = static_cast<double>(sources_[i].width) * sources_[i].height;
     const double crops = std::sqrt(area / static_cast<double>(options.crop * options.crop));
-    // A rare modality is brought half-way (geometrically) to the most frequent one.
+    // A rare modality is brought three quarters of the way (geometrically) to the most frequent one.
     const double rarity = std::pow(
         static_cast<double>(most) / static_cast<double>(count[static_cast<std::size_t>(modalities[i])]),
         0.75);

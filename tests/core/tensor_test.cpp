@@ -136,6 +136,20 @@ TEST_CASE("tensor: printing shows type, shape and the first values") {
   CHECK(os.str() == "i64[10] {0, 1, 2, 3, 4, 5, 6, 7, ...} f32[1] {1.5} undefined tensor");
 }
 
+TEST_CASE("tensor: a free block serves what is smaller by up to a third, and no less") {
+  backend(DeviceType::cpu).empty_cache();
+  { const Tensor block = empty({3 << 20}); }
+  const std::size_t reserved = memory_stats().reserved, current = memory_stats().current;
+  {
+    const Tensor smaller = empty({9 << 18});  // three quarters of it
+    CHECK(memory_stats().reserved == reserved);
+    CHECK(memory_stats().current - current == (9 << 18) * sizeof(float));
+  }
+  CHECK(memory_stats().current == current);
+  const Tensor half = empty({3 << 19});
+  CHECK(memory_stats().reserved > reserved);
+}
+
 TEST_CASE("tensor: the allocator counts what is in use and reuses what is not") {
   const MemoryStats before = memory_stats();
   reset_peak_memory_stats();

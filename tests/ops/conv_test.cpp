@@ -218,6 +218,8 @@ TEST_CASE("conv2d_affine is a convolution, a scale and shift per channel and a R
     bool scale, shift, relu;
   };
   const auto [shape, out, with_scale, with_shift, relu] = GENERATE(values<Affine>({
+      {{1, 1, 1, 3}, 2, true, true, true},      // one pixel
+      {{0, 4, 4, 3}, 2, true, true, true},      // no image
       {{1, 6, 5, 3}, 7, true, true, true},      // direct
       {{2, 17, 19, 24}, 33, true, true, true},  // Winograd, with tails
       {{2, 16, 16, 32}, 32, true, true, false},
