@@ -87,11 +87,24 @@ void check_options(const TrainOptions& o) {
   require(o.limit >= 0, "--limit: expects 0 or more");
 }
 
+// Cross entropy for all maps; for the two that say yes or no also the overlap of the areas, in which the few
+// pixels of borders and of sparse pictures count as much as those of others.
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch) {
   const Tensor logits = model(batch[0]);
-  return karyon::bce_with_logits(logits, batch[1], {.weight = batch[2]}) +
-         karyon::dice_loss(logits, batch[1]);
+  const Tensor& target = batch[1];
+  const Tensor entropy = karyon::bce_with_logits(logits, target, {.weight = batch[2]});
+  const Tensor overlap = karyon::dice_loss(karyon::split(logits, {2, kMaps - 2}, -1)[0],
+                                           karyon::split(target, {2, kMaps - 2}, -1)[0]);
+  return entropy * 2 + overlap;
 }
+
+karyon::UNetOptions network(const TrainOptions& o) {
+  return {.out_channels = kMaps, .base_width = o.base_width, .depth = o.depth};
+}
+
+// The share of a step's weights in their moving average: the average forgets what is older than the last
+// tenth of the training, or than 500 steps.
+double average_share(std::int64_t step) { return std::max(0.002, 9 / (10 + static_cast<double>(step))); }
 
 // A path need not be UTF-8, but JSON must.
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -174,6 +187,7 @@ class Training {
   std::unique_ptr<CropDataset> crops_;
   std::unique_ptr<karyon::DataLoader> loader_;
   std::unique_ptr<karyon::UNet> model_;
+  std::unique_ptr<karyon::UNet> average_;  // of model_ over its last steps: what is validated and kept
   std::unique_ptr<karyon::AdamW> optimizer_;
   std::unique_ptr<karyon::CosineLR> schedule_;
 
@@ -228,9 +242,11 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
   if (error) throw Failure(options_.out.string() + ": cannot create the folder: " + error.message());
 
   karyon::manual_seed(options_.seed);
-  model_ = std::make_unique<karyon::UNet>(
-      karyon::UNetOptions{.base_width = options_.base_width, .depth = options_.depth});
-  model_->to(device_);
+  model_ = std::make_unique<karyon::UNet>(network(options_));
+  average_ = std::make_unique<karyon::UNet>(network(options_));
+  for (auto* model : {model_.get(), average_.get()}) model->to(device_);
+  average_->requires_grad_(false);
+  average_->eval();
   optimizer_ = std::make_unique<karyon::AdamW>(model_->parameters(),
                                                karyon::AdamWOptions{.lr = options_.lr, .weight_decay = 1e-3});
   epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
@@ -291,7 +307,7 @@ void Training::load_data() {
 
 // Times a few steps of a network of the same size, which is thrown away.
 std::int64_t Training::epochs_that_fit() {
-  karyon::UNet probe({.base_width = options_.base_width, .depth = options_.depth});
+  karyon::UNet probe(network(options_));
   probe.to(device_);
   karyon::AdamW optimizer(probe.parameters());
   double seconds = 0;
@@ -323,12 +339,14 @@ std::int64_t Training::epochs_that_fit() {
 }
 
 void Training::resume_from(const karyon::TensorFile& checkpoint) {
-  karyon::StateDict model, optimizer;
+  karyon::StateDict model, average, optimizer;
   for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (name.starts_with("average.")) average.emplace(name.substr(8), tensor);
     if (name.starts_with("model.")) model.emplace(name.substr(6), tensor);
     if (name.starts_with("optimizer.")) optimizer.emplace(name.substr(10), tensor);
   }
   model_->load_state_dict(model);
+  average_->load_state_dict(average);
   optimizer_->load_state_dict(optimizer);
   try {
     const Json state = Json::parse(checkpoint.metadata.at("nuclei.state"));
@@ -351,6 +369,7 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
 void Training::save_checkpoint() const {
   karyon::TensorFile file;
   for (const auto& [name, tensor] : model_->state_dict()) file.tensors.emplace("model." + name, tensor);
+  for (const auto& [name, tensor] : average_->state_dict()) file.tensors.emplace("average." + name, tensor);
   for (const auto& [name, tensor] : optimizer_->state_dict())
     file.tensors.emplace("optimizer." + name, tensor);
   const Json state = {{"epoch", epoch_}, {"batch", batch_},     {"loss_sum", loss_sum_},
@@ -380,6 +399,7 @@ bool Training::train_epoch() {
       throw Failure("training: the gradient became infinite in epoch " + std::to_string(epoch_ + 1) +
                     "; try a smaller --lr (now " + std::to_string(options_.lr) + ")");
     optimizer_->step();
+    karyon::lerp_state_(*average_, *model_, average_share(epoch_ * batches + batch_));
     loss_sum_ += value;
     ++batch_;
     progress.update(batch_, "loss " + fixed(loss_sum_ / static_cast<double>(batch_), 4));
@@ -389,17 +409,17 @@ bool Training::train_epoch() {
 }
 
 bool Training::validate(double seconds) {
-  model_->eval();
   std::vector<Scores> scores;
   double loss = 0;
   Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
-    const std::vector<float> p = predict_probability(*model_, e.image);
+    const PixelMaps maps = predict_maps(*average_, e.image);
+    const std::vector<float>& p = maps.nucleus;
     double sum = 0;
     for (std::size_t i = 0; i < p.size(); ++i)
       sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
     loss += sum / static_cast<double>(p.size());
-    scores.push_back(score(e.truth, segment(p, e.image.width, e.image.height)));
+    scores.push_back(score(e.truth, segment(maps)));
     progress.update(static_cast<std::int64_t>(scores.size()));
     if (stop_requested) return false;
   }
@@ -422,7 +442,7 @@ bool Training::validate(double seconds) {
   const double quality = any ? m.scores.bowl + m.scores.dice : static_cast<double>(epoch_);
   if (quality > best_) {
     best_ = quality;
-    karyon::save_unet(*model_, model_path(),
+    karyon::save_unet(*average_, model_path(),
                       {{"nuclei.options", dump(to_json(options_, epochs_))},
                        {"nuclei.epoch", std::to_string(epoch_)},
                        {"nuclei.validation", Json{{"images", scores.size()},

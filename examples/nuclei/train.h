@@ -12,7 +12,7 @@ struct TrainOptions {
   std::optional<std::filesystem::path> resume;
   std::optional<std::int64_t> epochs;  // not given: 40, or what fits in max_minutes
   std::optional<double> max_minutes;
-  std::int64_t crop = 256, batch_size = 8, base_width = 24, depth = 4;
+  std::int64_t crop = 256, batch_size = 8, base_width = 32, depth = 4;
   double lr = 2e-3;
   double validation = 0.15;  // share of the images held out
   std::uint64_t seed = 1;

@@ -10,6 +10,8 @@
 #include <karyon/karyon.h>
 
 #include "image.h"
+#include "input.h"
+#include "segmenter.h"
 #include "synthetic.h"
 #include "temp_folder.h"
 
@@ -53,7 +55,8 @@ struct Workplace {
   }
   fs::path model() const {
     const fs::path file = root / "model.safetensors";
-    if (!fs::exists(file)) karyon::save_unet(karyon::UNet({.base_width = 4, .depth = 2}), file);
+    if (!fs::exists(file))
+      karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), file);
     return file;
   }
   std::string predict(const std::string& input) const {
@@ -189,7 +192,12 @@ TEST_CASE("nuclei: a model file that is cut, of another network or not finite is
   CHECK(shell(command).code == 1);
   karyon::save_unet(karyon::UNet({.in_channels = 1, .base_width = 4, .depth = 2}), bad);
   CHECK_THAT(shell(command).text, Contains("input channels"));
-  karyon::UNet poisoned({.base_width = 4, .depth = 2});
+  karyon::save_unet(karyon::UNet({.out_channels = 1, .base_width = 4, .depth = 2}), bad);
+  CHECK_THAT(shell(command).text, Contains("output channels"));
+  karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), bad,
+                    {{nuclei::kThresholdsKey, "{\"nucleus\": \"x\"}"}});
+  CHECK_THAT(shell(command).text, Contains("thresholds"));
+  karyon::UNet poisoned({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2});
   karyon::Tensor weight = poisoned.parameters()[0].detach();
   weight.fill_(std::numeric_limits<double>::quiet_NaN());
   karyon::save_unet(poisoned, bad);
