@@ -1,6 +1,7 @@
 #include "train.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -19,6 +20,7 @@
 #include "progress.h"
 #include "report.h"
 #include "segmenter.h"
+#include "tune.h"
 
 namespace nuclei {
 namespace {
@@ -64,6 +66,9 @@ Json to_json(const TrainOptions& o, std::int64_t epochs) {
           {"lr", o.lr},
           {"seed", o.seed},
           {"validation", o.validation},
+          {"folds", o.folds},
+          {"fold", o.fold},
+          {"patience", o.patience},
           {"limit", o.limit}};
 }
 
@@ -83,7 +88,11 @@ void check_options(const TrainOptions& o) {
           "--crop: " + std::to_string(o.crop) + " pixels halved " + std::to_string(o.depth) +
               " times leave nothing to normalize; use a larger crop, a larger batch or less depth");
   require(std::isfinite(o.lr) && o.lr > 0, "--lr: expects a positive number");
-  require(o.validation > 0 && o.validation < 1, "--validation: expects a share between 0 and 1");
+  require(o.validation >= 0 && o.validation < 1, "--validation: expects a share of 0 or more, below 1");
+  require(o.folds == 0 || o.folds >= 2, "--folds: expects 2 or more, got " + std::to_string(o.folds));
+  require(o.fold >= 0 && o.fold <= o.folds, "--fold: expects 1 to the number of --folds, " +
+                                                std::to_string(o.folds) + ", got " + std::to_string(o.fold));
+  require(o.patience >= 0, "--patience: expects 0 or more epochs");
   require(o.limit >= 0, "--limit: expects 0 or more");
 }
 
@@ -105,6 +114,13 @@ karyon::UNetOptions network(const TrainOptions& o) {
 // The share of a step's weights in their moving average: the average forgets what is older than the last
 // tenth of the training, or than 500 steps.
 double average_share(std::int64_t step) { return std::max(0.002, 9 / (10 + static_cast<double>(step))); }
+
+Split hold_out_fold(const std::vector<int>& fold_of, int fold) {
+  Split split;
+  for (std::size_t i = 0; i < fold_of.size(); ++i)
+    (fold_of[i] == fold ? split.validation : split.train).push_back(i);
+  return split;
+}
 
 // A path need not be UTF-8, but JSON must.
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -172,6 +188,9 @@ class Training {
   void save_checkpoint() const;
   bool train_epoch();             // false if it was stopped
   bool validate(double seconds);  // false if it was stopped
+  bool tune();
+  void save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
+                  const SegmentOptions& thresholds) const;
   double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
   bool time_is_up() const {
     return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes);
@@ -196,6 +215,7 @@ class Training {
   std::string fingerprint_;  // of the images and how they were split
   double loss_sum_ = 0;      // of this epoch's batches so far
   double best_ = -1;
+  std::int64_t best_epoch_ = 0;
   Json history_ = Json::array();
 };
 
@@ -221,6 +241,9 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
       options_.lr = saved.at("lr");
       options_.seed = saved.at("seed");
       options_.validation = saved.at("validation");
+      options_.folds = saved.value("folds", 0);
+      options_.fold = saved.value("fold", 0);
+      options_.patience = saved.value("patience", std::int64_t{0});
       options_.limit = saved.at("limit");
     } catch (const Json::exception& e) {
       throw Failure(file.string() + ": damaged checkpoint: " + e.what());
@@ -281,7 +304,10 @@ void Training::load_data() {
     modalities.push_back(modality(stats.back()));
   }
   const std::vector<int> groups = group_by_similarity(stats);
-  const Split split = split_validation(groups, modalities, options_.validation, options_.seed);
+  const Split split =
+      options_.folds > 0
+          ? hold_out_fold(split_folds(groups, modalities, options_.folds, options_.seed), options_.fold - 1)
+          : split_validation(groups, modalities, options_.validation, options_.seed);
   if (!split.warning.empty()) std::fprintf(stderr, "warning: %s\n", split.warning.c_str());
   std::vector<const char*> set(examples.size(), "train");
   for (std::size_t i : split.validation) set[i] = "validation";
@@ -354,6 +380,7 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
     batch_ = state.at("batch");
     loss_sum_ = state.at("loss_sum");
     best_ = state.at("best");
+    best_epoch_ = state.value("best_epoch", epoch_);
     if (state.at("fingerprint") != fingerprint_)
       throw Failure(options_.data.string() +
                     ": not the images that this run began with (or split otherwise); give them with --data, "
@@ -372,8 +399,9 @@ void Training::save_checkpoint() const {
   for (const auto& [name, tensor] : average_->state_dict()) file.tensors.emplace("average." + name, tensor);
   for (const auto& [name, tensor] : optimizer_->state_dict())
     file.tensors.emplace("optimizer." + name, tensor);
-  const Json state = {{"epoch", epoch_}, {"batch", batch_},     {"loss_sum", loss_sum_},
-                      {"best", best_},   {"history", history_}, {"fingerprint", fingerprint_}};
+  const Json state = {
+      {"epoch", epoch_},           {"batch", batch_},     {"loss_sum", loss_sum_},      {"best", best_},
+      {"best_epoch", best_epoch_}, {"history", history_}, {"fingerprint", fingerprint_}};
   file.metadata = {{"nuclei.options", dump(to_json(options_, epochs_))}, {"nuclei.state", dump(state)}};
   karyon::save_safetensors(checkpoint_path(), file);
 }
@@ -442,16 +470,49 @@ bool Training::validate(double seconds) {
   const double quality = any ? m.scores.bowl + m.scores.dice : static_cast<double>(epoch_);
   if (quality > best_) {
     best_ = quality;
-    karyon::save_unet(*average_, model_path(),
-                      {{"nuclei.options", dump(to_json(options_, epochs_))},
-                       {"nuclei.epoch", std::to_string(epoch_)},
-                       {"nuclei.validation", Json{{"images", scores.size()},
-                                                  {"accuracy", m.scores.accuracy},
-                                                  {"iou", m.scores.iou},
-                                                  {"dice", m.scores.dice},
-                                                  {"bowl", m.scores.bowl}}
-                                                 .dump()}});
+    best_epoch_ = epoch_;
+    save_model(*average_, epoch_, scores, {});
   }
+  return true;
+}
+
+void Training::save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
+                          const SegmentOptions& thresholds) const {
+  const Scores all = scores.empty() ? Scores{} : mean(scores);
+  karyon::save_unet(model, model_path(),
+                    {{"nuclei.options", dump(to_json(options_, epochs_))},
+                     {"nuclei.epoch", std::to_string(epoch)},
+                     {kThresholdsKey, to_text(thresholds)},
+                     {"nuclei.validation", Json{{"images", scores.size()},
+                                                {"accuracy", all.accuracy},
+                                                {"iou", all.iou},
+                                                {"dice", all.dice},
+                                                {"bowl", all.bowl}}
+                                               .dump()}});
+}
+
+// The kept model's thresholds, fitted to the validation images; false if it was stopped.
+bool Training::tune() {
+  if (validation_.empty()) return true;
+  Segmenter best(model_path(), device_);
+  std::vector<PixelMaps> maps;
+  std::vector<LabelMap> truth;
+  Progress progress("fitting thresholds", static_cast<std::int64_t>(validation_.size()));
+  for (const Example& e : validation_) {
+    maps.push_back(predict_maps(*best.model, e.image));
+    truth.push_back(e.truth);
+    progress.update(static_cast<std::int64_t>(maps.size()));
+    if (stop_requested) return false;
+  }
+  progress.finish();
+  const SegmentOptions fitted = tune_thresholds(maps, truth);
+  std::vector<Scores> scores;
+  for (std::size_t i = 0; i < maps.size(); ++i) scores.push_back(score(truth[i], segment(maps[i], fitted)));
+  const Scores all = mean(scores);
+  std::fprintf(stderr, "thresholds %s: accuracy %s  IoU %s  Dice %s  DSB %s\n", to_text(fitted).c_str(),
+               percent(all.accuracy, 2).c_str(), fixed(all.iou, 4).c_str(), fixed(all.dice, 4).c_str(),
+               fixed(all.bowl, 4).c_str());
+  save_model(*best.model, best_epoch_, scores, fitted);
   return true;
 }
 
@@ -484,9 +545,15 @@ bool Training::run() {
       loss_sum_ = 0;
       save_checkpoint();
       write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+      if (options_.patience > 0 && epoch_ - best_epoch_ >= options_.patience && epoch_ < epochs_) {
+        std::fprintf(stderr, "no better score for %lld epochs: this is enough\n",
+                     static_cast<long long>(options_.patience));
+        break;
+      }
       stopped = time_is_up() && epoch_ < epochs_;
     }
   }
+  if (!stopped) stopped = !tune();
   if (stopped)
     std::fprintf(stderr, "stopped after %s in epoch %lld of %lld; go on with: nuclei train --resume %s\n",
                  format_duration(minutes() * 60).c_str(),
@@ -501,6 +568,62 @@ bool Training::run() {
 
 }  // namespace
 
-bool train(const TrainOptions& options) { return Training(options).run(); }
+namespace {
+
+Json spread(const Json& folds, const char* score) {
+  double sum = 0, squares = 0;
+  for (const Json& fold : folds) sum += fold.at(score).get<double>();
+  const auto n = static_cast<double>(folds.size());
+  for (const Json& fold : folds) squares += std::pow(fold.at(score).get<double>() - sum / n, 2);
+  return {{"mean", sum / n}, {"standard_deviation", std::sqrt(squares / (n - 1))}};
+}
+
+// Trains on all folds but one, each in turn, and says what a new experiment may expect.
+bool train_folds(const TrainOptions& options) {
+  constexpr std::array kScores{"accuracy", "iou", "dice", "bowl"};
+  Json results = Json::array();
+  for (int fold = 1; fold <= options.folds; ++fold) {
+    TrainOptions one = options;
+    one.fold = fold;
+    one.out = options.out / ("fold-" + std::to_string(fold));
+    if (std::filesystem::exists(one.out / "last.ckpt")) one.resume = one.out;
+    std::fprintf(stderr, "fold %d of %d\n", fold, options.folds);
+    if (!Training(one).run()) {
+      std::fprintf(stderr, "stopped in fold %d of %d; the same command goes on\n", fold, options.folds);
+      return false;
+    }
+    std::map<std::string, std::string> metadata;
+    karyon::load_unet(one.out / "model.safetensors", &metadata);
+    Json result = Json::parse(metadata.at("nuclei.validation"));
+    result["fold"] = fold;
+    result["thresholds"] = Json::parse(metadata.at(kThresholdsKey));
+    results.push_back(result);
+  }
+  Json all = {{"folds", results}};
+  std::string csv = "fold,images,accuracy,iou,dice,bowl\n";
+  for (const Json& r : results) {
+    csv += r.at("fold").dump() + ',' + r.at("images").dump();
+    for (const char* score : kScores) csv += ',' + fixed(r.at(score), 6);
+    csv += '\n';
+  }
+  std::fprintf(stderr, "over %d folds, mean and standard deviation:\n", options.folds);
+  for (const char* score : kScores) {
+    all[score] = spread(results, score);
+    std::fprintf(stderr, "  %-9s %s +- %s\n", score, fixed(all[score].at("mean"), 4).c_str(),
+                 fixed(all[score].at("standard_deviation"), 4).c_str());
+  }
+  write_file_atomically(options.out / "folds.csv", csv);
+  write_file_atomically(options.out / "folds.json", all.dump(2) + "\n");
+  return true;
+}
+
+}  // namespace
+
+bool train(const TrainOptions& options) {
+  if (options.folds == 0 || options.fold > 0 || options.resume) return Training(options).run();
+  check_options(options);
+  if (options.out.empty()) throw UsageError("--out: say where the runs' files go");
+  return train_folds(options);
+}
 
 }  // namespace nuclei

@@ -246,6 +246,37 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
         1);
 }
 
+TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") {
+  const Workplace w;
+  const fs::path out = w.root / "folds";
+  const std::string command = "$nuclei train" + w.settings + "--folds 3 --out " + out.string();
+  CHECK(shell("timeout -s INT 0.3 " + command).code == 124);
+  const Result r = shell(command);
+  REQUIRE(r.code == 0);
+  CHECK_THAT(r.text, Contains("dice") && Contains("+-"));
+  const std::string csv = read_text(out / "folds.csv");
+  CHECK(std::count(csv.begin(), csv.end(), '\n') == 4);
+  CHECK_THAT(read_text(out / "folds.json"), Contains("standard_deviation"));
+  for (const char* fold : {"fold-1", "fold-2", "fold-3"}) CHECK(fs::exists(out / fold / "model.safetensors"));
+  CHECK(shell("$nuclei train" + w.settings + "--folds 1 --out " + out.string() + "1").code == 2);
+  CHECK(shell("$nuclei train" + w.settings + "--fold 2 --out " + out.string() + "1").code == 2);
+}
+
+TEST_CASE("nuclei: training on all images keeps the last epoch, with patience the best") {
+  const Workplace w;
+  const std::string settings =
+      " --data " + w.data.string() + " --crop 32 --batch-size 2 --base-width 4 --depth 2 ";
+  const std::string run = (w.root / "run").string();
+  REQUIRE(shell("$nuclei train" + settings + "--epochs 2 --validation 0 --out " + run).code == 0);
+  const std::string info = shell("$nuclei info " + run + "/model.safetensors").text;
+  CHECK_THAT(info, Catch::Matches("[^]*nuclei.epoch +2\n[^]*"));
+  // At this rate nothing changes, and no epoch is better than the first.
+  const Result r =
+      shell("$nuclei train" + settings + "--lr 1e-30 --epochs 9 --patience 2 --out " + run + "2");
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("this is enough") && !Contains("epoch 6/9"));
+}
+
 TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same bits") {
   const Workplace w;
   const std::string settings =
