@@ -71,12 +71,17 @@ int run(int argc, char** argv) {
       "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run");
   common(train);
 
-  std::filesystem::path model, data, json, out, file;
+  std::filesystem::path model, out, file;
+  nuclei::EvaluateOptions scoring;
   std::vector<std::filesystem::path> inputs;
   CLI::App* evaluate = app.add_subcommand("evaluate", "score a model against true masks");
-  evaluate->add_option("--model", model, "model.safetensors of a run")->required();
-  evaluate->add_option("--data", data, "folder in the Data Science Bowl layout")->required();
-  evaluate->add_option("--json", json, "write the scores here too");
+  evaluate->add_option("--model", scoring.model, "model.safetensors of a run")->required();
+  evaluate->add_option("--data", scoring.data, "folder in the Data Science Bowl layout")->required();
+  evaluate->add_option("--json", scoring.json, "write every score here too");
+  evaluate->add_option("--report", scoring.report,
+                       "where the HTML report goes (default: report.html beside --json or in this folder; "
+                       "evaluation.html in the model's folder)");
+  evaluate->add_flag("!--no-report", scoring.write_report, "write no report");
   evaluate->footer(
       "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
   common(evaluate);
@@ -129,7 +134,8 @@ int run(int argc, char** argv) {
       t.device = device;
       nuclei::train(t);
     } else if (*evaluate) {
-      nuclei::evaluate(model, data, json, device);
+      scoring.device = device;
+      nuclei::evaluate(scoring);
     } else if (*predict) {
       const nuclei::PredictSummary done = nuclei::predict(model, inputs, out, device);
       std::printf("%zu nuclei in %zu images; see %s\n", done.nuclei, done.images,
