@@ -60,7 +60,8 @@ std::string axes(const ChartOptions& options, const Axis& x, const Axis& y) {
   std::string svg;
   const auto marks = [](const Axis& axis, const auto& draw) {
     const double first = std::ceil(axis.low / axis.step - 1e-9);
-    for (double k = first; k * axis.step <= axis.high + 1e-9 * axis.step; ++k) draw(k * axis.step);
+    for (double k = first; k * axis.step <= axis.high + 1e-9 * axis.step; ++k)
+      draw(k * axis.step + 0.0);  // no minus before a zero
   };
   marks(y, [&](double value) {
     svg += line(kLeft, y(value), kWidth - kRight, y(value), "grid");

@@ -100,10 +100,9 @@ std::string tiles(const Summary& all, const Summary& otsu) {
 }
 
 std::string line_sample(Fate fate) {
-  return "<svg width=\"26\" height=\"10\" viewBox=\"0 0 26 10\" aria-hidden=\"true\"><path class=\"case\" "
-         "d=\"M1 "
-         "5h24\"/><path class=\"out " +
-         std::string(name(fate)) + "\" d=\"M1 5h24\"/></svg>";
+  return "<svg class=\"sample\" width=\"30\" height=\"14\" viewBox=\"0 0 30 14\" aria-hidden=\"true\"><rect "
+         "width=\"30\" height=\"14\" rx=\"4\"/><path class=\"out " +
+         std::string(name(fate)) + "\" d=\"M4 7h22\"/></svg>";
 }
 
 std::string fates_section(const Evaluation& evaluation) {
@@ -160,7 +159,7 @@ std::string modality_table(const std::map<Modality, Summary>& kinds,
     for (const char* key : keys) {
       const std::size_t m = index_of(key);
       rows += cell(shown(metrics()[m], metrics()[m].of(summary.mean)) + "<br><small>" +
-                   shown(metrics()[m], summary.mean_interval[m].low) + " – " +
+                   shown(metrics()[m], summary.mean_interval[m].low) + "–" +
                    shown(metrics()[m], summary.mean_interval[m].high) + "</small>");
     }
     rows += cell(fixed(otsu.at(kind).mean.bowl, 3), "muted") + "</tr>";
@@ -458,9 +457,8 @@ std::string curves(const std::string& csv) {
   html += card("<h3>Scores on the held-out images</h3>" +
                line_chart({.x_label = "epoch", .y_label = "score", .y_max = 1.0, .y_decimals = 4}, scores));
   if (!rate.empty())
-    html += card(
-        "<h3>Learning rate</h3>" +
-        line_chart({.x_label = "epoch", .y_label = "learning rate", .y_min = 0.0, .y_decimals = 6}, rate));
+    html += card("<h3>Learning rate</h3>" +
+                 line_chart({.x_label = "epoch", .y_label = "", .y_min = 0.0, .y_decimals = 6}, rate));
   return section("training", "How training went", "", html + "</div>");
 }
 

@@ -60,7 +60,9 @@ td.muted { color: var(--quiet); }
 table.pairs td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 table.pairs td:first-child { color: var(--quiet); width: 34%; }
 table.dense { font-size: 13.5px; }
-table.dense th, table.dense td { padding-left: 7px; padding-right: 7px; white-space: nowrap; }
+table.dense th, table.dense td { padding-left: 6px; padding-right: 6px; white-space: nowrap; }
+table.dense th:first-child, table.dense td:first-child { padding-left: 0; }
+table.dense th:last-child, table.dense td:last-child { padding-right: 0; }
 table.dense th { white-space: normal; }
 table.dense td small { margin: 0; font-size: 11.5px; }
 table.long { font-size: 13px; }
@@ -72,10 +74,12 @@ details[open] > summary { margin-bottom: 12px; }
 .stack { display: flex; height: 22px; border-radius: 6px; overflow: hidden; gap: 2px; margin: 4px 0 14px; }
 .stack i { display: block; min-width: 2px; }
 .fates { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px 24px; }
-.fates div { display: grid; grid-template-columns: 34px 1fr; align-items: start; font-size: 14px; }
+.fates div { display: grid; grid-template-columns: 40px 1fr; align-items: start; font-size: 14px; }
 .fates b { font-variant-numeric: tabular-nums; }
 .fates small { display: block; color: var(--quiet); font-size: 12.5px; line-height: 1.4; }
-.fates svg { margin-top: 8px; }
+.fates svg { margin-top: 5px; }
+.sample rect { fill: #20292c; }
+.sample .out { stroke-width: 2.4; }
 .bg-correct { background: var(--correct); } .bg-missed { background: var(--missed); }
 .bg-merged { background: var(--merged); } .bg-split { background: var(--split); }
 

@@ -45,7 +45,8 @@ int run(int argc, char** argv) {
   CLI::App* train = app.add_subcommand("train", "train a U-Net on images with masks");
   train->add_option("--data", t.data,
                     "folder in the Data Science Bowl layout: <id>/images/*.png, <id>/masks/*.png");
-  train->add_option("--out", t.out, "folder for the run: model.safetensors, last.ckpt, metrics.csv");
+  train->add_option("--out", t.out,
+                    "folder for the run: model.safetensors, last.ckpt, metrics.csv, report.html");
   train->add_option(
       "--resume", resume,
       "go on with the run in this folder, with its settings; the result is the same as without the break");

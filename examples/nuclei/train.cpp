@@ -14,6 +14,8 @@
 
 #include "atomic_file.h"
 #include "error.h"
+#include "evaluation.h"
+#include "html_report.h"
 #include "input.h"
 #include "metrics.h"
 #include "progress.h"
@@ -159,6 +161,7 @@ class Training {
   void save_checkpoint() const;
   bool train_epoch();             // false if it was stopped
   bool validate(double seconds);  // false if it was stopped
+  void write_report() const;
   double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
   bool time_is_up() const {
     return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes);
@@ -171,6 +174,8 @@ class Training {
   Clock::time_point start_ = Clock::now();
   karyon::Device device_;
   std::vector<Example> validation_;
+  Evaluation evaluation_;  // of the last epoch
+  Baselines baselines_;
   std::unique_ptr<CropDataset> crops_;
   std::unique_ptr<karyon::DataLoader> loader_;
   std::unique_ptr<karyon::UNet> model_;
@@ -390,20 +395,24 @@ bool Training::train_epoch() {
 
 bool Training::validate(double seconds) {
   model_->eval();
-  std::vector<Scores> scores;
+  Evaluation evaluation;
   double loss = 0;
   Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
+    const auto begin = Clock::now();
     const std::vector<float> p = predict_probability(*model_, e.image);
     double sum = 0;
     for (std::size_t i = 0; i < p.size(); ++i)
       sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
     loss += sum / static_cast<double>(p.size());
-    scores.push_back(score(e.truth, segment(p, e.image.width, e.image.height)));
-    progress.update(static_cast<std::int64_t>(scores.size()));
+    const LabelMap found = segment(p, e.image.width, e.image.height);
+    evaluation.add(e, found, std::chrono::duration<double>(Clock::now() - begin).count());
+    progress.update(static_cast<std::int64_t>(evaluation.images().size()));
     if (stop_requested) return false;
   }
   progress.finish();
+  evaluation_ = std::move(evaluation);
+  const std::vector<Scores> scores = evaluation_.scores();
   ++epoch_;
   const bool any = !scores.empty();
   EpochMetrics m{.epoch = epoch_,
@@ -435,6 +444,26 @@ bool Training::validate(double seconds) {
   return true;
 }
 
+void Training::write_report() const {
+  ReportPage page{.title = "Training",
+                  .subject = options_.out.string() + ": epoch " + std::to_string(epoch_) + " of " +
+                             std::to_string(epochs_) + ", scored on " + std::to_string(validation_.size()) +
+                             " held-out images of " + options_.data.string(),
+                  .metrics_csv = metrics_csv(history_)};
+  const Json settings = to_json(options_, epochs_);
+  for (const auto& [name, value] : settings.items())
+    page.configuration.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+  double training = 0, finding = 0;
+  for (const Json& row : history_) training += row.back().get<double>();
+  for (const ImageScores& image : evaluation_.images()) finding += image.seconds;
+  page.timing = {{"training, all epochs", format_duration(training)},
+                 {"training, one epoch",
+                  format_duration(training / static_cast<double>(std::max<std::size_t>(history_.size(), 1)))},
+                 {"finding nuclei in the held-out images", format_duration(finding)},
+                 {"threads", std::to_string(karyon::num_threads())}};
+  write_file_atomically(options_.out / "report.html", html_report(page, evaluation_, baselines_));
+}
+
 bool Training::run() {
   const auto model_info = "U-Net with " + std::to_string([this] {
                             std::int64_t n = 0;
@@ -453,6 +482,7 @@ bool Training::run() {
   save_checkpoint();
   write_file_atomically(options_.out / "split.csv", split_csv_);
   if (!history_.empty()) write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+  for (const Example& e : validation_) baselines_.add(e);
   bool stopped = false;
   while (epoch_ < epochs_ && !stopped) {
     const auto begin = Clock::now();
@@ -464,6 +494,7 @@ bool Training::run() {
       loss_sum_ = 0;
       save_checkpoint();
       write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+      write_report();
       stopped = time_is_up() && epoch_ < epochs_;
     }
   }
