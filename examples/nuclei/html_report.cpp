@@ -9,8 +9,8 @@
 #include <span>
 
 #include "chart.h"
+#include "contour.h"
 #include "html_style.h"
-#include "outline.h"
 #include "render.h"
 #include "report.h"
 
@@ -276,14 +276,14 @@ std::string data_uri(const Picture& picture) {
 
 /// The outlines of one side's nuclei with one fate, as an SVG path in half pixels; points closer than `step`
 /// half pixels are drawn as one.
-std::string path_of(const std::vector<Outline>& outlines, const std::vector<Fate>& fates, Fate fate,
+std::string path_of(const std::vector<Contour>& contours, const std::vector<Fate>& fates, Fate fate,
                     int step) {
   std::string path;
-  for (const Outline& outline : outlines) {
-    if (fates[static_cast<std::size_t>(outline.label)] != fate) continue;
-    Outline::Point last{};
+  for (const Contour& contour : contours) {
+    if (fates[static_cast<std::size_t>(contour.label)] != fate) continue;
+    Contour::Point last{};
     bool begun = false;
-    for (const Outline::Point& point : outline.points) {
+    for (const Contour::Point& point : contour.points) {
       const int dx = point.x - last.x, dy = point.y - last.y;
       if (begun && std::abs(dx) < step && std::abs(dy) < step) continue;
       if (begun) {
@@ -310,7 +310,7 @@ std::string picture_of(const Evaluation::Shown& shown) {
                     height + "\" preserveAspectRatio=\"none\" href=\"" +
                     data_uri(shrink(overlay(image, nothing), step)) + "\"/>";
   const Fates fates = compare(shown.truth, shown.found);
-  const std::vector<Outline> truth = trace(shown.truth), found = trace(shown.found);
+  const std::vector<Contour> truth = trace_contours(shown.truth), found = trace_contours(shown.found);
   for (const Fate fate : kAllFates) {
     // What is right is drawn once, as it was found; what is not, as it should be and as it is.
     const std::string should = fate == Fate::correct ? "" : path_of(truth, fates.truth, fate, step);

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "demo.h"
+#include "doctor.h"
 #include "error.h"
 #include "evaluate.h"
 #include "info.h"
@@ -24,6 +25,7 @@ int run(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  nuclei demo                                              see it work, without any data\n"
+      "  nuclei doctor --data stage1_train                        say what is wrong with a data set\n"
       "  nuclei train --data stage1_train --out run               learn from the Data Science Bowl 2018\n"
       "  nuclei predict --model run/model.safetensors --out found image.png folder\n"
       "  nuclei evaluate --model run/model.safetensors --data stage1_test\n"
@@ -87,6 +89,15 @@ int run(int argc, char** argv) {
       "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
   common(evaluate);
 
+  nuclei::DoctorOptions examination;
+  CLI::App* doctor = app.add_subcommand("doctor", "say what is wrong with a data set, before training on it");
+  doctor->add_option("--data", examination.data, "folder in the Data Science Bowl layout")->required();
+  doctor->add_option("--json", examination.json, "write every finding here too");
+  doctor->add_flag("--all", examination.all, "list every file, not the first few of each kind");
+  doctor->footer(
+      "Example:\n  nuclei doctor --data my_images\nEnds with 1 if there is an error among the findings.");
+  common(doctor);
+
   CLI::App* predict = app.add_subcommand("predict", "find the nuclei in images");
   predict->add_option("--model", model, "model.safetensors of a run")->required();
   predict->add_option("--out", out, "folder for labels/, overlays/ and nuclei.csv")->required();
@@ -115,6 +126,7 @@ int run(int argc, char** argv) {
     return code == 0 ? 0 : bad_usage;
   }
 
+  bool sound = true;
   try {
     if (threads > 0) karyon::set_num_threads(threads);
     try {
@@ -137,6 +149,8 @@ int run(int argc, char** argv) {
     } else if (*evaluate) {
       scoring.device = device;
       nuclei::evaluate(scoring);
+    } else if (*doctor) {
+      sound = nuclei::doctor(examination);
     } else if (*predict) {
       const nuclei::PredictSummary done = nuclei::predict(model, inputs, out, device);
       std::printf("%zu nuclei in %zu images; see %s\n", done.nuclei, done.images,
@@ -153,7 +167,7 @@ int run(int argc, char** argv) {
     }
     if (std::fflush(stdout) != 0 || !std::cout.flush())
       throw nuclei::Failure("standard output cannot be written: is the disk full?");
-    return 0;
+    return sound ? 0 : failed;
   } catch (const nuclei::UsageError& e) {
     std::fprintf(stderr, "nuclei: %s\n", e.what());
     return bad_usage;
