@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <unordered_map>
 
 #include <karyon/karyon.h>
 
@@ -131,30 +132,35 @@ struct Mask {
 /// The values a mask has besides zero, and how they lie.
 struct Values {
   std::size_t distinct = 0;
-  double regions_per_value = 0;  // connected regions of one value each, counted up to many
-  double weak = 0;               // share of the set pixels below half of the highest value
+  double compact = 0;  // pixels per beginning of a region, of the median value: 1 for scattered ones
+  double weak = 0;     // share of the set pixels below half of the highest value
 };
 
 Values look_at_values(const Mask& mask) {
-  constexpr std::size_t kMany = 5000;
-  std::set<std::uint64_t> distinct;
-  std::size_t regions = 0;
+  struct Use {
+    double pixels = 0, beginnings = 0;
+  };
+  std::unordered_map<std::uint64_t, Use> uses;
   std::int64_t weak = 0;
   const auto width = static_cast<std::size_t>(mask.width);
   for (std::size_t i = 0; i < mask.values.size(); ++i) {
     const std::uint64_t value = mask.values[i];
     if (value == 0) continue;
-    if (distinct.size() < kMany) distinct.insert(value);
-    // A region begins where neither the pixel before nor the one above has the value. A region may begin
-    // several times, a compact one does so few times.
+    // A region begins where neither the pixel before nor the one above has its value; a round one does so a
+    // few times.
     const bool left = i % width > 0 && mask.values[i - 1] == value;
     const bool above = i >= width && mask.values[i - width] == value;
-    regions += !left && !above;
+    Use& use = uses[value];
+    ++use.pixels;
+    use.beginnings += !left && !above;
     weak += 2 * static_cast<int>(value & 0xffff) < mask.highest;
   }
-  const auto n = static_cast<double>(std::max<std::size_t>(distinct.size(), 1));
-  return {distinct.size(), static_cast<double>(regions) / n,
-          static_cast<double>(weak) / static_cast<double>(std::max<std::int64_t>(mask.area, 1))};
+  if (uses.empty()) return {};
+  std::vector<double> compact;
+  for (const auto& [value, use] : uses) compact.push_back(use.pixels / use.beginnings);
+  std::ranges::sort(compact);
+  return {uses.size(), compact[(compact.size() - 1) / 2],
+          static_cast<double>(weak) / static_cast<double>(mask.area)};
 }
 
 /// Looks at one image and its masks.
@@ -334,8 +340,7 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   bool plain = false;
   if (mask.area == all && values.distinct == 1) {
     find("full-mask", file, "every pixel is set");
-  } else if (values.distinct >= 2 && values.regions_per_value <= 4 &&
-             static_cast<double>(mask.area) / static_cast<double>(values.distinct) >= 4) {
+  } else if (values.distinct >= 2 && values.compact >= 3) {
     find("label-image", file,
          std::to_string(values.distinct) + " values besides 0, each in a region of its own");
   } else if (values.distinct >= 2 && values.weak > 0.01) {
@@ -457,7 +462,8 @@ void Examination::look_at_truth() {
   if (n_in < kTinyArea || n_out < kTinyArea) return;
   const double n = n_in + n_out, mean = (in + out) / n,
                spread = std::sqrt(std::max(0.0, squares / n - mean * mean));
-  const double contrast = spread > 0 ? (in / n_in - out / n_out) / spread : 0;
+  if (spread < 1e-6) return;  // nothing to follow
+  const double contrast = (in / n_in - out / n_out) / spread;
   if (facts.kind == Modality::fluorescence ? contrast < 0.15 : std::abs(contrast) < 0.05)
     find("off-target", folder_,
          "inside the masks it is no " +
@@ -604,6 +610,20 @@ void SetExamination::look_at_truth() {
          std::to_string(empty) + " of " + counted(with_masks, "image") + " have no pixel of a nucleus");
 }
 
+/// What a folder that is not in the layout holds instead.
+std::string what_lies_there(const fs::path& root) {
+  std::error_code ignored;
+  if (fs::is_directory(root / "images", ignored) && list_folder(root / "images").size() > 1)
+    return "its folder images holds " + std::to_string(list_folder(root / "images").size()) +
+           " files; every image needs a folder of its own (docs/nuclei.md has the lines that arrange them)";
+  try {
+    scan_bowl(root, false);
+  } catch (const Failure& e) {
+    return e.what();
+  }
+  return "nothing that could be read";
+}
+
 }  // namespace
 
 const char* name(Severity severity) {
@@ -744,12 +764,7 @@ Diagnosis diagnose(const fs::path& root) {
     }
   }
   if (folders.empty()) {
-    diagnosis.findings.clear();
-    try {
-      scan_bowl(root, false);
-    } catch (const Failure& e) {
-      diagnosis.findings.push_back({&fault("layout"), ".", e.what()});
-    }
+    diagnosis.findings = {{&fault("layout"), ".", what_lies_there(root)}};
     return diagnosis;
   }
 
