@@ -449,6 +449,9 @@ void Examination::look_at_truth() {
     find("tiny-nuclei", folder_,
          std::to_string(tiny) + " of " + std::to_string(facts.areas.size()) + " masks");
 
+  // What is wrong already need not follow the image.
+  const auto is_error = [](const Finding& finding) { return finding.fault->severity == Severity::error; };
+  if (std::ranges::any_of(findings, is_error)) return;
   // Do the masks follow what is to be seen? Brightness inside against brightness around.
   const auto channels = static_cast<std::size_t>(image_->channels);
   double in = 0, out = 0, n_in = 0, n_out = 0, squares = 0;
