@@ -40,6 +40,10 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
   model->eval();
 }
 
+LabelMap Segmenter::decode(const std::vector<float>& maps, int width, int height) const {
+  return segment(maps, width, height);
+}
+
 LabelMap Segmenter::operator()(const Image& image) {
   return segment(predict_probability(*model, image), image.width, image.height);
 }
