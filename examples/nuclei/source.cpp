@@ -72,7 +72,7 @@ bool is_tiff(const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(path, error)) return false;
   char start[4] = {};
   std::ifstream file(path, std::ios::binary);
-  file.read(start, sizeof start);
+  if (!file.read(start, sizeof start)) return false;
   const bool little = start[0] == 'I' && start[1] == 'I', big = start[0] == 'M' && start[1] == 'M';
   const int version = little ? start[2] : start[3];
   return (little || big) && (little ? start[3] : start[2]) == 0 && (version == 42 || version == 43);

@@ -428,6 +428,8 @@ class Rows {
     row_bytes_ =
         std::max<std::size_t>((bits + 7) / 8, static_cast<std::size_t>(TIFFScanlineSize64(file_.get())));
     if (!layout.tiled) buffer_.resize(row_bytes_);
+    rows_per_strip_ = std::clamp<std::uint32_t>(file_.field<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, layout.height), 1,
+                                                layout.height);
   }
 
   /// Calls visit(x, value) for sample `sample` of each pixel of row y.
@@ -437,9 +439,15 @@ class Rows {
     const auto plane = static_cast<std::uint16_t>(planar ? sample : 0);
     const auto first = static_cast<std::size_t>(planar ? 0 : sample);
     if (!layout_.tiled) {
-      const auto line = static_cast<std::uint32_t>(y);
       if (line_ != y || plane_ != plane) {
-        if (TIFFReadScanline(file_.get(), buffer_.data(), line, plane) != 1) damaged(y);
+        // Compressed strips are decoded from their start.
+        const auto start = static_cast<int>(static_cast<std::uint32_t>(y) / rows_per_strip_ * rows_per_strip_);
+        const bool goes_on = plane_ == plane && line_ >= start && line_ < y;
+        for (int r = goes_on ? line_ + 1 : start; r <= y; ++r)
+          if (TIFFReadScanline(file_.get(), buffer_.data(), static_cast<std::uint32_t>(r), plane) != 1) {
+            line_ = -1;
+            damaged(r);
+          }
         line_ = y;
         plane_ = plane;
       }
@@ -477,6 +485,7 @@ class Rows {
   Handle file_;
   std::size_t per_pixel_ = 1, row_bytes_ = 0, tile_row_bytes_ = 0;
   std::vector<std::uint8_t> buffer_, tile_;  // a row, or the tiles of a band
+  std::uint32_t rows_per_strip_ = 1;
   int line_ = -1, band_ = -1;
   std::uint16_t plane_ = 0;
 };

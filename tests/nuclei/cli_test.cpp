@@ -80,13 +80,29 @@ std::size_t files_in(const fs::path& folder) {
 
 TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
   const Workplace w;
-  for (const char* arguments :
-       {"", "--what", "train", "train --data x", "train --data x --out y --epochs -1",
-        "train --data x --out y --epochs 0", "train --data x --out y --epochs ten",
-        "train --data x --out y --what", "train --data x --out y --lr -1", "train --data x --out y --crop 4",
-        "train --data x --out y --batch-size 0", "train --data x --out y --threads 0",
-        "train --data x --out y --max-minutes 0", "train --data x --out y --device tpu", "predict",
-        "predict image.png", "evaluate --model m", "info", "fly"}) {
+  for (const char* arguments : {"",
+                                "--what",
+                                "train",
+                                "train --data x",
+                                "train --data x --out y --epochs -1",
+                                "train --data x --out y --epochs 0",
+                                "train --data x --out y --epochs ten",
+                                "train --data x --out y --what",
+                                "train --data x --out y --lr -1",
+                                "train --data x --out y --crop 4",
+                                "train --data x --out y --batch-size 0",
+                                "train --data x --out y --threads 0",
+                                "train --data x --out y --max-minutes 0",
+                                "train --data x --out y --device tpu",
+                                "predict",
+                                "predict --page 0 image.png",
+                                "predict --page x image.png",
+                                "predict --max-memory much image.png",
+                                "predict --labels jpeg image.png",
+                                "predict --pixel-size -1 image.png",
+                                "evaluate --model m",
+                                "info",
+                                "fly"}) {
     const Result r = shell("cd " + w.root.string() + " && $nuclei " + std::string(arguments));
     CHECK(r.code == 2);
     CHECK(r.text.size() > 10);
@@ -136,7 +152,7 @@ TEST_CASE("nuclei: pictures that cannot be read are named and skipped") {
   CHECK(r.code == 1);
   for (const char* name : {"text.png", "cut.png", "empty.png", "3 of 4"}) CHECK_THAT(r.text, Contains(name));
   CHECK(fs::exists(w.root / "out/labels/good.png"));
-  CHECK(files_in(w.root / "out") == 3);  // labels, overlay, nuclei.csv
+  CHECK(files_in(w.root / "out") == 4);  // labels, overlay, nuclei.csv, finished.jsonl
 
   fs::remove_all(w.root / "out");
   CHECK(shell(w.predict((w.root / "mixed/cut.png").string())).code == 1);
