@@ -98,7 +98,11 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "train --data x --out y --max-minutes 0",
                                 "train --data x --out y --device tpu",
                                 "predict",
-                                "predict image.png",
+                                "predict --page 0 image.png",
+                                "predict --page x image.png",
+                                "predict --max-memory much image.png",
+                                "predict --labels jpeg image.png",
+                                "predict --pixel-size -1 image.png",
                                 "evaluate --model m",
                                 "info",
                                 "doctor",
@@ -153,7 +157,7 @@ TEST_CASE("nuclei: pictures that cannot be read are named and skipped") {
   CHECK(r.code == 1);
   for (const char* name : {"text.png", "cut.png", "empty.png", "3 of 4"}) CHECK_THAT(r.text, Contains(name));
   CHECK(fs::exists(w.root / "out/labels/good.png"));
-  CHECK(files_in(w.root / "out") == 3);  // labels, overlay, nuclei.csv
+  CHECK(files_in(w.root / "out") == 4);  // labels, overlay, nuclei.csv, finished.jsonl
 
   fs::remove_all(w.root / "out");
   CHECK(shell(w.predict((w.root / "mixed/cut.png").string())).code == 1);
