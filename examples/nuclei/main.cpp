@@ -165,7 +165,7 @@ int run(int argc, char** argv) {
     } else if (*demo) {
       nuclei::demo(demo_out, demo_seed, device);
     }
-    if (std::fflush(stdout) != 0 || !std::cout.flush())
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush())
       throw nuclei::Failure("standard output cannot be written: is the disk full?");
     return sound ? 0 : failed;
   } catch (const nuclei::UsageError& e) {

@@ -337,6 +337,7 @@ TEST_CASE("nuclei: doctor ends with 1 where there is an error, and says what to 
   CHECK_THAT(r.text, Contains("images without masks") && Contains("synthetic-00003") && Contains("1 error,"));
   CHECK_THAT(read_text(w.root / "findings.json"), Contains("\"no-masks\"") && Contains("\"remedy\""));
   CHECK(shell(command + " --json /dev/full").code == 1);
+  CHECK(shell(command + " > /dev/full").code == 1);
   CHECK(shell("$nuclei doctor --data " + (w.root / "nowhere").string()).code == 1);
   fs::create_directories(w.root / "empty");
   CHECK(shell("$nuclei doctor --data " + (w.root / "empty").string()).code == 1);
