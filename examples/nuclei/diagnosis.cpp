@@ -618,7 +618,7 @@ std::string what_lies_there(const fs::path& root) {
   std::error_code ignored;
   if (fs::is_directory(root / "images", ignored) && list_folder(root / "images").size() > 1)
     return "its folder images holds " + std::to_string(list_folder(root / "images").size()) +
-           " files; every image needs a folder of its own (docs/nuclei.md has the lines that arrange them)";
+           " files; every image needs a folder of its own; nuclei arrange makes them";
   try {
     scan_bowl(root, false);
   } catch (const Failure& e) {
@@ -680,13 +680,11 @@ const std::vector<Fault>& faults() {
        "invert the file: 0 is background, anything above it nucleus"},
       {"label-image", error, "label images in place of one mask per nucleus",
        "every value above 0 counts as set, so all nuclei of the file would become a single one; Dice looks "
-       "right, "
-       "and the Bowl score is 0",
-       "write one file per value: 255 where the label image has it, 0 elsewhere (docs/nuclei.md has the "
-       "lines)"},
+       "right, and the Bowl score is 0",
+       "nuclei arrange writes one file per value"},
       {"all-in-one", error, "all nuclei in one mask",
        "the parts would be one nucleus, and the network never learns where one ends and the next begins",
-       "write one file per nucleus; connected parts will do where none touch (docs/nuclei.md has the lines)"},
+       "nuclei arrange writes one file per connected part; nuclei that touch must be drawn apart"},
       {"blank-image", error, "images with a single value everywhere",
        "there is nothing to see, so nothing to learn", "export the image again, or remove its folder"},
       {"ignored-picture", warning, "image files of a kind that is not read here",
