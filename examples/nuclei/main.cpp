@@ -7,6 +7,7 @@
 #include <karyon/karyon.h>
 #include <CLI/CLI.hpp>
 
+#include "arrange.h"
 #include "demo.h"
 #include "doctor.h"
 #include "error.h"
@@ -96,6 +97,18 @@ int run(int argc, char** argv) {
   evaluate->footer(
       "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
   common(evaluate);
+
+  std::filesystem::path images, masks, arranged;
+  CLI::App* arrange = app.add_subcommand(
+      "arrange", "bring your own folder of images and folder of masks into the layout to train on");
+  arrange->add_option("--images", images, "folder of images")->required();
+  arrange
+      ->add_option("--masks", masks,
+                   "folder of one mask file per image, of the same name: label images (a value or colour per "
+                   "nucleus), or black and white")
+      ->required();
+  arrange->add_option("--out", arranged, "folder to write to")->required();
+  arrange->footer("Example:\n  nuclei arrange --images pictures --masks drawn --out my_images");
 
   nuclei::DoctorOptions examination;
   CLI::App* doctor = app.add_subcommand("doctor", "say what is wrong with a data set, before training on it");
@@ -193,6 +206,9 @@ int run(int argc, char** argv) {
     } else if (*evaluate) {
       scoring.device = device;
       nuclei::evaluate(scoring);
+    } else if (*arrange) {
+      const nuclei::Arranged done = nuclei::arrange(images, masks, arranged);
+      std::printf("%zu images with %zu nuclei in %s\n", done.images, done.nuclei, arranged.string().c_str());
     } else if (*doctor) {
       sound = nuclei::doctor(examination);
     } else if (*predict) {
@@ -224,7 +240,7 @@ int run(int argc, char** argv) {
     } else if (*demo) {
       nuclei::demo(demo_out, demo_seed, device);
     }
-    if (std::fflush(stdout) != 0 || !std::cout.flush())
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush())
       throw nuclei::Failure("standard output cannot be written: is the disk full?");
     return sound ? 0 : failed;
   } catch (const nuclei::UsageError& e) {

@@ -119,7 +119,7 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
 
 TEST_CASE("nuclei: --help and --version end with 0 and show examples") {
   for (const char* arguments : {"--help", "train --help", "predict --help", "evaluate --help", "info --help",
-                                "doctor --help", "demo --help", "--version"})
+                                "doctor --help", "arrange --help", "demo --help", "--version"})
     CHECK(shell("$nuclei " + std::string(arguments)).code == 0);
   CHECK_THAT(shell("$nuclei --help").text, Contains("Examples"));
 }
@@ -374,6 +374,7 @@ TEST_CASE("nuclei: doctor ends with 1 where there is an error, and says what to 
   Result r = shell(command);
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("10 images") && Contains("0 errors"));
+  CHECK(shell(command + " > /dev/full").code == 1);
   fs::remove_all(w.data / "synthetic-00003/masks");
   r = shell(command + " --json " + (w.root / "findings.json").string());
   CHECK(r.code == 1);
