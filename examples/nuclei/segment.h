@@ -34,7 +34,6 @@ struct ComponentOptions {
 LabelMap label_components(const std::vector<float>& probability, int width, int height,
                           const ComponentOptions& options = {});
 
-
 struct BorderWeightOptions {
   double w0 = 10;    // weight added in the middle of the narrowest gap
   double sigma = 5;  // how fast it decays with the width of the gap, pixels

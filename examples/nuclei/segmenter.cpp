@@ -28,7 +28,8 @@ namespace {
 // [height, width, kMaps] taken apart.
 PixelMaps maps_of(const float* values, int width, int height) {
   const std::size_t count = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
-  PixelMaps out{width, height, std::vector<float>(count), std::vector<float>(count), std::vector<float>(count)};
+  PixelMaps out{width, height, std::vector<float>(count), std::vector<float>(count),
+                std::vector<float>(count)};
   for (std::size_t i = 0; i < count; ++i, values += kMaps) {
     out.nucleus[i] = values[0];
     out.border[i] = values[1];
@@ -71,8 +72,8 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
 }
 
 LabelMap Segmenter::decode(const std::vector<float>& maps, int width, int height) const {
-  if (maps.size() != static_cast<std::size_t>(kMaps) * static_cast<std::size_t>(width) *
-                         static_cast<std::size_t>(height))
+  if (maps.size() !=
+      static_cast<std::size_t>(kMaps) * static_cast<std::size_t>(width) * static_cast<std::size_t>(height))
     throw Failure("separating nuclei: expected " + std::to_string(kMaps) + " values per pixel of " +
                   std::to_string(width) + " x " + std::to_string(height) + ", got " +
                   std::to_string(maps.size()));
