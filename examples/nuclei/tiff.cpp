@@ -428,8 +428,8 @@ class Rows {
     row_bytes_ =
         std::max<std::size_t>((bits + 7) / 8, static_cast<std::size_t>(TIFFScanlineSize64(file_.get())));
     if (!layout.tiled) buffer_.resize(row_bytes_);
-    rows_per_strip_ = std::clamp<std::uint32_t>(file_.field<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, layout.height), 1,
-                                                layout.height);
+    rows_per_strip_ = std::clamp<std::uint32_t>(
+        file_.field<std::uint32_t>(TIFFTAG_ROWSPERSTRIP, layout.height), 1, layout.height);
   }
 
   /// Calls visit(x, value) for sample `sample` of each pixel of row y.
@@ -441,7 +441,8 @@ class Rows {
     if (!layout_.tiled) {
       if (line_ != y || plane_ != plane) {
         // Compressed strips are decoded from their start.
-        const auto start = static_cast<int>(static_cast<std::uint32_t>(y) / rows_per_strip_ * rows_per_strip_);
+        const auto start =
+            static_cast<int>(static_cast<std::uint32_t>(y) / rows_per_strip_ * rows_per_strip_);
         const bool goes_on = plane_ == plane && line_ >= start && line_ < y;
         for (int r = goes_on ? line_ + 1 : start; r <= y; ++r)
           if (TIFFReadScanline(file_.get(), buffer_.data(), static_cast<std::uint32_t>(r), plane) != 1) {
@@ -525,6 +526,14 @@ class TiffSource : public ImageSource {
             });
       }
     }
+  }
+
+  std::size_t held_bytes() const override {
+    if (!layout_.tiled) return 0;
+    const std::size_t across = (layout_.width + layout_.tile_width - 1) / layout_.tile_width;
+    const std::size_t samples = layout_.planar == PLANARCONFIG_CONTIG ? layout_.samples : rows_.size();
+    return across * layout_.tile_width * layout_.tile_height * samples *
+           std::max<std::size_t>(layout_.bits, 8) / 8;
   }
 
  private:
