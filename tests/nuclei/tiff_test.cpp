@@ -33,7 +33,8 @@ struct Page {
 
 void put(std::vector<std::uint8_t>& bytes, std::size_t at, const Page& p, double value) {
   const auto store = [&](auto v) { std::memcpy(bytes.data() + at * sizeof(v), &v, sizeof(v)); };
-  if (p.format == SAMPLEFORMAT_IEEEFP || p.bits == 64) return p.bits == 32 ? store(static_cast<float>(value)) : store(value);
+  if (p.format == SAMPLEFORMAT_IEEEFP || p.bits == 64)
+    return p.bits == 32 ? store(static_cast<float>(value)) : store(value);
   if (p.bits == 8) return store(static_cast<std::uint8_t>(static_cast<int>(value)));
   if (p.bits == 16) return store(static_cast<std::uint16_t>(static_cast<int>(value)));
   if (p.bits == 32) return store(static_cast<std::uint32_t>(static_cast<std::int64_t>(value)));

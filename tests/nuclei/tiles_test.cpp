@@ -108,9 +108,8 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
         {.base_width = 16, .depth = 2, .up = karyon::UpMode::bilinear}}) {
     const Setup setup(options);
     Segmenter segmenter(setup.model, karyon::Device::cpu());
-    for (const auto& [width, height, style] : {std::tuple{301, 277, Style::fluorescence},
-                                               {410, 67, Style::stained},
-                                               {50, 330, Style::mixed}}) {
+    for (const auto& [width, height, style] :
+         {std::tuple{301, 277, Style::fluorescence}, {410, 67, Style::stained}, {50, 330, Style::mixed}}) {
       const auto file = picture(setup.folder, width, height, style);
       FindSummary whole, tiled;
       for (const bool tta : {false, true}) {
