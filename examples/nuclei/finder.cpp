@@ -55,13 +55,14 @@ struct Plan {
   int band_rows;
 };
 
-Plan plan(const Segmenter& segmenter, const Image& image, const FindOptions& options) {
+Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options) {
+  const Image& image = source.header();
   const karyon::UNetOptions& net = segmenter.model->options;
   std::size_t weights = 0;
   for (const karyon::Tensor& p : segmenter.model->parameters())
     weights += static_cast<std::size_t>(p.numel()) * sizeof(float);
   // Weights as read and as kept, and the widest layer's filters as Winograd wants them.
-  const std::size_t fixed = kProgram + 4 * weights;
+  const std::size_t fixed = kProgram + 4 * weights + source.held_bytes();
   const auto width = static_cast<std::size_t>(image.width), height = static_cast<std::size_t>(image.height);
   const std::size_t row =
       width * sizeof(float) *
@@ -73,8 +74,8 @@ Plan plan(const Segmenter& segmenter, const Image& image, const FindOptions& opt
     return options.window_memory > 0 ? std::min(bytes, options.window_memory) : bytes;
   };
 
-  // All at once, if that leaves a good part for the network. A source in memory holds the pixels once more.
-  const std::size_t whole = height * (2 * row + width * kDecodeBytes);
+  // All at once, if that leaves a good part for the network.
+  const std::size_t whole = height * (row + width * kDecodeBytes);
   if (whole <= free / 10 * 7 && (options.band_rows == 0 || options.band_rows >= image.height))
     return {plan_tiles(net, image.width, image.height, for_network(free - whole)), image.height};
 
@@ -93,7 +94,10 @@ Plan plan(const Segmenter& segmenter, const Image& image, const FindOptions& opt
           fixed + 6 * (static_cast<std::size_t>(2 * tiling.halo + tiling.grid + 3 * kTail) * row +
                        3 * kTail * width * kDecodeBytes / 2);
       throw Failure("an image " + std::to_string(image.width) + " pixels wide needs about " +
-                    std::to_string(least / 1'000'000) + "MB; raise --max-memory, or cut it up");
+                    std::to_string(least / 1'000'000) + "MB; raise --max-memory, or cut it up" +
+                    (source.held_bytes() > least / 2
+                         ? ", or save it as a TIFF, which need not be read as a whole"
+                         : ""));
     }
     limit = less;
   }
@@ -161,7 +165,7 @@ class Finder {
         options_(options),
         sink_(sink),
         progress_(progress),
-        plan_(plan(segmenter, source.header(), options)),
+        plan_(plan(segmenter, source, options)),
         channels_(static_cast<std::size_t>(segmenter.model->options.out_channels)),
         pixels_(width() * static_cast<std::size_t>(image_.channels)),
         maps_(width() * channels_),

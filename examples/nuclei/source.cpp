@@ -22,6 +22,7 @@ class MemorySource : public ImageSource {
     std::copy_n(pixels_.data() + static_cast<std::size_t>(y) * row, static_cast<std::size_t>(count) * row,
                 pixels);
   }
+  std::size_t held_bytes() const override { return pixels_.size() * sizeof(float); }
 
  private:
   std::vector<float> pixels_;

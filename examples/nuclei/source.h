@@ -24,6 +24,9 @@ class ImageSource {
   /// where the file is damaged or ends early.
   virtual void read(int y, int count, float* pixels) = 0;
 
+  /// Bytes that the source itself takes: all pixels where the file was decoded at once.
+  virtual std::size_t held_bytes() const = 0;
+
  protected:
   Image header_;
   std::string note_;

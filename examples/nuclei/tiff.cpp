@@ -528,6 +528,14 @@ class TiffSource : public ImageSource {
     }
   }
 
+  std::size_t held_bytes() const override {
+    if (!layout_.tiled) return 0;
+    const std::size_t across = (layout_.width + layout_.tile_width - 1) / layout_.tile_width;
+    const std::size_t samples = layout_.planar == PLANARCONFIG_CONTIG ? layout_.samples : rows_.size();
+    return across * layout_.tile_width * layout_.tile_height * samples *
+           std::max<std::size_t>(layout_.bits, 8) / 8;
+  }
+
  private:
   void choose(Handle& file, const Description& d, const std::vector<tdir_t>& pictures, const ReadOptions& o) {
     const int total = static_cast<int>(pictures.size());
