@@ -24,10 +24,10 @@ function(device_tests folder)
       continue()
     endif()
     string(REGEX REPLACE "_test$" "" name ${stem})
-    add_test(NAME emu/${folder}/${name} COMMAND ${folder}_test -\\# "[#${stem}]" --warn NoTests)
+    add_test(NAME emu/${folder}/${name} COMMAND ${folder}_test "-#" "[#${stem}]" --warn NoTests)
     set_tests_properties(emu/${folder}/${name} PROPERTIES ENVIRONMENT "${emulated}" TIMEOUT 900 LABELS emu
       FAIL_REGULAR_EXPRESSION "EMULATOR;emulator:")
-    add_test(NAME gpu/${folder}/${name} COMMAND ${folder}_test -\\# "[#${stem}]" --warn NoTests)
+    add_test(NAME gpu/${folder}/${name} COMMAND ${folder}_test "-#" "[#${stem}]" --warn NoTests)
     set_tests_properties(gpu/${folder}/${name} PROPERTIES ENVIRONMENT "${real}" TIMEOUT 900 LABELS gpu
       SKIP_RETURN_CODE 77 RUN_SERIAL ON)
   endforeach()
