@@ -1,5 +1,7 @@
 #pragma once
 #include <cstddef>
+#include <string>
+#include <vector>
 
 #include <karyon/core/device.h>
 
@@ -9,6 +11,13 @@ namespace karyon {
 /// (in use and cached).
 struct MemoryStats {
   std::size_t current = 0, peak = 0, reserved = 0;
+};
+
+/// A device as people know it.
+struct DeviceInfo {
+  Device device;
+  std::string name;
+  std::size_t memory = 0;  ///< bytes in all
 };
 
 /// What a device provides besides its kernels: memory and copies.
@@ -21,17 +30,25 @@ class Backend {
   virtual void deallocate(void* data, std::size_t bytes, int index) noexcept = 0;
   /// Copies between this device and itself or the CPU; done when it returns.
   virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;
+  /// Waits until all work given to the device is done; throws Error if some of it failed.
+  virtual void synchronize(int index) = 0;
   virtual MemoryStats memory_stats(int index) const = 0;
   virtual void reset_peak_memory_stats(int index) = 0;
   /// Returns cached, unused memory to the system.
   virtual void empty_cache() = 0;
+  virtual std::vector<DeviceInfo> devices() const = 0;
 };
 
 /// The backend for `type`. Throws Error if this build or this machine has none.
 Backend& backend(DeviceType type);
 
-/// Defined by cuda/backend.cpp, or by core/no_cuda.cpp as nullptr. Registers the CUDA kernels.
-Backend* make_cuda_backend();
+/// Why there is no device of this type to run on, in one line; empty if there is one.
+std::string why_unavailable(DeviceType type);
+inline bool is_available(DeviceType type) { return why_unavailable(type).empty(); }
+
+/// The CUDA kernel of that name, or nullptr; to be cast back to its own type. The CUDA backend is a shared
+/// library, opened when it is first needed: see cuda_plugin.h.
+void (*find_cuda_kernel(const char* name))();
 
 /// The CPU's backend: an aligned caching allocator. Defined in core/cpu/backend.cpp.
 Backend& cpu_backend();
@@ -39,5 +56,7 @@ Backend& cpu_backend();
 /// Allocation counts of a device; peak since the start or the last reset.
 MemoryStats memory_stats(Device device = {});
 void reset_peak_memory_stats(Device device = {});
+/// Waits for all work on the device, so that a clock can be read.
+void synchronize(Device device = {});
 
 }  // namespace karyon

@@ -1,6 +1,5 @@
 #pragma once
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
@@ -15,12 +14,12 @@ struct BFloat16 {
 
   BFloat16() = default;
   /// Rounds to nearest, ties to even; NaN stays NaN.
-  explicit BFloat16(float value) {
+  constexpr explicit BFloat16(float value) {
     const auto u = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    bits = static_cast<std::uint16_t>(std::isnan(value) ? (u >> 16) | 0x40u : rounded);
+    bits = static_cast<std::uint16_t>(value != value ? (u >> 16) | 0x40u : rounded);
   }
-  explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+  constexpr explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };
 
 /// Element types. `boolean` is stored as one byte, 0 or 1.

@@ -294,7 +294,7 @@ template <class T>
 constexpr T comparable(T x) {
   return x;
 }
-inline float comparable(BFloat16 x) { return static_cast<float>(x); }
+constexpr float comparable(BFloat16 x) { return static_cast<float>(x); }
 
 struct Eq {
   template <class T>

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <type_traits>
 
 #include <karyon/core/check.h>
@@ -6,9 +7,9 @@
 
 namespace karyon {
 
-/// The implementations of one operation, one per device type. The CPU one is fixed at compile
-/// time; a device backend sets its own when it loads. Calling it runs the one for the device
-/// its tensors live on, and throws Error if they disagree or that device has none.
+/// The implementations of one operation, one per device type. The CPU one is fixed at compile time; the CUDA
+/// one is asked for by name when it is first needed. Calling it runs the one for the device its tensors live
+/// on, and throws Error if they disagree or that device has none.
 template <class Signature>
 class Kernel;
 
@@ -17,9 +18,9 @@ class Kernel<void(Args...)> {
  public:
   using Fn = void (*)(Args...);
 
-  constexpr Kernel(const char* name, Fn cpu) : name_(name), fns_{cpu, nullptr} {}
+  /// `name` tells this operation from all others.
+  constexpr Kernel(const char* name, Fn cpu) : name_(name), cpu_(cpu) {}
 
-  void set(DeviceType type, Fn fn) { fns_[static_cast<std::size_t>(type)] = fn; }
   const char* name() const { return name_; }
 
   void operator()(Args... args) const {
@@ -34,14 +35,24 @@ class Kernel<void(Args...)> {
       }
     };
     (visit(args), ...);
-    const Fn fn = fns_[static_cast<std::size_t>(seen.type)];
+    const Fn fn = seen.type == DeviceType::cpu ? cpu_ : cuda();
     check(fn != nullptr, name_, ": no ", seen.type, " kernel");
     fn(args...);
   }
 
  private:
+  Fn cuda() const {
+    Fn fn = cuda_.load(std::memory_order_relaxed);
+    if (fn == nullptr) {
+      fn = reinterpret_cast<Fn>(find_cuda_kernel(name_));
+      cuda_.store(fn, std::memory_order_relaxed);
+    }
+    return fn;
+  }
+
   const char* name_;
-  Fn fns_[device_type_count];
+  Fn cpu_;
+  mutable std::atomic<Fn> cuda_{nullptr};
 };
 
 }  // namespace karyon

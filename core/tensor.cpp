@@ -1,18 +1,9 @@
-#include <karyon/core/autograd.h>
-#include <karyon/core/ops/copy.h>
+// What a tensor is: its shape, type and memory. tensor_ops.cpp holds what makes, copies and changes tensors;
+// the CUDA backend compiles this file, and not that one.
 #include <karyon/core/tensor.h>
 
 namespace karyon {
 namespace {
-
-Tensor make(const Shape& shape, DType dtype, std::shared_ptr<Storage> storage, std::int64_t offset) {
-  auto impl = std::make_shared<Tensor::Impl>();
-  impl->shape = shape;
-  impl->dtype = dtype;
-  impl->storage = std::move(storage);
-  impl->offset = offset;
-  return Tensor(std::move(impl));
-}
 
 const std::shared_ptr<Tensor::Impl>& live(const std::shared_ptr<Tensor::Impl>& impl) {
   check(impl != nullptr, "tensor: used while undefined");
@@ -43,107 +34,7 @@ bool Tensor::owns_storage_alone() const {
   return live(impl_).use_count() == 1 && impl_->storage.use_count() == 1;
 }
 
-template <class T>
-std::vector<T> Tensor::to_vector() const {
-  const Tensor host = detach().to(Device::cpu()).to(dtype_of<T>);
-  const T* begin = host.data<T>();
-  return std::vector<T>(begin, begin + host.numel());
-}
-template std::vector<float> Tensor::to_vector() const;
-template std::vector<double> Tensor::to_vector() const;
-template std::vector<std::int64_t> Tensor::to_vector() const;
-template std::vector<std::uint8_t> Tensor::to_vector() const;
-template std::vector<bool> Tensor::to_vector() const;
-
-Tensor Tensor::to(Device target) const {
-  const Device source = device();
-  if (source == target) return *this;
-  Tensor out = empty(shape(), {.dtype = dtype(), .device = target});
-  const DeviceType mover = target.type == DeviceType::cpu ? source.type : target.type;
-  backend(mover).copy(out.data_ptr(), data_ptr(), static_cast<std::size_t>(numel()) * element_size(dtype()));
-  return record("to", out, {*this}, [source](const Tensor& dy) { return std::vector{dy.to(source)}; });
-}
-
-Tensor Tensor::to(DType target) const {
-  const DType source = dtype();
-  if (source == target) return *this;
-  Tensor out = empty(shape(), {.dtype = target, .device = device()});
-  kernels::convert(*this, out);
-  if (!is_floating(target)) return out;
-  return record("to", out, {*this}, [source](const Tensor& dy) { return std::vector{dy.to(source)}; });
-}
-
-Tensor Tensor::clone() const {
-  Tensor out = empty_like(*this);
-  kernels::convert(*this, out);
-  return record("clone", out, {*this}, [](const Tensor& dy) { return std::vector{dy}; });
-}
-
-Tensor Tensor::detach() const { return view(*this, shape()); }
-
-Tensor Tensor::reshape(Shape shape) const {
-  std::int64_t known = 1;
-  int unknown = -1;
-  for (int d = 0; d < shape.dims(); ++d) {
-    if (shape[d] == -1) {
-      check(unknown < 0, "reshape: only one size may be -1, got ", shape);
-      unknown = d;
-    } else {
-      check(shape[d] >= 0, "reshape: negative size in ", shape);
-      known *= shape[d];
-    }
-  }
-  if (unknown >= 0 && known > 0) shape[unknown] = numel() / known;
-  check(shape.numel() == numel() && (unknown < 0 || known > 0), "reshape: ", this->shape(), " has ", numel(),
-        " elements, which do not fill ", shape);
-  return record("reshape", view(*this, shape), {*this},
-                [before = this->shape()](const Tensor& dy) { return std::vector{dy.reshape(before)}; });
-}
-
-void Tensor::check_in_place(const char* op) const {
-  check(!requires_grad() || !grad_enabled(), op,
-        ": would change a tensor that requires a gradient in place; use NoGradGuard or detach()");
-}
-
-Tensor& Tensor::fill_(double value) {
-  check_in_place("fill_");
-  kernels::fill(*this, value);
-  bump_version();
-  return *this;
-}
-
-Tensor& Tensor::copy_(const Tensor& src) {
-  check_in_place("copy_");
-  check(src.shape() == shape(), "copy_: expects shape ", shape(), ", got ", src.shape());
-  kernels::convert(src.detach().to(device()), *this);
-  bump_version();
-  return *this;
-}
-
-Tensor& Tensor::add_(const Tensor& other, double alpha) {
-  check_in_place("add_");
-  check(other.shape() == shape() && other.dtype() == dtype(), "add_: expects ", dtype(), shape(), ", got ",
-        other.dtype(), other.shape());
-  kernels::axpy(alpha, other, *this);
-  bump_version();
-  return *this;
-}
-
-Tensor& Tensor::mul_(double factor) {
-  check_in_place("mul_");
-  kernels::scale(factor, *this);
-  bump_version();
-  return *this;
-}
-
 bool Tensor::requires_grad() const { return live(impl_)->requires_grad; }
-
-Tensor& Tensor::requires_grad_(bool on) {
-  check(!on || is_floating(dtype()), "requires_grad_: expects a floating type, got ", dtype());
-  check(is_leaf(), "requires_grad_: only a leaf can be changed; detach() it first");
-  impl_->requires_grad = on;
-  return *this;
-}
 
 Tensor Tensor::grad() const { return live(impl_)->grad; }
 
@@ -155,62 +46,5 @@ void Tensor::set_grad(const Tensor& grad) {
 }
 
 const std::shared_ptr<Node>& Tensor::node() const { return live(impl_)->node; }
-
-Tensor view(const Tensor& x, const Shape& shape, std::int64_t offset) {
-  check(offset >= 0 && offset + shape.numel() <= x.numel(), "view: ", shape, " from element ", offset,
-        " does not fit in ", x.shape());
-  return make(shape, x.dtype(), x.impl()->storage, x.impl()->offset + offset);
-}
-
-Tensor empty(const Shape& shape, TensorOptions options) {
-  std::int64_t numel = 1;
-  for (std::int64_t size : shape) {
-    check(size >= 0, "empty: negative size in ", shape);
-    check(size == 0 || numel <= (std::int64_t{1} << 46) / size, "empty: ", shape, " is too large");
-    numel *= size;
-  }
-  const std::size_t bytes = static_cast<std::size_t>(numel) * element_size(options.dtype);
-  return make(shape, options.dtype, std::make_shared<Storage>(bytes, options.device), 0);
-}
-
-Tensor empty_like(const Tensor& x) { return empty(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
-Tensor full(const Shape& shape, double value, TensorOptions options) {
-  Tensor x = empty(shape, options);
-  kernels::fill(x, value);
-  return x;
-}
-Tensor zeros(const Shape& shape, TensorOptions options) { return full(shape, 0, options); }
-Tensor ones(const Shape& shape, TensorOptions options) { return full(shape, 1, options); }
-Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
-Tensor ones_like(const Tensor& x) { return ones(x.shape(), {.dtype = x.dtype(), .device = x.device()}); }
-
-Tensor arange(std::int64_t n, TensorOptions options) {
-  check(n >= 0, "arange: expects n >= 0, got ", n);
-  Tensor x = empty({n}, {.dtype = i64});
-  for (std::int64_t i = 0; i < n; ++i) x.data<std::int64_t>()[i] = i;
-  return x.to(options.dtype).to(options.device);
-}
-
-Tensor tensor(const std::vector<double>& values, TensorOptions options) {
-  return tensor(values, {static_cast<std::int64_t>(values.size())}, options);
-}
-
-Tensor tensor(const std::vector<double>& values, const Shape& shape, TensorOptions options) {
-  check(static_cast<std::int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(),
-        " values do not fill ", shape);
-  Tensor x = empty(shape, {.dtype = f64});
-  std::copy(values.begin(), values.end(), x.data<double>());
-  return x.to(options.dtype).to(options.device);
-}
-
-std::ostream& operator<<(std::ostream& os, const Tensor& x) {
-  if (!x.defined()) return os << "undefined tensor";
-  constexpr std::int64_t shown = 8;
-  os << x.dtype() << x.shape() << " {";
-  const std::int64_t n = std::min(shown, x.numel());
-  const auto values = view(x, {n}).to_vector<double>();
-  for (std::int64_t i = 0; i < n; ++i) os << (i ? ", " : "") << values[static_cast<std::size_t>(i)];
-  return os << (x.numel() > shown ? ", ...}" : "}");
-}
 
 }  // namespace karyon

@@ -1,6 +1,7 @@
 // The CPU's memory: 64-byte aligned blocks, kept for reuse after they are freed, so that a training
 // loop stops asking the system (and paying page faults) after its first step.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
 
 #include <karyon/core/backend.h>
@@ -67,6 +69,7 @@ class CpuBackend : public Backend {
   void copy(void* dst, const void* src, std::size_t bytes) override {
     if (bytes > 0) std::memcpy(dst, src, bytes);
   }
+  void synchronize(int) override {}
 
   MemoryStats memory_stats(int) const override {
     std::lock_guard lock(mutex_);
@@ -80,6 +83,13 @@ class CpuBackend : public Backend {
     std::lock_guard lock(mutex_);
     while (release_one()) {
     }
+  }
+  std::vector<DeviceInfo> devices() const override {
+    const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES));
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    return {{.device = Device::cpu(),
+             .name = std::to_string(std::thread::hardware_concurrency()) + " threads",
+             .memory = pages * page}};
   }
 
  private:

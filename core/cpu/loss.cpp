@@ -356,7 +356,7 @@ constinit Kernel<void(const Tensor&, const Tensor&, Reduction, Tensor&)> kernels
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, Reduction, Tensor&)>
     kernels::l1_loss_backward{"l1_loss_backward", l1_backward_cpu};
 constinit Kernel<void(const Tensor&, std::int64_t, std::int64_t, Tensor&)> kernels::find_bad_class{
-    "cross_entropy", find_bad_class_cpu};
+    "find_bad_class", find_bad_class_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, std::int64_t, Reduction, Tensor&, Tensor&)>
     kernels::cross_entropy{"cross_entropy", cross_entropy_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, std::int64_t, Reduction,

@@ -1,0 +1,112 @@
+#include <karyon/cuda/allocator.h>
+#include <karyon/cuda/error.h>
+
+#include <algorithm>
+#include <bit>
+
+namespace karyon::cuda {
+namespace {
+
+// Sizes are rounded to an eighth of their power of two: at most 12.5 % is lost, and blocks of nearly equal
+// sizes can serve each other.
+std::size_t rounded(std::size_t bytes) {
+  const std::size_t step = std::max<std::size_t>(512, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
+  return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
+}
+
+}  // namespace
+
+void* Allocator::allocate(std::size_t bytes, cudaStream_t stream) {
+  check(bytes <= (std::size_t{1} << 46), "allocate: ", bytes, " bytes is more than any device has");
+  const std::size_t size = rounded(bytes);
+  std::lock_guard lock(mutex_);
+  void* data = take_cached(size, stream);
+  if (!data) data = take_new(size);
+  if (!data) {
+    release_cached();
+    data = take_new(size);
+  }
+  check(data != nullptr, "allocate: no memory left on the device for ", bytes, " bytes (", stats_.current,
+        " in use)");
+  stats_.current += blocks_.at(data);
+  stats_.peak = std::max(stats_.peak, stats_.current);
+  return data;
+}
+
+void Allocator::deallocate(void* data, cudaStream_t stream) noexcept {
+  std::lock_guard lock(mutex_);
+  const auto block = blocks_.find(data);
+  const std::size_t size = block->second;
+  blocks_.erase(block);
+  stats_.current -= size;
+  try {
+    cache_.emplace(size, Free{data, stream});
+  } catch (...) {  // no memory to remember it by
+    (void)cudaFree(data);
+    stats_.reserved -= size;
+  }
+}
+
+// A block of the least size that will do, if it is not half as large again; best one that was freed on the
+// same stream.
+void* Allocator::take_cached(std::size_t size, cudaStream_t stream) {
+  const auto begin = cache_.lower_bound(size), end = cache_.upper_bound(size + size / 2);
+  auto it = std::find_if(begin, end, [stream](const auto& entry) { return entry.second.stream == stream; });
+  if (it == end) it = begin;
+  if (it == end) return nullptr;
+  const auto [data, last] = it->second;
+  if (last != stream) {
+    // An event recorded now covers all that was given to that stream before the block was freed.
+    cudaEvent_t event{};
+    KARYON_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    const cudaError_t recorded = cudaEventRecord(event, last);
+    const cudaError_t waits = recorded ? recorded : cudaStreamWaitEvent(stream, event, 0);
+    (void)cudaEventDestroy(event);
+    KARYON_CUDA_CHECK(waits);
+  }
+  blocks_.emplace(data, it->first);
+  cache_.erase(it);
+  return data;
+}
+
+void* Allocator::take_new(std::size_t size) {
+  void* data = nullptr;
+  const cudaError_t status = cudaMalloc(&data, size);
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    return nullptr;
+  }
+  KARYON_CUDA_CHECK(status);
+  blocks_.emplace(data, size);
+  stats_.reserved += size;
+  return data;
+}
+
+void Allocator::release_cached() {
+  KARYON_CUDA_CHECK(cudaDeviceSynchronize());
+  for (const auto& [size, block] : cache_) {
+    KARYON_CUDA_CHECK(cudaFree(block.data));
+    stats_.reserved -= size;
+  }
+  cache_.clear();
+}
+
+MemoryStats Allocator::stats() const {
+  std::lock_guard lock(mutex_);
+  return stats_;
+}
+void Allocator::reset_peak() {
+  std::lock_guard lock(mutex_);
+  stats_.peak = stats_.current;
+}
+void Allocator::empty_cache() {
+  std::lock_guard lock(mutex_);
+  release_cached();
+}
+
+Allocator& allocator() {
+  static Allocator* instance = new Allocator;  // outlives every tensor
+  return *instance;
+}
+
+}  // namespace karyon::cuda

@@ -1,0 +1,46 @@
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include <karyon/core/backend.h>
+
+namespace karyon::cuda {
+
+/// Device memory, kept for reuse after it is freed: asking the driver would stop the device each time. Work
+/// is ordered by streams, so a block may be handed out again at once on the stream it was freed on, even
+/// before the device has come to its last use; another stream is made to wait for that one first.
+class Allocator {
+ public:
+  /// At least `bytes` bytes for work on `stream`, aligned to 256. Throws Error if the device has no more.
+  void* allocate(std::size_t bytes, cudaStream_t stream);
+  /// `stream` is the one that used the block last.
+  void deallocate(void* data, cudaStream_t stream) noexcept;
+  MemoryStats stats() const;
+  void reset_peak();
+  /// Gives all unused blocks back to the driver, once the device is done with them.
+  void empty_cache();
+
+ private:
+  struct Free {
+    void* data;
+    cudaStream_t stream;
+  };
+
+  void* take_cached(std::size_t size, cudaStream_t stream);
+  void* take_new(std::size_t size);
+  void release_cached();
+
+  mutable std::mutex mutex_;
+  std::multimap<std::size_t, Free> cache_;         // free blocks by size
+  std::unordered_map<void*, std::size_t> blocks_;  // the sizes of those in use
+  MemoryStats stats_;
+};
+
+/// The device's allocator.
+Allocator& allocator();
+
+}  // namespace karyon::cuda

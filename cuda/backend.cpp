@@ -1,0 +1,108 @@
+// The CUDA backend: memory, copies and the table of kernels, behind the two functions that core looks up.
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include <karyon/core/cuda_plugin.h>
+#include <karyon/cuda/allocator.h>
+#include <karyon/cuda/backend.h>
+#include <karyon/cuda/context.h>
+#include <karyon/cuda/error.h>
+
+namespace karyon::cuda {
+namespace {
+
+int device_count() {
+  int count = 0;
+  KARYON_CUDA_CHECK(cudaGetDeviceCount(&count));
+  return count;
+}
+
+class CudaBackend : public Backend {
+ public:
+  void* allocate(std::size_t bytes, int index) override {
+    check(index == 0, "device cuda: tensors live on index 0, got ", index);
+    return allocator().allocate(bytes, context().stream);
+  }
+  void deallocate(void* data, std::size_t, int) noexcept override {
+    allocator().deallocate(data, context().stream);
+  }
+
+  void copy(void* dst, const void* src, std::size_t bytes) override {
+    if (bytes == 0) return;
+    const cudaStream_t stream = context().stream;
+    KARYON_CUDA_CHECK(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, stream));
+    KARYON_CUDA_CHECK(cudaStreamSynchronize(stream));
+  }
+
+  void synchronize(int) override {
+    context();  // of a thread that is new here
+    KARYON_CUDA_CHECK(cudaDeviceSynchronize());
+  }
+
+  MemoryStats memory_stats(int) const override { return allocator().stats(); }
+  void reset_peak_memory_stats(int) override { allocator().reset_peak(); }
+  void empty_cache() override { allocator().empty_cache(); }
+
+  std::vector<DeviceInfo> devices() const override {
+    std::vector<DeviceInfo> out;
+    for (int i = 0; i < device_count(); ++i) {
+      cudaDeviceProp properties{};
+      KARYON_CUDA_CHECK(cudaGetDeviceProperties(&properties, i));
+      out.push_back({.device = Device::cuda(i),
+                     .name = std::string(properties.name) + ", compute capability " +
+                             std::to_string(properties.major) + "." + std::to_string(properties.minor),
+                     .memory = properties.totalGlobalMem});
+    }
+    return out;
+  }
+};
+
+KernelTable make_table() {
+  KernelTable table;
+  register_activation_kernels(table);
+  register_conv_kernels(table);
+  register_copy_kernels(table);
+  register_dropout_kernels(table);
+  register_elementwise_kernels(table);
+  register_layout_kernels(table);
+  register_loss_kernels(table);
+  register_matmul_kernels(table);
+  register_norm_kernels(table);
+  register_optim_kernels(table);
+  register_pool_kernels(table);
+  register_reduce_kernels(table);
+  register_resize_kernels(table);
+  return table;
+}
+
+// Throws Error if there is nothing to run on.
+Backend* open() {
+  check(device_count() > 0, "no CUDA device");
+  context();
+  return new CudaBackend;  // outlives every tensor
+}
+
+}  // namespace
+}  // namespace karyon::cuda
+
+#define KARYON_EXPORT extern "C" __attribute__((visibility("default")))
+
+KARYON_EXPORT karyon::Backend* karyon_cuda_open(const char* abi, char* why, std::size_t size) {
+  try {
+    karyon::check(std::strcmp(abi, KARYON_CUDA_ABI) == 0,
+                  "libkaryon_cuda.so is of another build: ", KARYON_CUDA_ABI, ", not ", abi);
+    return karyon::cuda::open();
+  } catch (const std::exception& e) {
+    const std::string_view text = e.what();
+    const std::size_t length = std::min(text.size(), size - 1);
+    std::copy_n(text.begin(), length, why);
+    why[length] = '\0';
+    return nullptr;
+  }
+}
+
+KARYON_EXPORT auto karyon_cuda_kernel(const char* name) -> void (*)() {
+  static const karyon::cuda::KernelTable table = karyon::cuda::make_table();
+  return table.find(name);
+}

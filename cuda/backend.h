@@ -1,0 +1,21 @@
+#pragma once
+#include <karyon/cuda/kernel_table.h>
+
+// Each family of core/ops has a file here that enters its kernels into the table.
+namespace karyon::cuda {
+
+void register_activation_kernels(KernelTable& table);
+void register_conv_kernels(KernelTable& table);
+void register_copy_kernels(KernelTable& table);
+void register_dropout_kernels(KernelTable& table);
+void register_elementwise_kernels(KernelTable& table);
+void register_layout_kernels(KernelTable& table);
+void register_loss_kernels(KernelTable& table);
+void register_matmul_kernels(KernelTable& table);
+void register_norm_kernels(KernelTable& table);
+void register_optim_kernels(KernelTable& table);
+void register_pool_kernels(KernelTable& table);
+void register_reduce_kernels(KernelTable& table);
+void register_resize_kernels(KernelTable& table);
+
+}  // namespace karyon::cuda

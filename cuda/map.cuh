@@ -1,0 +1,163 @@
+#pragma once
+#include <algorithm>
+#include <array>
+
+#include <karyon/core/tensor.h>
+#include <karyon/cuda/launch.cuh>
+
+// y[i] = f(a[i], b[i], ...) with broadcasting. The one idea: each thread owns one vector of 16 bytes at most,
+// so that a warp asks for whole lines; a broadcast input is read in vectors too where its run allows it.
+namespace karyon::cuda {
+
+inline constexpr int map_threads = 256;
+
+/// A bool is the byte that holds it.
+template <class T>
+using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
+
+/// How an input lies under the output: the output's dimensions, innermost first, adjacent ones merged where
+/// the input is broadcast along both or along neither. Stride 0: broadcast.
+struct Layout {
+  int dims = 0;
+  std::int64_t sizes[Shape::max_dims], strides[Shape::max_dims];
+
+  Layout(const Shape& in, const Shape& out) {
+    std::int64_t stride = 1;
+    for (int d = out.dims() - 1; d >= 0; --d) {
+      const int e = d - (out.dims() - in.dims());
+      const bool along = e < 0 || in[e] != out[d];
+      if (out[d] == 1) continue;
+      if (dims > 0 && (strides[dims - 1] == 0) == along) {
+        sizes[dims - 1] *= out[d];
+      } else {
+        sizes[dims] = out[d];
+        strides[dims++] = along ? 0 : stride;
+      }
+      if (!along) stride *= out[d];
+    }
+  }
+
+  bool dense() const { return dims == 0 || (dims == 1 && strides[0] == 1); }
+};
+
+/// a / b and a % b; in 32 bits where that will do.
+__device__ inline std::int64_t divide(std::int64_t a, std::int64_t b, std::int64_t& remainder) {
+  if (((a | b) >> 32) == 0) {
+    const auto u = static_cast<std::uint32_t>(a), v = static_cast<std::uint32_t>(b), q = u / v;
+    remainder = u - q * v;
+    return q;
+  }
+  const std::int64_t q = a / b;
+  remainder = a - q * b;
+  return q;
+}
+
+/// One input of a map.
+template <class T>
+struct Source {
+  const T* x;
+  Layout layout;
+  bool vectors;  // a vector of outputs has a vector of inputs, or a single value, under it
+
+  __device__ std::int64_t offset(std::int64_t i) const {
+    std::int64_t at = 0;
+    for (int d = 0; d + 1 < layout.dims; ++d) {
+      std::int64_t k;
+      i = divide(i, layout.sizes[d], k);
+      at += k * layout.strides[d];
+    }
+    return layout.dims > 0 ? at + i * layout.strides[layout.dims - 1] : at;
+  }
+
+  template <int N>
+  __device__ Vec<T, N> get(std::int64_t i) const {
+    Vec<T, N> out;
+    if (vectors) {
+      const T* from = x + offset(i);
+      if (layout.strides[0] == 1) return load<N>(from);
+      const T value = *from;
+#pragma unroll
+      for (int k = 0; k < N; ++k) out[k] = value;
+    } else {
+#pragma unroll
+      for (int k = 0; k < N; ++k) out[k] = x[offset(i + k)];
+    }
+    return out;
+  }
+};
+
+template <int N, class F, class Out, class... In>
+__global__ void __launch_bounds__(map_threads) map_dense(F f, std::int64_t n, Out* y, const In*... x) {
+  const std::int64_t i = (std::int64_t{blockIdx.x} * map_threads + threadIdx.x) * N;
+  if (i + N <= n) {
+    [&](const Vec<In, N>&... in) {
+      Vec<Out, N> out;
+#pragma unroll
+      for (int k = 0; k < N; ++k) out[k] = f(in[k]...);
+      store(y + i, out);
+    }(load<N>(x + i)...);
+  } else {
+    for (std::int64_t k = i; k < n; ++k) y[k] = f(x[k]...);
+  }
+}
+
+template <int N, class F, class Out, class... In>
+__global__ void __launch_bounds__(map_threads) map_broadcast(F f, std::int64_t n, Out* y, Source<In>... x) {
+  const std::int64_t i = (std::int64_t{blockIdx.x} * map_threads + threadIdx.x) * N;
+  if (i + N <= n) {
+    [&](const Vec<In, N>&... in) {
+      Vec<Out, N> out;
+#pragma unroll
+      for (int k = 0; k < N; ++k) out[k] = f(in[k]...);
+      store(y + i, out);
+    }(x.template get<N>(i)...);
+  } else {
+    for (std::int64_t k = i; k < n; ++k) y[k] = f(x.x[x.offset(k)]...);
+  }
+}
+
+/// An input and its element type.
+template <class T>
+struct Input {
+  const Tensor& x;
+  const Stored<T>* data() const { return static_cast<const Stored<T>*>(x.data_ptr()); }
+};
+
+/// y[i] = f(inputs[i]...), all inputs of y's shape.
+template <class Out, class F, class... In>
+void map_same(F f, Tensor& y, Input<In>... inputs) {
+  constexpr int widest = static_cast<int>(std::max({sizeof(Out), sizeof(In)...})), N = 16 / widest;
+  auto* out = static_cast<Stored<Out>*>(y.data_ptr());
+  const std::int64_t n = y.numel();
+  if (aligned(16, out, inputs.data()...)) {
+    launch(map_dense<N, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads * N), map_threads, 0, f, n,
+           out, inputs.data()...);
+  } else {
+    launch(map_dense<1, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads), map_threads, 0, f, n, out,
+           inputs.data()...);
+  }
+}
+
+/// y[i] = f(inputs[i]...), each input broadcast to y's shape.
+template <class Out, class F, class... In>
+void map(F f, Tensor& y, Input<In>... inputs) {
+  if ((... && (inputs.x.shape() == y.shape()))) return map_same<Out>(f, y, inputs...);
+  auto* out = static_cast<Stored<Out>*>(y.data_ptr());
+  const std::int64_t n = y.numel();
+  constexpr int widest = static_cast<int>(std::max({sizeof(Out), sizeof(In)...})), N = 16 / widest;
+  auto source = [&]<class T>(const Input<T>& input) {
+    const Layout layout(input.x.shape(), y.shape());
+    bool vectors = layout.dims > 0 && layout.sizes[0] % N == 0 && aligned(16, input.data());
+    for (int d = 1; d < layout.dims; ++d) vectors = vectors && layout.strides[d] % N == 0;
+    return Source<Stored<T>>{input.data(), layout, vectors};
+  };
+  if (aligned(16, out)) {
+    launch(map_broadcast<N, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads * N), map_threads, 0, f,
+           n, out, source(inputs)...);
+  } else {
+    launch(map_broadcast<1, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads), map_threads, 0, f, n,
+           out, source(inputs)...);
+  }
+}
+
+}  // namespace karyon::cuda
