@@ -1,8 +1,9 @@
-#include "conv_plan.h"
-
 #include <algorithm>
+#include <array>
+#include <sstream>
 
 #include <karyon/core/check.h>
+#include <karyon/cuda/conv_plan.h>
 
 namespace karyon::cuda {
 namespace {
@@ -68,62 +69,47 @@ Names names_of(ConvDirection direction) {
 
 Descriptor operation_graph(const ConvProblem& p) {
   const ConvGeometry& g = p.geometry;
-  const ConvEpilogue& e = p.epilogue;
   const cudnnDataType_t type = data_type(p.dtype);
-  const bool data = p.direction == ConvDirection::backward_data;
-  check(!e.any() || p.direction != ConvDirection::backward_weight,
-        "cudnn: expects no epilogue on a weight's gradient");
-  check(g.groups >= 1 && g.c % g.groups == 0, "cudnn: ", g.c, " channels do not divide into ", g.groups,
-        " groups");
+  check(!(p.shift || p.relu) || p.direction == ConvDirection::forward,
+        "cudnn: expects a shift or ReLU only behind a forward convolution");
+  check(g.groups >= 1 && g.c % g.groups == 0 && g.k % g.groups == 0, "cudnn: ", g.c, " input and ", g.k,
+        " output channels do not divide into ", g.groups, " groups");
 
-  std::int64_t next_uid = 100;  // of the values between operations
-  const auto result = [&](bool last) {
-    const bool is_virtual = !last;
-    const cudnnDataType_t t = last ? type : CUDNN_DATA_FLOAT;
-    if (data) return cudnn::tensor(last ? uid(ConvTensor::x) : next_uid++, t, g.n, g.h, g.w, g.c, is_virtual);
-    return cudnn::tensor(last ? uid(ConvTensor::y) : next_uid++, t, g.n, g.h_out, g.w_out, g.k, is_virtual);
+  std::int64_t next_uid = 100;
+  const auto result = [&](bool last) {  // only the last value is seen outside of the graph
+    return cudnn::tensor(last ? uid(ConvTensor::y) : next_uid++, last ? type : CUDNN_DATA_FLOAT, g.n, g.h_out,
+                         g.w_out, g.k, !last);
   };
-  Descriptor value = result(!e.any());
-  const Descriptor other = data
-                               ? cudnn::tensor(uid(ConvTensor::y), type, g.n, g.h_out, g.w_out, g.k)
-                               : cudnn::tensor(uid(ConvTensor::x), type, g.n, g.h, g.w, g.c);
-  const Descriptor weight = cudnn::tensor(uid(ConvTensor::weight), type, g.k, g.kernel.h, g.kernel.w,
-                                          g.c / g.groups);
+  const Descriptor x = cudnn::tensor(uid(ConvTensor::x), type, g.n, g.h, g.w, g.c);
+  const Descriptor weight =
+      cudnn::tensor(uid(ConvTensor::weight), type, g.k, g.kernel.h, g.kernel.w, g.c / g.groups);
+  Descriptor y = result(!p.shift && !p.relu);
   const Names names = names_of(p.direction);
   const Descriptor conv = convolution(g);
   std::vector<Descriptor> operations;
-  Descriptor& operation = operations.emplace_back(names.type);
-  operation.set(names.convolution, conv)
-      .set(names.x, data ? value : other)
+  operations.emplace_back(names.type)
+      .set(names.convolution, conv)
+      .set(names.x, x)
       .set(names.weight, weight)
-      .set(names.y, data ? other : value)
+      .set(names.y, y)
       .set(names.alpha, 1.0f)
-      .set(names.beta, 0.0f);
-  operation.finalize();
-
-  const std::int64_t channels = data ? g.c : g.k;
-  const auto then = [&](cudnnPointwiseMode_t mode, const Descriptor* operand, bool last) {
-    Descriptor out = result(last);
-    operations.push_back(cudnn::pointwise(mode, value, operand, out));
-    value = std::move(out);
-  };
-  if (e.scale) {
-    const Descriptor scale = cudnn::tensor(uid(ConvTensor::scale), CUDNN_DATA_FLOAT, 1, 1, 1, channels);
-    then(CUDNN_POINTWISE_MUL, &scale, !e.shift && !e.relu);
+      .set(names.beta, 0.0f)
+      .finalize();
+  if (p.shift) {
+    const Descriptor shift = cudnn::tensor(uid(ConvTensor::shift), type, 1, 1, 1, g.k);
+    Descriptor sum = result(!p.relu);
+    operations.push_back(cudnn::pointwise(CUDNN_POINTWISE_ADD, y, &shift, sum));
+    y = std::move(sum);
   }
-  if (e.shift) {
-    const Descriptor shift = cudnn::tensor(uid(ConvTensor::shift), CUDNN_DATA_FLOAT, 1, 1, 1, channels);
-    then(CUDNN_POINTWISE_ADD, &shift, !e.relu);
-  }
-  if (e.relu) then(CUDNN_POINTWISE_RELU_FWD, nullptr, true);
+  if (p.relu) operations.push_back(cudnn::pointwise(CUDNN_POINTWISE_RELU_FWD, y, nullptr, result(true)));
 
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, std::span<const Descriptor>(operations));
-  graph.finalize();
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, std::span<const Descriptor>(operations)).finalize();
   return graph;
 }
 
-bool contains(const std::vector<cudnnBackendNumericalNote_t>& notes, cudnnBackendNumericalNote_t note) {
+template <class T>
+bool contains(const std::vector<T>& notes, T note) {
   return std::find(notes.begin(), notes.end(), note) != notes.end();
 }
 
@@ -131,7 +117,8 @@ bool contains(const std::vector<cudnnBackendNumericalNote_t>& notes, cudnnBacken
 
 std::string describe(const ConvProblem& p) {
   const ConvGeometry& g = p.geometry;
-  const Shape x{g.n, g.h, g.w, g.c}, weight{g.k, g.kernel.h, g.kernel.w, g.c / std::max<std::int64_t>(g.groups, 1)},
+  const Shape x{g.n, g.h, g.w, g.c},
+      weight{g.k, g.kernel.h, g.kernel.w, g.c / std::max<std::int64_t>(g.groups, 1)},
       y{g.n, g.h_out, g.w_out, g.k};
   std::ostringstream text;
   text << "conv2d ";
@@ -143,9 +130,7 @@ std::string describe(const ConvProblem& p) {
   text << ' ' << p.dtype << (p.tf32 ? " (TF32)" : "") << ": x " << x << ", weight " << weight << ", y " << y
        << ", stride " << g.stride << ", padding " << g.padding << ", dilation " << g.dilation << ", groups "
        << g.groups;
-  if (p.epilogue.any())
-    text << ", then" << (p.epilogue.scale ? " scale" : "") << (p.epilogue.shift ? " shift" : "")
-         << (p.epilogue.relu ? " relu" : "");
+  if (p.shift || p.relu) text << ", then" << (p.shift ? " shift" : "") << (p.relu ? " relu" : "");
   return text.str();
 }
 
@@ -154,11 +139,14 @@ std::string ConvPlans::explain() const {
   text << proposed << " engine configurations: " << plans.size() << " ready";
   if (nondeterministic) text << ", " << nondeterministic << " not deterministic";
   if (imprecise) text << ", " << imprecise << " round f32 products";
+  if (compiled) text << ", " << compiled << " are compiled at run time";
+  if (large) text << ", " << large << " need too much workspace";
   if (unsupported) text << ", " << unsupported << " cannot be made ready";
   return text.str();
 }
 
-ConvPlans find_conv_plans(const ConvProblem& problem, const Descriptor& device_properties, std::size_t most) {
+ConvPlans find_conv_plans(const ConvProblem& problem, const Descriptor& device_properties,
+                          const ConvPlanSearch& search) {
   const Descriptor graph = [&] {
     try {
       return operation_graph(problem);
@@ -171,17 +159,28 @@ ConvPlans find_conv_plans(const ConvProblem& problem, const Descriptor& device_p
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (Descriptor& config : cudnn::engine_configs(graph, mode, device_properties)) {
       ++found.proposed;
-      const auto notes = cudnn::numerical_notes(config);
-      if (contains(notes, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) {
+      const cudnn::EngineNotes notes = cudnn::engine_notes(config);
+      if (contains(notes.numerical, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) {
         ++found.nondeterministic;
-      } else if (exact && (contains(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE) ||
-                           contains(notes, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS))) {
+        continue;
+      }
+      if (exact && (contains(notes.numerical, CUDNN_NUMERICAL_NOTE_TENSOR_CORE) ||
+                    contains(notes.numerical, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS))) {
         ++found.imprecise;
-      } else if (auto plan = cudnn::make_plan(std::move(config), device_properties)) {
-        found.plans.push_back(std::move(*plan));
-        if (found.plans.size() >= most) return found;
-      } else {
+        continue;
+      }
+      if (!search.runtime_compiled && contains(notes.behavior, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION)) {
+        ++found.compiled;
+        continue;
+      }
+      std::optional<cudnn::Plan> plan = cudnn::make_plan(std::move(config), device_properties);
+      if (!plan) {
         ++found.unsupported;
+      } else if (plan->workspace > search.max_workspace) {
+        ++found.large;
+      } else {
+        found.plans.push_back(std::move(*plan));
+        if (found.plans.size() >= search.most) return found;
       }
     }
     if (!found.plans.empty()) break;

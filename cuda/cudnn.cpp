@@ -1,11 +1,10 @@
-#include "cudnn.h"
-
 #include <dlfcn.h>
 
 #include <array>
 #include <cstdlib>
 
 #include <karyon/core/check.h>
+#include <karyon/cuda/cudnn.h>
 
 namespace karyon::cuda::cudnn {
 namespace {
@@ -129,14 +128,13 @@ void Descriptor::finalize(std::source_location where) {
 
 bool Descriptor::try_finalize() { return library().finalize(raw_) == CUDNN_STATUS_SUCCESS; }
 
-Handle::Handle(cudaStream_t stream) {
-  check_status(library().create(&raw_), "cudnnCreate");
-  const cudnnStatus_t status = library().set_stream(raw_, stream);
-  if (status != CUDNN_STATUS_SUCCESS) library().destroy(raw_);
-  check_status(status, "cudnnSetStream");
-}
+Handle::Handle() { check_status(library().create(&raw_), "cudnnCreate"); }
 
 Handle::~Handle() { library().destroy(raw_); }
+
+void Handle::set_stream(cudaStream_t stream) {
+  check_status(library().set_stream(raw_, stream), "cudnnSetStream");
+}
 
 Descriptor device_properties(const Handle& handle) {
   Descriptor properties(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
@@ -191,11 +189,12 @@ std::vector<Descriptor> engine_configs(const Descriptor& graph, cudnnBackendHeur
   return heuristics.get_all(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
 }
 
-std::vector<cudnnBackendNumericalNote_t> numerical_notes(const Descriptor& engine_config) {
+EngineNotes engine_notes(const Descriptor& engine_config) {
   const std::vector<Descriptor> engine =
       engine_config.get_all(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   check(engine.size() == 1, "cudnn: expects one engine in a configuration, got ", engine.size());
-  return engine[0].get_all<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE);
+  return {.numerical = engine[0].get_all<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE),
+          .behavior = engine[0].get_all<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE)};
 }
 
 std::optional<Plan> make_plan(Descriptor config, const Descriptor& device_properties) {

@@ -31,8 +31,8 @@ struct Library {
 };
 
 /// Empty where libcudnn is usable, else the reason in one line. Opens it on the first call: the file that the
-/// environment variable KARYON_CUDNN names, or libcudnn.so.9. Versions below 9.8 are refused: they cannot plan
-/// from device properties.
+/// environment variable KARYON_CUDNN names, or libcudnn.so.9. Versions below 9.8 are refused: they cannot
+/// plan from device properties.
 const std::string& why_unavailable();
 
 /// Throws Error with why_unavailable() where there is no libcudnn.
@@ -74,6 +74,8 @@ inline constexpr auto attribute_type<cudnnBackendHeurMode_t> = CUDNN_TYPE_HEUR_M
 template <>
 inline constexpr auto attribute_type<cudnnBackendNumericalNote_t> = CUDNN_TYPE_NUMERICAL_NOTE;
 template <>
+inline constexpr auto attribute_type<cudnnBackendBehaviorNote_t> = CUDNN_TYPE_BEHAVIOR_NOTE;
+template <>
 inline constexpr auto attribute_type<cudnnPointwiseMode_t> = CUDNN_TYPE_POINTWISE_MODE;
 
 /// Owns one backend descriptor. Set its attributes, then finalize() it; what it refers to must stay alive.
@@ -90,6 +92,7 @@ class Descriptor {
 
   cudnnBackendDescriptor_t raw() const { return raw_; }
 
+  /// Values and other descriptors alike.
   template <class T>
   Descriptor& set(cudnnBackendAttributeName_t name, const T& value,
                   std::source_location where = std::source_location::current()) {
@@ -110,7 +113,8 @@ class Descriptor {
 
   /// An attribute of one value.
   template <class T>
-  T get(cudnnBackendAttributeName_t name, std::source_location where = std::source_location::current()) const {
+  T get(cudnnBackendAttributeName_t name,
+        std::source_location where = std::source_location::current()) const {
     T value{};
     get_raw(name, attribute_type<T>, 1, &value, where);
     return value;
@@ -140,14 +144,17 @@ class Descriptor {
   cudnnBackendDescriptor_t raw_ = nullptr;
 };
 
-/// A cuDNN handle for the current device and one stream.
+/// A cuDNN handle for the current device.
 class Handle {
  public:
-  explicit Handle(cudaStream_t stream);
+  Handle();
   ~Handle();
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
+
   cudnnHandle_t raw() const { return raw_; }
+  /// Where plans run from now on.
+  void set_stream(cudaStream_t stream);
 
  private:
   cudnnHandle_t raw_ = nullptr;
@@ -173,8 +180,12 @@ Descriptor pointwise(cudnnPointwiseMode_t mode, const Descriptor& in, const Desc
 std::vector<Descriptor> engine_configs(const Descriptor& graph, cudnnBackendHeurMode_t mode,
                                        const Descriptor& device_properties);
 
-/// What the engine of a configuration may do to the result.
-std::vector<cudnnBackendNumericalNote_t> numerical_notes(const Descriptor& engine_config);
+/// What the engine of a configuration may do to the result, and what it needs.
+struct EngineNotes {
+  std::vector<cudnnBackendNumericalNote_t> numerical;
+  std::vector<cudnnBackendBehaviorNote_t> behavior;
+};
+EngineNotes engine_notes(const Descriptor& engine_config);
 
 /// An engine configuration made ready to run.
 struct Plan {
