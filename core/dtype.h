@@ -1,5 +1,6 @@
 #pragma once
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
@@ -17,7 +18,7 @@ struct BFloat16 {
   constexpr explicit BFloat16(float value) {
     const auto u = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    bits = static_cast<std::uint16_t>(value != value ? (u >> 16) | 0x40u : rounded);
+    bits = static_cast<std::uint16_t>(std::isnan(value) ? (u >> 16) | 0x40u : rounded);
   }
   constexpr explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <karyon/core/tensor.h>
 #include <karyon/cuda/context.h>
 #include <karyon/cuda/error.h>
 
@@ -32,6 +33,23 @@ inline unsigned grid_for(std::int64_t n, std::int64_t per_block) {
   const std::int64_t blocks = ceil_div(n, per_block);
   check(blocks <= 0x7fffffff, "cuda: ", n, " items are more than one launch takes");
   return static_cast<unsigned>(blocks);
+}
+
+/// Throws Error unless x is f32, the one type that `op` computes in here.
+inline void check_f32(const char* op, const Tensor& x) {
+  check(x.dtype() == f32, op, ": expects f32 on cuda, got ", x.dtype());
+}
+
+/// f.template operator()<T>() with an unsigned type as wide as the dtype: values that only move need no
+/// other.
+template <class F>
+void dispatch_width(DType dtype, F f) {
+  switch (element_size(dtype)) {
+    case 1: return f.template operator()<std::uint8_t>();
+    case 2: return f.template operator()<std::uint16_t>();
+    case 4: return f.template operator()<std::uint32_t>();
+    default: return f.template operator()<std::uint64_t>();
+  }
 }
 
 /// N values that are read or written at once; N * sizeof(T) is 16 or less.

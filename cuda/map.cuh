@@ -21,7 +21,7 @@ struct Layout {
   int dims = 0;
   std::int64_t sizes[Shape::max_dims], strides[Shape::max_dims];
 
-  Layout(const Shape& in, const Shape& out) {
+  Layout(const Shape& in, const Shape& out) : strides{} {
     std::int64_t stride = 1;
     for (int d = out.dims() - 1; d >= 0; --d) {
       const int e = d - (out.dims() - in.dims());
@@ -36,8 +36,6 @@ struct Layout {
       if (!along) stride *= out[d];
     }
   }
-
-  bool dense() const { return dims == 0 || (dims == 1 && strides[0] == 1); }
 };
 
 /// a / b and a % b; in 32 bits where that will do.
@@ -61,6 +59,7 @@ struct Source {
 
   __device__ std::int64_t offset(std::int64_t i) const {
     std::int64_t at = 0;
+#pragma unroll 1
     for (int d = 0; d + 1 < layout.dims; ++d) {
       std::int64_t k;
       i = divide(i, layout.sizes[d], k);
@@ -86,10 +85,12 @@ struct Source {
   }
 };
 
+// `vectors`: all the arrays are aligned.
 template <int N, class F, class Out, class... In>
-__global__ void __launch_bounds__(map_threads) map_dense(F f, std::int64_t n, Out* y, const In*... x) {
+__global__ void __launch_bounds__(map_threads)
+    map_dense(F f, std::int64_t n, bool vectors, Out* y, const In*... x) {
   const std::int64_t i = (std::int64_t{blockIdx.x} * map_threads + threadIdx.x) * N;
-  if (i + N <= n) {
+  if (vectors && i + N <= n) {
     [&](const Vec<In, N>&... in) {
       Vec<Out, N> out;
 #pragma unroll
@@ -97,14 +98,16 @@ __global__ void __launch_bounds__(map_threads) map_dense(F f, std::int64_t n, Ou
       store(y + i, out);
     }(load<N>(x + i)...);
   } else {
-    for (std::int64_t k = i; k < n; ++k) y[k] = f(x[k]...);
+#pragma unroll 1
+    for (std::int64_t k = i; k < i + N && k < n; ++k) y[k] = f(x[k]...);
   }
 }
 
 template <int N, class F, class Out, class... In>
-__global__ void __launch_bounds__(map_threads) map_broadcast(F f, std::int64_t n, Out* y, Source<In>... x) {
+__global__ void __launch_bounds__(map_threads)
+    map_broadcast(F f, std::int64_t n, bool vectors, Out* y, Source<In>... x) {
   const std::int64_t i = (std::int64_t{blockIdx.x} * map_threads + threadIdx.x) * N;
-  if (i + N <= n) {
+  if (vectors && i + N <= n) {
     [&](const Vec<In, N>&... in) {
       Vec<Out, N> out;
 #pragma unroll
@@ -112,9 +115,14 @@ __global__ void __launch_bounds__(map_threads) map_broadcast(F f, std::int64_t n
       store(y + i, out);
     }(x.template get<N>(i)...);
   } else {
-    for (std::int64_t k = i; k < n; ++k) y[k] = f(x.x[x.offset(k)]...);
+#pragma unroll 1
+    for (std::int64_t k = i; k < i + N && k < n; ++k) y[k] = f(x.x[x.offset(k)]...);
   }
 }
+
+/// Elements that fit one vector of the widest of the types.
+template <class... T>
+inline constexpr int vector_length = static_cast<int>(16 / std::max({sizeof(T)...}));
 
 /// An input and its element type.
 template <class T>
@@ -126,38 +134,39 @@ struct Input {
 /// y[i] = f(inputs[i]...), all inputs of y's shape.
 template <class Out, class F, class... In>
 void map_same(F f, Tensor& y, Input<In>... inputs) {
-  constexpr int widest = static_cast<int>(std::max({sizeof(Out), sizeof(In)...})), N = 16 / widest;
+  constexpr int N = vector_length<Out, In...>;
   auto* out = static_cast<Stored<Out>*>(y.data_ptr());
-  const std::int64_t n = y.numel();
-  if (aligned(16, out, inputs.data()...)) {
-    launch(map_dense<N, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads * N), map_threads, 0, f, n,
-           out, inputs.data()...);
-  } else {
-    launch(map_dense<1, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads), map_threads, 0, f, n, out,
-           inputs.data()...);
-  }
+  const bool vectors = aligned(16, out, inputs.data()...);
+  launch(map_dense<N, F, Stored<Out>, Stored<In>...>, grid_for(y.numel(), map_threads * N), map_threads, 0, f,
+         y.numel(), vectors, out, inputs.data()...);
 }
 
 /// y[i] = f(inputs[i]...), each input broadcast to y's shape.
 template <class Out, class F, class... In>
 void map(F f, Tensor& y, Input<In>... inputs) {
   if ((... && (inputs.x.shape() == y.shape()))) return map_same<Out>(f, y, inputs...);
+  constexpr int N = vector_length<Out, In...>;
   auto* out = static_cast<Stored<Out>*>(y.data_ptr());
-  const std::int64_t n = y.numel();
-  constexpr int widest = static_cast<int>(std::max({sizeof(Out), sizeof(In)...})), N = 16 / widest;
   auto source = [&]<class T>(const Input<T>& input) {
     const Layout layout(input.x.shape(), y.shape());
-    bool vectors = layout.dims > 0 && layout.sizes[0] % N == 0 && aligned(16, input.data());
-    for (int d = 1; d < layout.dims; ++d) vectors = vectors && layout.strides[d] % N == 0;
+    bool vectors = layout.dims == 0 || layout.sizes[0] % N == 0;
+    if (layout.dims > 0 && layout.strides[0] == 1) vectors = vectors && aligned(16, input.data());
+    for (int d = 1; d < layout.dims; ++d)
+      vectors = vectors && (layout.strides[0] == 0 || layout.strides[d] % N == 0);
     return Source<Stored<T>>{input.data(), layout, vectors};
   };
-  if (aligned(16, out)) {
-    launch(map_broadcast<N, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads * N), map_threads, 0, f,
-           n, out, source(inputs)...);
-  } else {
-    launch(map_broadcast<1, F, Stored<Out>, Stored<In>...>, grid_for(n, map_threads), map_threads, 0, f, n,
-           out, source(inputs)...);
-  }
+  launch(map_broadcast<N, F, Stored<Out>, Stored<In>...>, grid_for(y.numel(), map_threads * N), map_threads,
+         0, f, y.numel(), aligned(16, out), out, source(inputs)...);
 }
+
+/// The gradient formula of a functor, as a functor.
+template <class F>
+struct Grad {
+  F f;
+  template <class T>
+  __device__ T operator()(T dy, T saved) const {
+    return f.grad(dy, saved);
+  }
+};
 
 }  // namespace karyon::cuda
