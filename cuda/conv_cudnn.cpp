@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include <karyon/cuda/context.h>
-#include <karyon/cuda/conv_cudnn.h>
+#include <karyon/cuda/conv_plan.h>
 #include <karyon/cuda/environment.h>
 #include <karyon/cuda/error.h>
 #include <karyon/cuda/workspace.h>

@@ -1,9 +1,22 @@
 #pragma once
 #include <string>
 
-#include <karyon/cuda/conv_plan.h>
+#include <karyon/core/ops/conv.h>
 
+// The convolutions as cuDNN computes them. Needs no header of cuDNN.
 namespace karyon::cuda {
+
+enum class ConvDirection { forward, backward_data, backward_weight };
+
+/// One convolution, in one direction, as plans are made for it. f32 or bf16; sums are in f32.
+struct ConvProblem {
+  ConvDirection direction = ConvDirection::forward;
+  ConvGeometry geometry;
+  DType dtype = f32;
+  bool shift = false;  ///< forward: a value per channel of y is added
+  bool relu = false;   ///< forward, after the shift: max(., 0)
+  bool tf32 = false;   ///< f32 products may be rounded to TF32 (10 fraction bits)
+};
 
 /// Where a problem's tensors lie on the device; the result's is written.
 struct ConvPointers {

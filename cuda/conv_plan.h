@@ -2,23 +2,11 @@
 #include <string>
 #include <vector>
 
-#include <karyon/core/ops/conv.h>
+#include <karyon/cuda/conv_cudnn.h>
 #include <karyon/cuda/cudnn.h>
 
 // What cuDNN is asked about convolutions. Needs libcudnn and the properties of a device, not the device.
 namespace karyon::cuda {
-
-enum class ConvDirection { forward, backward_data, backward_weight };
-
-/// One convolution, in one direction, as plans are made for it. f32 or bf16; sums are in f32.
-struct ConvProblem {
-  ConvDirection direction = ConvDirection::forward;
-  ConvGeometry geometry;
-  DType dtype = f32;
-  bool shift = false;  ///< forward: a value per channel of y is added
-  bool relu = false;   ///< forward, after the shift: max(., 0)
-  bool tf32 = false;   ///< f32 products may be rounded to TF32 (10 fraction bits)
-};
 
 /// "conv2d forward f32 [4, 256, 256, 3] * [32, 3, 3, 3] -> [4, 256, 256, 32], stride (1, 1), ...".
 std::string describe(const ConvProblem& problem);
