@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 #include <type_traits>
+#include <vector>
 
 #include <karyon/core/check.h>
 #include <karyon/core/tensor.h>
@@ -26,13 +27,17 @@ class Kernel<void(Args...)> {
   void operator()(Args... args) const {
     Device seen{};
     bool any = false;
+    auto visit_tensor = [&](const Tensor& x) {
+      if (!x.defined()) return;
+      check(!any || seen == x.device(), name_, ": tensors on ", seen, " and ", x.device());
+      seen = x.device();
+      any = true;
+    };
     auto visit = [&](const auto& arg) {
-      if constexpr (std::is_same_v<std::decay_t<decltype(arg)>, Tensor>) {
-        if (!arg.defined()) return;
-        check(!any || seen == arg.device(), name_, ": tensors on ", seen, " and ", arg.device());
-        seen = arg.device();
-        any = true;
-      }
+      using Arg = std::decay_t<decltype(arg)>;
+      if constexpr (std::is_same_v<Arg, Tensor>) visit_tensor(arg);
+      if constexpr (std::is_same_v<Arg, std::vector<Tensor>>)
+        for (const Tensor& x : arg) visit_tensor(x);
     };
     (visit(args), ...);
     const Fn fn = seen.type == DeviceType::cpu ? cpu_ : cuda();

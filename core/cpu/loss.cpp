@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include <karyon/core/functors.h>
 #include <karyon/core/ops/loss.h>
 #include <karyon/core/parallel.h>
 
@@ -12,21 +13,6 @@ namespace karyon {
 namespace {
 
 constexpr std::int64_t grain = 4096;
-
-// log(1 + exp(x)), log(1 + exp(-x)), sigmoid(x) and sigmoid(-x): whole digits and no overflow for any x.
-template <class T>
-struct Logit {
-  T softplus, softplus_negative, p, q;
-
-  explicit Logit(T x) {
-    const T e = std::exp(-std::abs(x)), log = std::log1p(e), large = 1 / (1 + e), small = e / (1 + e);
-    softplus = (x > 0 ? x : T(0)) + log;
-    softplus_negative = (x < 0 ? -x : T(0)) + log;
-    if (std::isnan(x)) softplus = softplus_negative = x;
-    p = x >= 0 ? large : small;
-    q = x >= 0 ? small : large;
-  }
-};
 
 template <class T>
 T sigmoid(T x) {
@@ -107,10 +93,8 @@ void bce_cpu(const Tensor& input, const Tensor& target, const Tensor& weight, co
     const T *x = input.data<T>(), *t = target.data<T>();
     const Periodic<T> w(weight), pw(pos_weight);
     const std::int64_t n = input.numel();
-    reduce_terms<T>(n, reduction, static_cast<double>(n), out, [=](std::int64_t i) {
-      const Logit<T> l(x[i]);
-      return w[i] * ((1 - t[i]) * l.softplus + pw[i] * t[i] * l.softplus_negative);
-    });
+    reduce_terms<T>(n, reduction, static_cast<double>(n), out,
+                    [=](std::int64_t i) { return w[i] * functors::Bce{}(x[i], t[i], pw[i]); });
   });
 }
 
@@ -119,87 +103,51 @@ void bce_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& targe
   dispatch_floating(input.dtype(), "bce_with_logits", [&]<class T>() {
     const T *x = input.data<T>(), *t = target.data<T>();
     const Periodic<T> w(weight), pw(pos_weight);
-    scale_slopes<T>(dy, reduction, dx, [=](std::int64_t i) {
-      const T p = sigmoid(x[i]), q = sigmoid(-x[i]);
-      return w[i] * ((1 - t[i]) * p - pw[i] * t[i] * q);
-    });
+    scale_slopes<T>(dy, reduction, dx,
+                    [=](std::int64_t i) { return w[i] * functors::Bce{}.slope(x[i], t[i], pw[i]); });
   });
 }
 
-// The probability of being wrong, which a perfect answer takes to 0.
-template <class T>
-T wrong(const Logit<T>& l, T t) {
-  return l.p * (1 - t) + l.q * t;
+// Losses of an input and a target that need no more.
+template <class F>
+void pair_loss(const char* op, F f, const Tensor& input, const Tensor& target, Reduction reduction,
+               Tensor& out) {
+  dispatch_floating(input.dtype(), op, [&]<class T>() {
+    const T *x = input.data<T>(), *t = target.data<T>();
+    const std::int64_t n = input.numel();
+    reduce_terms<T>(n, reduction, static_cast<double>(n), out, [=](std::int64_t i) { return f(x[i], t[i]); });
+  });
 }
-template <class T>
-T class_weight(T alpha, T t) {
-  return alpha < 0 ? T(1) : alpha * t + (1 - alpha) * (1 - t);
+template <class F>
+void pair_loss_backward(const char* op, F f, const Tensor& dy, const Tensor& input, const Tensor& target,
+                        Reduction reduction, Tensor& dx) {
+  dispatch_floating(input.dtype(), op, [&]<class T>() {
+    const T *x = input.data<T>(), *t = target.data<T>();
+    scale_slopes<T>(dy, reduction, dx, [=](std::int64_t i) { return f.slope(x[i], t[i]); });
+  });
 }
 
 void focal_cpu(const Tensor& input, const Tensor& target, double alpha, double gamma, Reduction reduction,
                Tensor& out) {
-  dispatch_floating(input.dtype(), "focal_loss", [&]<class T>() {
-    const T *x = input.data<T>(), *t = target.data<T>();
-    const T a = static_cast<T>(alpha), power = static_cast<T>(gamma);
-    const std::int64_t n = input.numel();
-    reduce_terms<T>(n, reduction, static_cast<double>(n), out, [=](std::int64_t i) {
-      const Logit<T> l(x[i]);
-      const T bce = (1 - t[i]) * l.softplus + t[i] * l.softplus_negative;
-      return class_weight(a, t[i]) * bce * std::pow(wrong(l, t[i]), power);
-    });
-  });
+  pair_loss("focal_loss", functors::Focal{alpha, gamma}, input, target, reduction, out);
 }
-
 void focal_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& target, double alpha,
                         double gamma, Reduction reduction, Tensor& dx) {
-  dispatch_floating(input.dtype(), "focal_loss", [&]<class T>() {
-    const T *x = input.data<T>(), *t = target.data<T>();
-    const T a = static_cast<T>(alpha), power = static_cast<T>(gamma);
-    scale_slopes<T>(dy, reduction, dx, [=](std::int64_t i) {
-      const Logit<T> l(x[i]);
-      const T bce = (1 - t[i]) * l.softplus + t[i] * l.softplus_negative;
-      const T bce_slope = (1 - t[i]) * l.p - t[i] * l.q, miss = wrong(l, t[i]);
-      // Where miss has underflown to 0, so has its slope; their quotient must not become 0 / 0.
-      const T log_slope = miss > 0 ? (1 - 2 * t[i]) * l.p * l.q / miss : T(0);
-      return class_weight(a, t[i]) * std::pow(miss, power) * (bce_slope + bce * power * log_slope);
-    });
-  });
+  pair_loss_backward("focal_loss", functors::Focal{alpha, gamma}, dy, input, target, reduction, dx);
 }
-
-// Losses of the difference d of input and target.
-template <class Term>
-void difference(const char* op, const Tensor& input, const Tensor& target, Reduction reduction, Tensor& out,
-                Term term) {
-  dispatch_floating(input.dtype(), op, [&]<class T>() {
-    const T *x = input.data<T>(), *t = target.data<T>();
-    const std::int64_t n = input.numel();
-    reduce_terms<T>(n, reduction, static_cast<double>(n), out,
-                    [=](std::int64_t i) { return term(x[i] - t[i]); });
-  });
-}
-template <class Slope>
-void difference_backward(const char* op, const Tensor& dy, const Tensor& input, const Tensor& target,
-                         Reduction reduction, Tensor& dx, Slope slope) {
-  dispatch_floating(input.dtype(), op, [&]<class T>() {
-    const T *x = input.data<T>(), *t = target.data<T>();
-    scale_slopes<T>(dy, reduction, dx, [=](std::int64_t i) { return slope(x[i] - t[i]); });
-  });
-}
-
 void mse_cpu(const Tensor& input, const Tensor& target, Reduction reduction, Tensor& out) {
-  difference("mse_loss", input, target, reduction, out, [](auto d) { return d * d; });
+  pair_loss("mse_loss", functors::SquaredDifference{}, input, target, reduction, out);
 }
 void mse_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& target, Reduction reduction,
                       Tensor& dx) {
-  difference_backward("mse_loss", dy, input, target, reduction, dx, [](auto d) { return 2 * d; });
+  pair_loss_backward("mse_loss", functors::SquaredDifference{}, dy, input, target, reduction, dx);
 }
 void l1_cpu(const Tensor& input, const Tensor& target, Reduction reduction, Tensor& out) {
-  difference("l1_loss", input, target, reduction, out, [](auto d) { return std::abs(d); });
+  pair_loss("l1_loss", functors::AbsoluteDifference{}, input, target, reduction, out);
 }
 void l1_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& target, Reduction reduction,
                      Tensor& dx) {
-  difference_backward("l1_loss", dy, input, target, reduction, dx,
-                      [](auto d) { return static_cast<decltype(d)>((d > 0) - (d < 0)); });
+  pair_loss_backward("l1_loss", functors::AbsoluteDifference{}, dy, input, target, reduction, dx);
 }
 
 void find_bad_class_cpu(const Tensor& target, std::int64_t classes, std::int64_t ignore_index,

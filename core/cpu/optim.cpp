@@ -30,24 +30,27 @@ void sgd_momentum(std::int64_t n, SgdNumbers<T> k, const T* __restrict g, T* __r
   }
 }
 
-void sgd_step_cpu(const kernels::SGDStep& s, const Tensor& grad, Tensor& p, Tensor& velocity) {
-  dispatch_floating(p.dtype(), "SGD", [&]<class T>() {
+void sgd_step_cpu(const kernels::SGDStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                  std::vector<Tensor>& velocity) {
+  dispatch_floating(p[0].dtype(), "SGD", [&]<class T>() {
     const SgdNumbers<T> k{.lr = static_cast<T>(s.lr),
                           .momentum = static_cast<T>(s.momentum),
                           .fresh = static_cast<T>(s.first ? 1 : 1 - s.dampening),
                           .decay = static_cast<T>(s.weight_decay)};
-    const T* g = grad.data<T>();
-    T* x = p.data<T>();
-    T* v = velocity.defined() ? velocity.data<T>() : nullptr;
-    parallel_for(p.numel(), grain, [&](std::int64_t b, std::int64_t e) {
-      if (!v) {
-        sgd_plain(e - b, k, g + b, x + b);
-      } else if (s.nesterov) {
-        sgd_momentum<true>(e - b, k, g + b, x + b, v + b);
-      } else {
-        sgd_momentum<false>(e - b, k, g + b, x + b, v + b);
-      }
-    });
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      const T* g = grad[i].data<T>();
+      T* x = p[i].data<T>();
+      T* v = velocity.empty() ? nullptr : velocity[i].data<T>();
+      parallel_for(p[i].numel(), grain, [&](std::int64_t b, std::int64_t e) {
+        if (!v) {
+          sgd_plain(e - b, k, g + b, x + b);
+        } else if (s.nesterov) {
+          sgd_momentum<true>(e - b, k, g + b, x + b, v + b);
+        } else {
+          sgd_momentum<false>(e - b, k, g + b, x + b, v + b);
+        }
+      });
+    }
   });
 }
 
@@ -70,8 +73,9 @@ void adam_update(std::int64_t n, AdamNumbers<T> k, const T* __restrict g, T* __r
   }
 }
 
-void adam_step_cpu(const kernels::AdamStep& s, const Tensor& grad, Tensor& p, Tensor& m, Tensor& v) {
-  dispatch_floating(p.dtype(), "Adam", [&]<class T>() {
+void adam_step_cpu(const kernels::AdamStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& m, std::vector<Tensor>& v) {
+  dispatch_floating(p[0].dtype(), "Adam", [&]<class T>() {
     const AdamNumbers<T> k{.beta1 = static_cast<T>(s.beta1),
                            .beta2 = static_cast<T>(s.beta2),
                            .rest1 = static_cast<T>(1 - s.beta1),
@@ -81,29 +85,33 @@ void adam_step_cpu(const kernels::AdamStep& s, const Tensor& grad, Tensor& p, Te
                            .eps = static_cast<T>(s.eps),
                            .decay = static_cast<T>(s.decoupled ? 0 : s.weight_decay),
                            .keep = static_cast<T>(s.decoupled ? 1 - s.lr * s.weight_decay : 1)};
-    const T* g = grad.data<T>();
-    T *x = p.data<T>(), *avg = m.data<T>(), *avg_sq = v.data<T>();
-    parallel_for(p.numel(), grain, [&](std::int64_t b, std::int64_t e) {
-      adam_update(e - b, k, g + b, x + b, avg + b, avg_sq + b);
-    });
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      const T* g = grad[i].data<T>();
+      T *x = p[i].data<T>(), *avg = m[i].data<T>(), *avg_sq = v[i].data<T>();
+      parallel_for(p[i].numel(), grain, [&](std::int64_t b, std::int64_t e) {
+        adam_update(e - b, k, g + b, x + b, avg + b, avg_sq + b);
+      });
+    }
   });
 }
 
-void sum_of_squares_cpu(const Tensor& x, Tensor& y) {
-  const std::int64_t n = x.numel();
+template <class T>
+double sum_of_squares(const T* values, std::int64_t n) {
   std::vector<double> partial(static_cast<std::size_t>((n + grain - 1) / grain));
-  dispatch_floating(x.dtype(), "sum_of_squares", [&]<class T>() {
-    const T* values = x.data<T>();
-    parallel_for(n, grain, [&](std::int64_t b, std::int64_t e) {
-      double sum = 0;
-      for (std::int64_t i = b; i < e; ++i)
-        sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-      partial[static_cast<std::size_t>(b / grain)] = sum;
-    });
+  parallel_for(n, grain, [&](std::int64_t b, std::int64_t e) {
+    double sum = 0;
+    for (std::int64_t i = b; i < e; ++i)
+      sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    partial[static_cast<std::size_t>(b / grain)] = sum;
   });
   double sum = 0;
   for (const double part : partial) sum += part;
-  y.data<double>()[0] = sum;
+  return sum;
+}
+void sum_of_squares_cpu(const std::vector<Tensor>& x, Tensor& y) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    dispatch_floating(x[i].dtype(), "sum_of_squares",
+                      [&]<class T>() { y.data<double>()[i] = sum_of_squares(x[i].data<T>(), x[i].numel()); });
 }
 
 void limit_magnitude_cpu(double limit, Tensor& y) {
@@ -119,11 +127,14 @@ void limit_magnitude_cpu(double limit, Tensor& y) {
 
 }  // namespace
 
-constinit Kernel<void(const kernels::SGDStep&, const Tensor&, Tensor&, Tensor&)> kernels::sgd_step{
-    "sgd_step", sgd_step_cpu};
-constinit Kernel<void(const kernels::AdamStep&, const Tensor&, Tensor&, Tensor&, Tensor&)> kernels::adam_step{
-    "adam_step", adam_step_cpu};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::sum_of_squares{"sum_of_squares", sum_of_squares_cpu};
+constinit Kernel<void(const kernels::SGDStep&, const std::vector<Tensor>&, std::vector<Tensor>&,
+                      std::vector<Tensor>&)>
+    kernels::sgd_step{"sgd_step", sgd_step_cpu};
+constinit Kernel<void(const kernels::AdamStep&, const std::vector<Tensor>&, std::vector<Tensor>&,
+                      std::vector<Tensor>&, std::vector<Tensor>&)>
+    kernels::adam_step{"adam_step", adam_step_cpu};
+constinit Kernel<void(const std::vector<Tensor>&, Tensor&)> kernels::sum_of_squares{"sum_of_squares",
+                                                                                    sum_of_squares_cpu};
 constinit Kernel<void(double, Tensor&)> kernels::limit_magnitude{"limit_magnitude", limit_magnitude_cpu};
 
 }  // namespace karyon

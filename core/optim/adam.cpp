@@ -17,8 +17,8 @@ Adam::Adam(const char* name, std::vector<Tensor> parameters, const AdamOptions& 
   check(options.weight_decay >= 0, name, ": expects weight_decay >= 0, got ", options.weight_decay);
 }
 
-void Adam::update(Tensor& parameter, const Tensor& grad, State& state) {
-  const auto t = static_cast<double>(state.step);
+void Adam::update(Group& group) {
+  const auto t = static_cast<double>(group.step);
   kernels::adam_step({.lr = lr(),
                       .beta1 = options_.beta1,
                       .beta2 = options_.beta2,
@@ -27,7 +27,7 @@ void Adam::update(Tensor& parameter, const Tensor& grad, State& state) {
                       .correction1 = 1 - std::pow(options_.beta1, t),
                       .correction2 = 1 - std::pow(options_.beta2, t),
                       .decoupled = decoupled_},
-                     grad, parameter, state.buffers[0], state.buffers[1]);
+                     group.grads, group.parameters, group.buffers[0], group.buffers[1]);
 }
 
 AdamW::AdamW(std::vector<Tensor> parameters, const AdamWOptions& o)

@@ -20,7 +20,7 @@ class Adam : public Optimizer {
   Adam(const char* name, std::vector<Tensor> parameters, const AdamOptions& options, bool decoupled);
 
  private:
-  void update(Tensor& parameter, const Tensor& grad, State& state) override;
+  void update(Group& group) override;
   AdamOptions options_;
   bool decoupled_;
 };
@@ -46,8 +46,10 @@ struct AdamStep {
   double correction1, correction2;  // 1 - beta^step
   bool decoupled;
 };
-/// One update of p and of the averages of the gradient (m) and of its square (v).
-extern Kernel<void(const AdamStep& step, const Tensor& grad, Tensor& p, Tensor& m, Tensor& v)> adam_step;
+/// One update of each p and of the averages of its gradient (m) and of that one's square (v).
+extern Kernel<void(const AdamStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& m, std::vector<Tensor>& v)>
+    adam_step;
 }  // namespace kernels
 
 }  // namespace karyon

@@ -30,17 +30,30 @@ void Optimizer::set_lr(double lr) {
 
 void Optimizer::step() {
   const NoGradGuard no_grad;
+  std::vector<Group> groups;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    Tensor& p = parameters_[i];
+    const Tensor& p = parameters_[i];
     const Tensor grad = p.grad();
     if (!grad.defined()) continue;
     State& state = states_[i];
     if (state.buffers.empty())
       for (std::size_t b = 0; b < buffer_names_.size(); ++b) state.buffers.push_back(zeros_like(p));
     ++state.step;
-    update(p, grad, state);
-    p.bump_version();
-    for (Tensor& buffer : state.buffers) buffer.bump_version();
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
+      const Tensor& other = g.parameters.front();
+      return g.step == state.step && other.dtype() == p.dtype() && other.device() == p.device();
+    });
+    if (group == groups.end())
+      group = groups.insert(groups.end(), {.step = state.step, .buffers = {buffer_names_.size(), {}}});
+    group->parameters.push_back(p);
+    group->grads.push_back(grad);
+    for (std::size_t b = 0; b < buffer_names_.size(); ++b) group->buffers[b].push_back(state.buffers[b]);
+  }
+  for (Group& group : groups) {
+    update(group);
+    for (Tensor& p : group.parameters) p.bump_version();
+    for (auto& buffers : group.buffers)
+      for (Tensor& buffer : buffers) buffer.bump_version();
   }
 }
 
@@ -109,13 +122,22 @@ double clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm) {
   check(std::isfinite(max_norm) && max_norm >= 0, "clip_grad_norm_: expects a finite norm >= 0, got ",
         max_norm);
   const NoGradGuard no_grad;
-  double sum = 0;
+  std::vector<std::vector<Tensor>> groups;  // of one type and device
   for (const Tensor& p : parameters) {
     const Tensor grad = p.grad();
     if (!grad.defined()) continue;
-    Tensor squares = zeros({1}, {.dtype = f64, .device = grad.device()});
-    kernels::sum_of_squares(grad, squares);
-    sum += squares.item<double>();
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) {
+      return g[0].dtype() == grad.dtype() && g[0].device() == grad.device();
+    });
+    if (group == groups.end()) group = groups.insert(groups.end(), std::vector<Tensor>());
+    group->push_back(grad);
+  }
+  double sum = 0;
+  for (const std::vector<Tensor>& grads : groups) {
+    Tensor squares =
+        empty({static_cast<std::int64_t>(grads.size())}, {.dtype = f64, .device = grads[0].device()});
+    kernels::sum_of_squares(grads, squares);
+    for (const double part : squares.to_vector<double>()) sum += part;
   }
   const double norm = std::sqrt(sum);
   const double factor = max_norm / (norm + 1e-6);  // as PyTorch's: a hair below max_norm

@@ -39,9 +39,16 @@ class Optimizer {
     std::vector<Tensor> buffers;  // one per name in buffer_names_; empty before the first update
   };
 
+  /// Parameters that are updated together: of one type and device, all at the same step.
+  struct Group {
+    std::int64_t step;
+    std::vector<Tensor> parameters, grads;
+    std::vector<std::vector<Tensor>> buffers;  // by name, then as the parameters
+  };
+
   Optimizer(const char* name, std::vector<Tensor> parameters, double lr,
             std::vector<std::string> buffer_names);
-  virtual void update(Tensor& parameter, const Tensor& grad, State& state) = 0;
+  virtual void update(Group& group) = 0;
 
  private:
   const char* name_;
@@ -59,8 +66,8 @@ double clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm);
 void clip_grad_value_(const std::vector<Tensor>& parameters, double limit);
 
 namespace kernels {
-/// y[0] = the sum of x's squares; y is f64 [1].
-extern Kernel<void(const Tensor& x, Tensor& y)> sum_of_squares;
+/// y[i] = the sum of the squares of x[i]; y is f64 [x.size()].
+extern Kernel<void(const std::vector<Tensor>& x, Tensor& y)> sum_of_squares;
 /// y limited to [-limit, limit]; NaN stays.
 extern Kernel<void(double limit, Tensor& y)> limit_magnitude;
 }  // namespace kernels

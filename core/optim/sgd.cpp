@@ -14,15 +14,15 @@ SGD::SGD(std::vector<Tensor> parameters, const SGDOptions& options)
         options.dampening);
 }
 
-void SGD::update(Tensor& parameter, const Tensor& grad, State& state) {
-  Tensor velocity = state.buffers.empty() ? Tensor() : state.buffers[0];
+void SGD::update(Group& group) {
+  std::vector<Tensor> none;
   kernels::sgd_step({.lr = lr(),
                      .momentum = options_.momentum,
                      .dampening = options_.dampening,
                      .weight_decay = options_.weight_decay,
                      .nesterov = options_.nesterov,
-                     .first = state.step == 1},
-                    grad, parameter, velocity);
+                     .first = group.step == 1},
+                    group.grads, group.parameters, group.buffers.empty() ? none : group.buffers[0]);
 }
 
 }  // namespace karyon

@@ -18,7 +18,7 @@ class SGD : public Optimizer {
   explicit SGD(std::vector<Tensor> parameters, const SGDOptions& options = {});
 
  private:
-  void update(Tensor& parameter, const Tensor& grad, State& state) override;
+  void update(Group& group) override;
   SGDOptions options_;
 };
 
@@ -27,8 +27,10 @@ struct SGDStep {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, first;
 };
-/// One update of p; velocity is undefined without momentum.
-extern Kernel<void(const SGDStep& step, const Tensor& grad, Tensor& p, Tensor& velocity)> sgd_step;
+/// One update of each p; velocity is empty without momentum.
+extern Kernel<void(const SGDStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& velocity)>
+    sgd_step;
 }  // namespace kernels
 
 }  // namespace karyon
