@@ -240,7 +240,7 @@ void add_memory_bound() {
                                .correction2 = 1,
                                .decoupled = false};
   add("karyon/adam_step", "GB/s", 7 * bytes, peak, [=]() -> Run {
-    return [g = std::vector{random(shape)}, p = std::vector{random(shape)},
+    return [step, g = std::vector{random(shape)}, p = std::vector{random(shape)},
             m = std::vector{zeros(shape, {.device = Device::cuda()})},
             v = std::vector{zeros(shape, {.device = Device::cuda()})},
             run = kernel<decltype(kernels::adam_step)>("adam_step")]() mutable { run(step, g, p, m, v); };

@@ -10,8 +10,12 @@
 #include <karyon/core/random.h>
 #include <karyon/core/tensor.h>
 
+#include "test_device.h"
+
 // The proof that every operation passes: forward in f32 and f64 against an independent double
 // reference, gradient against finite differences, f32 gradients against f64 ones, nothing leaked.
+// With KARYON_TEST_DEVICE=cuda all that is f32 runs on the CUDA device, with the same tolerances; f64 stays on
+// the CPU, whose finite differences the ordinary run has checked.
 namespace karyon::test {
 
 using Op = std::function<Tensor(const std::vector<Tensor>&)>;
@@ -49,8 +53,9 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
       Tensor leaf = x;
       if (x.defined() && is_floating(x.dtype())) {
         leaf = x.detach().to(dtype).clone();
-        leaf.requires_grad_(options.gradient);
       }
+      if (leaf.defined() && dtype == f32) leaf = leaf.to(device());
+      if (leaf.defined() && is_floating(leaf.dtype())) leaf.requires_grad_(options.gradient);
       out.push_back(leaf);
     }
     return out;
@@ -72,7 +77,7 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
   Generator generator(7);
   const Tensor weighting = randn(out64.shape(), generator, {.dtype = f64});
   out64.backward(weighting);
-  out32.backward(weighting.to(f32));
+  out32.backward(weighting.to(f32).to(device()));
   for (std::size_t i = 0; i < in64.size(); ++i) {
     if (!in64[i].defined() || !in64[i].requires_grad()) continue;
     INFO("gradient of input " << i);
@@ -83,6 +88,7 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
   out64 = Tensor();
   CHECK(watch.expired());
 
+  if (device() != Device::cpu()) return;
   const GradcheckResult result = gradcheck(op, inputs, options.gradcheck);
   INFO(result.message);
   CHECK(result.ok);

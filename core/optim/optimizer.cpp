@@ -44,7 +44,9 @@ void Optimizer::step() {
       return g.step == state.step && other.dtype() == p.dtype() && other.device() == p.device();
     });
     if (group == groups.end())
-      group = groups.insert(groups.end(), {.step = state.step, .buffers = {buffer_names_.size(), {}}});
+      group = groups.insert(
+          groups.end(),
+          {.step = state.step, .buffers = std::vector<std::vector<Tensor>>(buffer_names_.size())});
     group->parameters.push_back(p);
     group->grads.push_back(grad);
     for (std::size_t b = 0; b < buffer_names_.size(); ++b) group->buffers[b].push_back(state.buffers[b]);

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <sstream>
 
 #include <karyon/karyon.h>
 
@@ -22,6 +23,23 @@ void info(const std::filesystem::path& file) {
     for (const auto& [name, tensor] : contents.tensors) {
       std::cout << "  " << name << "  " << tensor.dtype() << ' ' << tensor.shape() << '\n';
     }
+  }
+}
+
+void list_devices() {
+  auto show = [](karyon::DeviceType type) {
+    for (const karyon::DeviceInfo& found : karyon::backend(type).devices()) {
+      std::ostringstream device;
+      device << found.device;
+      std::printf("%-7s %s, %.1f GiB\n", device.str().c_str(), found.name.c_str(),
+                  static_cast<double>(found.memory) / (1 << 30));
+    }
+  };
+  show(karyon::DeviceType::cpu);
+  if (const std::string why = karyon::why_unavailable(karyon::DeviceType::cuda); why.empty()) {
+    show(karyon::DeviceType::cuda);
+  } else {
+    std::printf("cuda    not used: %s\n", why.c_str());
   }
 }
 

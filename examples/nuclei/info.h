@@ -8,4 +8,7 @@ namespace nuclei {
 /// karyon::Error if the file is damaged.
 void info(const std::filesystem::path& file);
 
+/// Prints the devices to compute on, and in one line why CUDA is not among them.
+void list_devices();
+
 }  // namespace nuclei

@@ -91,8 +91,10 @@ int run(int argc, char** argv) {
   predict->footer("Example:\n  nuclei predict --model run/model.safetensors --out found plate1/ extra.png");
   common(predict);
 
-  CLI::App* info = app.add_subcommand("info", "show what a model file holds");
-  info->add_option("file", file, "model.safetensors or last.ckpt")->required();
+  bool devices = false;
+  CLI::App* info = app.add_subcommand("info", "show what a model file holds, or the devices");
+  info->add_option("file", file, "model.safetensors or last.ckpt");
+  info->add_flag("--devices", devices, "list the devices to compute on, and say why CUDA is not used");
   common(info);
 
   std::uint64_t demo_seed = 1;
@@ -140,7 +142,9 @@ int run(int argc, char** argv) {
         return failed;
       }
     } else if (*info) {
-      nuclei::info(file);
+      if (!devices && file.empty()) throw nuclei::UsageError("info: expects a model file, or --devices");
+      if (devices) nuclei::list_devices();
+      if (!file.empty()) nuclei::info(file);
     } else if (*demo) {
       nuclei::demo(demo_out, demo_seed, device);
     }

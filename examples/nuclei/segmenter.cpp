@@ -1,5 +1,7 @@
 #include "segmenter.h"
 
+#include <cstdio>
+
 #include "error.h"
 #include "input.h"
 
@@ -8,15 +10,12 @@ namespace nuclei {
 karyon::Device select_device(const std::string& name) {
   if (name != "auto" && name != "cpu" && name != "cuda")
     throw UsageError("--device: expects auto, cpu or cuda, got '" + name + "'");
-  if (name == "cuda") {
-    const karyon::Device device = karyon::Device::cuda();
-    try {
-      karyon::backend(device.type);
-    } catch (const karyon::Error& e) {
-      throw Failure(std::string("--device cuda: ") + e.what());
-    }
-    return device;
-  }
+  if (name == "cpu") return karyon::Device::cpu();
+  const std::string why = karyon::why_unavailable(karyon::DeviceType::cuda);
+  if (why.empty()) return karyon::Device::cuda();
+  if (name == "cuda") throw Failure("--device cuda: " + why + "; use --device cpu");
+  static const bool said = std::fprintf(stderr, "nuclei: on the CPU, without CUDA: %s\n", why.c_str()) > 0;
+  (void)said;  // once is enough
   return karyon::Device::cpu();
 }
 

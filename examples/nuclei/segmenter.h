@@ -13,8 +13,8 @@
 
 namespace nuclei {
 
-/// The device that `--device` names: auto, cpu or cuda. auto says on stderr why it stays on the CPU only if
-/// there was a choice. Throws UsageError for another name, Failure where there is no such device.
+/// The device that `--device` names: auto, cpu or cuda. auto takes a GPU where there is one, and says
+/// else in one line on stderr, once, why it stays on the CPU. Throws UsageError for another name, Failure where there is no such device.
 karyon::Device select_device(const std::string& name);
 
 /// The probability, per pixel, of belonging to a nucleus: [height * width]. The model is in evaluation mode.

@@ -3,7 +3,7 @@
 if(NOT KARYON_CUDNN_INCLUDE OR NOT KARYON_CUDNN_LIBRARY)
   return()
 endif()
-add_library(cudnn_shim MODULE ${CMAKE_CURRENT_LIST_DIR}/cudnn_shim.cpp)
+add_library(cudnn_shim MODULE ${CMAKE_CURRENT_LIST_DIR}/cudnn/cudnn_shim.cpp)
 target_compile_features(cudnn_shim PRIVATE cxx_std_20)
 target_include_directories(cudnn_shim SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${KARYON_CUDNN_INCLUDE})
 target_compile_definitions(cudnn_shim PRIVATE KARYON_REAL_CUDNN="${KARYON_CUDNN_LIBRARY}"
@@ -12,7 +12,7 @@ target_link_libraries(cudnn_shim PRIVATE CUDA::cudart karyon_warnings ${CMAKE_DL
 target_link_options(cudnn_shim PRIVATE -Wl,--enable-new-dtags)
 set_target_properties(cudnn_shim PROPERTIES CXX_VISIBILITY_PRESET hidden)
 
-add_executable(cudnn_shim_test ${CMAKE_CURRENT_LIST_DIR}/cudnn_shim_test.cpp)
+add_executable(cudnn_shim_test ${CMAKE_CURRENT_LIST_DIR}/cudnn/cudnn_shim_test.cpp)
 target_link_libraries(cudnn_shim_test PRIVATE cudnn_plans karyon_test_main karyon_warnings)
 set_target_properties(cudnn_shim_test PROPERTIES ENABLE_EXPORTS ON)  # the shim calls back into it
 add_dependencies(cudnn_shim_test cudnn_shim)

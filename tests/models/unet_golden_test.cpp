@@ -11,8 +11,10 @@ using namespace karyon;
 
 namespace {
 
+// f32 runs on the device of the tests.
 void check_golden(const std::string& file, const UNetOptions& options, DType dtype, double tolerance) {
   INFO(file << " in " << dtype);
+  const Device device = dtype == f32 ? test::device() : Device::cpu();
   const auto golden = load_safetensors(std::string(KARYON_TEST_DATA) + "/" + file).tensors;
   auto close = [&](const std::string& what, const Tensor& x) {
     INFO(what);
@@ -21,7 +23,7 @@ void check_golden(const std::string& file, const UNetOptions& options, DType dty
     double largest = 0;  // relative to the tensor's own scale, however small
     for (const double v : expected.to_vector<double>()) largest = std::max(largest, std::abs(v));
     REQUIRE(largest > 0);
-    CHECK(test::difference(x.detach().to(f64) * (1 / largest), expected * (1 / largest)) <= tolerance);
+    CHECK(test::difference(x.detach().to(Device::cpu()).to(f64) * (1 / largest), expected * (1 / largest)) <= tolerance);
   };
 
   UNet net(options);
@@ -29,9 +31,10 @@ void check_golden(const std::string& file, const UNetOptions& options, DType dty
   for (const auto& [name, x] : golden)
     if (name.starts_with("state.")) state.emplace(name.substr(6), from_pytorch_layout(x));
   net.to(dtype);
+  net.to(device);
   net.load_state_dict(state);
-  Tensor x = from_pytorch_layout(golden.at("input")).to(dtype).requires_grad_();
-  const Tensor target = from_pytorch_layout(golden.at("target")).to(dtype);
+  Tensor x = from_pytorch_layout(golden.at("input")).to(dtype).to(device).requires_grad_();
+  const Tensor target = from_pytorch_layout(golden.at("target")).to(dtype).to(device);
 
   const Tensor output = net(x);
   close("output", output);
@@ -55,7 +58,7 @@ void check_golden(const std::string& file, const UNetOptions& options, DType dty
   net.eval();
   const NoGradGuard no_grad;
   Tensor expected = from_pytorch_layout(golden.at("eval_output")).to(f64);
-  CHECK(test::difference(net(x.detach()).to(f64), expected) <= 10 * tolerance);
+  CHECK(test::difference(net(x.detach()).to(Device::cpu()).to(f64), expected) <= 10 * tolerance);
 }
 
 const UNetOptions batch{.in_channels = 3, .out_channels = 1, .base_width = 4, .depth = 2};

@@ -106,14 +106,14 @@ void check_large(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                  const std::vector<Tensor>& inputs, double tolerance = 1e-5) {
   std::vector<Tensor> in32, in64;
   for (const Tensor& x : inputs) {
-    in32.push_back(x.clone().requires_grad_());
+    in32.push_back(x.to(device()).clone().requires_grad_());
     in64.push_back(x.to(f64).requires_grad_());
   }
   const Tensor y32 = f(in32), y64 = f(in64);
   CHECK(difference(y32, y64) < tolerance);
   Generator generator(3);
   const Tensor dy = randn(y32.shape(), generator);
-  y32.backward(dy);
+  y32.backward(dy.to(device()));
   y64.backward(dy.to(f64));
   for (std::size_t i = 0; i < inputs.size(); ++i)
     CHECK(difference(in32[i].grad(), in64[i].grad()) < tolerance);
@@ -241,7 +241,8 @@ TEST_CASE("conv2d_affine is a convolution, a scale and shift per channel and a R
     if (relu) values[i] = std::max(values[i], 0.0);
   }
   const Conv2dAffineOptions options{.conv = {.padding = 1}, .relu = relu};
-  CHECK(difference(conv2d_affine(x, w, scale, shift, options), expected) < 3e-5);
+  auto there = [](const Tensor& t) { return t.defined() ? t.to(device()) : t; };
+  CHECK(difference(conv2d_affine(there(x), there(w), there(scale), there(shift), options), expected) < 3e-5);
   CHECK(difference(conv2d_affine(wide(x), wide(w), wide(scale), wide(shift), options), expected) < 1e-12);
 }
 

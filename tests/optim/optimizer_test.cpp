@@ -11,6 +11,7 @@
 #include <karyon/core/serialize.h>
 
 #include "temp_folder.h"
+#include "test_device.h"
 
 using namespace karyon;
 using Doubles = std::vector<double>;
@@ -26,11 +27,12 @@ void set_gradient(Tensor& p) {
     const double s = static_cast<double>(i % 3 + 1);
     values[i] = 2 * s * (values[i] * s - 1);
   }
-  p.set_grad(tensor(values, p.shape(), {.dtype = p.dtype()}));
+  p.set_grad(tensor(values, p.shape(), {.dtype = p.dtype(), .device = p.device()}));
 }
 
 Doubles after_four_steps(const Make& make, DType dtype) {
-  Tensor p = tensor({1, -2, 0.5}, {.dtype = dtype}).requires_grad_();
+  const Device device = dtype == f32 ? test::device() : Device::cpu();
+  Tensor p = tensor({1, -2, 0.5}, {.dtype = dtype, .device = device}).requires_grad_();
   const auto optimizer = make({p});
   for (int i = 0; i < 4; ++i) {
     set_gradient(p);
@@ -83,7 +85,7 @@ TEST_CASE("optimizers: the same bits with any number of threads") {
     for (const int threads : {1, 3}) {
       set_num_threads(threads);
       Generator generator(1);
-      Tensor p = randn({70001}, generator).requires_grad_();
+      Tensor p = randn({70001}, generator).to(test::device()).requires_grad_();
       const auto optimizer = make({p});
       for (int i = 0; i < 3; ++i) {
         set_gradient(p);
@@ -101,7 +103,8 @@ TEST_CASE("optimizers: a state saved to a file continues bit for bit") {
   const test::TempFolder folder;
   for (const Make& make : {maker<SGD>(SGDOptions{.momentum = 0.9}),
                            maker<Adam>(AdamOptions{.weight_decay = 0.1}), maker<AdamW>(AdamWOptions{})}) {
-    Tensor a = tensor({1, 2, 3}).requires_grad_(), b = tensor({4, 5}).requires_grad_();
+    Tensor a = tensor({1, 2, 3}, {.device = test::device()}).requires_grad_();
+    Tensor b = tensor({4, 5}, {.device = test::device()}).requires_grad_();
     const auto first = make({a, b});
     first->set_lr(0.1 / 3);
     for (int i = 0; i < 5; ++i) {
@@ -175,9 +178,10 @@ TEST_CASE("optimizers: bad values are Errors that name them") {
 }
 
 TEST_CASE("clipping: the norm of all gradients together") {
-  Tensor a = zeros({2}).requires_grad_(), b = zeros({1}, {.dtype = f64}).requires_grad_();
+  Tensor a = zeros({2}, {.device = test::device()}).requires_grad_();
+  Tensor b = zeros({1}, {.dtype = f64}).requires_grad_();
   const Tensor c = zeros({1}).requires_grad_();  // without a gradient
-  a.set_grad(tensor({3, 0}));
+  a.set_grad(tensor({3, 0}, {.device = test::device()}));
   b.set_grad(tensor({4}, {.dtype = f64}));
   CHECK(clip_grad_norm_({a, b, c}, 10) == Approx(5));
   CHECK(a.grad().to_vector<float>() == Floats{3, 0});
@@ -192,8 +196,8 @@ TEST_CASE("clipping: the norm of all gradients together") {
 }
 
 TEST_CASE("clipping: every element") {
-  Tensor a = zeros({4}).requires_grad_();
-  a.set_grad(tensor({-3, -0.5, 0.5, 3}));
+  Tensor a = zeros({4}, {.device = test::device()}).requires_grad_();
+  a.set_grad(tensor({-3, -0.5, 0.5, 3}, {.device = test::device()}));
   clip_grad_value_({a, zeros({1}).requires_grad_()}, 1);
   CHECK(a.grad().to_vector<float>() == Floats{-1, -0.5, 0.5, 1});
   CHECK_THROWS_AS(clip_grad_value_({a}, NAN), Error);
