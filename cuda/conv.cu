@@ -231,12 +231,4 @@ void conv2d_backward_bias(const Tensor& dy, Tensor& dbias) {
   dy.dtype() == f32 ? sum_pixels<float>(dy, dbias) : sum_pixels<BFloat16>(dy, dbias);
 }
 
-void register_conv_kernels(KernelTable& table) {
-  table.add<decltype(kernels::conv2d)>("conv2d", conv2d_gemm);
-  table.add<decltype(kernels::conv2d_affine)>("conv2d_affine", conv2d_affine_gemm);
-  table.add<decltype(kernels::conv2d_backward_data)>("conv2d_backward_data", conv2d_backward_data_gemm);
-  table.add<decltype(kernels::conv2d_backward_weight)>("conv2d_backward_weight", conv2d_backward_weight_gemm);
-  table.add<decltype(kernels::conv2d_backward_bias)>("conv2d_backward_bias", conv2d_backward_bias);
-}
-
 }  // namespace karyon::cuda
