@@ -12,7 +12,7 @@
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/conv.h>
 #include <karyon/cuda/gemm.h>
-#include <karyon/cuda/column_sums.cuh>
+#include <karyon/cuda/columns.cuh>
 #include <karyon/cuda/launch.cuh>
 
 namespace karyon::cuda {
@@ -192,15 +192,43 @@ void conv2d_backward_weight_gemm(const ConvGeometry& g, const Tensor& x, const T
 
 namespace {
 
-struct JustValue {
-  __device__ float operator()(float x) const { return x; }
+/// The gradient itself; columns.cuh sums two values, of which this needs one.
+template <class T>
+struct GradientValues {
+  template <int V>
+  class Of {
+   public:
+    using Params = const T*;
+    __device__ Of(Params dy, std::int64_t, int) : dy_(dy) {}
+    __device__ void operator()(std::int64_t at, std::int64_t, float (&value)[V], float (&none)[V]) const {
+      load_vector<T, V>(dy_ + at, value);
+#pragma unroll
+      for (int i = 0; i < V; ++i) none[i] = 0;
+    }
+
+   private:
+    const T* dy_;
+  };
 };
+
+template <class T>
+void sum_pixels(const Tensor& dy, Tensor& dbias) {
+  const std::int64_t k = dy.size(-1);
+  const ColumnGrid g(1, dy.numel() / k, k, whole_vectors(dy), 32);
+  Workspace sums(column_sums_bytes(g));
+  launch_column_sums<GradientValues<T>::template Of>(g, dy.data<T>(), sums.data<double>());
+  auto join = [&]<class Out>(Out* out) {
+    launch(join_column_sums<Out>, grid_for(k, column_threads), column_threads, 0, sums.data<double>(),
+           std::int64_t{g.chunks}, g.columns, out, nullptr);
+  };
+  dbias.dtype() == f32 ? join(dbias.data<float>()) : join(dbias.data<BFloat16>());
+}
 
 }  // namespace
 
 void conv2d_backward_bias(const Tensor& dy, Tensor& dbias) {
   check_dtype(dy, "conv2d_backward_bias");
-  sum_columns(dy, dbias);
+  dy.dtype() == f32 ? sum_pixels<float>(dy, dbias) : sum_pixels<BFloat16>(dy, dbias);
 }
 
 }  // namespace karyon::cuda
