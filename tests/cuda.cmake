@@ -14,7 +14,7 @@ target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
 
 set(emulated
-  KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda> LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR})
+  KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda> LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/gpuemu)
 set(real KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda>)
 function(device_tests folder)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
@@ -24,10 +24,10 @@ function(device_tests folder)
       continue()
     endif()
     string(REGEX REPLACE "_test$" "" name ${stem})
-    add_test(NAME emu/${folder}/${name} COMMAND ${folder}_test --filenames-as-tags "[#${stem}]" --warn NoTests)
+    add_test(NAME emu/${folder}/${name} COMMAND ${folder}_test "-#" "[#${stem}]" --warn NoTests)
     set_tests_properties(emu/${folder}/${name} PROPERTIES ENVIRONMENT "${emulated}" TIMEOUT 900 LABELS emu
       FAIL_REGULAR_EXPRESSION "EMULATOR;emulator:")
-    add_test(NAME gpu/${folder}/${name} COMMAND ${folder}_test --filenames-as-tags "[#${stem}]" --warn NoTests)
+    add_test(NAME gpu/${folder}/${name} COMMAND ${folder}_test "-#" "[#${stem}]" --warn NoTests)
     set_tests_properties(gpu/${folder}/${name} PROPERTIES ENVIRONMENT "${real}" TIMEOUT 900 LABELS gpu
       SKIP_RETURN_CODE 77 RUN_SERIAL ON)
   endforeach()

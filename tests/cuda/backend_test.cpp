@@ -99,7 +99,8 @@ TEST_CASE("arithmetic in place works on every type it works on on the CPU") {
   CHECK(x.to_vector<float>() == Floats(9, 3.0f));
 }
 
-TEST_CASE("comparisons, choices and arithmetic of whole numbers are the CPU's, broadcast and off their alignment") {
+TEST_CASE(
+    "comparisons, choices and arithmetic of whole numbers are the CPU's, broadcast and off their alignment") {
   Generator generator(3);
   const Tensor values = randn({65}, generator) * 4.0;
   for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
