@@ -44,14 +44,6 @@ if(TARGET nuclei_test)
   device_tests(nuclei device)
 endif()
 
-# Convolutions once more through cuDNN: the real library plans, and the emulator's shim computes.
-if(TARGET gpuemu AND TARGET cudnn_shim)
-  set(shim "LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CUDNN=$<TARGET_FILE:cudnn_shim>;KARYON_CONV=cudnn")
-  add_test(NAME emu/ops/conv_cudnn COMMAND ops_test "-#" "[#conv_test]" --warn NoTests)
-  set_tests_properties(emu/ops/conv_cudnn PROPERTIES TIMEOUT 900 LABELS emu
-    ENVIRONMENT "${device_environment};${shim}" FAIL_REGULAR_EXPRESSION "gpuemu: report")
-endif()
-
 # What every kernel costs: registers and memory by the assembler's own word, traffic as the emulator counted it.
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
@@ -59,8 +51,10 @@ if(Python3_FOUND)
     --ptxas ${CUDAToolkit_BIN_DIR}/ptxas)
   set(traffic ${CMAKE_CURRENT_BINARY_DIR}/traffic.csv)
   if(TARGET gpuemu)
+    add_test(NAME emu/traffic_begin COMMAND ${CMAKE_COMMAND} -E rm -f ${traffic})
+    set_tests_properties(emu/traffic_begin PROPERTIES FIXTURES_SETUP traffic_begin)
     add_test(NAME emu/traffic COMMAND cuda_test "[traffic]" --warn NoTests)
-    set_tests_properties(emu/traffic PROPERTIES TIMEOUT 900 LABELS emu FIXTURES_SETUP traffic
+    set_tests_properties(emu/traffic PROPERTIES TIMEOUT 900 LABELS emu FIXTURES_SETUP traffic FIXTURES_REQUIRED traffic_begin
       ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CONV=gemm;GPUEMU_COUNTERS=${traffic}"
       FAIL_REGULAR_EXPRESSION "gpuemu: report")
     add_test(NAME cuda_gates COMMAND ${gates} --counters ${traffic})
