@@ -32,7 +32,7 @@ function(device_tests folder)
     cmake_path(GET source STEM stem)
     string(REGEX REPLACE "_test$" "" name ${stem})
     if(ARGN STREQUAL "" OR name IN_LIST ARGN)
-      device_test(${folder}/${name} KARYON_CONV=gemm ${folder}_test "-#" "[#${stem}]" --warn NoTests)
+      device_test(${folder}/${name} KARYON_CUDA_CONV=gemm ${folder}_test "-#" "[#${stem}]" --warn NoTests)
     endif()
   endforeach()
 endfunction()
@@ -55,7 +55,7 @@ if(Python3_FOUND)
     set_tests_properties(emu/traffic_begin PROPERTIES FIXTURES_SETUP traffic_begin)
     add_test(NAME emu/traffic COMMAND cuda_test "[traffic]" --warn NoTests)
     set_tests_properties(emu/traffic PROPERTIES TIMEOUT 900 LABELS emu FIXTURES_SETUP traffic FIXTURES_REQUIRED traffic_begin
-      ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CONV=gemm;GPUEMU_COUNTERS=${traffic}"
+      ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CUDA_CONV=gemm;GPUEMU_COUNTERS=${traffic}"
       FAIL_REGULAR_EXPRESSION "gpuemu: report")
     add_test(NAME cuda_gates COMMAND ${gates} --counters ${traffic})
     set_tests_properties(cuda_gates PROPERTIES FIXTURES_REQUIRED traffic)
