@@ -131,23 +131,43 @@ std::size_t fastest(const std::vector<cudnn::Plan>& plans, const ConvProblem& pr
   return best;
 }
 
+// What plans are made for, or why cuDNN cannot use this device.
+struct Device {
+  std::unique_ptr<const cudnn::Descriptor> properties;
+  std::string why_not;
+};
+
+const Device& device() {
+  static const auto* const instance = [] {
+    auto* device = new Device;
+    try {
+      device->properties = std::make_unique<cudnn::Descriptor>(cudnn::device_properties(handle()));
+    } catch (const Error& error) {
+      device->why_not = error.what();
+    }
+    return device;
+  }();
+  return *instance;
+}
+
 struct Entry {
   std::unique_ptr<const cudnn::Plan> plan;
   std::string refusal;  // there is no plan
 };
 
 Entry make_entry(const ConvProblem& problem, const ConvPointers& pointers) {
+  static const bool autotune = environment_flag("KARYON_CUDNN_AUTOTUNE");
+  ConvPlans found;
   try {
-    static const bool autotune = environment_flag("KARYON_CUDNN_AUTOTUNE");
-    static const auto* device = new cudnn::Descriptor(cudnn::device_properties(handle()));
-    ConvPlans found = find_conv_plans(
-        problem, *device, autotune ? ConvPlanSearch{.most = 8, .runtime_compiled = true} : ConvPlanSearch{});
-    if (found.plans.empty()) return {.plan = nullptr, .refusal = found.explain()};
-    const std::size_t chosen = found.plans.size() > 1 ? fastest(found.plans, problem, pointers) : 0;
-    return {.plan = std::make_unique<cudnn::Plan>(std::move(found.plans[chosen])), .refusal = {}};
+    found =
+        find_conv_plans(problem, *device().properties,
+                        autotune ? ConvPlanSearch{.most = 8, .runtime_compiled = true} : ConvPlanSearch{});
   } catch (const Error& error) {
     return {.plan = nullptr, .refusal = error.what()};
   }
+  if (found.plans.empty()) return {.plan = nullptr, .refusal = found.explain()};
+  const std::size_t chosen = found.plans.size() > 1 ? fastest(found.plans, problem, pointers) : 0;
+  return {.plan = std::make_unique<cudnn::Plan>(std::move(found.plans[chosen])), .refusal = {}};
 }
 
 const Entry& entry_for(const ConvProblem& problem, const ConvPointers& pointers) {
@@ -172,6 +192,7 @@ std::string conv_cudnn(const ConvProblem& problem, const ConvPointers& pointers)
   if (problem.geometry.n == 0) return "the batch is empty";
   if (!aligned(pointers.x) || !aligned(pointers.weight) || !aligned(pointers.y) || !aligned(pointers.shift))
     return "a tensor does not start at a multiple of " + std::to_string(cudnn::tensor_alignment) + " bytes";
+  if (!device().properties) return device().why_not;
   const Entry& entry = entry_for(problem, pointers);
   if (!entry.plan) return entry.refusal;
   run(*entry.plan, problem, pointers);
