@@ -1,13 +1,9 @@
 #pragma once
-#include <benchmark/benchmark.h>
-
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "machine_peak.h"
+#include "register.h"
 
 // The convolutions of UNet base 32 and base 64, depth 4, on a batch of 4 x 256 x 256: what the benchmarks of
 // our kernels and of oneDNN's run alike.
@@ -39,28 +35,6 @@ inline std::vector<Layer> layers_3x3() {
           {64, 128, 128}, {64, 256, 128}, {32, 128, 256},  {32, 256, 256},  {32, 512, 256},  {16, 256, 512},
           {16, 512, 512}, {256, 64, 64},  {256, 128, 64},  {128, 128, 128}, {128, 256, 128}, {64, 256, 256},
           {64, 512, 256}, {32, 512, 512}, {32, 1024, 512}, {16, 512, 1024}, {16, 1024, 1024}};
-}
-
-/// Registers a benchmark that repeats `run`, with GFLOP/s and the fraction of the FMA peak over wall time.
-/// `prepare` returns `run`; it is called when the benchmark starts, so that not all layers are in memory at
-/// once.
-inline void register_flops(const std::string& name, double flops,
-                           std::function<std::function<void()>()> prepare) {
-  benchmark::RegisterBenchmark(
-      name.c_str(),
-      [flops, prepare](benchmark::State& state) {
-        const std::function<void()> run = prepare();
-        if (!run) return state.SkipWithError("not available");
-        run();
-        const auto start = std::chrono::steady_clock::now();
-        for (auto _ : state) run();
-        const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-        const double rate = flops * static_cast<double>(state.iterations()) / time.count();
-        state.counters["GFLOP/s"] = rate / 1e9;
-        state.counters["of_peak"] = rate / fma_peak();
-      })
-      ->Unit(benchmark::kMillisecond)
-      ->UseRealTime();
 }
 
 }  // namespace karyon::bench

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -48,6 +49,24 @@ HWY_AFTER_NAMESPACE();
 namespace karyon::bench {
 
 HWY_EXPORT(fma_rate);
+
+double copy_peak() {
+  static const double peak = [] {
+    constexpr std::int64_t size = std::int64_t{256} << 20;
+    std::vector<char> from(size, 1), to(size, 2);
+    double best = 0;
+    for (int run = 0; run < 4; ++run) {
+      const auto start = std::chrono::steady_clock::now();
+      parallel_for(size, size / num_threads() + 1, [&](std::int64_t begin, std::int64_t end) {
+        std::copy(from.data() + begin, from.data() + end, to.data() + begin);
+      });
+      const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+      best = std::max(best, 2.0 * static_cast<double>(size) / time.count());
+    }
+    return best;
+  }();
+  return peak;
+}
 
 double fma_peak() {
   static const double peak = [] {

@@ -6,4 +6,8 @@ namespace karyon::bench {
 /// second: independent accumulators in registers, the best of several runs. Measured on the first call.
 double fma_peak();
 
+/// Bytes per second that num_threads() threads read and write together in copying 256 MiB: the best of
+/// several runs. Measured on the first call.
+double copy_peak();
+
 }  // namespace karyon::bench

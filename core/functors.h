@@ -448,7 +448,7 @@ struct Logit {
   T softplus, softplus_negative, p, q;
 
   constexpr explicit Logit(T x) {
-    const T e = std::exp(-std::abs(x)), log = std::log1p(e), large = 1 / (1 + e), small = e / (1 + e);
+    const T e = exponential(-std::abs(x)), log = log1p_unit(e), large = 1 / (1 + e), small = e / (1 + e);
     softplus = (x > 0 ? x : T(0)) + log;
     softplus_negative = (x < 0 ? -x : T(0)) + log;
     if (std::isnan(x)) softplus = softplus_negative = x;
@@ -466,9 +466,8 @@ struct Bce {
   }
   template <class T>
   constexpr T slope(T x, T t, T positive) const {
-    const T e = std::exp(-std::abs(x)), large = 1 / (1 + e), small = e / (1 + e);
-    const T p = x >= 0 ? large : small, q = x > 0 ? small : large;
-    return (1 - t) * p - positive * t * q;
+    const Logit<T> l(x);
+    return (1 - t) * l.p - positive * t * l.q;
   }
 };
 

@@ -206,6 +206,25 @@ CallObserver::CallObserver() : before_(observer) { observer = this; }
 CallObserver::~CallObserver() { observer = before_; }
 bool CallObserver::present() { return observer != nullptr; }
 
+void lerp_state_(Module& average, const Module& model, double weight) {
+  check(weight >= 0 && weight <= 1, "lerp_state_: weight expects 0 to 1, got ", weight);
+  const NoGradGuard no_grad;
+  StateDict to = average.state_dict(), from = model.state_dict();
+  check(to.size() == from.size(), "lerp_state_: ", to.size(), " tensors in one module, ", from.size(),
+        " in the other");
+  for (auto& [name, tensor] : to) {
+    const auto found = from.find(name);
+    check(found != from.end() && found->second.shape() == tensor.shape(), "lerp_state_: ", name, " of shape ",
+          tensor.shape(), " is not in the other module");
+    if (weight == 1 || !is_floating(tensor.dtype())) {
+      tensor.copy_(found->second);
+    } else {
+      tensor.mul_(1 - weight);
+      tensor.add_(found->second, weight);
+    }
+  }
+}
+
 Tensor to_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 3, 1, 2}) : x; }
 Tensor from_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 2, 3, 1}) : x; }
 

@@ -100,6 +100,13 @@ class CallObserver {
   CallObserver* before_;
 };
 
+/// Moves the state of `average` towards that of `model` by the share `weight`: called after each step it
+/// keeps an exponential moving average of the weights, which often predicts better than the last ones
+/// (Polyak and Juditsky, 1992). Buffers of whole numbers are copied.
+///   weight  in [0, 1]; 1 copies
+/// Throws Error if the two do not hold the same tensors.
+void lerp_state_(Module& average, const Module& model, double weight);
+
 /// Filters of 4 dimensions are [a, kH, kW, b] in memory and [a, b, kH, kW] in files, for convolutions
 /// (a = C_out) and transposed ones (a = C_in) alike; other tensors pass unchanged.
 Tensor to_pytorch_layout(const Tensor& x);

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 
+#include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/ops/dropout.h>
 #include <karyon/core/parallel.h>
 
@@ -70,10 +71,12 @@ void dropout_typed(const T* x, double p, std::uint64_t seed, std::uint64_t first
   const T scale = p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
   constexpr std::int64_t batch = 4 * lanes;
   parallel_for((n + batch - 1) / batch, 256, [&](std::int64_t b, std::int64_t e) {
-    for (std::int64_t i = b; i < e; ++i) {
-      const Words words = philox_lanes(seed, first + static_cast<std::uint64_t>(i * lanes));
-      apply(words, least, scale, x + i * batch, y + i * batch, std::min(batch, n - i * batch));
-    }
+    cpu::vectorized([=] {
+      for (std::int64_t i = b; i < e; ++i) {
+        const Words words = philox_lanes(seed, first + static_cast<std::uint64_t>(i * lanes));
+        apply(words, least, scale, x + i * batch, y + i * batch, std::min(batch, n - i * batch));
+      }
+    });
   });
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/functors.h>
 #include <karyon/core/ops/loss.h>
 #include <karyon/core/parallel.h>
@@ -14,22 +15,33 @@ namespace {
 
 constexpr std::int64_t grain = 4096;
 
+// The values of an optional weight, by element: one type for each way they lie, so that loops over them
+// vectorize.
 template <class T>
-T sigmoid(T x) {
-  const T e = std::exp(-std::abs(x));
-  return (x >= 0 ? T(1) : e) / (1 + e);
-}
-
-// An optional weight that repeats along the elements.
+struct Constant {
+  T value;
+  T operator[](std::int64_t) const { return value; }
+};
+template <class T>
+struct Dense {
+  const T* values;
+  T operator[](std::int64_t i) const { return values[i]; }
+};
 template <class T>
 struct Periodic {
   const T* values;
   std::int64_t n;
-
-  explicit Periodic(const Tensor& x)
-      : values(x.defined() ? x.data<T>() : nullptr), n(values ? x.numel() : 1) {}
-  T operator[](std::int64_t i) const { return values ? values[n == 1 ? 0 : i % n] : T(1); }
+  T operator[](std::int64_t i) const { return values[i % n]; }
 };
+
+// f(the weight of `count` elements).
+template <class T, class F>
+void with_weight(const Tensor& weight, std::int64_t count, F f) {
+  if (!weight.defined()) return f(Constant<T>{T(1)});
+  if (weight.numel() == 1) return f(Constant<T>{*weight.data<T>()});
+  if (weight.numel() == count) return f(Dense<T>{weight.data<T>()});
+  f(Periodic<T>{weight.data<T>(), weight.numel()});
+}
 
 // Sums of f(begin, end) -> double over chunks of [0, n), in order.
 template <class F>
@@ -43,21 +55,38 @@ double sum_chunks(std::int64_t n, F f) {
   return sum;
 }
 
+// term(begin) + ... + term(end - 1), computed in T and added in double by eight accumulators in turn.
+template <class T, class Term>
+double sum_terms(std::int64_t begin, std::int64_t end, Term term) {
+  constexpr std::int64_t block = 512, lanes = 8;
+  double sums[lanes] = {};
+  double* const to = sums;
+  cpu::vectorized([=] {
+    T values[block];
+    for (std::int64_t first = begin; first < end; first += block) {
+      const std::int64_t n = std::min(block, end - first);
+      for (std::int64_t i = 0; i < n; ++i) values[i] = term(first + i);
+      for (std::int64_t i = n; i < block; ++i) values[i] = 0;
+      for (std::int64_t i = 0; i < block; i += lanes)
+        for (std::int64_t k = 0; k < lanes; ++k) to[k] += static_cast<double>(values[i + k]);
+    }
+  });
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
 // out = the losses term(0), ..., term(n - 1), or their sum, or the sum divided by `count`.
 template <class T, class Term>
 void reduce_terms(std::int64_t n, Reduction reduction, double count, Tensor& out, Term term) {
   T* to = out.data<T>();
   if (reduction == Reduction::none) {
     parallel_for(n, grain, [&](std::int64_t b, std::int64_t e) {
-      for (std::int64_t i = b; i < e; ++i) to[i] = term(i);
+      cpu::vectorized([=] {
+        for (std::int64_t i = b; i < e; ++i) to[i] = term(i);
+      });
     });
     return;
   }
-  const double sum = sum_chunks(n, [&](std::int64_t b, std::int64_t e) {
-    double s = 0;
-    for (std::int64_t i = b; i < e; ++i) s += static_cast<double>(term(i));
-    return s;
-  });
+  const double sum = sum_chunks(n, [&](std::int64_t b, std::int64_t e) { return sum_terms<T>(b, e, term); });
   *to = static_cast<T>(reduction == Reduction::mean ? sum / count : sum);
 }
 
@@ -83,7 +112,13 @@ void scale_slopes(const Tensor& dy, Reduction reduction, Tensor& dx, Slope slope
   const Upstream<T> upstream(dy, reduction, static_cast<double>(n));
   T* to = dx.data<T>();
   parallel_for(n, grain, [&](std::int64_t b, std::int64_t e) {
-    for (std::int64_t i = b; i < e; ++i) to[i] = upstream[i] * slope(i);
+    cpu::vectorized([=] {
+      if (upstream.values) {
+        for (std::int64_t i = b; i < e; ++i) to[i] = upstream.values[i] * slope(i);
+      } else {
+        for (std::int64_t i = b; i < e; ++i) to[i] = upstream.shared * slope(i);
+      }
+    });
   });
 }
 
@@ -91,10 +126,13 @@ void bce_cpu(const Tensor& input, const Tensor& target, const Tensor& weight, co
              Reduction reduction, Tensor& out) {
   dispatch_floating(input.dtype(), "bce_with_logits", [&]<class T>() {
     const T *x = input.data<T>(), *t = target.data<T>();
-    const Periodic<T> w(weight), pw(pos_weight);
     const std::int64_t n = input.numel();
-    reduce_terms<T>(n, reduction, static_cast<double>(n), out,
-                    [=](std::int64_t i) { return w[i] * functors::Bce{}(x[i], t[i], pw[i]); });
+    with_weight<T>(weight, n, [&](auto w) {
+      with_weight<T>(pos_weight, n, [&](auto pw) {
+        reduce_terms<T>(n, reduction, static_cast<double>(n), out,
+                        [=](std::int64_t i) { return w[i] * functors::Bce{}(x[i], t[i], pw[i]); });
+      });
+    });
   });
 }
 
@@ -102,9 +140,13 @@ void bce_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& targe
                       const Tensor& pos_weight, Reduction reduction, Tensor& dx) {
   dispatch_floating(input.dtype(), "bce_with_logits", [&]<class T>() {
     const T *x = input.data<T>(), *t = target.data<T>();
-    const Periodic<T> w(weight), pw(pos_weight);
-    scale_slopes<T>(dy, reduction, dx,
-                    [=](std::int64_t i) { return w[i] * functors::Bce{}.slope(x[i], t[i], pw[i]); });
+    const std::int64_t n = input.numel();
+    with_weight<T>(weight, n, [&](auto w) {
+      with_weight<T>(pos_weight, n, [&](auto pw) {
+        scale_slopes<T>(dy, reduction, dx,
+                        [=](std::int64_t i) { return w[i] * functors::Bce{}.slope(x[i], t[i], pw[i]); });
+      });
+    });
   });
 }
 
@@ -164,7 +206,7 @@ template <class T>
 T negative_log_likelihood(const T* x, std::int64_t n, std::int64_t k) {
   const T top = *std::max_element(x, x + n);
   T sum = 0;
-  for (std::int64_t i = 0; i < n; ++i) sum += std::exp(x[i] - top);
+  for (std::int64_t i = 0; i < n; ++i) sum += functors::exponential(x[i] - top);
   return (top - x[k]) + std::log(sum);
 }
 
@@ -208,7 +250,7 @@ void cross_entropy_backward_cpu(const Tensor& dy, const Tensor& input, const Ten
         }
         const T top = *std::max_element(row, row + n), scale = upstream[i] * (w ? w[t[i]] : T(1));
         T sum = 0;
-        for (std::int64_t k = 0; k < n; ++k) sum += out[k] = std::exp(row[k] - top);
+        for (std::int64_t k = 0; k < n; ++k) sum += out[k] = functors::exponential(row[k] - top);
         for (std::int64_t k = 0; k < n; ++k) out[k] *= scale / sum;
         out[t[i]] -= scale;
       }
@@ -238,19 +280,41 @@ struct Layout {
   }
 };
 
+// Per-channel values repeated until they fill vectors: loops over pixels then run over such rows.
+template <class T>
+std::vector<T> repeated(const std::vector<T>& channels, std::int64_t width) {
+  std::vector<T> out;
+  while (static_cast<std::int64_t>(out.size()) < width)
+    out.insert(out.end(), channels.begin(), channels.end());
+  return out;
+}
+std::int64_t vector_row(std::int64_t c) { return c * ((15 + c) / c); }
+
 void dice_cpu(const Tensor& input, const Tensor& target, double smooth, Tensor& out, Tensor& fractions) {
   dispatch_floating(input.dtype(), "dice_loss", [&]<class T>() {
     const Layout l(input);
     const T *x = input.data<T>(), *t = target.data<T>();
+    const std::int64_t width = vector_row(l.c);
     std::vector<double> partial(static_cast<std::size_t>(l.images * l.chunks * l.c * 2));
     l.for_chunks([&](std::int64_t, std::int64_t index, std::int64_t begin, std::int64_t end) {
-      double* sums = partial.data() + index * l.c * 2;
-      for (std::int64_t i = begin; i < end; i += l.c)
-        for (std::int64_t k = 0; k < l.c; ++k) {
-          const auto p = static_cast<double>(sigmoid(x[i + k])), truth = static_cast<double>(t[i + k]);
-          sums[2 * k] += 2 * p * truth;
-          sums[2 * k + 1] += p + truth;
+      // Element i of the chunk goes into sum i % width, which is one of channel i % c.
+      std::vector<double> products(static_cast<std::size_t>(width)), sums(products.size());
+      double *product = products.data(), *sum = sums.data();
+      cpu::vectorized([=] {
+        for (std::int64_t first = begin; first < end; first += width) {
+          const std::int64_t n = std::min(width, end - first);
+          for (std::int64_t j = 0; j < n; ++j) {
+            const T p = functors::Logit<T>(x[first + j]).p, truth = t[first + j];
+            product[j] += static_cast<double>(p) * static_cast<double>(truth);
+            sum[j] += static_cast<double>(p) + static_cast<double>(truth);
+          }
         }
+      });
+      double* to = partial.data() + index * l.c * 2;
+      for (std::int64_t j = 0; j < width; ++j) {
+        to[2 * (j % l.c)] += 2 * product[j];
+        to[2 * (j % l.c) + 1] += sum[j];
+      }
     });
     double* sums = fractions.data<double>();
     std::fill(sums, sums + fractions.numel(), smooth);
@@ -271,16 +335,27 @@ void dice_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& targ
     const T *x = input.data<T>(), *t = target.data<T>();
     T* to = dx.data<T>();
     const double upstream = static_cast<double>(*dy.data<T>()) / static_cast<double>(l.images * l.c);
+    const std::int64_t width = vector_row(l.c);
     l.for_chunks([&](std::int64_t image, std::int64_t, std::int64_t begin, std::int64_t end) {
+      // The coefficient's slope in p is (2 t - numerator / denominator) / denominator.
       const double* sums = fractions.data<double>() + image * l.c * 2;
-      for (std::int64_t i = begin; i < end; i += l.c)
-        for (std::int64_t k = 0; k < l.c; ++k) {
-          const double numerator = sums[2 * k], denominator = sums[2 * k + 1];
-          const T e = std::exp(-std::abs(x[i + k])), slope = e / ((1 + e) * (1 + e));
-          const double fraction_slope =
-              (2 * static_cast<double>(t[i + k]) - numerator / denominator) / denominator;
-          to[i + k] = static_cast<T>(-upstream * fraction_slope) * slope;
+      std::vector<T> of_truth, offset;
+      for (std::int64_t k = 0; k < l.c; ++k) {
+        of_truth.push_back(static_cast<T>(-upstream * 2 / sums[2 * k + 1]));
+        offset.push_back(static_cast<T>(upstream * sums[2 * k] / (sums[2 * k + 1] * sums[2 * k + 1])));
+      }
+      of_truth = repeated(of_truth, width);
+      offset = repeated(offset, width);
+      const T *a = of_truth.data(), *b = offset.data();
+      cpu::vectorized([=] {
+        for (std::int64_t first = begin; first < end; first += width) {
+          const std::int64_t n = std::min(width, end - first);
+          for (std::int64_t j = 0; j < n; ++j) {
+            const functors::Logit<T> logit(x[first + j]);
+            to[first + j] = (a[j] * t[first + j] + b[j]) * (logit.p * logit.q);
+          }
         }
+      });
     });
   });
 }

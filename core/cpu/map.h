@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/parallel.h>
 #include <karyon/core/tensor.h>
 
@@ -107,7 +108,9 @@ class Source {
 
 template <class Out, class F, class... In>
 void map_run(const F& f, std::int64_t n, Out* y, const In*... x) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = f(x[i]...);
+  vectorized([=] {
+    for (std::int64_t i = 0; i < n; ++i) y[i] = f(x[i]...);
+  });
 }
 
 /// y[i] = f(inputs[i]...), each input broadcast to y's shape.

@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include <karyon/core/cpu/conv.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/parallel.h>
 #include <Eigen/Core>
@@ -76,8 +79,66 @@ void matmul_typed(bool transpose_a, bool transpose_b, bool accumulate, const Ten
       });
 }
 
+// A product of matrices is a 1 x 1 convolution whose pixels are the rows, so convolution's kernels serve it
+// too: a b^T is conv2d, a b its gradient in the input, a^T b the one in the filters.
+constexpr std::int64_t row_pixels = 128;           // of the image that rows are taken for
+constexpr std::int64_t worthwhile = 48 * 48 * 48;  // multiplications; below, packing costs more than it saves
+
+ConvGeometry pointwise(std::int64_t n, std::int64_t w, std::int64_t c, std::int64_t k) {
+  return {.n = n, .h = 1, .w = w, .c = c, .h_out = 1, .w_out = w, .k = k};
+}
+
+// y [m, n] = a b or a b^T.
+void multiply_rows(bool transpose_b, const Tensor& a, const Tensor& b, Tensor& y) {
+  const std::int64_t m = y.size(0), n = y.size(1), k = a.size(1), whole = m / row_pixels;
+  // Whole rows of pixels, then the rest as one short row.
+  const auto part = [&](std::int64_t first, std::int64_t images, std::int64_t w) {
+    if (images * w == 0) return;
+    const Tensor from = view(a, {images, 1, w, k}, first * k);
+    Tensor to = view(y, {images, 1, w, n}, first * n);
+    if (transpose_b) {
+      cpu::conv2d_direct(pointwise(images, w, k, n), from, b, {}, to);
+    } else {
+      cpu::conv2d_backward_data_direct(pointwise(images, w, n, k), from, b, {}, to);
+    }
+  };
+  part(0, whole, row_pixels);
+  part(whole * row_pixels, 1, m - whole * row_pixels);
+}
+
+// The longest row that k pixels are a whole number of.
+std::int64_t divisor(std::int64_t k) {
+  std::int64_t w = std::min(k, row_pixels);
+  while (k % w != 0) --w;
+  return w;
+}
+
+// Whether the kernels of convolution took the product.
+bool multiply_as_conv(bool transpose_a, bool transpose_b, const Tensor& a, const Tensor& b, Tensor& y) {
+  const std::int64_t m = y.size(-2), n = y.size(-1), k = a.size(transpose_a ? -2 : -1);
+  if (m * n * k < worthwhile || n < 16 || (transpose_a && (transpose_b || divisor(k) < 16))) return false;
+  for (std::int64_t i = 0; i < y.numel() / (m * n); ++i) {
+    const Tensor ai = view(a, {a.size(-2), a.size(-1)}, matrix_index(a.shape(), y.shape(), i) * m * k);
+    const Tensor bi = view(b, {b.size(-2), b.size(-1)}, matrix_index(b.shape(), y.shape(), i) * k * n);
+    Tensor yi = view(y, {m, n}, i * m * n);
+    if (transpose_a) {
+      cpu::conv2d_backward_weight_direct(pointwise(k / divisor(k), divisor(k), n, m), bi, ai, yi);
+    } else {
+      multiply_rows(transpose_b, ai, bi, yi);
+    }
+  }
+  return true;
+}
+
 void matmul_cpu(bool transpose_a, bool transpose_b, bool accumulate, const Tensor& a, const Tensor& b,
                 Tensor& y) {
+  if (y.dtype() == f32) {
+    Tensor product = accumulate ? empty_like(y) : y;
+    if (multiply_as_conv(transpose_a, transpose_b, a, b, product)) {
+      if (accumulate) y.add_(product);
+      return;
+    }
+  }
   dispatch_floating(y.dtype(), "matmul",
                     [&]<class T>() { matmul_typed<T>(transpose_a, transpose_b, accumulate, a, b, y); });
 }

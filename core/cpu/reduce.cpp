@@ -2,6 +2,7 @@
 // contiguous elements into an array of accumulators. Where `inner` is short, several rows together make one
 // long row, folded at the end. Work is cut by shape alone, so the bits do not depend on the number of
 // threads.
+#include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/functors.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/parallel.h>
@@ -219,8 +220,10 @@ void softmax_cpu(bool log, const Tensor& x, Tensor& y) {
     T* out = y.data<T>();
     const std::int64_t n = x.size(1), inner = x.size(2);
     for_tiles(x, [&](std::int64_t first, std::int64_t width) {
-      if (inner == 1) return softmax_row(log, in + first, n, out + first);
-      softmax_columns(log, in + first, n, inner, width, out + first);
+      cpu::vectorized([=] {
+        if (inner == 1) return softmax_row(log, in + first, n, out + first);
+        softmax_columns(log, in + first, n, inner, width, out + first);
+      });
     });
   });
 }

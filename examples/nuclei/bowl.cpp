@@ -105,6 +105,24 @@ struct Unit {
   std::vector<std::size_t> images;
 };
 
+void check_groups(const char* task, const std::vector<int>& groups, const std::vector<Modality>& modalities) {
+  if (!groups.empty() && groups.size() == modalities.size()) return;
+  throw Failure(std::string(task) + ": expected a group and a modality per image, got " +
+                std::to_string(groups.size()) + " and " + std::to_string(modalities.size()));
+}
+
+/// Each group as a unit, by first appearance.
+std::vector<Unit> units_of(const std::vector<int>& groups, const std::vector<Modality>& modalities) {
+  std::vector<Unit> units;
+  std::map<int, std::size_t> unit_of_group;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const auto [unit, added] = unit_of_group.try_emplace(groups[i], units.size());
+    if (added) units.push_back({modalities[i], {}});
+    units[unit->second].images.push_back(i);
+  }
+  return units;
+}
+
 /// Marks about `fraction` of each modality's images, in whole units taken in random order, as long
 /// as each brings the count closer to the target. At least one unit of a modality stays unmarked
 /// and, where there are two, at least one is marked.
@@ -287,22 +305,14 @@ std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats) {
 
 Split split_validation(const std::vector<int>& groups, const std::vector<Modality>& modalities,
                        double fraction, std::uint64_t seed) {
-  if (groups.empty() || groups.size() != modalities.size()) {
-    throw Failure("splitting off validation images: expected a group and a modality per image, got " +
-                  std::to_string(groups.size()) + " and " + std::to_string(modalities.size()));
-  }
+  check_groups("splitting off validation images", groups, modalities);
   if (!(fraction >= 0 && fraction < 1)) {
     throw Failure("splitting off validation images: expected a fraction of at least 0 and below 1, got " +
                   std::to_string(fraction));
   }
-  std::vector<Unit> by_group, by_image;
-  std::map<int, std::size_t> unit_of_group;
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    const auto [unit, added] = unit_of_group.try_emplace(groups[i], by_group.size());
-    if (added) by_group.push_back({modalities[i], {}});
-    by_group[unit->second].images.push_back(i);
-    by_image.push_back({modalities[i], {i}});
-  }
+  const std::vector<Unit> by_group = units_of(groups, modalities);
+  std::vector<Unit> by_image;
+  for (std::size_t i = 0; i < groups.size(); ++i) by_image.push_back({modalities[i], {i}});
 
   Split split;
   std::vector<bool> held_out = hold_out(by_group, groups.size(), fraction, seed, split.warning);
@@ -320,6 +330,32 @@ Split split_validation(const std::vector<int>& groups, const std::vector<Modalit
     (held_out[i] ? split.validation : split.train).push_back(i);
   }
   return split;
+}
+
+std::vector<int> split_folds(const std::vector<int>& groups, const std::vector<Modality>& modalities,
+                             int folds, std::uint64_t seed) {
+  check_groups("dealing out folds", groups, modalities);
+  std::vector<Unit> units = units_of(groups, modalities);
+  if (folds < 2 || static_cast<std::size_t>(folds) > units.size()) {
+    throw Failure("dealing out folds: expected 2 to " + std::to_string(units.size()) +
+                  " folds for as many groups of similar images, got " + std::to_string(folds));
+  }
+  Random random(seed);
+  random.shuffle(units);
+  std::ranges::stable_sort(units, std::greater(), [](const Unit& unit) { return unit.images.size(); });
+  std::vector<int> fold_of(groups.size());
+  std::map<Modality, std::vector<std::size_t>> filled;  // pictures per fold
+  std::vector<std::size_t> total(static_cast<std::size_t>(folds));
+  for (const Unit& unit : units) {
+    std::vector<std::size_t>& mine = filled.try_emplace(unit.modality, total.size()).first->second;
+    std::size_t least = 0;
+    for (std::size_t f = 1; f < mine.size(); ++f)
+      if (std::pair(mine[f], total[f]) < std::pair(mine[least], total[least])) least = f;
+    mine[least] += unit.images.size();
+    total[least] += unit.images.size();
+    for (const std::size_t image : unit.images) fold_of[image] = static_cast<int>(least);
+  }
+  return fold_of;
 }
 
 }  // namespace nuclei

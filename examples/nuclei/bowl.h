@@ -84,4 +84,13 @@ struct Split {
 Split split_validation(const std::vector<int>& groups, const std::vector<Modality>& modalities,
                        double fraction, std::uint64_t seed);
 
+/// Deals whole groups out to `folds` folds, each modality evenly: the largest groups first, each to the fold
+/// that has the fewest pictures of its modality so far.
+///   groups, modalities  one entry per picture; a group's modality is that of its first picture
+///   returns             a fold in [0, folds) per picture
+/// The same arguments give the same folds on every machine. Throws Failure if there is no picture, the sizes
+/// differ, or there are not 2 to as many folds as groups.
+std::vector<int> split_folds(const std::vector<int>& groups, const std::vector<Modality>& modalities,
+                             int folds, std::uint64_t seed);
+
 }  // namespace nuclei

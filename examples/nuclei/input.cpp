@@ -18,6 +18,10 @@ float luminance(const Image& image, std::size_t pixel) {
   return sum / static_cast<float>(image.channels);
 }
 
+// What a pixel is, as bits.
+constexpr std::uint8_t kNucleus = 1, kBorder = 2;
+constexpr float kSmallNucleus = 150;  // pixels
+
 // Weights are kept in steps of 1/16 up to 16.
 constexpr float kWeightStep = 16;
 std::uint8_t quantized(float value, float scale) {
@@ -35,6 +39,42 @@ int mirrored(int position, int size) {
 // Where crop pixel (x, y) lies in the source.
 struct Placement {
   double x0, y0, xx, xy, yx, yy;
+};
+
+// Bends a crop as soft tissue bends (Simard et al. 2003): random shifts at the knots of a coarse grid,
+// smoothly interpolated.
+class Bend {
+ public:
+  // strength: standard deviation of the shifts, crop pixels
+  Bend(std::int64_t crop, double strength, Generator& generator)
+      : spacing_(static_cast<double>(crop) / (kKnots - 1)) {
+    if (strength == 0) return;
+    bent_ = true;
+    const Tensor normal = karyon::randn({kKnots, kKnots, 2}, generator);
+    const float* n = normal.data<float>();
+    for (std::size_t k = 0; k < shifts_.size(); ++k) shifts_[k] = strength * n[k];
+  }
+  void operator()(double& x, double& y) const {
+    if (!bent_) return;
+    const double gx = x / spacing_, gy = y / spacing_;
+    const auto ix = static_cast<std::size_t>(gx), iy = static_cast<std::size_t>(gy);
+    auto smooth = [](double t) { return t * t * (3 - 2 * t); };
+    const double tx = smooth(gx - static_cast<double>(ix)), ty = smooth(gy - static_cast<double>(iy));
+    const double* top = shifts_.data() + (iy * kKnots + ix) * 2;
+    const double* bottom = top + kKnots * 2;
+    auto mix = [&](std::size_t c) {
+      return (1 - ty) * ((1 - tx) * top[c] + tx * top[2 + c]) +
+             ty * ((1 - tx) * bottom[c] + tx * bottom[2 + c]);
+    };
+    x += mix(0);
+    y += mix(1);
+  }
+
+ private:
+  static constexpr std::size_t kKnots = 6;
+  bool bent_ = false;
+  double spacing_;
+  std::array<double, kKnots * kKnots * 2> shifts_{};
 };
 
 // Stained tissue is photographed at very different magnifications.
@@ -181,6 +221,28 @@ Tensor to_input(const Image& image) {
   return input;
 }
 
+CropDataset::Source CropDataset::make_source(const Example& e, bool grey) {
+  Source s{.width = e.image.width, .height = e.image.height, .grey = grey};
+  // 0 ... 255 stands for -0.25 ... 1.5, the range of normalize().
+  for (float v : normalize(e.image)) s.rgb.push_back(quantized(v + 0.25f, 255 / 1.75f));
+  std::vector<std::int64_t> area(static_cast<std::size_t>(max_label(e.truth)) + 1);
+  for (std::int32_t label : e.truth.labels) ++area[static_cast<std::size_t>(label)];
+  const std::vector<std::uint8_t> border = contact_borders(e.truth);
+  const std::vector<float> depth = depth_inside(e.truth);
+  std::vector<float> weight = border_weights(e.truth, {.w0 = 4});
+  for (std::size_t i = 0; i < border.size(); ++i) {
+    const std::int32_t label = e.truth.labels[i];
+    s.kind.push_back(static_cast<std::uint8_t>((label > 0 ? kNucleus : 0) | (border[i] ? kBorder : 0)));
+    s.depth.push_back(quantized(depth[i], 255));
+    // A small nucleus is found as often as a large one only if its few pixels count more.
+    if (label > 0)
+      weight[i] = std::clamp(
+          std::sqrt(kSmallNucleus / static_cast<float>(area[static_cast<std::size_t>(label)])), 1.0f, 3.0f);
+    s.weight.push_back(quantized(weight[i], kWeightStep));
+  }
+  return s;
+}
+
 CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOptions& options)
     : options_(options) {
   std::array<std::int64_t, 3> count{};
@@ -193,18 +255,8 @@ CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOpti
   sources_.resize(examples.size());
   karyon::parallel_for(
       static_cast<std::int64_t>(examples.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-          const Example& e = examples[i];
-          Source& s = sources_[i];
-          s.width = e.image.width;
-          s.height = e.image.height;
-          s.grey = modalities[i] != Modality::stained;
-          // 0 ... 255 stands for -0.25 ... 1.5, the range of normalize().
-          for (float v : normalize(e.image)) s.rgb.push_back(quantized(v + 0.25f, 255 / 1.75f));
-          const LabelMap apart = separate_touching(e.truth);
-          for (std::int32_t label : apart.labels) s.target.push_back(label > 0);
-          for (float w : border_weights(apart)) s.weight.push_back(quantized(w, kWeightStep));
-        }
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+          sources_[i] = make_source(examples[i], modalities[i] != Modality::stained);
       });
   for (std::size_t i = 0; i < examples.size(); ++i) {
     const double area = static_cast<double>(sources_[i].width) * sources_[i].height;
@@ -222,14 +274,17 @@ CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOpti
 std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) const {
   const Source& s = sources_[order_[static_cast<std::size_t>(index)]];
   const std::int64_t crop = options_.crop;
-  Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, 1}),
-         weight = karyon::empty({crop, crop, 1});
+  Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, kMaps}),
+         weight = karyon::empty({crop, crop, kMaps});
   const Placement p = random_placement(s.width, s.height, s.grey, crop, generator);
+  const Bend bend(crop, generator.uniform() < 0.3 ? generator.uniform(1, 5) : 0, generator);
   float *rgb = input.data<float>(), *t = target.data<float>(), *w = weight.data<float>();
   for (std::int64_t y = 0; y < crop; ++y) {
     for (std::int64_t x = 0; x < crop; ++x) {
-      const double sx = p.x0 + p.xx * static_cast<double>(x) + p.xy * static_cast<double>(y);
-      const double sy = p.y0 + p.yx * static_cast<double>(x) + p.yy * static_cast<double>(y);
+      auto bx = static_cast<double>(x), by = static_cast<double>(y);
+      bend(bx, by);
+      const double sx = p.x0 + p.xx * bx + p.xy * by;
+      const double sy = p.y0 + p.yx * bx + p.yy * by;
       const auto fx = std::floor(sx), fy = std::floor(sy);
       const auto dx = static_cast<float>(sx - fx), dy = static_cast<float>(sy - fy);
       const int xs[] = {mirrored(static_cast<int>(fx), s.width), mirrored(static_cast<int>(fx) + 1, s.width)};
@@ -247,8 +302,12 @@ std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) c
         rgb[3 * i + static_cast<std::int64_t>(c)] = ((1 - dy) * top + dy * bottom) * (1.75f / 255) - 0.25f;
       }
       const std::size_t nearest = at(dy >= 0.5f, dx >= 0.5f);
-      t[i] = s.target[nearest];
-      w[i] = static_cast<float>(s.weight[nearest]) / kWeightStep;
+      const std::uint8_t kind = s.kind[nearest];
+      const float at_gap = static_cast<float>(s.weight[nearest]) / kWeightStep;
+      t[kMaps * i] = (kind & kNucleus) != 0;
+      t[kMaps * i + 1] = (kind & kBorder) != 0;
+      t[kMaps * i + 2] = static_cast<float>(s.depth[nearest]) / 255;
+      w[kMaps * i] = w[kMaps * i + 1] = w[kMaps * i + 2] = at_gap;
     }
   }
   relight(rgb, crop, s.grey, generator);

@@ -21,12 +21,14 @@ struct AugmentOptions {
   std::int64_t crop = 256;  // side of a training crop, pixels
 };
 
+/// What the network learns to say of a pixel, in the order of its output channels; see PixelMaps.
+inline constexpr std::int64_t kMaps = 3;
+
 /// Training crops of a set of pictures with true nuclei. One pass gives each picture one crop or more: large
-/// pictures and rare modalities come more often. Every crop is turned, scaled, mirrored and re-lit by the
-/// generator it is given.
-///   get()  input f32 [crop, crop, 3], target [crop, crop, 1] (1 on nuclei, 0 on background and between
-///   touching
-///          nuclei), weight [crop, crop, 1] (border_weights)
+/// pictures and rare modalities come more often. Every crop is turned, scaled, mirrored, bent and re-lit by
+/// the generator it is given.
+///   get()  input f32 [crop, crop, 3], target [crop, crop, kMaps] (inside a nucleus, contact_borders,
+///          depth_inside), weight [crop, crop, kMaps] of the cross entropy: more at gaps and in small nuclei
 class CropDataset : public karyon::Dataset {
  public:
   CropDataset(const std::vector<Example>& examples, const AugmentOptions& options);
@@ -34,12 +36,13 @@ class CropDataset : public karyon::Dataset {
   std::vector<karyon::Tensor> get(std::int64_t index, karyon::Generator& generator) const override;
 
  private:
-  // What a crop is cut from: 5 bytes a pixel, so that a whole data set stays in memory.
+  // What a crop is cut from: 7 bytes a pixel, so that a whole data set stays in memory.
   struct Source {
     int width, height;
     bool grey;
-    std::vector<std::uint8_t> rgb, target, weight;
+    std::vector<std::uint8_t> rgb, kind, depth, weight;
   };
+  static Source make_source(const Example& example, bool grey);
   AugmentOptions options_;
   std::vector<Source> sources_;
   std::vector<std::size_t> order_;

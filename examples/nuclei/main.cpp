@@ -62,13 +62,21 @@ int run(int argc, char** argv) {
   train->add_option("--lr", t.lr, "peak learning rate of AdamW")->capture_default_str();
   train
       ->add_option("--validation", t.validation,
-                   "share of the images held out, in whole groups of similar ones")
+                   "share of the images held out, in whole groups of similar ones; 0 trains on all")
+      ->capture_default_str();
+  train->add_option(
+      "--folds", t.folds,
+      "cut the images into so many folds of whole groups, hold each out in turn, and report mean and "
+      "spread (0: one split, by --validation)");
+  train->add_option("--fold", t.fold, "with --folds: hold out this one only, 1 ...");
+  train->add_option("--patience", t.patience, "stop after so many epochs without a better score (0: never)")
       ->capture_default_str();
   train->add_option("--seed", t.seed, "of weights, order, crops and split")->capture_default_str();
   train->add_option("--limit", t.limit, "use only so many images, spread over the set (0: all)")
       ->capture_default_str();
   train->footer(
-      "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run");
+      "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run\n"
+      "  nuclei train --data stage1_train --out folds --folds 5");
   common(train);
 
   std::filesystem::path model, data, json, out, file;
@@ -122,7 +130,7 @@ int run(int argc, char** argv) {
       if (!resume.empty()) {
         t.resume = resume;
         for (const char* option : {"--crop", "--batch-size", "--base-width", "--depth", "--lr",
-                                   "--validation", "--seed", "--limit"})
+                                   "--validation", "--folds", "--fold", "--patience", "--seed", "--limit"})
           if (train->count(option) > 0)
             throw nuclei::UsageError(
                 std::string(option) +

@@ -4,8 +4,10 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "error.h"
 
@@ -139,6 +141,132 @@ std::vector<NearestTwo> scan_columns(const LabelMap& map) {
   return nearest;
 }
 
+// The second nearest nucleus of a pixel is among the nearest two of the column where it comes
+// closest: any nearer one in that column would be nearer to the pixel as well. So two passes over
+// the columns and then a walk along the row, outwards until no column can add anything, are exact.
+
+/// Calls visit(pixel, d1 + d2) for pixels whose distances to the nearest two distinct nuclei add up to at
+/// most `reach`; a pixel of a nucleus has d1 = 0.
+template <typename Visit>
+void for_each_gap(const LabelMap& map, float reach, const Visit& visit) {
+  const std::vector<NearestTwo> columns = scan_columns(map);
+  for (int y = 0; y < map.height; ++y) {
+    const std::size_t row = pixel_count(map.width, y);
+    for (int x = 0; x < map.width; ++x) {
+      NearestTwo nearest;
+      const auto look = [&](int column, float dx) {
+        if (column < 0 || column >= map.width) return;
+        const NearestTwo& seen = columns[row + static_cast<std::size_t>(column)];
+        for (const NearestTwo::Seen& s : {seen.first, seen.second}) {
+          if (s.distance < reach) {
+            nearest.add({s.label, std::sqrt(s.distance * s.distance + dx * dx)});
+          }
+        }
+      };
+      // Whatever lies dx columns away adds at least min(d1, dx) + dx.
+      for (int step = 0;; ++step) {
+        const auto dx = static_cast<float>(step);
+        if (dx >= nearest.second.distance || std::min(nearest.first.distance, dx) + dx > reach) break;
+        look(x - step, dx);
+        if (step > 0) look(x + step, dx);
+      }
+      const float sum = nearest.first.distance + nearest.second.distance;
+      if (sum <= reach) visit(row + static_cast<std::size_t>(x), sum);
+    }
+  }
+}
+
+/// Numbers the starting regions: components of `core` with min_seed pixels or more, and components of
+/// `mask` that hold none of those.
+std::vector<std::int32_t> plant(const std::vector<std::uint8_t>& mask, const std::vector<std::uint8_t>& core,
+                                int width, int height, int min_seed) {
+  Components seeds = connect(core, width, height, true, false);
+  const Components pieces = connect(mask, width, height, true, false);
+  std::vector<bool> has_seed(pieces.area.size());
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    std::int32_t& seed = seeds.component[i];
+    if (seed != 0 && seeds.area[static_cast<std::size_t>(seed)] < min_seed) seed = 0;
+    if (seed != 0) has_seed[static_cast<std::size_t>(pieces.component[i])] = true;
+  }
+  const auto planted = static_cast<std::int32_t>(seeds.area.size());
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    const std::int32_t piece = pieces.component[i];
+    if (piece != 0 && !has_seed[static_cast<std::size_t>(piece)]) seeds.component[i] = planted + piece;
+  }
+  return std::move(seeds.component);
+}
+
+/// Grows the labels over the mask, the highest levels first and, within a level, in order of arrival:
+/// neighbours meet along the valleys between them (Meyer 1994).
+void flood(LabelMap& map, const std::vector<std::uint8_t>& mask, const std::vector<std::uint8_t>& level) {
+  std::array<std::vector<std::size_t>, 256> open;
+  const auto width = static_cast<std::size_t>(map.width);
+  int now = 255;
+  const auto reach = [&](std::size_t from) {
+    const auto try_pixel = [&](std::size_t to) {
+      if (!mask[to] || map.labels[to] != 0) return;
+      map.labels[to] = map.labels[from];
+      // A pixel above the level that is being flooded belongs to it.
+      open[static_cast<std::size_t>(std::min<int>(level[to], now))].push_back(to);
+    };
+    const std::size_t x = from % width;
+    if (x > 0) try_pixel(from - 1);
+    if (x + 1 < width) try_pixel(from + 1);
+    if (from >= width) try_pixel(from - width);
+    if (from + width < map.labels.size()) try_pixel(from + width);
+  };
+  for (std::size_t i = 0; i < map.labels.size(); ++i)
+    if (map.labels[i] != 0) open[level[i]].push_back(i);
+  for (; now >= 0; --now) {
+    auto& queue = open[static_cast<std::size_t>(now)];
+    for (std::size_t k = 0; k < queue.size(); ++k) reach(queue[k]);
+  }
+}
+
+/// Gives background that one nucleus surrounds to that nucleus.
+void fill_holes(LabelMap& map) {
+  std::vector<std::uint8_t> mask(map.labels.size());
+  std::ranges::transform(map.labels, mask.begin(), [](std::int32_t label) { return label != 0; });
+  const Components background = connect(mask, map.width, map.height, false, true);
+  constexpr std::int32_t kOpen = -1;  // at the edge, or between several nuclei
+  std::vector<std::int32_t> owner(background.area.size());
+  const auto meet = [&](std::int32_t component, std::int32_t label) {
+    std::int32_t& known = owner[static_cast<std::size_t>(component)];
+    if (known != kOpen) known = known == 0 || known == label ? label : kOpen;
+  };
+  std::size_t i = 0;
+  for (int y = 0; y < map.height; ++y) {
+    for (int x = 0; x < map.width; ++x, ++i) {
+      const bool right = x + 1 < map.width, below = y + 1 < map.height;
+      if (mask[i] == 0 && (x == 0 || y == 0 || !right || !below)) meet(background.component[i], kOpen);
+      const auto pair = [&](std::size_t other) {
+        if (mask[i] != mask[other])
+          meet(background.component[mask[i] ? other : i], map.labels[mask[i] ? i : other]);
+      };
+      if (right) pair(i + 1);
+      if (below) pair(i + static_cast<std::size_t>(map.width));
+    }
+  }
+  for (i = 0; i < mask.size(); ++i) {
+    const std::int32_t label = owner[static_cast<std::size_t>(background.component[i])];
+    if (mask[i] == 0 && label > 0) map.labels[i] = label;
+  }
+}
+
+/// Drops nuclei below min_area pixels and numbers the rest 1, 2, ... in scan order.
+void drop_small(LabelMap& map, int min_area) {
+  std::vector<std::int64_t> area(static_cast<std::size_t>(max_label(map)) + 1);
+  for (const std::int32_t label : map.labels) ++area[static_cast<std::size_t>(label)];
+  std::vector<std::int32_t> renumbered(area.size());
+  std::int32_t next = 0;
+  for (std::int32_t& label : map.labels) {
+    if (label == 0) continue;
+    std::int32_t& number = renumbered[static_cast<std::size_t>(label)];
+    if (number == 0 && area[static_cast<std::size_t>(label)] >= min_area) number = ++next;
+    label = number;
+  }
+}
+
 }  // namespace
 
 std::int32_t max_label(const LabelMap& map) { return map.labels.empty() ? 0 : std::ranges::max(map.labels); }
@@ -191,63 +319,6 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& image) {
   return nuclei;
 }
 
-LabelMap separate_touching(const LabelMap& map) {
-  LabelMap result = map;
-  const auto cut_between = [&](std::size_t a, std::size_t b) {
-    if (map.labels[a] == 0 || map.labels[b] == 0 || map.labels[a] == map.labels[b]) return;
-    result.labels[a] = result.labels[b] = 0;
-  };
-  const auto width = static_cast<std::size_t>(map.width);
-  for (std::size_t i = 0; i < map.labels.size(); ++i) {
-    if (i % width + 1 < width) cut_between(i, i + 1);
-    if (i + width < map.labels.size()) cut_between(i, i + width);
-  }
-  return result;
-}
-
-LabelMap close_gaps(const LabelMap& map) {
-  struct Step {
-    int dx, dy;
-  };
-  constexpr std::size_t kBeside = 4;  // the first four are one step away, the others two
-  constexpr std::array<Step, 12> kNear{{{-1, 0},
-                                        {0, -1},
-                                        {1, 0},
-                                        {0, 1},
-                                        {-2, 0},
-                                        {0, -2},
-                                        {2, 0},
-                                        {0, 2},
-                                        {-1, -1},
-                                        {1, -1},
-                                        {-1, 1},
-                                        {1, 1}}};
-  const auto label_at = [&](int x, int y) {
-    if (x < 0 || y < 0 || x >= map.width || y >= map.height) return 0;
-    return map.labels[pixel_count(map.width, y) + static_cast<std::size_t>(x)];
-  };
-  LabelMap result = map;
-  std::size_t i = 0;
-  for (int y = 0; y < map.height; ++y) {
-    for (int x = 0; x < map.width; ++x, ++i) {
-      if (map.labels[i] != 0) continue;
-      std::int32_t owner = 0;
-      for (std::size_t k = 0; k < kBeside && owner == 0; ++k) {
-        owner = label_at(x + kNear[k].dx, y + kNear[k].dy);
-      }
-      const bool gap = owner != 0 && std::ranges::any_of(kNear, [&](Step step) {
-                         const std::int32_t other = label_at(x + step.dx, y + step.dy);
-                         return other != 0 && other != owner;
-                       });
-      if (gap) result.labels[i] = owner;
-    }
-  }
-  return result;
-}
-
-// The second nearest nucleus of a pixel is among the nearest two of the column where it comes
-// closest: any nearer one in that column would be nearer to the pixel as well. So two passes over
-// the columns and then a walk along the row, outwards until no column can add anything, are exact.
 std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions& options) {
   constexpr double kNegligible = 1e-4;
   check_size("weighting borders", map.labels.size(), map.width, map.height);
@@ -259,37 +330,82 @@ std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions
   if (options.w0 <= kNegligible) return weights;
   const double two_sigma2 = 2 * options.sigma * options.sigma;
   const auto reach = static_cast<float>(std::sqrt(two_sigma2 * std::log(options.w0 / kNegligible)));
-
-  const std::vector<NearestTwo> columns = scan_columns(map);
-  for (int y = 0; y < map.height; ++y) {
-    const std::size_t row = pixel_count(map.width, y);
-    for (int x = 0; x < map.width; ++x) {
-      if (map.labels[row + static_cast<std::size_t>(x)] != 0) continue;
-      NearestTwo nearest;
-      const auto look = [&](int column, float dx) {
-        if (column < 0 || column >= map.width) return;
-        const NearestTwo& seen = columns[row + static_cast<std::size_t>(column)];
-        for (const NearestTwo::Seen& s : {seen.first, seen.second}) {
-          if (s.distance < reach) {
-            nearest.add({s.label, std::sqrt(s.distance * s.distance + dx * dx)});
-          }
-        }
-      };
-      // Whatever lies dx columns away adds at least min(d1, dx) + dx.
-      for (int step = 0;; ++step) {
-        const auto dx = static_cast<float>(step);
-        if (dx >= nearest.second.distance || std::min(nearest.first.distance, dx) + dx > reach) break;
-        look(x - step, dx);
-        if (step > 0) look(x + step, dx);
-      }
-      const double sum = static_cast<double>(nearest.first.distance) + nearest.second.distance;
-      if (sum <= reach) {
-        weights[row + static_cast<std::size_t>(x)] +=
-            static_cast<float>(options.w0 * std::exp(-sum * sum / two_sigma2));
-      }
-    }
-  }
+  for_each_gap(map, reach, [&](std::size_t pixel, float width) {
+    if (map.labels[pixel] != 0) return;
+    const double square = static_cast<double>(width) * width;
+    weights[pixel] += static_cast<float>(options.w0 * std::exp(-square / two_sigma2));
+  });
   return weights;
+}
+
+std::vector<std::uint8_t> contact_borders(const LabelMap& map) {
+  check_size("marking borders", map.labels.size(), map.width, map.height);
+  std::vector<std::uint8_t> border(map.labels.size());
+  for_each_gap(map, 3, [&](std::size_t pixel, float width) {
+    if (width <= (map.labels[pixel] == 0 ? 3.0f : 2.0f)) border[pixel] = 1;
+  });
+  return border;
+}
+
+std::vector<float> depth_inside(const LabelMap& map) {
+  check_size("measuring depth", map.labels.size(), map.width, map.height);
+  struct Step {
+    int dx, dy;
+    float length;
+  };
+  constexpr float kDiagonal = std::numbers::sqrt2_v<float>;
+  constexpr std::array<Step, 4> kBefore{{{-1, 0, 1}, {-1, -1, kDiagonal}, {0, -1, 1}, {1, -1, kDiagonal}}};
+  std::vector<float> depth(map.labels.size(), std::numeric_limits<float>::infinity());
+  const auto visit = [&](int x, int y, int direction) {
+    const std::size_t at = pixel_count(map.width, y) + static_cast<std::size_t>(x);
+    const std::int32_t label = map.labels[at];
+    if (label == 0) {
+      depth[at] = 0;
+      return;
+    }
+    for (const Step& step : kBefore) {
+      const int nx = x + direction * step.dx, ny = y + direction * step.dy;
+      if (nx < 0 || ny < 0 || nx >= map.width || ny >= map.height) continue;
+      const std::size_t neighbour = pixel_count(map.width, ny) + static_cast<std::size_t>(nx);
+      const float beyond = map.labels[neighbour] == label ? depth[neighbour] : 0;
+      depth[at] = std::min(depth[at], beyond + step.length);
+    }
+  };
+  for (int y = 0; y < map.height; ++y)
+    for (int x = 0; x < map.width; ++x) visit(x, y, 1);
+  for (int y = map.height; y-- > 0;)
+    for (int x = map.width; x-- > 0;) visit(x, y, -1);
+  std::vector<float> deepest(static_cast<std::size_t>(max_label(map)) + 1);
+  for (std::size_t i = 0; i < depth.size(); ++i) {
+    float& most = deepest[static_cast<std::size_t>(map.labels[i])];
+    most = std::max(most, depth[i]);
+  }
+  for (std::size_t i = 0; i < depth.size(); ++i) {
+    if (map.labels[i] == 0) continue;
+    const float most = deepest[static_cast<std::size_t>(map.labels[i])];
+    depth[i] = std::isinf(most) ? 1 : depth[i] / most;  // infinite: one nucleus is all there is
+  }
+  return depth;
+}
+
+LabelMap segment(const PixelMaps& maps, const SegmentOptions& options) {
+  const int width = maps.width, height = maps.height;
+  for (const auto* map : {&maps.nucleus, &maps.border, &maps.depth})
+    check_size("separating nuclei", map->size(), width, height);
+  const std::size_t count = maps.nucleus.size();
+  std::vector<std::uint8_t> mask(count), core(count);
+  std::vector<std::uint8_t> level(count);  // depth (1 - border) in 255 steps
+  for (std::size_t i = 0; i < count; ++i) {
+    mask[i] = maps.nucleus[i] > options.nucleus;
+    const float height_here = maps.depth[i] * (1 - maps.border[i]);
+    core[i] = mask[i] && height_here > options.seed;
+    level[i] = static_cast<std::uint8_t>(std::lround(std::clamp(height_here, 0.0f, 1.0f) * 255));
+  }
+  LabelMap result{width, height, plant(mask, core, width, height, options.min_seed)};
+  flood(result, mask, level);
+  fill_holes(result);
+  drop_small(result, options.min_area);
+  return result;
 }
 
 }  // namespace nuclei

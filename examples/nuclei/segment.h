@@ -45,14 +45,6 @@ struct Nucleus {
 /// Measures every label that occurs, in ascending order. Throws Failure if the sizes disagree.
 std::vector<Nucleus> measure(const LabelMap& map, const Image& image);
 
-/// Opens a gap between touching nuclei: a pixel with a 4-neighbour of another nucleus becomes
-/// background. Trained on the result, a network learns to keep neighbours apart.
-LabelMap separate_touching(const LabelMap& map);
-
-/// Undoes separate_touching on a prediction: a background pixel beside one nucleus and within two
-/// steps of another goes to the one beside it. Nuclei further apart stay as they are.
-LabelMap close_gaps(const LabelMap& map);
-
 struct BorderWeightOptions {
   double w0 = 10;    // weight added in the middle of the narrowest gap
   double sigma = 5;  // how fast it decays with the width of the gap, pixels
@@ -64,5 +56,37 @@ struct BorderWeightOptions {
 /// nearest nucleus. Exact up to additions below 1e-4, which are left out.
 /// Throws Failure unless w0 >= 0 and sigma > 0.
 std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions& options = {});
+
+/// Where two nuclei meet: 1 on pixels of a nucleus within 2 pixels of another one and on background
+/// between two that are at most 3 pixels apart, else 0; [height * width].
+std::vector<std::uint8_t> contact_borders(const LabelMap& map);
+
+/// How deep inside its nucleus a pixel lies: the distance to the nearest pixel of something else, divided
+/// by the largest such distance in that nucleus; in (0, 1], 0 on background; [height * width]. The image's
+/// edge is no border. Distances are sums of steps to the eight neighbours, at most 8 % too long.
+std::vector<float> depth_inside(const LabelMap& map);
+
+/// What the network says of each pixel of a picture, as probabilities [height * width].
+struct PixelMaps {
+  int width = 0;
+  int height = 0;
+  std::vector<float> nucleus;  // inside a nucleus
+  std::vector<float> border;   // where two nuclei meet (contact_borders)
+  std::vector<float> depth;    // how deep inside (depth_inside)
+};
+
+/// Thresholds of segment(), tuned on validation images and kept in the model's file.
+struct SegmentOptions {
+  float nucleus = 0.5f;  // a pixel is nucleus when its probability is above this
+  float seed = 0.5f;     // a pixel starts a nucleus when depth (1 - border) is above this
+  int min_seed = 4;      // seeds with fewer pixels are noise
+  int min_area = 16;     // smaller nuclei are dropped as specks, pixels
+};
+
+/// Single nuclei out of the network's maps: a watershed on depth (1 - border) over the pixels of nuclei,
+/// from its high regions. A connected piece of nucleus without such a region is one nucleus.
+///   returns  labels 1..k without gaps, in scan order of their first pixel
+/// Throws Failure if the sizes disagree.
+LabelMap segment(const PixelMaps& maps, const SegmentOptions& options = {});
 
 }  // namespace nuclei

@@ -2,10 +2,14 @@
 
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "error.h"
 #include "input.h"
 
 namespace nuclei {
+
+using Json = nlohmann::json;
 
 karyon::Device select_device(const std::string& name) {
   if (name != "auto" && name != "cpu" && name != "cuda")
@@ -19,28 +23,50 @@ karyon::Device select_device(const std::string& name) {
   return karyon::Device::cpu();
 }
 
-std::vector<float> predict_probability(karyon::UNet& model, const Image& image) {
+PixelMaps predict_maps(karyon::UNet& model, const Image& image) {
   const karyon::NoGradGuard no_grad;
   const karyon::Device device = model.parameters().front().device();
-  return karyon::sigmoid(model(to_input(image).to(device))).to_vector<float>();
+  const karyon::Tensor maps = karyon::sigmoid(model(to_input(image).to(device))).to(karyon::Device::cpu());
+  const float* values = maps.data<float>();
+  const std::size_t count = static_cast<std::size_t>(maps.numel() / kMaps);
+  PixelMaps out{image.width, image.height, std::vector<float>(count), std::vector<float>(count),
+                std::vector<float>(count)};
+  for (std::size_t i = 0; i < count; ++i) {
+    out.nucleus[i] = values[kMaps * i];
+    out.border[i] = values[kMaps * i + 1];
+    out.depth[i] = values[kMaps * i + 2];
+  }
+  return out;
 }
 
-LabelMap segment(const std::vector<float>& probability, int width, int height, float threshold) {
-  return close_gaps(label_components(probability, width, height, {.threshold = threshold}));
+std::string to_text(const SegmentOptions& o) {
+  return Json{{"nucleus", o.nucleus}, {"seed", o.seed}, {"min_seed", o.min_seed}, {"min_area", o.min_area}}
+      .dump();
 }
 
 Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
   model = karyon::load_unet(file, &metadata);
-  if (model->options.in_channels != 3 || model->options.out_channels != 1)
-    throw Failure(
-        file.string() + ": expected a network with 3 input channels and 1 output channel, this one has " +
-        std::to_string(model->options.in_channels) + " and " + std::to_string(model->options.out_channels));
+  if (model->options.in_channels != 3 || model->options.out_channels != kMaps)
+    throw Failure(file.string() + ": expected a network with 3 input channels and " + std::to_string(kMaps) +
+                  " output channels, this one has " + std::to_string(model->options.in_channels) + " and " +
+                  std::to_string(model->options.out_channels) + "; train it with nuclei train");
+  if (const auto found = metadata.find(kThresholdsKey); found != metadata.end()) {
+    try {
+      const Json saved = Json::parse(found->second);
+      thresholds = {.nucleus = saved.at("nucleus"),
+                    .seed = saved.at("seed"),
+                    .min_seed = saved.at("min_seed"),
+                    .min_area = saved.at("min_area")};
+    } catch (const Json::exception& e) {
+      throw Failure(file.string() + ": damaged thresholds: " + e.what());
+    }
+  }
   model->to(device);
   model->eval();
 }
 
 LabelMap Segmenter::operator()(const Image& image) {
-  return segment(predict_probability(*model, image), image.width, image.height);
+  return segment(predict_maps(*model, image), thresholds);
 }
 
 }  // namespace nuclei

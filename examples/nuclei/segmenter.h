@@ -17,12 +17,12 @@ namespace nuclei {
 /// else in one line on stderr, once, why it stays on the CPU. Throws UsageError for another name, Failure where there is no such device.
 karyon::Device select_device(const std::string& name);
 
-/// The probability, per pixel, of belonging to a nucleus: [height * width]. The model is in evaluation mode.
-std::vector<float> predict_probability(karyon::UNet& model, const Image& image);
+/// What the model says of every pixel of a picture. The model is in evaluation mode and has kMaps outputs.
+PixelMaps predict_maps(karyon::UNet& model, const Image& image);
 
-/// Separate nuclei out of probabilities, as training prepared them: touching ones were taught apart, so the
-/// gaps are closed again.
-LabelMap segment(const std::vector<float>& probability, int width, int height, float threshold = 0.5f);
+/// Thresholds to and from the model's file.
+inline constexpr const char* kThresholdsKey = "nuclei.thresholds";
+std::string to_text(const SegmentOptions& options);
 
 /// A trained network and what its file says about it.
 struct Segmenter {
@@ -32,6 +32,7 @@ struct Segmenter {
 
   std::unique_ptr<karyon::UNet> model;
   std::map<std::string, std::string> metadata;
+  SegmentOptions thresholds;
 };
 
 }  // namespace nuclei

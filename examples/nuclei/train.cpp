@@ -1,6 +1,7 @@
 #include "train.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -19,6 +20,7 @@
 #include "progress.h"
 #include "report.h"
 #include "segmenter.h"
+#include "tune.h"
 
 namespace nuclei {
 namespace {
@@ -64,6 +66,9 @@ Json to_json(const TrainOptions& o, std::int64_t epochs) {
           {"lr", o.lr},
           {"seed", o.seed},
           {"validation", o.validation},
+          {"folds", o.folds},
+          {"fold", o.fold},
+          {"patience", o.patience},
           {"limit", o.limit}};
 }
 
@@ -83,14 +88,38 @@ void check_options(const TrainOptions& o) {
           "--crop: " + std::to_string(o.crop) + " pixels halved " + std::to_string(o.depth) +
               " times leave nothing to normalize; use a larger crop, a larger batch or less depth");
   require(std::isfinite(o.lr) && o.lr > 0, "--lr: expects a positive number");
-  require(o.validation > 0 && o.validation < 1, "--validation: expects a share between 0 and 1");
+  require(o.validation >= 0 && o.validation < 1, "--validation: expects a share of 0 or more, below 1");
+  require(o.folds == 0 || o.folds >= 2, "--folds: expects 2 or more, got " + std::to_string(o.folds));
+  require(o.fold >= 0 && o.fold <= o.folds, "--fold: expects 1 to the number of --folds, " +
+                                                std::to_string(o.folds) + ", got " + std::to_string(o.fold));
+  require(o.patience >= 0, "--patience: expects 0 or more epochs");
   require(o.limit >= 0, "--limit: expects 0 or more");
 }
 
+// Cross entropy for all maps; for the two that say yes or no also the overlap of the areas, in which the few
+// pixels of borders and of sparse pictures count as much as those of others.
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch) {
   const Tensor logits = model(batch[0]);
-  return karyon::bce_with_logits(logits, batch[1], {.weight = batch[2]}) +
-         karyon::dice_loss(logits, batch[1]);
+  const Tensor& target = batch[1];
+  const Tensor entropy = karyon::bce_with_logits(logits, target, {.weight = batch[2]});
+  const Tensor overlap = karyon::dice_loss(karyon::split(logits, {2, kMaps - 2}, -1)[0],
+                                           karyon::split(target, {2, kMaps - 2}, -1)[0]);
+  return entropy * 2 + overlap;
+}
+
+karyon::UNetOptions network(const TrainOptions& o) {
+  return {.out_channels = kMaps, .base_width = o.base_width, .depth = o.depth};
+}
+
+// The share of a step's weights in their moving average: the average forgets what is older than the last
+// tenth of the training, or than 500 steps.
+double average_share(std::int64_t step) { return std::max(0.002, 9 / (10 + static_cast<double>(step))); }
+
+Split hold_out_fold(const std::vector<int>& fold_of, int fold) {
+  Split split;
+  for (std::size_t i = 0; i < fold_of.size(); ++i)
+    (fold_of[i] == fold ? split.validation : split.train).push_back(i);
+  return split;
 }
 
 // A path need not be UTF-8, but JSON must.
@@ -159,6 +188,9 @@ class Training {
   void save_checkpoint() const;
   bool train_epoch();             // false if it was stopped
   bool validate(double seconds);  // false if it was stopped
+  bool tune();
+  void save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
+                  const SegmentOptions& thresholds) const;
   double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
   bool time_is_up() const {
     return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes);
@@ -174,6 +206,7 @@ class Training {
   std::unique_ptr<CropDataset> crops_;
   std::unique_ptr<karyon::DataLoader> loader_;
   std::unique_ptr<karyon::UNet> model_;
+  std::unique_ptr<karyon::UNet> average_;  // of model_ over its last steps: what is validated and kept
   std::unique_ptr<karyon::AdamW> optimizer_;
   std::unique_ptr<karyon::CosineLR> schedule_;
 
@@ -182,6 +215,7 @@ class Training {
   std::string fingerprint_;  // of the images and how they were split
   double loss_sum_ = 0;      // of this epoch's batches so far
   double best_ = -1;
+  std::int64_t best_epoch_ = 0;
   Json history_ = Json::array();
 };
 
@@ -207,6 +241,9 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
       options_.lr = saved.at("lr");
       options_.seed = saved.at("seed");
       options_.validation = saved.at("validation");
+      options_.folds = saved.value("folds", 0);
+      options_.fold = saved.value("fold", 0);
+      options_.patience = saved.value("patience", std::int64_t{0});
       options_.limit = saved.at("limit");
     } catch (const Json::exception& e) {
       throw Failure(file.string() + ": damaged checkpoint: " + e.what());
@@ -228,9 +265,11 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
   if (error) throw Failure(options_.out.string() + ": cannot create the folder: " + error.message());
 
   karyon::manual_seed(options_.seed);
-  model_ = std::make_unique<karyon::UNet>(
-      karyon::UNetOptions{.base_width = options_.base_width, .depth = options_.depth});
-  model_->to(device_);
+  model_ = std::make_unique<karyon::UNet>(network(options_));
+  average_ = std::make_unique<karyon::UNet>(network(options_));
+  for (auto* model : {model_.get(), average_.get()}) model->to(device_);
+  average_->requires_grad_(false);
+  average_->eval();
   optimizer_ = std::make_unique<karyon::AdamW>(model_->parameters(),
                                                karyon::AdamWOptions{.lr = options_.lr, .weight_decay = 1e-3});
   epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
@@ -265,7 +304,10 @@ void Training::load_data() {
     modalities.push_back(modality(stats.back()));
   }
   const std::vector<int> groups = group_by_similarity(stats);
-  const Split split = split_validation(groups, modalities, options_.validation, options_.seed);
+  const Split split =
+      options_.folds > 0
+          ? hold_out_fold(split_folds(groups, modalities, options_.folds, options_.seed), options_.fold - 1)
+          : split_validation(groups, modalities, options_.validation, options_.seed);
   if (!split.warning.empty()) std::fprintf(stderr, "warning: %s\n", split.warning.c_str());
   std::vector<const char*> set(examples.size(), "train");
   for (std::size_t i : split.validation) set[i] = "validation";
@@ -291,7 +333,7 @@ void Training::load_data() {
 
 // Times a few steps of a network of the same size, which is thrown away.
 std::int64_t Training::epochs_that_fit() {
-  karyon::UNet probe({.base_width = options_.base_width, .depth = options_.depth});
+  karyon::UNet probe(network(options_));
   probe.to(device_);
   karyon::AdamW optimizer(probe.parameters());
   double seconds = 0;
@@ -323,12 +365,14 @@ std::int64_t Training::epochs_that_fit() {
 }
 
 void Training::resume_from(const karyon::TensorFile& checkpoint) {
-  karyon::StateDict model, optimizer;
+  karyon::StateDict model, average, optimizer;
   for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (name.starts_with("average.")) average.emplace(name.substr(8), tensor);
     if (name.starts_with("model.")) model.emplace(name.substr(6), tensor);
     if (name.starts_with("optimizer.")) optimizer.emplace(name.substr(10), tensor);
   }
   model_->load_state_dict(model);
+  average_->load_state_dict(average);
   optimizer_->load_state_dict(optimizer);
   try {
     const Json state = Json::parse(checkpoint.metadata.at("nuclei.state"));
@@ -336,6 +380,7 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
     batch_ = state.at("batch");
     loss_sum_ = state.at("loss_sum");
     best_ = state.at("best");
+    best_epoch_ = state.value("best_epoch", epoch_);
     if (state.at("fingerprint") != fingerprint_)
       throw Failure(options_.data.string() +
                     ": not the images that this run began with (or split otherwise); give them with --data, "
@@ -351,10 +396,12 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
 void Training::save_checkpoint() const {
   karyon::TensorFile file;
   for (const auto& [name, tensor] : model_->state_dict()) file.tensors.emplace("model." + name, tensor);
+  for (const auto& [name, tensor] : average_->state_dict()) file.tensors.emplace("average." + name, tensor);
   for (const auto& [name, tensor] : optimizer_->state_dict())
     file.tensors.emplace("optimizer." + name, tensor);
-  const Json state = {{"epoch", epoch_}, {"batch", batch_},     {"loss_sum", loss_sum_},
-                      {"best", best_},   {"history", history_}, {"fingerprint", fingerprint_}};
+  const Json state = {
+      {"epoch", epoch_},           {"batch", batch_},     {"loss_sum", loss_sum_},      {"best", best_},
+      {"best_epoch", best_epoch_}, {"history", history_}, {"fingerprint", fingerprint_}};
   file.metadata = {{"nuclei.options", dump(to_json(options_, epochs_))}, {"nuclei.state", dump(state)}};
   karyon::save_safetensors(checkpoint_path(), file);
 }
@@ -380,6 +427,7 @@ bool Training::train_epoch() {
       throw Failure("training: the gradient became infinite in epoch " + std::to_string(epoch_ + 1) +
                     "; try a smaller --lr (now " + std::to_string(options_.lr) + ")");
     optimizer_->step();
+    karyon::lerp_state_(*average_, *model_, average_share(epoch_ * batches + batch_));
     loss_sum_ += value;
     ++batch_;
     progress.update(batch_, "loss " + fixed(loss_sum_ / static_cast<double>(batch_), 4));
@@ -389,17 +437,17 @@ bool Training::train_epoch() {
 }
 
 bool Training::validate(double seconds) {
-  model_->eval();
   std::vector<Scores> scores;
   double loss = 0;
   Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
-    const std::vector<float> p = predict_probability(*model_, e.image);
+    const PixelMaps maps = predict_maps(*average_, e.image);
+    const std::vector<float>& p = maps.nucleus;
     double sum = 0;
     for (std::size_t i = 0; i < p.size(); ++i)
       sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
     loss += sum / static_cast<double>(p.size());
-    scores.push_back(score(e.truth, segment(p, e.image.width, e.image.height)));
+    scores.push_back(score(e.truth, segment(maps)));
     progress.update(static_cast<std::int64_t>(scores.size()));
     if (stop_requested) return false;
   }
@@ -422,16 +470,49 @@ bool Training::validate(double seconds) {
   const double quality = any ? m.scores.bowl + m.scores.dice : static_cast<double>(epoch_);
   if (quality > best_) {
     best_ = quality;
-    karyon::save_unet(*model_, model_path(),
-                      {{"nuclei.options", dump(to_json(options_, epochs_))},
-                       {"nuclei.epoch", std::to_string(epoch_)},
-                       {"nuclei.validation", Json{{"images", scores.size()},
-                                                  {"accuracy", m.scores.accuracy},
-                                                  {"iou", m.scores.iou},
-                                                  {"dice", m.scores.dice},
-                                                  {"bowl", m.scores.bowl}}
-                                                 .dump()}});
+    best_epoch_ = epoch_;
+    save_model(*average_, epoch_, scores, {});
   }
+  return true;
+}
+
+void Training::save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
+                          const SegmentOptions& thresholds) const {
+  const Scores all = scores.empty() ? Scores{} : mean(scores);
+  karyon::save_unet(model, model_path(),
+                    {{"nuclei.options", dump(to_json(options_, epochs_))},
+                     {"nuclei.epoch", std::to_string(epoch)},
+                     {kThresholdsKey, to_text(thresholds)},
+                     {"nuclei.validation", Json{{"images", scores.size()},
+                                                {"accuracy", all.accuracy},
+                                                {"iou", all.iou},
+                                                {"dice", all.dice},
+                                                {"bowl", all.bowl}}
+                                               .dump()}});
+}
+
+// The kept model's thresholds, fitted to the validation images; false if it was stopped.
+bool Training::tune() {
+  if (validation_.empty()) return true;
+  Segmenter best(model_path(), device_);
+  std::vector<PixelMaps> maps;
+  std::vector<LabelMap> truth;
+  Progress progress("fitting thresholds", static_cast<std::int64_t>(validation_.size()));
+  for (const Example& e : validation_) {
+    maps.push_back(predict_maps(*best.model, e.image));
+    truth.push_back(e.truth);
+    progress.update(static_cast<std::int64_t>(maps.size()));
+    if (stop_requested) return false;
+  }
+  progress.finish();
+  const SegmentOptions fitted = tune_thresholds(maps, truth);
+  std::vector<Scores> scores;
+  for (std::size_t i = 0; i < maps.size(); ++i) scores.push_back(score(truth[i], segment(maps[i], fitted)));
+  const Scores all = mean(scores);
+  std::fprintf(stderr, "thresholds %s: accuracy %s  IoU %s  Dice %s  DSB %s\n", to_text(fitted).c_str(),
+               percent(all.accuracy, 2).c_str(), fixed(all.iou, 4).c_str(), fixed(all.dice, 4).c_str(),
+               fixed(all.bowl, 4).c_str());
+  save_model(*best.model, best_epoch_, scores, fitted);
   return true;
 }
 
@@ -464,9 +545,15 @@ bool Training::run() {
       loss_sum_ = 0;
       save_checkpoint();
       write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+      if (options_.patience > 0 && epoch_ - best_epoch_ >= options_.patience && epoch_ < epochs_) {
+        std::fprintf(stderr, "no better score for %lld epochs: this is enough\n",
+                     static_cast<long long>(options_.patience));
+        break;
+      }
       stopped = time_is_up() && epoch_ < epochs_;
     }
   }
+  if (!stopped) stopped = !tune();
   if (stopped)
     std::fprintf(stderr, "stopped after %s in epoch %lld of %lld; go on with: nuclei train --resume %s\n",
                  format_duration(minutes() * 60).c_str(),
@@ -481,6 +568,62 @@ bool Training::run() {
 
 }  // namespace
 
-bool train(const TrainOptions& options) { return Training(options).run(); }
+namespace {
+
+Json spread(const Json& folds, const char* score) {
+  double sum = 0, squares = 0;
+  for (const Json& fold : folds) sum += fold.at(score).get<double>();
+  const auto n = static_cast<double>(folds.size());
+  for (const Json& fold : folds) squares += std::pow(fold.at(score).get<double>() - sum / n, 2);
+  return {{"mean", sum / n}, {"standard_deviation", std::sqrt(squares / (n - 1))}};
+}
+
+// Trains on all folds but one, each in turn, and says what a new experiment may expect.
+bool train_folds(const TrainOptions& options) {
+  constexpr std::array kScores{"accuracy", "iou", "dice", "bowl"};
+  Json results = Json::array();
+  for (int fold = 1; fold <= options.folds; ++fold) {
+    TrainOptions one = options;
+    one.fold = fold;
+    one.out = options.out / ("fold-" + std::to_string(fold));
+    if (std::filesystem::exists(one.out / "last.ckpt")) one.resume = one.out;
+    std::fprintf(stderr, "fold %d of %d\n", fold, options.folds);
+    if (!Training(one).run()) {
+      std::fprintf(stderr, "stopped in fold %d of %d; the same command goes on\n", fold, options.folds);
+      return false;
+    }
+    std::map<std::string, std::string> metadata;
+    karyon::load_unet(one.out / "model.safetensors", &metadata);
+    Json result = Json::parse(metadata.at("nuclei.validation"));
+    result["fold"] = fold;
+    result["thresholds"] = Json::parse(metadata.at(kThresholdsKey));
+    results.push_back(result);
+  }
+  Json all = {{"folds", results}};
+  std::string csv = "fold,images,accuracy,iou,dice,bowl\n";
+  for (const Json& r : results) {
+    csv += r.at("fold").dump() + ',' + r.at("images").dump();
+    for (const char* score : kScores) csv += ',' + fixed(r.at(score), 6);
+    csv += '\n';
+  }
+  std::fprintf(stderr, "over %d folds, mean and standard deviation:\n", options.folds);
+  for (const char* score : kScores) {
+    all[score] = spread(results, score);
+    std::fprintf(stderr, "  %-9s %s +- %s\n", score, fixed(all[score].at("mean"), 4).c_str(),
+                 fixed(all[score].at("standard_deviation"), 4).c_str());
+  }
+  write_file_atomically(options.out / "folds.csv", csv);
+  write_file_atomically(options.out / "folds.json", all.dump(2) + "\n");
+  return true;
+}
+
+}  // namespace
+
+bool train(const TrainOptions& options) {
+  if (options.folds == 0 || options.fold > 0 || options.resume) return Training(options).run();
+  check_options(options);
+  if (options.out.empty()) throw UsageError("--out: say where the runs' files go");
+  return train_folds(options);
+}
 
 }  // namespace nuclei

@@ -12,9 +12,12 @@ struct TrainOptions {
   std::optional<std::filesystem::path> resume;
   std::optional<std::int64_t> epochs;  // not given: 40, or what fits in max_minutes
   std::optional<double> max_minutes;
-  std::int64_t crop = 256, batch_size = 8, base_width = 24, depth = 4;
+  std::int64_t crop = 256, batch_size = 8, base_width = 32, depth = 4;
   double lr = 2e-3;
-  double validation = 0.15;  // share of the images held out
+  double validation = 0.15;  // share of the images held out; 0: train on all, and keep the last epoch
+  int folds = 0;             // cut the images into so many folds and hold one out instead ...
+  int fold = 0;              // ... this one, from 1; 0: each in turn, in a run of its own
+  std::int64_t patience = 0;  // stop after so many epochs without a better score; 0: never
   std::uint64_t seed = 1;
   std::int64_t limit = 0;  // use only so many images, spread over the set; 0: all
   std::string device = "auto";
@@ -25,7 +28,9 @@ struct TrainOptions {
 ///   last.ckpt          everything needed to go on: settings, weights, optimizer, position in schedule and
 ///   random streams metrics.csv        a line per epoch
 /// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same
-/// bits. split.csv in `out` says which images were held out.
+/// bits. split.csv in `out` says which images were held out. With folds, each fold's run is in out/fold-K and
+/// out/folds.json and folds.csv have the scores of all, their mean and spread; the same call again goes on
+/// where it was stopped.
 ///   returns  false if it was stopped before its last epoch
 /// Throws UsageError, Failure or karyon::Error.
 bool train(const TrainOptions& options);

@@ -212,3 +212,27 @@ TEST_CASE("module: a small network learns a line") {
   }
   CHECK(last < 1e-2);
 }
+
+TEST_CASE("module: a moving average follows its network and refuses another") {
+  manual_seed(4);
+  Sequential net, average, other;
+  for (Sequential* m : {&net, &average}) {
+    m->add<Conv2d>(2, 3, 3);
+    m->add<BatchNorm2d>(3);
+  }
+  other.add<Conv2d>(2, 4, 3);
+  const auto at = [](const Module& m, const char* name) {
+    return m.state_dict().at(name).to_vector<double>()[0];
+  };
+  const double before = at(average, "0.weight"), target = at(net, "0.weight");
+  net.state_dict().at("1.running_mean").fill_(8);
+  lerp_state_(average, net, 0.25);
+  CHECK(at(average, "0.weight") == Approx(0.75 * before + 0.25 * target));
+  CHECK(at(average, "1.running_mean") == Approx(2));
+  CHECK(at(net, "0.weight") == target);
+  lerp_state_(average, net, 1);
+  for (const auto& [name, tensor] : net.state_dict())
+    CHECK(average.state_dict().at(name).to_vector<double>() == tensor.to_vector<double>());
+  CHECK_THROWS_AS(lerp_state_(other, net, 0.5), Error);
+  CHECK_THROWS_AS(lerp_state_(average, net, 1.5), Error);
+}

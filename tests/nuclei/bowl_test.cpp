@@ -161,6 +161,35 @@ TEST_CASE("nuclei: whole groups of every modality are held out", "[nuclei][bowl]
         split_validation(groups, modalities, 0.2, 2).validation);
 }
 
+TEST_CASE("nuclei: folds hold whole groups and have about the same size", "[nuclei][bowl]") {
+  Random random(5);
+  std::vector<int> groups;
+  std::vector<Modality> modalities;
+  for (int group = 0; group < 40; ++group) {
+    for (std::size_t k = 1 + random.below(12); k > 0; --k) {
+      groups.push_back(group);
+      modalities.push_back(group % 4 == 0 ? Modality::stained : Modality::fluorescence);
+    }
+  }
+  const std::vector<int> folds = split_folds(groups, modalities, 5, 1);
+  REQUIRE(folds.size() == groups.size());
+  for (const Modality kind : {Modality::stained, Modality::fluorescence}) {
+    std::array<std::size_t, 5> size{};
+    for (std::size_t i = 0; i < folds.size(); ++i) {
+      CHECK((i == 0 || groups[i] != groups[i - 1] || folds[i] == folds[i - 1]));
+      if (modalities[i] == kind) ++size.at(static_cast<std::size_t>(folds[i]));
+    }
+    const auto [least, most] = std::ranges::minmax(size);
+    CHECK(least > 0);
+    CHECK(most - least <= 12);  // a group
+  }
+  CHECK(split_folds(groups, modalities, 5, 1) == folds);
+  CHECK(split_folds(groups, modalities, 5, 2) != folds);
+  CHECK_THROWS_AS(split_folds({0, 0}, {Modality::stained, Modality::stained}, 2, 1), Failure);
+  CHECK_THROWS_AS(split_folds(groups, modalities, 1, 1), Failure);
+  CHECK_THROWS_AS(split_folds({}, {}, 2, 1), Failure);
+}
+
 TEST_CASE("nuclei: splits that cannot be as asked for say so", "[nuclei][bowl]") {
   const auto same = [](std::size_t n) { return std::vector(n, Modality::stained); };
   const Split single = split_validation(std::vector<int>(10, 0), same(10), 0.2, 1);

@@ -10,6 +10,8 @@
 #include <karyon/karyon.h>
 
 #include "image.h"
+#include "input.h"
+#include "segmenter.h"
 #include "synthetic.h"
 #include "temp_folder.h"
 
@@ -53,7 +55,8 @@ struct Workplace {
   }
   fs::path model() const {
     const fs::path file = root / "model.safetensors";
-    if (!fs::exists(file)) karyon::save_unet(karyon::UNet({.base_width = 4, .depth = 2}), file);
+    if (!fs::exists(file))
+      karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), file);
     return file;
   }
   std::string predict(const std::string& input) const {
@@ -189,7 +192,12 @@ TEST_CASE("nuclei: a model file that is cut, of another network or not finite is
   CHECK(shell(command).code == 1);
   karyon::save_unet(karyon::UNet({.in_channels = 1, .base_width = 4, .depth = 2}), bad);
   CHECK_THAT(shell(command).text, Contains("input channels"));
-  karyon::UNet poisoned({.base_width = 4, .depth = 2});
+  karyon::save_unet(karyon::UNet({.out_channels = 1, .base_width = 4, .depth = 2}), bad);
+  CHECK_THAT(shell(command).text, Contains("output channels"));
+  karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), bad,
+                    {{nuclei::kThresholdsKey, "{\"nucleus\": \"x\"}"}});
+  CHECK_THAT(shell(command).text, Contains("thresholds"));
+  karyon::UNet poisoned({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2});
   karyon::Tensor weight = poisoned.parameters()[0].detach();
   weight.fill_(std::numeric_limits<double>::quiet_NaN());
   karyon::save_unet(poisoned, bad);
@@ -236,6 +244,37 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " > /dev/full").code == 1);
   CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code ==
         1);
+}
+
+TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") {
+  const Workplace w;
+  const fs::path out = w.root / "folds";
+  const std::string command = "$nuclei train" + w.settings + "--folds 3 --out " + out.string();
+  CHECK(shell("timeout -s INT 0.3 " + command).code == 124);
+  const Result r = shell(command);
+  REQUIRE(r.code == 0);
+  CHECK_THAT(r.text, Contains("dice") && Contains("+-"));
+  const std::string csv = read_text(out / "folds.csv");
+  CHECK(std::count(csv.begin(), csv.end(), '\n') == 4);
+  CHECK_THAT(read_text(out / "folds.json"), Contains("standard_deviation"));
+  for (const char* fold : {"fold-1", "fold-2", "fold-3"}) CHECK(fs::exists(out / fold / "model.safetensors"));
+  CHECK(shell("$nuclei train" + w.settings + "--folds 1 --out " + out.string() + "1").code == 2);
+  CHECK(shell("$nuclei train" + w.settings + "--fold 2 --out " + out.string() + "1").code == 2);
+}
+
+TEST_CASE("nuclei: training on all images keeps the last epoch, with patience the best") {
+  const Workplace w;
+  const std::string settings =
+      " --data " + w.data.string() + " --crop 32 --batch-size 2 --base-width 4 --depth 2 ";
+  const std::string run = (w.root / "run").string();
+  REQUIRE(shell("$nuclei train" + settings + "--epochs 2 --validation 0 --out " + run).code == 0);
+  const std::string info = shell("$nuclei info " + run + "/model.safetensors").text;
+  CHECK_THAT(info, Catch::Matches("[^]*nuclei.epoch +2\n[^]*"));
+  // At this rate nothing changes, and no epoch is better than the first.
+  const Result r =
+      shell("$nuclei train" + settings + "--lr 1e-30 --epochs 9 --patience 2 --out " + run + "2");
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("this is enough") && !Contains("epoch 6/9"));
 }
 
 TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same bits") {

@@ -46,12 +46,18 @@ TEST_CASE("nuclei: crops have the asked size, sane values, and depend on their g
     karyon::Generator one(9, 100), same(9, 100), other(10, 100);
     const auto a = crops.get(i, one), b = crops.get(i, same), c = crops.get(i, other);
     CHECK(a[0].shape() == karyon::Shape{48, 48, 3});
-    CHECK(a[1].shape() == karyon::Shape{48, 48, 1});
-    CHECK(a[2].shape() == karyon::Shape{48, 48, 1});
+    CHECK(a[1].shape() == karyon::Shape{48, 48, kMaps});
+    CHECK(a[2].shape() == karyon::Shape{48, 48, kMaps});
     for (std::size_t t = 0; t < 3; ++t) CHECK(a[t].to_vector<float>() == b[t].to_vector<float>());
     CHECK(a[0].to_vector<float>() != c[0].to_vector<float>());
     for (const float v : a[0].to_vector<float>()) CHECK((std::isfinite(v) && std::abs(v) < 5));
-    for (const float v : a[1].to_vector<float>()) CHECK((v == 0 || v == 1));
+    const std::vector<float> target = a[1].to_vector<float>();
+    for (std::size_t k = 0; k < target.size(); k += 3) {
+      CHECK((target[k] == 0 || target[k] == 1));
+      CHECK((target[k + 1] == 0 || target[k + 1] == 1));
+      CHECK((target[k + 2] > 0) == (target[k] > 0));  // depth: inside only
+      CHECK(target[k + 2] <= 1);
+    }
     for (const float v : a[2].to_vector<float>()) CHECK((v >= 1 && v <= 16));
   }
 }
@@ -74,14 +80,15 @@ TEST_CASE("nuclei: a crop keeps picture and target together") {
     const auto crop = crops.get(0, generator);
     const auto input = crop[0].to_vector<float>(), target = crop[1].to_vector<float>();
     double inside = 0, outside = 0, n = 0;
-    for (std::size_t i = 0; i < target.size(); ++i) {
-      (target[i] > 0 ? inside : outside) += static_cast<double>(input[3 * i]);
-      n += static_cast<double>(target[i]);
+    const std::size_t pixels = target.size() / 3;
+    for (std::size_t i = 0; i < pixels; ++i) {
+      (target[3 * i] > 0 ? inside : outside) += static_cast<double>(input[3 * i]);
+      n += static_cast<double>(target[3 * i]);
     }
-    if (n < 30 || static_cast<double>(target.size()) - n < 30) continue;
+    if (n < 30 || static_cast<double>(pixels) - n < 30) continue;
     ++with_nucleus;
     // Inverted now and then, but never unrelated.
-    CHECK(std::abs(inside / n - outside / (static_cast<double>(target.size()) - n)) > 0.3);
+    CHECK(std::abs(inside / n - outside / (static_cast<double>(pixels) - n)) > 0.3);
   }
   CHECK(with_nucleus > 10);
 }

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "error.h"
+#include "metrics.h"
 #include "random.h"
+#include "synthetic.h"
 
 using namespace nuclei;
 
@@ -177,18 +179,96 @@ TEST_CASE("nuclei: nuclei are measured in the units of the file", "[nuclei][segm
   CHECK(measure(labels(1, 1, "a"), rgb)[0].mean_intensity == Approx(127.5));
 }
 
-TEST_CASE("nuclei: touching nuclei are pulled apart", "[nuclei][segment]") {
-  CHECK(separate_touching(labels(6, 2, "aaabbb aaabbb")) == labels(6, 2, "aa..bb aa..bb"));
-  CHECK(separate_touching(labels(3, 2, "aa. ..b")) == labels(3, 2, "aa. ..b"));
-  CHECK(separate_touching(labels(1, 4, "a a b b")) == labels(1, 4, "a . . b"));
+TEST_CASE("nuclei: borders are marked where two nuclei meet", "[nuclei][segment]") {
+  const auto marked = [](const LabelMap& map) {
+    std::string text;
+    for (const std::uint8_t b : contact_borders(map)) text += b ? '#' : '.';
+    return text;
+  };
+  CHECK(marked(labels(8, 1, "aaaabbbb")) == "..####..");
+  CHECK(marked(labels(8, 1, "aaa.bbbb")) == "..###...");   // one pixel apart: each side has one pixel left
+  CHECK(marked(labels(8, 1, "aaa..bbb")) == "...##...");   // two apart: only the gap
+  CHECK(marked(labels(8, 1, "aaa...bb")) == "........");   // further: not at all
+  CHECK(marked(labels(4, 2, "aaaa ....")) == "........");  // one nucleus alone
 }
 
-TEST_CASE("nuclei: gaps close again, wide ones stay", "[nuclei][segment]") {
-  CHECK(close_gaps(labels(6, 2, "aa..bb aa..bb")) == labels(6, 2, "aaabbb aaabbb"));
-  CHECK(close_gaps(labels(5, 1, "a...b")) == labels(5, 1, "a...b"));
-  CHECK(close_gaps(labels(4, 1, ".aa.")) == labels(4, 1, ".aa."));
-  const LabelMap slanted = labels(6, 4, "aaaaab aaaabb aaabbb aabbbb");
-  CHECK(close_gaps(separate_touching(slanted)) == slanted);
+TEST_CASE("nuclei: depth is 1 in the middle of a nucleus and small at its edge", "[nuclei][segment]") {
+  const LabelMap map = labels(9, 7, "......... .aaaaabb. .aaaaabb. .aaaaabb. .aaaaabb. .aaaaabb. .........");
+  const std::vector<float> depth = depth_inside(map);
+  const auto at = [&](int x, int y) { return depth[static_cast<std::size_t>(y * 9 + x)]; };
+  CHECK(at(0, 0) == 0);
+  CHECK(at(3, 3) == 1);                // 3 steps to the outside on every side
+  CHECK(at(1, 1) == Approx(1.0 / 3));  // a corner
+  CHECK(at(5, 3) == Approx(1.0 / 3));  // beside the other nucleus
+  CHECK(at(6, 3) == 1);                // the other one is two pixels wide: 1 step everywhere
+  const std::vector<float> all = depth_inside(labels(2, 2, "aa aa"));
+  CHECK(all == std::vector<float>(4, 1.0f));  // no outside in sight
+  CHECK_THROWS_AS(depth_inside({2, 2, {1}}), Failure);
+}
+
+namespace {
+
+// What a perfect network says of a map.
+PixelMaps perfect_maps(const LabelMap& map) {
+  PixelMaps maps{map.width, map.height, {}, {}, depth_inside(map)};
+  for (const std::int32_t label : map.labels) maps.nucleus.push_back(label > 0 ? 0.9f : 0.1f);
+  for (const std::uint8_t b : contact_borders(map)) maps.border.push_back(b ? 0.9f : 0.1f);
+  return maps;
+}
+
+}  // namespace
+
+TEST_CASE("nuclei: a watershed tells touching nuclei apart", "[nuclei][segment]") {
+  // Two discs that overlap by a lens: one piece of nucleus, two nuclei.
+  LabelMap truth{64, 40, {}};
+  for (int y = 0; y < 40; ++y)
+    for (int x = 0; x < 64; ++x) {
+      const bool a = (x - 22) * (x - 22) + (y - 20) * (y - 20) < 144,
+                 b = (x - 42) * (x - 42) + (y - 20) * (y - 20) < 144;
+      truth.labels.push_back(a && (!b || x < 32) ? 1 : b ? 2 : 0);
+    }
+  const LabelMap found = segment(perfect_maps(truth));
+  CHECK(max_label(found) == 2);
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < truth.labels.size(); ++i) wrong += found.labels[i] != truth.labels[i];
+  CHECK(wrong <= 12);
+
+  SECTION("which plain components do not") {
+    CHECK(max_label(label_components(perfect_maps(truth).nucleus, 64, 40)) == 1);
+  }
+  SECTION("a piece without a deep region is one nucleus") {
+    PixelMaps shallow = perfect_maps(truth);
+    std::ranges::fill(shallow.depth, 0.1f);
+    CHECK(max_label(segment(shallow)) == 1);
+  }
+  SECTION("specks are dropped and holes closed") {
+    PixelMaps maps = perfect_maps(truth);
+    maps.nucleus[0] = maps.nucleus[1] = 0.9f;
+    maps.nucleus[20 * 64 + 20] = 0.1f;
+    const LabelMap clean = segment(maps);
+    CHECK(clean.labels[0] == 0);
+    CHECK(clean.labels[20 * 64 + 20] == clean.labels[20 * 64 + 18]);
+    CHECK(max_label(clean) == 2);
+  }
+  SECTION("maps of another size are an error") {
+    PixelMaps maps = perfect_maps(truth);
+    maps.depth.pop_back();
+    CHECK_THROWS_AS(segment(maps), Failure);
+  }
+}
+
+TEST_CASE("nuclei: perfect maps of drawn nuclei give the nuclei back", "[nuclei][segment]") {
+  std::size_t nuclei = 0, matched = 0;
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    const LabelMap truth = make_synthetic(seed, 160, 128).truth;
+    const LabelMap found = segment(perfect_maps(truth));
+    const Scores s = score(truth, found);
+    nuclei += static_cast<std::size_t>(s.true_count);
+    matched += static_cast<std::size_t>(std::lround(s.ap[4] * s.true_count));  // at IoU 0.7
+    CHECK(s.accuracy > 0.999);
+  }
+  REQUIRE(nuclei > 50);
+  CHECK(static_cast<double>(matched) > 0.93 * static_cast<double>(nuclei));
 }
 
 TEST_CASE("nuclei: border weights follow the definition", "[nuclei][segment]") {

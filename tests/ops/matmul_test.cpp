@@ -92,20 +92,30 @@ TEST_CASE("products larger than a block match the reference with any number of t
   for (const auto& [a, b] : std::vector<std::pair<Shape, Shape>>{{{301, 67}, {67, 131}},
                                                                  {{3, 70}, {70, 1100}},
                                                                  {{5, 131, 20}, {5, 20, 70}},
-                                                                 {{3, 50, 30}, {30, 70}}}) {
+                                                                 {{3, 50, 30}, {30, 70}},
+                                                                 {{1, 4096}, {4096, 33}},
+                                                                 {{2, 200, 160}, {2, 160, 100}}}) {
     INFO(a << " and " << b);
     const Tensor x = normal(a, 1), y = normal(b, 2);
     const Tensor expected = reference({x, y});
     CHECK(test::difference(matmul(x, y), expected) <= 1e-5);
     CHECK(test::difference(matmul(x.to(f64), y.to(f64)), reference({x, y})) <= 1e-12);
     CHECK(same_for_any_thread_count([&] { return matmul(x, y); }));
-    for (const bool second : {false, true})
-      CHECK(same_for_any_thread_count([&] {
-        Tensor p = x.detach().requires_grad_(), q = y.detach().requires_grad_();
-        matmul(p, q).backward(normal(expected.shape(), 3));
-        return second ? q.grad() : p.grad();
-      }));
+    const auto gradient = [&](DType dtype, bool second) {
+      Tensor p = x.to(dtype).detach().requires_grad_(), q = y.to(dtype).detach().requires_grad_();
+      matmul(p, q).backward(normal(expected.shape(), 3).to(dtype));
+      return second ? q.grad() : p.grad();
+    };
+    for (const bool second : {false, true}) {
+      CHECK(same_for_any_thread_count([&] { return gradient(f32, second); }));
+      CHECK(test::difference(gradient(f32, second), gradient(f64, second)) <= 1e-5);
+    }
   }
+}
+
+TEST_CASE("a large linear layer adds its bias once") {
+  const Tensor x = normal({130, 70}, 1), w = normal({64, 70}, 2), b = normal({64}, 3);
+  CHECK(test::difference(linear(x, w, b), linear(x.to(f64), w.to(f64), b.to(f64))) <= 1e-5);
 }
 
 TEST_CASE("only the side that wants a gradient gets one") {

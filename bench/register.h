@@ -1,0 +1,45 @@
+#pragma once
+#include <benchmark/benchmark.h>
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "machine_peak.h"
+
+namespace karyon::bench {
+
+/// What a benchmark does over and over; made when it starts, so that not all of them are in memory at once.
+using Prepare = std::function<std::function<void()>()>;
+
+/// Registers a benchmark with its rate, `work` per run and second, as counter `unit` in 1e9, and as a
+/// fraction of `peak`, which is measured in the same process. Wall time.
+inline void register_rate(const std::string& name, const char* unit, double work, double (*peak)(),
+                          const Prepare& prepare) {
+  benchmark::RegisterBenchmark(
+      name.c_str(),
+      [=](benchmark::State& state) {
+        const std::function<void()> run = prepare();
+        if (!run) return state.SkipWithError("not available");
+        run();
+        const auto start = std::chrono::steady_clock::now();
+        for (auto _ : state) run();
+        const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+        const double rate = work * static_cast<double>(state.iterations()) / time.count();
+        state.counters[unit] = rate / 1e9;
+        state.counters["of_peak"] = rate / peak();
+      })
+      ->Unit(benchmark::kMillisecond)
+      ->UseRealTime();
+}
+
+inline void register_flops(const std::string& name, double flops, const Prepare& prepare) {
+  register_rate(name, "GFLOP/s", flops, fma_peak, prepare);
+}
+
+/// bytes: what has to be read and written at least, each byte once.
+inline void register_bytes(const std::string& name, double bytes, const Prepare& prepare) {
+  register_rate(name, "GB/s", bytes, copy_peak, prepare);
+}
+
+}  // namespace karyon::bench
