@@ -1,6 +1,7 @@
 #include "counters.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,38 +24,35 @@ AllCounters& all() {
   return *counters;
 }
 
-/// kernel, place, launches, executed, lanes, divergent, bytes, sectors, ideal_sectors, shared_requests,
-/// shared_conflicts: one line per kernel and source line, and one with the place "total" per kernel.
+/// A line per kernel (its mangled name) and source line; a kernel's numbers are the sums of its lines.
 void write_counters() {
   std::ostringstream out;
-  const auto line = [&out](const Program& p, const KernelCounters& k, const std::string& place,
-                           const InstructionCounters& c) {
-    out << '"' << p.demangled() << "\",\"" << place << "\"," << k.launches << ',' << c.executed << ','
-        << c.lanes << ',' << c.divergent << ',' << c.bytes << ',' << c.sectors << ',' << c.ideal_sectors
-        << ',' << c.shared_requests << ',' << c.shared_conflicts << '\n';
-  };
   for (const auto& [program, kernel] : all().kernels) {
     std::map<std::string, InstructionCounters> places;
-    InstructionCounters total;
     for (const Instruction& in : program->code) {
       const InstructionCounters& c = kernel.instructions[in.index];
-      for (InstructionCounters* sum : {&total, &places[program->place(in)]}) {
-        sum->executed += c.executed;
-        sum->lanes += c.lanes;
-        sum->divergent += c.divergent;
-        sum->bytes += c.bytes;
-        sum->sectors += c.sectors;
-        sum->ideal_sectors += c.ideal_sectors;
-        sum->shared_requests += c.shared_requests;
-        sum->shared_conflicts += c.shared_conflicts;
-      }
+      InstructionCounters& sum = places[program->place(in)];
+      sum.executed += c.executed;
+      sum.lanes += c.lanes;
+      sum.divergent += c.divergent;
+      sum.bytes += c.bytes;
+      sum.sectors += c.sectors;
+      sum.ideal_sectors += c.ideal_sectors;
+      sum.shared_requests += c.shared_requests;
+      sum.shared_conflicts += c.shared_conflicts;
     }
-    line(*program, kernel, "total", total);
     for (const auto& [place, c] : places)
-      if (c.divergent + c.sectors + c.shared_requests != 0) line(*program, kernel, place, c);
+      out << program->name << ",\"" << place << "\"," << kernel.launches << ',' << c.executed << ',' << c.lanes << ','
+          << c.divergent << ',' << c.bytes << ',' << c.sectors << ',' << c.ideal_sectors << ',' << c.shared_requests << ','
+          << c.shared_conflicts << '\n';
   }
-  const std::string text = out.str();
+  // Many processes may append to one file; the first of them writes the head.
   const int file = open(all().path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  if (file >= 0) flock(file, LOCK_EX);
+  std::string text = out.str();
+  if (file >= 0 && lseek(file, 0, SEEK_END) == 0)
+    text = "kernel,place,launches,executed,lanes,divergent,bytes,sectors,ideal_sectors,shared_requests,shared_conflicts\n" +
+           text;
   if (file < 0 || write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     std::fprintf(stderr, "gpuemu: cannot write %s\n", all().path.c_str());
   if (file >= 0) close(file);
