@@ -1,5 +1,5 @@
 // Which implementation a convolution takes: the first of its list that does not refuse. The variable
-// KARYON_CONV in the environment (cudnn or gemm) leaves only the one it names.
+// KARYON_CUDA_CONV in the environment (cudnn or gemm) leaves only the one it names.
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -24,9 +24,9 @@ struct Implementation {
 
 std::string_view only_implementation() {
   static const std::string_view name = [] {
-    const char* value = std::getenv("KARYON_CONV");
+    const char* value = std::getenv("KARYON_CUDA_CONV");
     const std::string_view text = value ? value : "";
-    check(text.empty() || text == "cudnn" || text == "gemm", "KARYON_CONV: expects cudnn or gemm, got '",
+    check(text.empty() || text == "cudnn" || text == "gemm", "KARYON_CUDA_CONV: expects cudnn or gemm, got '",
           text, "'");
     return text;
   }();
@@ -37,7 +37,7 @@ template <std::size_t n, class... Args>
 void run_first(const char* op, const Implementation<Args...> (&list)[n], std::type_identity_t<Args>... args) {
   std::string refusals;
   for (const Implementation<Args...>& implementation : list) {
-    std::string why = "KARYON_CONV is " + std::string(only_implementation());
+    std::string why = "KARYON_CUDA_CONV is " + std::string(only_implementation());
     if (only_implementation().empty() || only_implementation() == implementation.name)
       why = implementation.run(args...);
     if (why.empty()) return;
