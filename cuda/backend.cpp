@@ -12,9 +12,12 @@
 namespace karyon::cuda {
 namespace {
 
+// Throws Error if there is nothing to run on.
 int device_count() {
   int count = 0;
-  KARYON_CUDA_CHECK(cudaGetDeviceCount(&count));
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  check(status == cudaSuccess, "no CUDA device: ", cudaGetErrorString(status));
+  check(count > 0, "no CUDA device");
   return count;
 }
 
@@ -76,9 +79,8 @@ KernelTable make_table() {
   return table;
 }
 
-// Throws Error if there is nothing to run on.
 Backend* open() {
-  check(device_count() > 0, "no CUDA device");
+  device_count();
   context();
   return new CudaBackend;  // outlives every tensor
 }
