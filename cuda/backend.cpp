@@ -7,6 +7,7 @@
 #include <karyon/cuda/allocator.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/context.h>
+#include <karyon/cuda/conv_cudnn.h>
 #include <karyon/cuda/error.h>
 
 namespace karyon::cuda {
@@ -54,7 +55,8 @@ class CudaBackend : public Backend {
       KARYON_CUDA_CHECK(cudaGetDeviceProperties(&properties, i));
       out.push_back({.device = Device::cuda(i),
                      .name = std::string(properties.name) + ", compute capability " +
-                             std::to_string(properties.major) + "." + std::to_string(properties.minor),
+                             std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                             ", " + cudnn_summary(),
                      .memory = properties.totalGlobalMem});
     }
     return out;
