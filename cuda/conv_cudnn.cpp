@@ -189,7 +189,16 @@ bool aligned(const void* data) {
 std::string conv_cudnn(const ConvProblem& problem, const ConvPointers& pointers) {
   if (!cudnn::why_unavailable().empty()) return cudnn::why_unavailable();
   if (problem.dtype != f32 && problem.dtype != bf16) return "expects f32 or bf16";
-  if (problem.geometry.n == 0) return "the batch is empty";
+  const ConvGeometry& g = problem.geometry;
+  if (g.n == 0) {  // cuDNN knows no empty tensors
+    if (problem.direction == ConvDirection::backward_weight)
+      KARYON_CUDA_CHECK(
+          cudaMemsetAsync(const_cast<void*>(pointers.weight), 0,
+                          static_cast<std::size_t>(g.k * g.kernel.h * g.kernel.w * (g.c / g.groups)) *
+                              element_size(problem.dtype),
+                          context().stream));
+    return {};
+  }
   if (!aligned(pointers.x) || !aligned(pointers.weight) || !aligned(pointers.y) || !aligned(pointers.shift))
     return "a tensor does not start at a multiple of " + std::to_string(cudnn::tensor_alignment) + " bytes";
   if (!device().properties) return device().why_not;

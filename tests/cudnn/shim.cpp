@@ -132,9 +132,16 @@ struct Values {
   std::int64_t n = 0, c = 0, h = 0, w = 0;
   std::array<std::int64_t, 4> strides{};  // n, c, h, w
   cudnnDataType_t type = CUDNN_DATA_FLOAT;
-  void* memory = nullptr;  // nullptr: virtual
+  void* device = nullptr;  // where it lies; nullptr: virtual
+  bool written = false;    // by the graph
+  void* memory = nullptr;  // its copy on the host
   std::vector<double> data;
 
+  std::size_t bytes() const {
+    const std::int64_t last =
+        (n - 1) * strides[0] + (c - 1) * strides[1] + (h - 1) * strides[2] + (w - 1) * strides[3];
+    return static_cast<std::size_t>(last + 1) * (type == CUDNN_DATA_FLOAT ? 4 : 2);
+  }
   template <class F>
   void each(F f) {
     std::size_t i = 0;
@@ -175,6 +182,40 @@ struct Values {
   }
 };
 
+// Pinned memory, so that copies are asynchronous; used again rather than freed, since freeing waits for the
+// device.
+class HostMemory {
+ public:
+  void* take(std::size_t bytes) {
+    const auto it = free_.lower_bound(bytes);
+    if (it != free_.end()) {
+      const auto node = free_.extract(it);
+      sizes_[node.mapped()] = node.key();
+      return node.mapped();
+    }
+    void* memory = nullptr;
+    if (cudaMallocHost(&memory, bytes) != cudaSuccess)
+      throw Failed{CUDNN_STATUS_INTERNAL_ERROR, "cudaMallocHost"};
+    sizes_[memory] = bytes;
+    return memory;
+  }
+  void give_back(void* memory) { free_.emplace(sizes_.at(memory), memory); }
+
+ private:
+  std::multimap<std::size_t, void*> free_;
+  std::map<void*, std::size_t> sizes_;
+};
+
+HostMemory& host_memory() {
+  static auto* memory = new HostMemory;
+  return *memory;
+}
+
+void expect(cudaError_t status, const char* call) {
+  if (status != cudaSuccess)
+    throw Failed{CUDNN_STATUS_EXECUTION_FAILED_CUDART, std::string(call) + ": " + cudaGetErrorString(status)};
+}
+
 class Execution {
  public:
   Execution(NodePtr graph, std::map<std::int64_t, void*> pointers, void* workspace,
@@ -193,19 +234,21 @@ class Execution {
           prepare_convolution(
               *operation, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
               CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA);
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA);
           break;
         case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
-          prepare_convolution(*operation, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
-                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA);
+          prepare_convolution(
+              *operation, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA);
           break;
         case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
           prepare_convolution(*operation, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
                               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
                               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
                               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
                               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA);
           break;
@@ -214,7 +257,7 @@ class Execution {
           if (mode != CUDNN_POINTWISE_ADD && mode != CUDNN_POINTWISE_MUL && mode != CUDNN_POINTWISE_RELU_FWD)
             throw Failed{CUDNN_STATUS_NOT_SUPPORTED, "pointwise mode " + std::to_string(mode)};
           values(*operation, CUDNN_ATTR_OPERATION_POINTWISE_XDESC);
-          values(*operation, CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
+          values(*operation, CUDNN_ATTR_OPERATION_POINTWISE_YDESC).written = true;
           if (mode != CUDNN_POINTWISE_RELU_FWD) values(*operation, CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
           break;
         }
@@ -227,9 +270,41 @@ class Execution {
                    "the plan needs " + std::to_string(workspace_bytes_) + " bytes of workspace, got none"};
   }
 
-  void run() {
+  ~Execution() {
+    for (auto& [node, value] : values_)
+      if (value.memory) host_memory().give_back(value.memory);
+  }
+  Execution(const Execution&) = delete;
+  Execution& operator=(const Execution&) = delete;
+
+  bool finished() const { return finished_; }
+
+  void enqueue(cudaStream_t stream) {
     // A plan may write all of its workspace.
-    if (workspace_bytes_ > 0) std::memset(workspace_, 0xff, static_cast<std::size_t>(workspace_bytes_));
+    if (workspace_bytes_ > 0)
+      expect(cudaMemsetAsync(workspace_, 0xff, static_cast<std::size_t>(workspace_bytes_), stream),
+             "cudaMemsetAsync");
+    for (auto& [node, value] : values_) {
+      if (!value.device) continue;
+      value.memory = host_memory().take(value.bytes());
+      if (!value.written)
+        expect(cudaMemcpyAsync(value.memory, value.device, value.bytes(), cudaMemcpyDeviceToHost, stream),
+               "cudaMemcpyAsync");
+    }
+    expect(cudaLaunchHostFunc(
+               stream, [](void* self) { static_cast<Execution*>(self)->run(); }, this),
+           "cudaLaunchHostFunc");
+    for (auto& [node, value] : values_)
+      if (value.device && value.written)
+        expect(cudaMemcpyAsync(value.device, value.memory, value.bytes(), cudaMemcpyHostToDevice, stream),
+               "cudaMemcpyAsync");
+    expect(cudaLaunchHostFunc(
+               stream, [](void* self) { static_cast<Execution*>(self)->finished_ = true; }, this),
+           "cudaLaunchHostFunc");
+  }
+
+ private:
+  void run() {
     for (const NodePtr& operation : operations_) {
       switch (operation->type) {
         case CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR:
@@ -257,16 +332,16 @@ class Execution {
                    operations_.size(), static_cast<long long>(workspace_bytes_));
   }
 
- private:
   static cudnnPointwiseMode_t pointwise_mode(const Node& operation) {
     const NodePtr function = operation.node(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
     return function->value(CUDNN_ATTR_POINTWISE_MODE, CUDNN_POINTWISE_IDENTITY);
   }
 
-  void prepare_convolution(const Node& operation, int x, int w, int y, int alpha, int beta) {
+  void prepare_convolution(const Node& operation, int x, int w, int y, int result, int alpha, int beta) {
     if (operation.value(alpha, 1.0f) != 1.0f || operation.value(beta, 0.0f) != 0.0f)
       throw Failed{CUDNN_STATUS_NOT_SUPPORTED, "a convolution with alpha other than 1 or beta other than 0"};
     for (const int name : {x, w, y}) values(operation, name);
+    values(operation, result).written = true;
   }
 
   Values& values(const Node& operation, int name) {
@@ -293,7 +368,7 @@ class Execution {
       if (reinterpret_cast<std::uintptr_t>(found->second) % static_cast<std::uintptr_t>(alignment) != 0)
         throw Failed{CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER,
                      "tensor " + std::to_string(uid) + " is not aligned to " + std::to_string(alignment)};
-      v.memory = found->second;
+      v.device = found->second;
     }
     return values_.emplace(node.get(), std::move(v)).first->second;
   }
@@ -368,7 +443,14 @@ class Execution {
   std::int64_t workspace_bytes_;
   std::vector<NodePtr> operations_;
   std::map<const Node*, Values> values_;
+  bool finished_ = false;
 };
+
+// Those whose work may not be done yet.
+std::vector<std::unique_ptr<Execution>>& executions() {
+  static auto* all = new std::vector<std::unique_ptr<Execution>>;
+  return *all;
+}
 
 }  // namespace
 
@@ -474,13 +556,12 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, Raw plan, Raw pack) {
   std::map<std::int64_t, void*> pointers;
   for (std::size_t i = 0; i < uids.size(); ++i) pointers[uids[i]] = addresses[i];
   try {
-    auto execution = std::make_unique<Execution>(
+    const std::lock_guard lock(mutex);
+    std::erase_if(executions(), [](const auto& execution) { return execution->finished(); });
+    executions().push_back(std::make_unique<Execution>(
         graph, pointers, pack_node->value<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, nullptr),
-        workspace_bytes);
-    const auto run = [](void* data) { std::unique_ptr<Execution>(static_cast<Execution*>(data))->run(); };
-    if (cudaLaunchHostFunc(handle->stream, run, execution.get()) != cudaSuccess)
-      return fail(CUDNN_STATUS_EXECUTION_FAILED_CUDART, "cudaLaunchHostFunc");
-    (void)execution.release();
+        workspace_bytes));
+    executions().back()->enqueue(handle->stream);
   } catch (const Failed& failed) {
     return fail(failed.status, failed.text);
   }

@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -30,12 +31,26 @@ void finish_stream() {
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) cudaError_t cudaLaunchHostFunc(cudaStream_t,
-                                                                                 cudaHostFn_t function,
-                                                                                 void* data) {
+#pragma GCC visibility push(default)
+extern "C" {
+cudaError_t cudaLaunchHostFunc(cudaStream_t, cudaHostFn_t function, void* data) {
   stream_queue().push_back([=] { function(data); });
   return cudaSuccess;
 }
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  stream_queue().push_back([=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  stream_queue().push_back([=] { std::memset(to, value, bytes); });
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  *memory = std::malloc(bytes);
+  return cudaSuccess;
+}
+}
+#pragma GCC visibility pop
 
 namespace {
 

@@ -42,17 +42,19 @@ void write_counters() {
       sum.shared_conflicts += c.shared_conflicts;
     }
     for (const auto& [place, c] : places)
-      out << program->name << ",\"" << place << "\"," << kernel.launches << ',' << c.executed << ',' << c.lanes << ','
-          << c.divergent << ',' << c.bytes << ',' << c.sectors << ',' << c.ideal_sectors << ',' << c.shared_requests << ','
-          << c.shared_conflicts << '\n';
+      out << program->name << ",\"" << place << "\"," << kernel.launches << ',' << c.executed << ','
+          << c.lanes << ',' << c.divergent << ',' << c.bytes << ',' << c.sectors << ',' << c.ideal_sectors
+          << ',' << c.shared_requests << ',' << c.shared_conflicts << '\n';
   }
   // Many processes may append to one file; the first of them writes the head.
   const int file = open(all().path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   if (file >= 0) flock(file, LOCK_EX);
   std::string text = out.str();
   if (file >= 0 && lseek(file, 0, SEEK_END) == 0)
-    text = "kernel,place,launches,executed,lanes,divergent,bytes,sectors,ideal_sectors,shared_requests,shared_conflicts\n" +
-           text;
+    text =
+        "kernel,place,launches,executed,lanes,divergent,bytes,sectors,ideal_sectors,shared_requests,shared_"
+        "conflicts\n" +
+        text;
   if (file < 0 || write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     std::fprintf(stderr, "gpuemu: cannot write %s\n", all().path.c_str());
   if (file >= 0) close(file);

@@ -481,6 +481,7 @@ void Decoding::operands(std::size_t count, std::size_t bytes) {
 }
 
 std::string Program::demangled() const {
+  if (name.compare(0, 2, "_Z") != 0) return name;
   int status = 0;
   char* text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
   std::string s = text != nullptr ? text : name;

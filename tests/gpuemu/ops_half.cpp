@@ -32,7 +32,9 @@ template <class Format, After after>
 struct Operations {
   static double value(u16 x) { return Format::to_float(x); }
 
-  static u16 fma(u16 a, u16 b, u16 c) { return finish<Format, after>(fused_to_odd(value(a), value(b), value(c))); }
+  static u16 fma(u16 a, u16 b, u16 c) {
+    return finish<Format, after>(fused_to_odd(value(a), value(b), value(c)));
+  }
   static u16 add(u16 a, u16 b) { return finish<Format, after>(fused_to_odd(value(a), 1, value(b))); }
   static u16 sub(u16 a, u16 b) { return finish<Format, after>(fused_to_odd(value(b), -1, value(a))); }
   static u16 mul(u16 a, u16 b) { return finish<Format, after>(value(a) * value(b)); }
@@ -120,9 +122,11 @@ class HalfDecoder {
   bool minimum_or_maximum(bool greater) {
     const bool nan = d_.modifiers.take("NaN");
     if (greater)
-      d_.in.execute = nan ? for_width<extremum<Format, true, true>>(pair_) : for_width<extremum<Format, true, false>>(pair_);
+      d_.in.execute = nan ? for_width<extremum<Format, true, true>>(pair_)
+                          : for_width<extremum<Format, true, false>>(pair_);
     else
-      d_.in.execute = nan ? for_width<extremum<Format, false, true>>(pair_) : for_width<extremum<Format, false, false>>(pair_);
+      d_.in.execute = nan ? for_width<extremum<Format, false, true>>(pair_)
+                          : for_width<extremum<Format, false, false>>(pair_);
     end(3);
     return true;
   }

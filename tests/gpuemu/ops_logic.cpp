@@ -198,6 +198,10 @@ void unpack(Warp& w, const Instruction& in, Mask mask) {
 void move_predicate(Warp& w, const Instruction& in, Mask mask) {
   w.store_predicate(in.reg[0], w.predicates[in.reg[1]], mask);
 }
+template <bool value>
+void set_predicate(Warp& w, const Instruction& in, Mask mask) {
+  w.store_predicate(in.reg[0], value ? ~Mask{0} : Mask{0}, mask);
+}
 
 bool decode_move(Decoding& d) {
   if (d.opcode() != "mov") return false;
@@ -206,6 +210,11 @@ bool decode_move(Decoding& d) {
   d.expect_operands(2, 2);
   auto& in = d.in;
   const auto &to = d.statement.operands[0], &from = d.statement.operands[1];
+  if (type == "pred" && (from == "0" || from == "1" || from == "-1")) {
+    in.reg = {d.predicate(to)};
+    in.execute = from == "0" ? set_predicate<false> : set_predicate<true>;
+    return true;
+  }
   if (type == "pred") {
     in.reg = {d.predicate(to), d.predicate(from)};
     in.execute = move_predicate;

@@ -64,11 +64,11 @@ Handler access_handler(const std::string& type, std::size_t reg_bytes, Form form
 }
 
 Space space_of(const std::string& name) {
-  return name == "global" || name == "const" ? Space::global
-         : name == "shared"                  ? Space::shared
-         : name == "local"                   ? Space::local
-         : name == "param"                   ? Space::param
-                                             : Space::generic;
+  return name == "global" || name == "const"         ? Space::global
+         : name == "shared" || name == "shared::cta" ? Space::shared
+         : name == "local"                           ? Space::local
+         : name == "param"                           ? Space::param
+                                                     : Space::generic;
 }
 
 void take_cache_hints(Modifiers& m) {
@@ -85,8 +85,7 @@ bool decode_access(Decoding& d) {
   auto& m = d.modifiers;
   auto& in = d.in;
   if (!m.take("volatile")) m.take("weak");
-  in.space = space_of(m.take_one_of("global shared local param const"));
-  m.take("cta");  // shared::cta
+  in.space = space_of(m.take_one_of("global shared shared::cta local param const"));
   if (is_load) m.take("nc");
   take_cache_hints(m);
   const std::string vector = m.take_one_of("v2 v4");
@@ -166,7 +165,7 @@ bool decode_atomic(Decoding& d) {
   auto& in = d.in;
   m.take_one_of("relaxed acquire release acq_rel");
   m.take_one_of("cta gpu sys");
-  in.space = space_of(m.take_one_of("global shared"));
+  in.space = space_of(m.take_one_of("global shared shared::cta"));
   m.take_one_of("cta gpu sys");
   static const std::string names[] = {"add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"};
   const std::string op = m.next();

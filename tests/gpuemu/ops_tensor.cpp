@@ -1,5 +1,5 @@
-// What feeds and runs tensor cores: cp.async, ldmatrix, mma.sync. Products of mma are summed exactly enough to be rounded
-// once; a device adds them in an order of its own.
+// What feeds and runs tensor cores: cp.async, ldmatrix, mma.sync. Products of mma are summed exactly enough
+// to be rounded once; a device adds them in an order of its own.
 #include <bit>
 #include <cmath>
 
@@ -9,8 +9,8 @@
 namespace gpuemu {
 namespace {
 
-// ---- cp.async: reg[0] source address register, reg[1] whether it has 64 bits, reg[2] bytes to read (-1: all), mode the
-// source's offset; address and offset are the destination's, bytes the size.
+// ---- cp.async: reg[0] source address register, reg[1] whether it has 64 bits, reg[2] bytes to read (-1:
+// all), mode the source's offset; address and offset are the destination's, bytes the size.
 
 /// Reads what lies behind the source; bytes that are not read are zero.
 void read_source(Warp& w, const Instruction& in, const u64 (&source)[kLanes], Mask mask, PendingCopy& copy) {
@@ -54,7 +54,8 @@ void copy_async(Warp& w, const Instruction& in, Mask mask) {
   std::byte* host[kLanes];
   w.machine->locate(w, in, Space::shared, target, mask, in.bytes, AccessKind::write, host, kPending);
   for (int l = 0; l < kLanes; ++l)
-    if ((mask >> l & 1) != 0) std::memset(host[l], 0xff, in.bytes);  // nothing to rely on until it is waited for
+    if ((mask >> l & 1) != 0)
+      std::memset(host[l], 0xff, in.bytes);  // nothing to rely on until it is waited for
 }
 
 /// The data of `lanes` arrives: from now on it counts as written by its thread.
@@ -65,7 +66,8 @@ void arrive(Warp& w, PendingCopy& copy, Mask lanes) {
   for (int l = 0; l < kLanes; ++l) {
     if ((lanes >> l & 1) == 0) continue;
     std::memcpy(w.machine->shared() + copy.shared[l], copy.data[l].data(), bytes);
-    const std::size_t begin = copy.shared[l] >> shadow.shift(), end = (copy.shared[l] + bytes) >> shadow.shift();
+    const std::size_t begin = copy.shared[l] >> shadow.shift(),
+                      end = (copy.shared[l] + bytes) >> shadow.shift();
     for (std::size_t g = begin; g < end; ++g) shadow.cell(g).write = {now.interval, w.who(l)};
   }
   copy.mask &= ~lanes;
@@ -133,7 +135,8 @@ bool decode_copy(Decoding& d) {
   return true;
 }
 
-// ---- ldmatrix: 8 x 8 matrices of 16-bit elements. Lanes 8i to 8i+7 hold the addresses of the rows of matrix i.
+// ---- ldmatrix: 8 x 8 matrices of 16-bit elements. Lanes 8i to 8i+7 hold the addresses of the rows of matrix
+// i.
 
 template <bool transposed>
 void load_matrix(Warp& w, const Instruction& in, Mask) {
@@ -180,8 +183,8 @@ bool decode_load_matrix(Decoding& d) {
   return true;
 }
 
-// ---- mma.sync: D = A B + C with A [16, K], B [K, 8], C and D [16, 8] in f32. Lane l holds pieces of rows l / 4 (and 8 below)
-// and columns that l % 4 says. reg: D 0..3, A 4..7, B 8..9, C 10..13.
+// ---- mma.sync: D = A B + C with A [16, K], B [K, 8], C and D [16, 8] in f32. Lane l holds pieces of rows l
+// / 4 (and 8 below) and columns that l % 4 says. reg: D 0..3, A 4..7, B 8..9, C 10..13.
 
 struct Tiles {
   float a[16][16];
@@ -244,7 +247,8 @@ void multiply(Warp& w, const Instruction& in, Mask) {
   }
   for (int row = 0; row < 16; ++row)
     for (int k = 0; k < K; ++k)
-      for (int n = 0; n < 8; ++n) sums[row][n] += static_cast<double>(t.a[row][k]) * static_cast<double>(t.b[k][n]);
+      for (int n = 0; n < 8; ++n)
+        sums[row][n] += static_cast<double>(t.a[row][k]) * static_cast<double>(t.b[k][n]);
   for (std::size_t i = 0; i < 4; ++i) {
     float out[kLanes];
     for (std::size_t l = 0; l < kLanes; ++l)
@@ -267,10 +271,14 @@ bool decode_multiply(Decoding& d) {
   } else {
     a = 2;
     b = 1;
-    if (name == "mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32") in.execute = multiply<gather_pairs<Bf16Pair, 8>, 8>;
-    else if (name == "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32") in.execute = multiply<gather_pairs<F16Pair, 8>, 8>;
-    else if (name == "mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32") in.execute = multiply<gather_tf32<4>, 4>;
-    else d.fail("unknown variant of an instruction");
+    if (name == "mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32")
+      in.execute = multiply<gather_pairs<Bf16Pair, 8>, 8>;
+    else if (name == "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32")
+      in.execute = multiply<gather_pairs<F16Pair, 8>, 8>;
+    else if (name == "mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32")
+      in.execute = multiply<gather_tf32<4>, 4>;
+    else
+      d.fail("unknown variant of an instruction");
   }
   d.expect_operands(4, 4);
   const auto set = [&](std::size_t operand, std::size_t first, std::size_t count) {

@@ -279,7 +279,8 @@ class Parser {
 
   void statement(const SourceLine& where) {
     const auto word_end = text_.find_first_of(" \t\r\n:;", at_);
-    if (word_end != std::string::npos && text_[word_end] == ':' && text_[at_] != '@') {
+    if (word_end != std::string::npos && text_[word_end] == ':' && text_.compare(word_end, 2, "::") != 0 &&
+        text_[at_] != '@') {
       const std::string label = text_.substr(at_, word_end - at_);
       at_ = word_end + 1;
       skip_space();

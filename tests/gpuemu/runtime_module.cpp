@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "fat_binary.h"
 #include "runtime.h"
 
 namespace gpuemu {
@@ -24,39 +25,17 @@ Registry& registry() {
   return *r;
 }
 
-template <class T>
-T read_as(const char* at) {
-  T value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
-
-/// The newest PTX in a fat binary that the device takes. A fat binary is a header (magic, version, header
-/// size, total size) and entries (kind, version, header size, size; PTX is kind 1) one after the other.
+/// The newest PTX of a fat binary that the device takes; empty if there is none.
 std::string ptx_text(const void* wrapper) {
-  const char* fat = read_as<const char*>(static_cast<const char*>(wrapper) + 8);
-  if (read_as<std::uint32_t>(fat) != 0xba55ed50) stop("a fat binary of an unknown form");
-  const char* entry = fat + read_as<std::uint16_t>(fat + 6);
-  const char* const end = entry + read_as<std::uint64_t>(fat + 8);
+  const char* fat = nullptr;  // behind the wrapper's magic number and version
+  std::memcpy(&fat, static_cast<const char*>(wrapper) + 8, sizeof fat);
+  const int device = profile() == nullptr ? 0 : profile()->major * 10 + profile()->minor;
   std::string best;
-  int best_target = 0;
-  while (entry < end) {
-    const auto kind = read_as<std::uint16_t>(entry);
-    const auto header = read_as<std::uint32_t>(entry + 4);
-    const auto size = read_as<std::uint64_t>(entry + 8);
-    if (kind == 1) {
-      std::string text(entry + header, size);
-      const auto target_at = text.find(".target sm_");
-      if (text.find(".version") == std::string::npos || target_at == std::string::npos)
-        stop("compressed PTX; build with --no-compress");
-      const int target = std::atoi(text.c_str() + target_at + 11);
-      const int device = profile() == nullptr ? 0 : profile()->major * 10 + profile()->minor;
-      if (target <= device && target > best_target) {
-        best_target = target;
-        best = std::move(text);
-      }
-    }
-    entry += header + size;
+  try {
+    for (std::string& text : ptx_of_fat_binary(fat))
+      if (ptx_target(text) <= device && ptx_target(text) > ptx_target(best)) best = std::move(text);
+  } catch (const PtxError& error) {
+    stop(error.what());
   }
   return best;
 }
