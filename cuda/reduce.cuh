@@ -3,6 +3,7 @@
 #include <bit>
 
 #include <karyon/cuda/workspace.h>
+#include <karyon/cuda/divisor.cuh>
 #include <karyon/cuda/launch.cuh>
 
 // Reductions of [outer, n, inner] over n. The one idea: neighbouring threads always read neighbouring
