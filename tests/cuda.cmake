@@ -12,6 +12,13 @@ add_executable(cuda_test cuda/backend_test.cpp cuda/conv_bf16_test.cpp cuda/traf
 target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
 
+# What core does not show, from the backend's own sources.
+add_executable(cuda_memory_test cuda/allocator_test.cpp ${PROJECT_SOURCE_DIR}/cuda/allocator.cpp
+  ${PROJECT_SOURCE_DIR}/cuda/context.cpp)
+target_include_directories(cuda_memory_test SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(cuda_memory_test PRIVATE karyon_test_main CUDA::cudart karyon_warnings)
+target_link_options(cuda_memory_test PRIVATE -Wl,--enable-new-dtags)
+
 set(device_environment KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda>)
 # device_test(NAME ENVIRONMENT COMMAND...): emu/NAME and gpu/NAME; ENVIRONMENT is for the emulated one.
 function(device_test name environment)
