@@ -86,7 +86,7 @@ bool decode_access(Decoding& d) {
   auto& in = d.in;
   if (!m.take("volatile")) m.take("weak");
   in.space = space_of(m.take_one_of("global shared shared::cta local param const"));
-  if (is_load) m.take("nc");
+  if (is_load) in.constant_data = m.take("nc");
   take_cache_hints(m);
   const std::string vector = m.take_one_of("v2 v4");
   const std::string type = m.next();
