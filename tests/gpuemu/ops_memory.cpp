@@ -163,7 +163,7 @@ bool decode_atomic(Decoding& d) {
   if (!with_result && d.opcode() != "red") return false;
   auto& m = d.modifiers;
   auto& in = d.in;
-  m.take_one_of("relaxed acquire release acq_rel");
+  m.take_one_of(with_result ? "relaxed acquire release acq_rel" : "relaxed release");
   m.take_one_of("cta gpu sys");
   in.space = space_of(m.take_one_of("global shared shared::cta"));
   m.take_one_of("cta gpu sys");
