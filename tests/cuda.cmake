@@ -8,9 +8,16 @@ if(NOT KARYON_CUDA_FOUND)
   return()
 endif()
 
-add_executable(cuda_test cuda/backend_test.cpp cuda/conv_bf16_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
+add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
 target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
+
+# What core does not show, from the backend's own sources.
+add_executable(cuda_memory_test cuda/allocator_test.cpp ${PROJECT_SOURCE_DIR}/cuda/allocator.cpp
+  ${PROJECT_SOURCE_DIR}/cuda/context.cpp)
+target_include_directories(cuda_memory_test SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(cuda_memory_test PRIVATE karyon_test_main CUDA::cudart karyon_warnings)
+target_link_options(cuda_memory_test PRIVATE -Wl,--enable-new-dtags)
 
 set(device_environment KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda>)
 # device_test(NAME ENVIRONMENT COMMAND...): emu/NAME and gpu/NAME; ENVIRONMENT is for the emulated one.
@@ -36,7 +43,9 @@ function(device_tests folder)
     endif()
   endforeach()
 endfunction()
-device_tests(cuda backend conv_bf16 training)
+device_tests(cuda backend bf16 conv_bf16 training)
+device_test(cuda/tf32 "KARYON_CUDA_CONV=gemm;KARYON_TF32=1" cuda_test "[tf32]" --warn NoTests)
+set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gemm KARYON_TF32=1)
 device_tests(ops)
 device_tests(optim optimizer)
 device_tests(models unet_golden)
