@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cfenv>
 #include <cstdint>
 
 namespace gpuemu {
@@ -64,6 +65,14 @@ void Machine::launch(const Program& program, const LaunchConfig& config, Moment 
   moment_ = moment;
   executed_ = 0;
   if (counters_ != nullptr) ++counters_->launches;
+  // The program may have changed how its thread computes (no subnormal numbers, another rounding).
+  std::fenv_t host;
+  std::feholdexcept(&host);
+  std::fesetenv(FE_DFL_ENV);
+  struct Restore {
+    std::fenv_t& environment;
+    ~Restore() { std::fesetenv(&environment); }
+  } restore{host};
   prepare();
   for (block_index_.z = 0; block_index_.z < config.grid.z; ++block_index_.z)
     for (block_index_.y = 0; block_index_.y < config.grid.y; ++block_index_.y)
@@ -411,6 +420,12 @@ void Machine::locate_global(Warp& w, const Instruction& in, const std::uint64_t 
     shadow.refine(offset, size);
     const std::size_t begin = offset >> shadow.shift(), end = (offset + size) >> shadow.shift();
     const std::uint32_t who = w.who(l);
+    if (in.constant_data)
+      for (std::size_t g = begin; g < end; ++g)
+        if (shadow.cell(g).write.interval >= moment_.operation)
+          report_at(
+              "read by ld.global.nc (__ldg, or const __restrict__) of what the kernel itself has written", w,
+              in, l);
     for (std::size_t g = begin; g < end; ++g) {
       const Conflict conflict =
           kind == AccessKind::read

@@ -86,7 +86,7 @@ bool decode_access(Decoding& d) {
   auto& in = d.in;
   if (!m.take("volatile")) m.take("weak");
   in.space = space_of(m.take_one_of("global shared shared::cta local param const"));
-  if (is_load) m.take("nc");
+  if (is_load) in.constant_data = m.take("nc");
   take_cache_hints(m);
   const std::string vector = m.take_one_of("v2 v4");
   const std::string type = m.next();
@@ -163,7 +163,7 @@ bool decode_atomic(Decoding& d) {
   if (!with_result && d.opcode() != "red") return false;
   auto& m = d.modifiers;
   auto& in = d.in;
-  m.take_one_of("relaxed acquire release acq_rel");
+  m.take_one_of(with_result ? "relaxed acquire release acq_rel" : "relaxed release");
   m.take_one_of("cta gpu sys");
   in.space = space_of(m.take_one_of("global shared shared::cta"));
   m.take_one_of("cta gpu sys");

@@ -29,10 +29,11 @@ struct Instruction {
   Handler execute = nullptr;
   Control control = Control::none;
   Space space = Space::generic;
-  bool negated = false;      // of the predicate
-  bool wide_address = true;  // the address register has 64 bits, not 32
-  std::uint8_t count = 1;    // elements of a vector
-  std::uint8_t bytes = 0;    // memory accesses: of one element
+  bool negated = false;        // of the predicate
+  bool wide_address = true;    // the address register has 64 bits, not 32
+  bool constant_data = false;  // ld.global.nc: what nothing may write while the kernel runs
+  std::uint8_t count = 1;      // elements of a vector
+  std::uint8_t bytes = 0;      // memory accesses: of one element
   int predicate = -1;
   int member_mask = -1;       // synchronizing: the register that names the lanes, or all of them
   std::array<int, 16> reg{};  // registers (bytes into the warp's file) or predicates (numbers), results first

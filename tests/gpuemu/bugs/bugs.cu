@@ -145,6 +145,13 @@ __global__ void misaligned_shared_vector(const float* x, float4* y) {
   if (threadIdx.x < 7) y[threadIdx.x] = *reinterpret_cast<float4*>(f + 4 * threadIdx.x + wrong);
 }
 
+template <bool wrong>
+__global__ void constant_data_written(float* y) {
+  y[threadIdx.x] = threadIdx.x;
+  __syncthreads();
+  y[64 + threadIdx.x] = wrong ? __ldg(y + 63 - threadIdx.x) : y[63 - threadIdx.x];
+}
+
 __device__ void copy_async(float* to, const float* from) {
   asm volatile(
       "cp.async.ca.shared.global [%0], [%1], 4;\n" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
@@ -348,6 +355,7 @@ const Bug bugs[] = {
     KERNEL_BUG(read_of_other_block, 2, 32, 0, device(128)),
     KERNEL_BUG(misaligned_vector, 1, 16, 0, device(68), reinterpret_cast<float4*>(device(64))),
     KERNEL_BUG(misaligned_shared_vector, 1, 32, 0, device(32), reinterpret_cast<float4*>(device(32))),
+    KERNEL_BUG(constant_data_written, 1, 64, 0, device(128)),
     KERNEL_BUG(copy_not_waited_for, 1, 64, 0, device(64), device(64)),
     KERNEL_BUG(copy_without_barrier, 1, 64, 0, device(64), device(64)),
     KERNEL_BUG(copy_into_what_is_read, 1, 64, 0, device(64), device(128)),

@@ -31,6 +31,8 @@ void test_integers() {
           check("cvt" + types + " $0, $1", registers, table(values, [&](u64 a) {
                   return extended(extended(a, from, from_signed), to, to_signed);
                 }));
+          // Saturation is for what may not fit.
+          if (to_signed == from_signed ? to >= from : to_signed && to > from) continue;
           check("cvt.sat" + types + " $0, $1", registers, table(values, [&](u64 a) {
                   __extension__ using Wide = __int128;
                   const u64 x = extended(a, from, from_signed);
