@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
+#include <string_view>
 
 namespace karyon::cuda {
 namespace {
@@ -16,15 +18,20 @@ std::size_t rounded(std::size_t bytes) {
 
 }  // namespace
 
+Allocator::Allocator() {
+  const char* cache = std::getenv("KARYON_CUDA_CACHE");
+  cached_ = cache == nullptr || std::string_view(cache) != "off";
+}
+
 void* Allocator::allocate(std::size_t bytes, cudaStream_t stream) {
   check(bytes <= (std::size_t{1} << 46), "allocate: ", bytes, " bytes is more than any device has");
-  const std::size_t size = rounded(bytes);
+  const std::size_t size = cached_ ? rounded(bytes) : std::max<std::size_t>(bytes, 1);
   std::lock_guard lock(mutex_);
-  void* data = take_cached(size, stream);
-  if (!data) data = take_new(size);
+  void* data = cached_ ? take_cached(size, stream) : nullptr;
+  if (!data) data = take_new(size, stream);
   if (!data) {
     release_cached();
-    data = take_new(size);
+    data = take_new(size, stream);
   }
   check(data != nullptr, "allocate: no memory left on the device for ", bytes, " bytes (", stats_.current,
         " in use)");
@@ -39,6 +46,11 @@ void Allocator::deallocate(void* data, cudaStream_t stream) noexcept {
   const std::size_t size = block->second;
   blocks_.erase(block);
   stats_.current -= size;
+  if (!cached_) {
+    (void)cudaFreeAsync(data, stream);
+    stats_.reserved -= size;
+    return;
+  }
   try {
     cache_.emplace(size, Free{data, stream});
   } catch (...) {  // no memory to remember it by
@@ -69,9 +81,9 @@ void* Allocator::take_cached(std::size_t size, cudaStream_t stream) {
   return data;
 }
 
-void* Allocator::take_new(std::size_t size) {
+void* Allocator::take_new(std::size_t size, cudaStream_t stream) {
   void* data = nullptr;
-  const cudaError_t status = cudaMalloc(&data, size);
+  const cudaError_t status = cached_ ? cudaMalloc(&data, size) : cudaMallocAsync(&data, size, stream);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     return nullptr;

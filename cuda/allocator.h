@@ -13,8 +13,14 @@ namespace karyon::cuda {
 /// Device memory, kept for reuse after it is freed: asking the driver would stop the device each time. Work
 /// is ordered by streams, so a block may be handed out again at once on the stream it was freed on, even
 /// before the device has come to its last use; another stream is made to wait for that one first.
+///
+/// With KARYON_CUDA_CACHE=off in the environment nothing is kept or rounded: each block is one of the
+/// driver's own, so that tools which watch memory see accesses beyond it, after it, or of what was never
+/// written.
 class Allocator {
  public:
+  Allocator();
+
   /// At least `bytes` bytes for work on `stream`, aligned to 256. Throws Error if the device has no more.
   void* allocate(std::size_t bytes, cudaStream_t stream);
   /// `stream` is the one that used the block last.
@@ -31,9 +37,10 @@ class Allocator {
   };
 
   void* take_cached(std::size_t size, cudaStream_t stream);
-  void* take_new(std::size_t size);
+  void* take_new(std::size_t size, cudaStream_t stream);
   void release_cached();
 
+  bool cached_;
   mutable std::mutex mutex_;
   std::multimap<std::size_t, Free> cache_;         // free blocks by size
   std::unordered_map<void*, std::size_t> blocks_;  // the sizes of those in use

@@ -7,14 +7,18 @@
 #include <karyon/cuda/allocator.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/context.h>
+#include <karyon/cuda/conv_cudnn.h>
 #include <karyon/cuda/error.h>
 
 namespace karyon::cuda {
 namespace {
 
+// Throws Error if there is nothing to run on.
 int device_count() {
   int count = 0;
-  KARYON_CUDA_CHECK(cudaGetDeviceCount(&count));
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  check(status == cudaSuccess, "no CUDA device: ", cudaGetErrorString(status));
+  check(count > 0, "no CUDA device");
   return count;
 }
 
@@ -51,7 +55,8 @@ class CudaBackend : public Backend {
       KARYON_CUDA_CHECK(cudaGetDeviceProperties(&properties, i));
       out.push_back({.device = Device::cuda(i),
                      .name = std::string(properties.name) + ", compute capability " +
-                             std::to_string(properties.major) + "." + std::to_string(properties.minor),
+                             std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                             ", " + cudnn_summary(),
                      .memory = properties.totalGlobalMem});
     }
     return out;
@@ -76,9 +81,8 @@ KernelTable make_table() {
   return table;
 }
 
-// Throws Error if there is nothing to run on.
 Backend* open() {
-  check(device_count() > 0, "no CUDA device");
+  device_count();
   context();
   return new CudaBackend;  // outlives every tensor
 }

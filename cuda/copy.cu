@@ -36,7 +36,7 @@ struct Convert {
   }
 };
 void convert(const Tensor& x, Tensor& y) {
-  if (x.dtype() == y.dtype()) {
+  if (x.dtype() == y.dtype() || (x.dtype() == boolean && y.dtype() == u8)) {
     const std::size_t bytes = static_cast<std::size_t>(y.numel()) * element_size(y.dtype());
     if (bytes == 0) return;
     KARYON_CUDA_CHECK(

@@ -35,7 +35,11 @@ if(KARYON_CUDA_FOUND)
       list(APPEND KARYON_CUDA_CODE ${architecture})
     endif()
   endforeach()
-  message(STATUS "CUDA backend: CUDA ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${KARYON_CUDA_CODE}")
+  # Only its headers: the library is opened on first use, and what it would do is done without it otherwise.
+  find_path(KARYON_CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(KARYON_CUDNN_LIBRARY NAMES libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})  # for the tests
+  message(STATUS "CUDA backend: CUDA ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${KARYON_CUDA_CODE}, "
+                 "cuDNN headers in ${KARYON_CUDNN_INCLUDE}")
 else()
   message(STATUS "CUDA backend: left out, ${KARYON_CUDA_MISSING}")
 endif()

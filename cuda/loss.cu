@@ -304,8 +304,8 @@ __device__ inline float sigmoid(float x) {
   return (x >= 0 ? 1.0f : e) / (1 + e);
 }
 
-// Numerator and denominator of the coefficient.
-struct Fraction {
+// Numerator and denominator of the coefficient; read and written at once.
+struct alignas(16) Fraction {
   double above, below;
 };
 struct FractionSum {
@@ -324,16 +324,18 @@ struct LoadFraction {
   }
 };
 struct StoreFraction {
-  double* fractions;
+  Fraction* fractions;
   double smooth;
   __device__ void operator()(std::int64_t at, std::int64_t, const Fraction& sum) const {
-    fractions[2 * at] = sum.above + smooth;
-    fractions[2 * at + 1] = sum.below + smooth;
+    fractions[at] = {sum.above + smooth, sum.below + smooth};
   }
 };
 struct LoadMiss {
-  const double* fractions;
-  __device__ double operator()(std::int64_t i) const { return 1 - fractions[2 * i] / fractions[2 * i + 1]; }
+  const Fraction* fractions;
+  __device__ double operator()(std::int64_t i) const {
+    const Fraction f = fractions[i];
+    return 1 - f.above / f.below;
+  }
 };
 
 std::int64_t rows_of(const Tensor& x) {
@@ -345,7 +347,7 @@ std::int64_t rows_of(const Tensor& x) {
 void dice(const Tensor& input, const Tensor& target, double smooth, Tensor& out, Tensor& fractions) {
   check_f32("dice_loss", input);
   const std::int64_t images = input.size(0), c = input.size(-1);
-  double* parts = fractions.data<double>();
+  auto* parts = reinterpret_cast<Fraction*>(fractions.data<double>());
   reduce<FractionSum>(images, rows_of(input), c, LoadFraction{input.data<float>(), target.data<float>()},
                       StoreFraction{parts, smooth});
   reduce<Sum>(1, images * c, 1, LoadMiss{parts},
@@ -354,7 +356,7 @@ void dice(const Tensor& input, const Tensor& target, double smooth, Tensor& out,
 
 struct DiceSlope {
   const float *x, *t, *dy;
-  const double* fractions;
+  const Fraction* fractions;
   std::int64_t c, image_size;
   double count;
   float* dx;
@@ -362,7 +364,7 @@ struct DiceSlope {
     std::int64_t in_image, k;
     const std::int64_t image = divide(i, image_size, in_image);
     divide(in_image, c, k);
-    const double above = fractions[2 * (image * c + k)], below = fractions[2 * (image * c + k) + 1];
+    const auto [above, below] = fractions[image * c + k];
     const float e = std::exp(-std::abs(x[i])), slope = e / ((1 + e) * (1 + e));
     const double fraction_slope = (2 * static_cast<double>(t[i]) - above / below) / below;
     dx[i] = static_cast<float>(-(static_cast<double>(*dy) / count) * fraction_slope) * slope;
@@ -372,9 +374,9 @@ void dice_backward(const Tensor& dy, const Tensor& input, const Tensor& target, 
                    Tensor& dx) {
   check_f32("dice_loss", input);
   const std::int64_t images = input.size(0), c = input.size(-1);
-  for_each(input.numel(),
-           DiceSlope{input.data<float>(), target.data<float>(), dy.data<float>(), fractions.data<double>(), c,
-                     rows_of(input) * c, static_cast<double>(images * c), dx.data<float>()});
+  for_each(input.numel(), DiceSlope{input.data<float>(), target.data<float>(), dy.data<float>(),
+                                    reinterpret_cast<const Fraction*>(fractions.data<double>()), c,
+                                    rows_of(input) * c, static_cast<double>(images * c), dx.data<float>()});
 }
 
 }  // namespace

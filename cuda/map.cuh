@@ -145,7 +145,7 @@ void map_same(F f, Tensor& y, Input<In>... inputs) {
 template <class Out, class F, class... In>
 void map(F f, Tensor& y, Input<In>... inputs) {
   if ((... && (inputs.x.shape() == y.shape()))) return map_same<Out>(f, y, inputs...);
-  constexpr int N = vector_length<Out, In...>;
+  constexpr int N = std::min(vector_length<Out, In...>, 4);  // more take too many registers
   auto* out = static_cast<Stored<Out>*>(y.data_ptr());
   auto source = [&]<class T>(const Input<T>& input) {
     const Layout layout(input.x.shape(), y.shape());

@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <bit>
 
-#include <karyon/cuda/workspace.h>
+#include <karyon/cuda/divisor.cuh>
 #include <karyon/cuda/launch.cuh>
+#include <karyon/cuda/workspace.h>
 
 // Reductions of [outer, n, inner] over n. The one idea: neighbouring threads always read neighbouring
 // elements, whatever the shape. A block is cut into teams: `columns` threads lie along inner, `rows` of them
@@ -16,7 +17,8 @@ inline constexpr int reduce_threads = 256;
 /// How a block's threads share [outer, n, inner].
 struct Teams {
   int column_bits, row_bits;  // 2^bits threads
-  std::int64_t outer, n, inner, tiles;
+  std::int64_t outer, n, inner;
+  Divisor tiles;  // of 2^column_bits columns
 
   Teams(std::int64_t outer, std::int64_t n, std::int64_t inner) : outer(outer), n(n), inner(inner) {
     auto bits = [](std::int64_t size) {
@@ -24,11 +26,14 @@ struct Teams {
     };
     column_bits = std::min(static_cast<int>(bits(inner)), 5);
     row_bits = std::min(static_cast<int>(bits(n)), 8 - column_bits);
-    tiles = ceil_div(inner, std::int64_t{1} << column_bits);
+    tiles = Divisor(std::max<std::int64_t>(ceil_div(inner, std::int64_t{1} << column_bits), 1));
+    check(outer * tiles.value < (std::int64_t{1} << 31), "cuda: ", outer, " x ", inner,
+          " results are more than one launch takes");
   }
   /// Blocks that cover outer and inner.
   std::int64_t blocks() const {
-    return ceil_div(outer * tiles, std::int64_t{reduce_threads} >> (column_bits + row_bits));
+    const std::int64_t units = inner > 0 ? outer * tiles.value : 0;
+    return ceil_div(units, std::int64_t{reduce_threads} >> (column_bits + row_bits));
   }
 
   // The calling thread's place.
@@ -37,10 +42,10 @@ struct Teams {
   /// Its team among all, and whether that has work: its outer index and its column of inner.
   __device__ bool locate(std::int64_t& o, std::int64_t& column) const {
     const int bits = column_bits + row_bits;
-    const std::int64_t unit =
-        (std::int64_t{blockIdx.x} << (8 - bits)) + (static_cast<int>(threadIdx.x) >> bits);
-    o = unit / tiles;
-    column = ((unit - o * tiles) << column_bits) + (threadIdx.x & ((1 << column_bits) - 1));
+    const int unit = static_cast<int>(blockIdx.x << (8 - bits)) + (static_cast<int>(threadIdx.x) >> bits);
+    int tile;
+    o = tiles.divide(unit, tile);
+    column = (std::int64_t{tile} << column_bits) + (threadIdx.x & ((1 << column_bits) - 1));
     return o < outer && column < inner;
   }
 

@@ -8,38 +8,71 @@ if(NOT KARYON_CUDA_FOUND)
   return()
 endif()
 
-file(GLOB sources CONFIGURE_DEPENDS cuda/*.cpp)
-add_executable(cuda_test ${sources})
+add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
 target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
 
-set(emulated
-  KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda> LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/gpuemu)
-set(real KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda>)
+# What core does not show, from the backend's own sources.
+add_executable(cuda_memory_test cuda/allocator_test.cpp ${PROJECT_SOURCE_DIR}/cuda/allocator.cpp
+  ${PROJECT_SOURCE_DIR}/cuda/context.cpp)
+target_include_directories(cuda_memory_test SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(cuda_memory_test PRIVATE karyon_test_main CUDA::cudart karyon_warnings)
+target_link_options(cuda_memory_test PRIVATE -Wl,--enable-new-dtags)
+
+set(device_environment KARYON_TEST_DEVICE=cuda KARYON_CUDA_PLUGIN=$<TARGET_FILE:karyon_cuda>)
+# device_test(NAME ENVIRONMENT COMMAND...): emu/NAME and gpu/NAME; ENVIRONMENT is for the emulated one.
+function(device_test name environment)
+  if(TARGET gpuemu)
+    add_test(NAME emu/${name} COMMAND ${ARGN})
+    set_tests_properties(emu/${name} PROPERTIES TIMEOUT 900 LABELS emu
+      ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};${environment}"
+      FAIL_REGULAR_EXPRESSION "gpuemu: report")
+  endif()
+  add_test(NAME gpu/${name} COMMAND ${ARGN})
+  set_tests_properties(gpu/${name} PROPERTIES ENVIRONMENT "${device_environment}" TIMEOUT 900 LABELS gpu
+    SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+endfunction()
+# device_tests(FOLDER [FILE...]): a test for each file of tests/FOLDER, or for those.
 function(device_tests folder)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
+  set(environment KARYON_CUDA_CONV=gemm)
+  if(NOT folder STREQUAL cuda)  # whose tests are of the cache, too; elsewhere it would hide accesses out of bounds
+    list(APPEND environment KARYON_CUDA_CACHE=off)
+  endif()
   foreach(source ${sources})
     cmake_path(GET source STEM stem)
-    if(NOT stem IN_LIST ARGN AND NOT ARGN STREQUAL "")
-      continue()
-    endif()
     string(REGEX REPLACE "_test$" "" name ${stem})
-    add_test(NAME emu/${folder}/${name} COMMAND ${folder}_test "-#" "[#${stem}]" --warn NoTests)
-    set_tests_properties(emu/${folder}/${name} PROPERTIES ENVIRONMENT "${emulated}" TIMEOUT 900 LABELS emu
-      FAIL_REGULAR_EXPRESSION "EMULATOR;emulator:")
-    add_test(NAME gpu/${folder}/${name} COMMAND ${folder}_test "-#" "[#${stem}]" --warn NoTests)
-    set_tests_properties(gpu/${folder}/${name} PROPERTIES ENVIRONMENT "${real}" TIMEOUT 900 LABELS gpu
-      SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+    if(ARGN STREQUAL "" OR name IN_LIST ARGN)
+      device_test(${folder}/${name} "${environment}" ${folder}_test "-#" "[#${stem}]" --warn NoTests)
+    endif()
   endforeach()
 endfunction()
-device_tests(cuda)
+device_tests(cuda backend bf16 conv_bf16 training)
+device_test(cuda/tf32 "KARYON_CUDA_CONV=gemm;KARYON_TF32=1" cuda_test "[tf32]" --warn NoTests)
+set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gemm KARYON_TF32=1)
 device_tests(ops)
-device_tests(optim optimizer_test)
-device_tests(models unet_golden_test)
+device_tests(optim optimizer)
+device_tests(models unet_golden)
+if(TARGET nuclei_test)
+  device_tests(nuclei device)
+endif()
 
-# What every kernel costs, by the assembler's own word.
+# What every kernel costs: registers and memory by the assembler's own word, traffic as the emulator counted it.
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
-  add_test(NAME cuda_gates COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/scripts/cuda_gates
-    --library $<TARGET_FILE:karyon_cuda> --ptxas ${CUDAToolkit_BIN_DIR}/ptxas)
+  set(gates Python3::Interpreter ${PROJECT_SOURCE_DIR}/scripts/cuda_gates --library $<TARGET_FILE:karyon_cuda>
+    --ptxas ${CUDAToolkit_BIN_DIR}/ptxas)
+  set(traffic ${CMAKE_CURRENT_BINARY_DIR}/traffic.csv)
+  if(TARGET gpuemu)
+    add_test(NAME emu/traffic_begin COMMAND ${CMAKE_COMMAND} -E rm -f ${traffic})
+    set_tests_properties(emu/traffic_begin PROPERTIES FIXTURES_SETUP traffic_begin)
+    add_test(NAME emu/traffic COMMAND cuda_test "[traffic]" --warn NoTests)
+    set_tests_properties(emu/traffic PROPERTIES TIMEOUT 900 LABELS emu FIXTURES_SETUP traffic FIXTURES_REQUIRED traffic_begin
+      ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CUDA_CONV=gemm;GPUEMU_COUNTERS=${traffic}"
+      FAIL_REGULAR_EXPRESSION "gpuemu: report")
+    add_test(NAME cuda_gates COMMAND ${gates} --counters ${traffic})
+    set_tests_properties(cuda_gates PROPERTIES FIXTURES_REQUIRED traffic)
+  else()
+    add_test(NAME cuda_gates COMMAND ${gates})
+  endif()
 endif()

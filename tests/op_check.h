@@ -14,8 +14,8 @@
 
 // The proof that every operation passes: forward in f32 and f64 against an independent double
 // reference, gradient against finite differences, f32 gradients against f64 ones, nothing leaked.
-// With KARYON_TEST_DEVICE=cuda all that is f32 runs on the CUDA device, with the same tolerances; f64 stays on
-// the CPU, whose finite differences the ordinary run has checked.
+// With KARYON_TEST_DEVICE=cuda all that is f32 runs on the CUDA device, with the same tolerances; f64 stays
+// on the CPU, whose finite differences the ordinary run has checked.
 namespace karyon::test {
 
 using Op = std::function<Tensor(const std::vector<Tensor>&)>;

@@ -462,9 +462,9 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
 }  // namespace
 
 constinit Kernel<void(const Tensor&, double, double, Tensor&, Tensor&, Tensor&, Tensor&)>
-    kernels::batch_norm_statistics{"batch_norm", batch_norm_statistics_cpu};
+    kernels::batch_norm_statistics{"batch_norm_statistics", batch_norm_statistics_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, double, Tensor&, Tensor&)> kernels::batch_norm_running{
-    "batch_norm", batch_norm_running_cpu};
+    "batch_norm_running", batch_norm_running_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
                       Tensor&)>
     kernels::batch_norm{"batch_norm", batch_norm_cpu};

@@ -23,7 +23,8 @@ void check_golden(const std::string& file, const UNetOptions& options, DType dty
     double largest = 0;  // relative to the tensor's own scale, however small
     for (const double v : expected.to_vector<double>()) largest = std::max(largest, std::abs(v));
     REQUIRE(largest > 0);
-    CHECK(test::difference(x.detach().to(Device::cpu()).to(f64) * (1 / largest), expected * (1 / largest)) <= tolerance);
+    CHECK(test::difference(x.detach().to(Device::cpu()).to(f64) * (1 / largest), expected * (1 / largest)) <=
+          tolerance);
   };
 
   UNet net(options);

@@ -45,8 +45,8 @@ Tensor pointwise(const Tensor& x, const Tensor& t, Reduction reduction, F f) {
 
 double p(double x) { return 1 / (1 + std::exp(-x)); }
 
-// The targets are given in the dtype of the input, and want no gradient.
-Tensor as(const Tensor& t, const Tensor& x) { return t.to(x.dtype()); }
+// The targets are given in the dtype of the input and where it is, and want no gradient.
+Tensor as(const Tensor& t, const Tensor& x) { return t.to(x.dtype()).to(x.device()); }
 
 const std::vector<Shape> shapes = {{2, 3, 5, 1}, {1}, {7, 4}, {1, 3, 3, 5}};
 
@@ -95,7 +95,7 @@ TEST_CASE("bce_with_logits, all reductions and weights that broadcast") {
 
 TEST_CASE("losses of extreme logits are finite and exact") {
   for (DType dtype : {f32, f64}) {
-    const TensorOptions o{.dtype = dtype};
+    const TensorOptions o{.dtype = dtype, .device = dtype == f32 ? device() : Device::cpu()};
     const Tensor t = tensor({0, 1, 0, 1}, {1, 4}, o);
     Tensor x = tensor({1e4, 1e4, -1e4, -1e4}, {1, 4}, o).requires_grad_();
     const Tensor bce = bce_with_logits(x, t, {.reduction = Reduction::none});
@@ -110,7 +110,7 @@ TEST_CASE("losses of extreme logits are finite and exact") {
     CHECK(x.grad().to_vector<double>() == std::vector<double>{1, 0, 0, -1});
 
     x.set_grad({});
-    const Tensor entropy = cross_entropy(x, tensor({2}, {.dtype = i64}));
+    const Tensor entropy = cross_entropy(x, tensor({2}, {.dtype = i64, .device = o.device}));
     CHECK(entropy.item<double>() == Approx(2e4).epsilon(1e-4));
     entropy.backward();
     CHECK(x.grad().to_vector<double>() == std::vector<double>{0.5, 0.5, -1, 0});
@@ -210,7 +210,7 @@ TEST_CASE("cross_entropy with class weights and ignored targets") {
         check_op(
             "cross_entropy",
             [&](const std::vector<Tensor>& x) {
-              return cross_entropy(x[0], target,
+              return cross_entropy(x[0], target.to(x[0].device()),
                                    {.weight = weighted ? as(weight, x[0]) : Tensor(),
                                     .ignore_index = -7,
                                     .reduction = reduction});
@@ -241,9 +241,9 @@ TEST_CASE("cross_entropy agrees with PyTorch") {
   // torch.nn.functional.cross_entropy(x, t, weight=torch.tensor([1., 2., 3.]), ignore_index=1)
   std::vector<double> values;
   for (int i = 0; i < 12; ++i) values.push_back(std::sin(i));
-  Tensor x = tensor(values, {4, 3}).requires_grad_();
-  const Tensor loss = cross_entropy(x, tensor({2, 0, 1, 2}, {.dtype = i64}),
-                                    {.weight = tensor({1, 2, 3}), .ignore_index = 1});
+  Tensor x = tensor(values, {4, 3}, {.device = device()}).requires_grad_();
+  const Tensor loss = cross_entropy(x, tensor({2, 0, 1, 2}, {.dtype = i64, .device = device()}),
+                                    {.weight = tensor({1, 2, 3}, {.device = device()}), .ignore_index = 1});
   CHECK(loss.item() == Approx(1.2570468));
   loss.backward();
   CHECK(difference(x.grad(), tensor({0.073861644, 0.17134254, -0.24520418, -0.060768146, 0.033444304,
@@ -252,12 +252,13 @@ TEST_CASE("cross_entropy agrees with PyTorch") {
 }
 
 TEST_CASE("losses of nothing") {
-  const Tensor x = zeros({2, 3}), ignored = full({2}, -100, {.dtype = i64});
+  const TensorOptions there{.device = device()};
+  const Tensor x = zeros({2, 3}, there), ignored = full({2}, -100, {.dtype = i64, .device = device()});
   CHECK(std::isnan(cross_entropy(x, ignored).item()));
   CHECK(cross_entropy(x, ignored, {.reduction = Reduction::sum}).item() == 0);
   CHECK(cross_entropy(x, ignored, {.reduction = Reduction::none}).to_vector<float>() ==
         std::vector<float>{0, 0});
-  const Tensor none = zeros({0, 3});
+  const Tensor none = zeros({0, 3}, there);
   CHECK(std::isnan(mse_loss(none, none).item()));
   CHECK(bce_with_logits(none, none, {.reduction = Reduction::sum}).item() == 0);
   CHECK(focal_loss(none, none, {.reduction = Reduction::none}).shape() == Shape{0, 3});

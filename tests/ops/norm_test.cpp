@@ -98,8 +98,8 @@ TEST_CASE("batch_norm by the running statistics") {
     check_op(
         "batch_norm, eval",
         [&](const std::vector<Tensor>& in) {
-          return batch_norm(in[0], in[1], in[2], mean.to(in[0].dtype()), var.to(in[0].dtype()),
-                            {.relu = relu});
+          auto as = [&](const Tensor& t) { return t.to(in[0].dtype()).to(in[0].device()); };
+          return batch_norm(in[0], in[1], in[2], as(mean), as(var), {.relu = relu});
         },
         [&](const std::vector<Tensor>& in) {
           Tensor y = in[0].clone();

@@ -1,0 +1,15 @@
+#pragma once
+#include <karyon/core/tensor.h>
+
+// What goes before or after a convolution that someone else computes. Parameters are f32 or of the other
+// tensor's dtype, which is f32 or bf16.
+namespace karyon::cuda {
+
+/// y = max(scale y + shift, 0) in place, per channel, the last dimension; without the max unless `relu`.
+/// scale and shift [C] may be undefined (1 and 0).
+void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool relu);
+
+/// out[k, ...] = weight[k, ...] scale[k], for a weight of K filters; `out` has room for it, in its dtype.
+void scale_filters(const Tensor& weight, const Tensor& scale, void* out);
+
+}  // namespace karyon::cuda

@@ -1,0 +1,519 @@
+#include "machine.h"
+
+#include <driver_types.h>
+
+#include <algorithm>
+#include <bit>
+#include <cfenv>
+#include <cstdint>
+
+namespace gpuemu {
+namespace {
+
+constexpr std::size_t kNone = ~std::size_t{0};
+constexpr std::size_t kLine = 64;
+
+std::uint32_t special_value(Special which, const LaunchConfig& c, const Dim3& block_index,
+                            std::uint32_t thread) {
+  const std::uint32_t lane = thread % kLanes;
+  switch (which) {
+    case Special::tid_x: return thread % c.block.x;
+    case Special::tid_y: return thread / c.block.x % c.block.y;
+    case Special::tid_z: return thread / (c.block.x * c.block.y);
+    case Special::ntid_x: return c.block.x;
+    case Special::ntid_y: return c.block.y;
+    case Special::ntid_z: return c.block.z;
+    case Special::ctaid_x: return block_index.x;
+    case Special::ctaid_y: return block_index.y;
+    case Special::ctaid_z: return block_index.z;
+    case Special::nctaid_x: return c.grid.x;
+    case Special::nctaid_y: return c.grid.y;
+    case Special::nctaid_z: return c.grid.z;
+    case Special::laneid: return lane;
+    case Special::warpid: return thread / kLanes;
+    case Special::nwarpid: return static_cast<std::uint32_t>((c.block.count() + kLanes - 1) / kLanes);
+    case Special::lanemask_eq: return 1u << lane;
+    case Special::lanemask_lt: return (1u << lane) - 1;
+    case Special::lanemask_le: return (2u << lane) - 1;
+    case Special::lanemask_gt: return ~((2u << lane) - 1);
+    case Special::lanemask_ge: return ~((1u << lane) - 1);
+    case Special::dynamic_smem_size: return static_cast<std::uint32_t>(c.dynamic_shared);
+  }
+  return 0;
+}
+
+Mask lanes_of(std::uint64_t threads, std::uint32_t warp) {
+  const std::uint64_t rest = threads - std::uint64_t{warp} * kLanes;
+  return rest >= kLanes ? kAllLanes : (Mask{1} << rest) - 1;
+}
+
+/// Warps in turn, or the last one first: GPUEMU_WARP_ORDER=reverse.
+bool reversed_warps() {
+  static const bool reversed = [] {
+    const char* order = std::getenv("GPUEMU_WARP_ORDER");
+    return order != nullptr && std::strcmp(order, "reverse") == 0;
+  }();
+  return reversed;
+}
+
+}  // namespace
+
+void Machine::launch(const Program& program, const LaunchConfig& config, Moment moment) {
+  program_ = &program;
+  config_ = &config;
+  counters_ = counters_of(program);
+  moment_ = moment;
+  executed_ = 0;
+  if (counters_ != nullptr) ++counters_->launches;
+  // The program may have changed how its thread computes (no subnormal numbers, another rounding).
+  std::fenv_t host;
+  std::feholdexcept(&host);
+  std::fesetenv(FE_DFL_ENV);
+  struct Restore {
+    std::fenv_t& environment;
+    ~Restore() { std::fesetenv(&environment); }
+  } restore{host};
+  prepare();
+  for (block_index_.z = 0; block_index_.z < config.grid.z; ++block_index_.z)
+    for (block_index_.y = 0; block_index_.y < config.grid.y; ++block_index_.y)
+      for (block_index_.x = 0; block_index_.x < config.grid.x; ++block_index_.x) run_block();
+}
+
+void Machine::prepare() {
+  const Program& p = *program_;
+  const auto threads = config_->block.count();
+  const auto count = static_cast<std::uint32_t>((threads + kLanes - 1) / kLanes);
+  registers_.assign(count * p.register_bytes + kLine, std::byte{0xd5});
+  predicates_.assign(count * p.predicates, 0);
+  auto* base = registers_.data() + (kLine - reinterpret_cast<std::uintptr_t>(registers_.data()) % kLine);
+  warps_.resize(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    Warp& w = warps_[i];
+    w.machine = this;
+    w.id = i;
+    w.registers = base + i * p.register_bytes;
+    w.predicates = predicates_.data() + i * p.predicates;
+    for (const auto& c : p.constants)
+      for (int l = 0; l < kLanes; ++l)
+        std::memcpy(w.registers + c.reg + l * c.bytes, &c.value, static_cast<std::size_t>(c.bytes));
+    for (const auto& s : p.specials)
+      for (std::uint32_t l = 0; l < kLanes; ++l)
+        w.lanes<std::uint32_t>(s.reg)[l] = special_value(s.which, *config_, block_index_, i * kLanes + l);
+  }
+  const std::size_t bytes = p.shared_bytes + config_->dynamic_shared;
+  shared_.resize(bytes);
+  // Intervals only grow, so what earlier kernels left in the cells is past.
+  if (shared_shadow_ == nullptr || shared_shadow_->bytes() < bytes || shared_shadow_->shift() < 2)
+    shared_shadow_ = std::make_unique<Shadow>(bytes);
+  last_allocation_.assign(p.code.size(), nullptr);
+}
+
+void Machine::start_block() {
+  next_block_interval();
+  moment_.block = moment_.interval;
+  const Program& p = *program_;
+  std::memset(shared_.data(), 0xff, shared_.size());
+  for (Warp& w : warps_) {
+    w.live = lanes_of(config_->block.count(), w.id);
+    w.fragments.assign(1, {0, w.live});
+    w.copies.clear();
+    std::fill_n(w.committed, kLanes, 0u);
+    if (p.local_bytes != 0) w.local.assign(p.local_bytes * kLanes, std::byte{0xff});
+    for (const auto& s : p.specials)
+      if (s.which >= Special::ctaid_x && s.which <= Special::ctaid_z)
+        std::fill_n(w.lanes<std::uint32_t>(s.reg), kLanes, special_value(s.which, *config_, block_index_, 0));
+  }
+}
+
+void Machine::run_block() {
+  start_block();
+  for (;;) {
+    bool all_done = true;
+    for (std::size_t i = 0; i < warps_.size(); ++i) {
+      Warp& w = warps_[reversed_warps() ? warps_.size() - 1 - i : i];
+      if (counters_ != nullptr)
+        run_warp<true>(w);
+      else
+        run_warp<false>(w);
+      all_done &= w.live == 0;
+    }
+    if (all_done) break;
+    end_of_barrier();
+  }
+  for (const Warp& w : warps_)
+    for (const PendingCopy& copy : w.copies)
+      report_at("cp.async that no thread waited for", w, *copy.in, std::countr_zero(copy.mask));
+}
+
+template <bool Counting>
+void Machine::run_warp(Warp& w) {
+  for (std::size_t f; (f = next_fragment(w)) != kNone;) run_fragment<Counting>(w, f);
+  for (const Fragment& f : w.fragments)
+    if (f.state == Fragment::State::waiting)
+      fault(cudaErrorLaunchFailure, "warp operation that not every lane of its mask reaches", w,
+            program_->code[f.pc], std::countr_zero(f.mask));
+}
+
+/// Joins fragments that are at the same instruction and gives the one furthest behind; kNone if none can run.
+std::size_t Machine::next_fragment(Warp& w) {
+  auto& all = w.fragments;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    for (std::size_t j = all.size() - 1; j > i; --j)
+      if (all[i].pc == all[j].pc &&
+          (all[i].state == Fragment::State::at_barrier) == (all[j].state == Fragment::State::at_barrier)) {
+        if (all[i].state == Fragment::State::waiting) all[i].state = Fragment::State::running;
+        all[i].mask |= all[j].mask;
+        all.erase(all.begin() + static_cast<std::ptrdiff_t>(j));
+      }
+  std::size_t best = kNone;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (all[i].state == Fragment::State::running && (best == kNone || all[i].pc < all[best].pc)) best = i;
+  return best;
+}
+
+template <bool Counting>
+void Machine::run_fragment(Warp& w, std::size_t which) {
+  const Instruction* const code = program_->code.data();
+  std::uint32_t pc = w.fragments[which].pc;
+  Mask mask = w.fragments[which].mask;
+  std::uint32_t limit = ~0u;  // where another fragment is met
+  for (std::size_t i = 0; i < w.fragments.size(); ++i)
+    if (i != which && w.fragments[i].state != Fragment::State::at_barrier && w.fragments[i].pc > pc)
+      limit = std::min(limit, w.fragments[i].pc);
+  const bool alone = w.fragments.size() == 1;
+  std::uint64_t executed = 0;
+  const auto leave = [&] {
+    w.fragments[which].pc = pc;
+    w.fragments[which].mask = mask;
+    executed_ += executed;
+  };
+
+  while (pc < limit) {
+    const Instruction& in = code[pc];
+    Mask active = mask;
+    if (in.predicate >= 0) {
+      const Mask p = w.predicates[in.predicate];
+      active &= in.negated ? ~p : p;
+    }
+    ++executed;
+    if constexpr (Counting) {
+      InstructionCounters& c = counters_->instructions[pc];
+      ++c.executed;
+      c.lanes += static_cast<unsigned>(std::popcount(active));
+      if (in.control == Control::branch && active != 0 && active != mask) ++c.divergent;
+    }
+    if (in.control == Control::none) {
+      if (active != 0) in.execute(w, in, active);
+      ++pc;
+      continue;
+    }
+    switch (in.control) {
+      case Control::branch:
+        if (active == mask) {
+          const bool back = in.target <= pc;
+          pc = in.target;
+          if (back && !alone) return leave();
+        } else if (active == 0) {
+          ++pc;
+        } else {
+          mask &= ~active;
+          ++pc;
+          leave();
+          w.fragments.push_back({in.target, active});
+          return;
+        }
+        break;
+      case Control::branch_table: {
+        const auto* index = w.lanes<std::uint32_t>(in.reg[0]);
+        mask &= ~active;
+        ++pc;
+        leave();
+        for (int l = 0; l < kLanes; ++l)
+          if ((active >> l & 1) != 0) {
+            if (index[l] >= in.targets.size())
+              fault(cudaErrorLaunchFailure, "branch outside its table", w, in, l);
+            w.fragments.push_back({in.targets[index[l]], Mask{1} << l});
+          }
+        if (mask == 0) w.fragments.erase(w.fragments.begin() + static_cast<std::ptrdiff_t>(which));
+        return;
+      }
+      case Control::exit:
+        mask &= ~active;
+        w.live &= ~active;
+        ++pc;
+        if (mask != 0) break;
+        leave();
+        w.fragments.erase(w.fragments.begin() + static_cast<std::ptrdiff_t>(which));
+        return;
+      case Control::barrier: {
+        if (active == 0) {
+          ++pc;
+          break;
+        }
+        const Mask others = mask & ~active;
+        mask = active;
+        leave();
+        w.fragments[which].state = Fragment::State::at_barrier;
+        if (others != 0) w.fragments.push_back({pc + 1, others});
+        return;
+      }
+      default:  // synchronizing
+        if (active != 0 && !may_synchronize(w, in, w.fragments[which], active)) {
+          leave();
+          w.fragments[which].state = Fragment::State::waiting;
+          return;
+        }
+        ++w.syncs;
+        if (active != 0 && in.execute != nullptr) in.execute(w, in, active);
+        ++pc;
+    }
+  }
+  leave();
+}
+
+/// Whether the lanes that an instruction names are all here. Lanes that have returned are not waited for.
+bool Machine::may_synchronize(Warp& w, const Instruction& in, Fragment& fragment, Mask active) {
+  Mask needed = 0;
+  if (in.member_mask < 0) {
+    needed = lanes_of(config_->block.count(), w.id);
+  } else {
+    const auto* masks = w.lanes<Mask>(in.member_mask);
+    for (int l = 0; l < kLanes; ++l)
+      if ((active >> l & 1) != 0) {
+        if ((masks[l] >> l & 1) == 0)
+          fault(cudaErrorLaunchFailure, "lane that is not in its own mask", w, in, l);
+        needed |= masks[l];
+      }
+  }
+  const Mask missing = needed & ~active & w.live;
+  if (missing == 0) return true;
+  if ((missing & fragment.mask) != 0)
+    fault(cudaErrorLaunchFailure, "warp operation that a lane of its mask passes by", w, in,
+          std::countr_zero(missing));
+  return false;
+}
+
+void Machine::end_of_barrier() {
+  const Instruction* first = nullptr;
+  for (Warp& w : warps_)
+    for (const Fragment& f : w.fragments) {
+      const Instruction& in = program_->code[f.pc];
+      if (first == nullptr) first = &in;
+      if (f.pc != first->index) report_at("barrier in divergent code", w, in, std::countr_zero(f.mask));
+    }
+  for (Warp& w : warps_) {
+    const Mask gone = lanes_of(config_->block.count(), w.id) & ~w.live;
+    if (gone != 0) report_at("barrier that a thread never reaches", w, *first, std::countr_zero(gone));
+    for (Fragment& f : w.fragments) {
+      f.state = Fragment::State::running;
+      ++f.pc;
+    }
+  }
+  next_block_interval();
+}
+
+Moment Machine::shared_moment() const {
+  return {moment_.interval, moment_.block, moment_.block, moment_.block - 1};
+}
+
+void Machine::gather_addresses(const Warp& w, const Instruction& in, std::uint64_t (&address)[kLanes]) const {
+  const auto offset = static_cast<std::uint64_t>(in.offset);
+  if (in.wide_address) {
+    const auto* base = w.lanes<std::uint64_t>(in.address);
+    for (int l = 0; l < kLanes; ++l) address[l] = base[l] + offset;
+  } else {
+    const auto* base = w.lanes<std::uint32_t>(in.address);
+    for (int l = 0; l < kLanes; ++l) address[l] = static_cast<std::uint32_t>(base[l] + offset);
+  }
+}
+
+void Machine::locate(Warp& w, const Instruction& in, Mask mask, int bytes, AccessKind kind,
+                     std::byte* (&host)[kLanes]) {
+  std::uint64_t address[kLanes];
+  gather_addresses(w, in, address);
+  locate(w, in, in.space, address, mask, bytes, kind, host);
+}
+
+void Machine::locate(Warp& w, const Instruction& in, Space space, const std::uint64_t (&address)[kLanes],
+                     Mask mask, int bytes, AccessKind kind, std::byte* (&host)[kLanes], std::uint32_t flags) {
+  alignas(16) static std::byte nowhere[64];
+  for (int l = 0; l < kLanes; ++l) host[l] = nowhere;
+  std::uint64_t low_bits = 0;
+  for (int l = 0; l < kLanes; ++l) low_bits |= (mask >> l & 1) != 0 ? address[l] : 0;
+  if ((low_bits & static_cast<unsigned>(bytes - 1)) != 0)
+    for (int l = 0; l < kLanes; ++l)
+      if ((mask >> l & 1) != 0 && (address[l] & static_cast<unsigned>(bytes - 1)) != 0)
+        fault(cudaErrorMisalignedAddress, "misaligned access", w, in, l);
+
+  switch (space) {
+    case Space::global: return locate_global(w, in, address, mask, bytes, kind, host);
+    case Space::shared: return locate_shared(w, in, address, mask, bytes, kind, host, flags);
+    case Space::local:
+      for (int l = 0; l < kLanes; ++l)
+        if ((mask >> l & 1) != 0) {
+          if (address[l] + static_cast<unsigned>(bytes) > program_->local_bytes)
+            fault(cudaErrorIllegalAddress, "local memory out of bounds", w, in, l);
+          host[l] = w.local.data() + static_cast<std::size_t>(l) * program_->local_bytes + address[l];
+        }
+      return;
+    case Space::param:
+      for (int l = 0; l < kLanes; ++l)
+        if ((mask >> l & 1) != 0) {
+          if (kind != AccessKind::read ||
+              address[l] + static_cast<unsigned>(bytes) > config_->parameters.size())
+            fault(cudaErrorIllegalAddress, "parameters out of bounds", w, in, l);
+          host[l] = const_cast<std::byte*>(parameters()) + address[l];
+        }
+      return;
+    case Space::generic: break;
+  }
+  // Generic addresses: lanes by window.
+  const std::pair<std::uint64_t, Space> windows[] = {{kSharedWindow, Space::shared},
+                                                     {kLocalWindow, Space::local},
+                                                     {kParamWindow, Space::param},
+                                                     {0, Space::global}};
+  for (const auto& [base, kind_of_space] : windows) {
+    Mask here = 0;
+    std::uint64_t inside[kLanes];
+    for (int l = 0; l < kLanes; ++l) {
+      inside[l] = address[l] - base;
+      if ((mask >> l & 1) != 0 && (base == 0 || inside[l] < kWindow)) here |= Mask{1} << l;
+    }
+    if (here == 0) continue;
+    std::byte* found[kLanes];
+    locate(w, in, kind_of_space, inside, here, bytes, kind, found, flags);
+    for (int l = 0; l < kLanes; ++l)
+      if ((here >> l & 1) != 0) host[l] = found[l];
+    mask &= ~here;
+  }
+}
+
+Allocation& Machine::allocation_at(const Warp& w, const Instruction& in, std::uint64_t address, int bytes,
+                                   AccessKind kind, int lane) {
+  Allocation* a = device_memory().find(address);
+  const char* fault_text = nullptr;
+  if (a == nullptr || address - a->address >= a->bytes + (a->host_memory ? 0 : 4096))
+    fault_text = "wild address";
+  else if (a->freed)
+    fault_text = "use of freed device memory";
+  else if (address - a->address + static_cast<unsigned>(bytes) > a->bytes)
+    fault_text = kind == AccessKind::read ? "load out of bounds" : "store out of bounds";
+  if (fault_text != nullptr) fault(cudaErrorIllegalAddress, fault_text, w, in, lane);
+  return *a;
+}
+
+void Machine::locate_global(Warp& w, const Instruction& in, const std::uint64_t (&address)[kLanes], Mask mask,
+                            int bytes, AccessKind kind, std::byte* (&host)[kLanes]) {
+  if (counters_ != nullptr) count_global(counters_->instructions[in.index], address, mask, bytes);
+  const auto size = static_cast<std::size_t>(bytes);
+  Allocation* a = last_allocation_[in.index];
+  for (int l = 0; l < kLanes; ++l) {
+    if ((mask >> l & 1) == 0) continue;
+    std::size_t offset = a != nullptr ? address[l] - a->address : 0;
+    if (a == nullptr || a->freed || offset + size > a->bytes || offset > a->bytes) {
+      a = last_allocation_[in.index] = &allocation_at(w, in, address[l], bytes, kind, l);
+      offset = address[l] - a->address;
+    }
+    host[l] = a->host + offset;
+    if (a->shadow == nullptr) continue;
+    Shadow& shadow = *a->shadow;
+    shadow.refine(offset, size);
+    const std::size_t begin = offset >> shadow.shift(), end = (offset + size) >> shadow.shift();
+    const std::uint32_t who = w.who(l);
+    if (in.constant_data)
+      for (std::size_t g = begin; g < end; ++g)
+        if (shadow.cell(g).write.interval >= moment_.operation)
+          report_at(
+              "read by ld.global.nc (__ldg, or const __restrict__) of what the kernel itself has written", w,
+              in, l);
+    for (std::size_t g = begin; g < end; ++g) {
+      const Conflict conflict =
+          kind == AccessKind::read
+              ? note_read(shadow.cell(g), moment_, who)
+              : note_write(shadow.cell(g), moment_, who, kind == AccessKind::atomic ? kAtomic : 0);
+      if (conflict != Conflict::none) [[unlikely]]
+        report_conflict(conflict, false, kind, w, in, l);
+    }
+  }
+}
+
+void Machine::locate_shared(Warp& w, const Instruction& in, const std::uint64_t (&address)[kLanes], Mask mask,
+                            int bytes, AccessKind kind, std::byte* (&host)[kLanes], std::uint32_t flags) {
+  if (counters_ != nullptr) count_shared(counters_->instructions[in.index], address, mask, bytes);
+  const auto size = static_cast<std::size_t>(bytes);
+  const std::size_t limit = program_->shared_bytes + config_->dynamic_shared;
+  const Moment now = shared_moment();
+  Shadow& shadow = *shared_shadow_;
+  if (kind == AccessKind::atomic) flags |= kAtomic;
+  for (int l = 0; l < kLanes; ++l) {
+    if ((mask >> l & 1) == 0) continue;
+    const std::size_t offset = address[l];
+    if (offset + size > limit || offset > limit)
+      fault(cudaErrorIllegalAddress, "shared memory out of bounds", w, in, l);
+    host[l] = shared_.data() + offset;
+    shadow.refine(offset, size);
+    const std::size_t begin = offset >> shadow.shift(), end = (offset + size) >> shadow.shift();
+    const std::uint32_t who = w.who(l);
+    for (std::size_t g = begin; g < end; ++g) {
+      Cell& cell = shadow.cell(g);
+      Conflict conflict = Conflict::none;
+      if (kind != AccessKind::write && cell.write.interval < now.block) conflict = Conflict::unwritten;
+      const Conflict race =
+          kind == AccessKind::read ? note_read(cell, now, who) : note_write(cell, now, who, flags);
+      if (conflict == Conflict::none) conflict = race;
+      if (conflict != Conflict::none) [[unlikely]]
+        report_conflict(conflict, true, kind, w, in, l);
+    }
+  }
+}
+
+void Machine::report_conflict(Conflict conflict, bool shared, AccessKind kind, const Warp& w,
+                              const Instruction& in, int lane) {
+  const std::string memory = shared ? "shared memory" : "global memory";
+  const std::string access = kind == AccessKind::read    ? "read"
+                             : kind == AccessKind::write ? "written"
+                                                         : "updated";
+  std::string what;
+  switch (conflict) {
+    case Conflict::none: return;
+    case Conflict::unwritten: what = "read of " + memory + " that nothing has written"; break;
+    case Conflict::pending:
+      what = memory + " " + access + " while a cp.async into it has not been waited for";
+      break;
+    case Conflict::lanes:
+      what = "race in " + memory + ": " + access +
+             " while another lane of the warp uses it, no __syncwarp between";
+      break;
+    case Conflict::threads:
+      what = "race in " + memory + ": " + access + " while another thread uses it, no barrier between";
+      break;
+    case Conflict::blocks: what = "race in " + memory + ": " + access + " while another block uses it"; break;
+    case Conflict::operations:
+      what = "race in " + memory + ": " + access +
+             " while work of another stream uses it, no synchronization between";
+      break;
+  }
+  report_at(what.c_str(), w, in, lane);
+}
+
+std::string Machine::where(const Warp& w, const Instruction& in, int lane) const {
+  const std::uint32_t t = w.id * kLanes + static_cast<unsigned>(lane);
+  const Dim3& b = config_->block;
+  const auto triple = [](std::uint32_t x, std::uint32_t y, std::uint32_t z) {
+    return "(" + std::to_string(x) + "," + std::to_string(y) + "," + std::to_string(z) + ")";
+  };
+  return program_->demangled() + " at " + program_->place(in) + " `" + in.source->text + "`, block " +
+         triple(block_index_.x, block_index_.y, block_index_.z) + " thread " +
+         triple(t % b.x, t / b.x % b.y, t / (b.x * b.y));
+}
+
+void Machine::report_at(const char* what, const Warp& w, const Instruction& in, int lane) const {
+  report(program_->name + what + std::to_string(in.index), std::string(what) + " in " + where(w, in, lane));
+}
+
+void Machine::fault(int error, const char* what, const Warp& w, const Instruction& in, int lane) const {
+  report_at(what, w, in, lane);
+  throw KernelFault(error, std::string(what) + " in " + where(w, in, lane));
+}
+
+}  // namespace gpuemu

@@ -1,0 +1,115 @@
+// The program and its devices: what it says without a GPU, and that it learns on one what it learns on the
+// CPU.
+#include <sys/wait.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include <karyon/karyon.h>
+
+#include "input.h"
+#include "synthetic.h"
+#include "temp_folder.h"
+#include "test_device.h"
+
+namespace fs = std::filesystem;
+using Catch::Contains;
+using karyon::test::device;
+
+namespace {
+
+struct Result {
+  int code;
+  std::string text;  // stdout and stderr
+};
+
+Result run(const std::string& environment, const std::string& arguments) {
+  const std::string line = environment + " '" NUCLEI_PROGRAM "' " + arguments + " 2>&1";
+  std::FILE* pipe = ::popen(line.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  Result result;
+  std::array<char, 4096> buffer;
+  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    result.text.append(buffer.data(), n);
+  const int status = ::pclose(pipe);
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  UNSCOPED_INFO(line << "\n-> " << result.code << "\n" << result.text);
+  return result;
+}
+
+// The numbers of a training's metrics.csv, by column; times are left out.
+std::map<std::string, std::vector<double>> metrics(const fs::path& folder) {
+  std::ifstream file(folder / "metrics.csv");
+  std::string line, cell;
+  std::vector<std::string> columns;
+  std::map<std::string, std::vector<double>> out;
+  for (bool head = true; std::getline(file, line); head = false) {
+    std::istringstream cells(line);
+    for (std::size_t i = 0; std::getline(cells, cell, ','); ++i) {
+      if (head) {
+        columns.push_back(cell);
+      } else if (columns.at(i).find("second") == std::string::npos && !cell.empty()) {
+        out[columns[i]].push_back(std::stod(cell));
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("nuclei: without a GPU it says why in one line, and auto goes on without") {
+  const TempFolder folder;
+  const std::string nowhere = "KARYON_CUDA_PLUGIN=/nowhere/libkaryon_cuda.so";
+  const std::string model = (folder.path() / "model.safetensors").string();
+  karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), model);
+  const std::vector<nuclei::Example> examples{nuclei::make_synthetic(1, 48, 48)};
+  nuclei::write_bowl(folder.path() / "data", examples);
+  const std::string evaluate =
+      "evaluate --model " + model + " --data " + (folder.path() / "data").string() + " --device ";
+
+  Result r = run(nowhere, "info --devices");
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("cpu:0") && Contains("cuda    not used: /nowhere/libkaryon_cuda.so"));
+  CHECK(std::count(r.text.begin(), r.text.end(), '\n') == 2);
+  r = run(nowhere, evaluate + "cuda");
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("--device cuda") && Contains("/nowhere") && Contains("--device cpu"));
+  r = run(nowhere, evaluate + "auto");
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("on the CPU, without CUDA: /nowhere"));
+  CHECK_THAT(run(nowhere, evaluate + "cpu").text, !Contains("CUDA"));
+  // A library, but another one.
+  r = run("KARYON_CUDA_PLUGIN=libm.so.6", "info --devices");
+  CHECK_THAT(r.text, Contains("libm.so.6 is not Karyon's CUDA backend"));
+}
+
+TEST_CASE("nuclei: a training on the device of the tests has the CPU's losses") {
+  const TempFolder folder;
+  std::vector<nuclei::Example> examples;
+  for (std::uint64_t i = 0; i < 6; ++i) examples.push_back(nuclei::make_synthetic(i, 48, 48));
+  nuclei::write_bowl(folder.path() / "data", examples);
+  const std::string settings =
+      "train --data " + (folder.path() / "data").string() +
+      " --epochs 2 --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 --threads 2 ";
+  std::vector<std::map<std::string, std::vector<double>>> found;
+  const bool gpu = device() != karyon::Device::cpu();
+  for (const std::string name : {"cpu", gpu ? "cuda" : "auto"}) {
+    const fs::path out = folder.path() / name;
+    const Result r = run("", settings + "--device " + name + " --out " + out.string());
+    REQUIRE(r.code == 0);
+    if (gpu) CHECK_THAT(r.text, !Contains("on the CPU"));
+    found.push_back(metrics(out));
+  }
+  REQUIRE(found[0].size() >= 3);
+  for (const auto& [column, values] : found[0]) {
+    INFO(column);
+    REQUIRE(found[1].at(column).size() == values.size());
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (column.find("loss") != std::string::npos)
+        CHECK(found[1].at(column)[i] == Approx(values[i]).epsilon(1e-3));
+  }
+}
