@@ -14,6 +14,7 @@
 #include "evaluate.h"
 #include "info.h"
 #include "predict.h"
+#include "shrink.h"
 #include "train.h"
 
 namespace {
@@ -169,6 +170,12 @@ int run(int argc, char** argv) {
   info->add_flag("--devices", devices, "list the devices to compute on, and say why CUDA is not used");
   common(info);
 
+  std::filesystem::path large, small;
+  CLI::App* shrink = app.add_subcommand("shrink", "write a copy of a model at half the size, to pass on");
+  shrink->add_option("file", large, "model.safetensors of a run")->required();
+  shrink->add_option("--out", small, "file to write")->required();
+  shrink->footer("Example:\n  nuclei shrink run/model.safetensors --out nuclei.safetensors");
+
   std::uint64_t demo_seed = 1;
   std::filesystem::path demo_out = "nuclei-demo";
   CLI::App* demo = app.add_subcommand("demo", "the whole way on generated images, in a few minutes");
@@ -237,6 +244,8 @@ int run(int argc, char** argv) {
       if (!devices && file.empty()) throw nuclei::UsageError("info: expects a model file, or --devices");
       if (devices) nuclei::list_devices();
       if (!file.empty()) nuclei::info(file);
+    } else if (*shrink) {
+      nuclei::shrink(large, small);
     } else if (*demo) {
       nuclei::demo(demo_out, demo_seed, device);
     }

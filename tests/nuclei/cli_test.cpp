@@ -4,6 +4,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -275,6 +276,24 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
             .code == 1);
   CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code ==
         1);
+}
+
+TEST_CASE("nuclei: a model at half the size answers the same to a rounding") {
+  const Workplace w;
+  const fs::path small = w.root / "small.safetensors";
+  REQUIRE(shell("$nuclei shrink " + w.model().string() + " --out " + small.string()).code == 0);
+  const karyon::StateDict before = karyon::load_unet(w.model())->state_dict(),
+                          after = karyon::load_unet(small)->state_dict();
+  REQUIRE(after.size() == before.size());
+  for (const auto& [name, tensor] : before) {
+    const auto a = tensor.to_vector<double>(), b = after.at(name).to_vector<double>();
+    for (std::size_t i = 0; i < a.size(); ++i)
+      REQUIRE(std::abs(a[i] - b[i]) <= (tensor.dim() == 4 ? std::abs(a[i]) / 256 : 0));
+  }
+  CHECK(fs::file_size(small) < 0.7 * static_cast<double>(fs::file_size(w.model())));
+  CHECK(shell("$nuclei shrink " + w.a_picture().string() + " --out " + small.string()).code == 1);
+  CHECK(shell("$nuclei shrink " + w.model().string()).code == 2);
+  CHECK(shell("$nuclei shrink " + w.model().string() + " --out /proc/nothing").code == 1);
 }
 
 TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") {
