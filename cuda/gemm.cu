@@ -33,10 +33,11 @@ __device__ inline float parameter(const void* values, int i, bool is_f32) {
   return is_f32 ? static_cast<const float*>(values)[i] : to_float(static_cast<const T*>(values)[i]);
 }
 
-// Four columns of one row of C, `count` of them inside.
+// Four columns of one row of C: neighbours if `vector`, else `stride` apart, those below `count` inside.
 template <class T>
-__device__ inline void store_columns(T* to, float (&values)[4], int count, bool vector, bool accumulate) {
-  if (vector && count >= 4) {
+__device__ inline void store_columns(T* to, float (&values)[4], int count, int stride, bool vector,
+                                     bool accumulate) {
+  if (vector) {
     if (accumulate) {
       float before[4];
       load_vector<T, 4>(to, before);
@@ -48,7 +49,8 @@ __device__ inline void store_columns(T* to, float (&values)[4], int count, bool 
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i)
-    if (i < count) to[i] = from_float<T>(accumulate ? to_float(to[i]) + values[i] : values[i]);
+    if (i * stride < count)
+      to[i * stride] = from_float<T>(accumulate ? to_float(to[i * stride]) + values[i] : values[i]);
 }
 
 // Writes a warp's tile, at (row0, column0) of C, half by half through `staging`: lanes hold scattered
@@ -59,14 +61,16 @@ __device__ inline void store_tile(const Math& math, const Product& p, const Grid
   using T = typename Math::Element;
   constexpr int rows = TileType::warp_rows / 2, stride = staging_stride<TileType>;
   constexpr int lanes_per_row = TileType::warp_columns / 4;
-  const int lane = static_cast<int>(threadIdx.x) % warp_size, column = lane % lanes_per_row * 4;
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const bool vector = grid.partial ? p.n % 4 == 0 : out.vector;
+  const int column = lane % lanes_per_row * (vector ? 4 : 1), apart = vector ? 1 : lanes_per_row;
   const int n = column0 + column, count = p.n - n;
   float scale[4] = {1, 1, 1, 1}, shift[4] = {};
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
-    const int at = batch * p.n + n + r;
-    if (out.scale && r < count) scale[r] = parameter<T>(out.scale, at, out.scale_f32);
-    if (out.shift && r < count) shift[r] = parameter<T>(out.shift, at, out.shift_f32);
+    const int at = batch * p.n + n + r * apart;
+    if (out.scale && r * apart < count) scale[r] = parameter<T>(out.scale, at, out.scale_f32);
+    if (out.shift && r * apart < count) shift[r] = parameter<T>(out.shift, at, out.shift_f32);
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -86,10 +90,15 @@ __device__ inline void store_tile(const Math& math, const Product& p, const Grid
       const int m = row0 + half * rows + row;
       if (m >= p.m || count <= 0) break;
       float v[4];
-      load_vector<float, 4>(staging + row * stride + column, v);
+      if (vector) {
+        load_vector<float, 4>(staging + row * stride + column, v);
+      } else {
+#pragma unroll
+        for (int r = 0; r < 4; ++r) v[r] = staging[row * stride + column + r * apart];
+      }
       if (grid.partial) {
         float* to = grid.partial + ((std::int64_t{part} * p.batches + batch) * p.m + m) * p.n + n;
-        store_columns(to, v, count, p.n % 4 == 0, false);
+        store_columns(to, v, count, apart, vector, false);
         continue;
       }
 #pragma unroll
@@ -103,9 +112,9 @@ __device__ inline void store_tile(const Math& math, const Product& p, const Grid
       const std::int64_t at = batch * p.stride_c + out.first + image * out.image_stride + y * out.row_stride +
                               x * out.column_stride + n;
       if (sizeof(T) == 4 || out.data_f32) {
-        store_columns(static_cast<float*>(out.data) + at, v, count, out.vector, out.accumulate);
+        store_columns(static_cast<float*>(out.data) + at, v, count, apart, vector, out.accumulate);
       } else {
-        store_columns(static_cast<T*>(out.data) + at, v, count, out.vector, out.accumulate);
+        store_columns(static_cast<T*>(out.data) + at, v, count, apart, vector, out.accumulate);
       }
     }
   }

@@ -164,8 +164,9 @@ class PatchLoader {
   }
 
   __device__ void load(int k0, T* slice) const {
-    const int within = static_cast<int>(threadIdx.x) % 4 * chunk_elements<T>, k = k0 + within;
+    const int chunk = static_cast<int>(threadIdx.x) % 4;
     if (p_.vector) {
+      const int within = chunk * chunk_elements<T>, k = k0 + within;
       const Tap tap(p_, k);
 #pragma unroll
       for (int i = 0; i < passes; ++i) {
@@ -177,13 +178,14 @@ class PatchLoader {
     } else {
 #pragma unroll 1
       for (int e = 0; e < chunk_elements<T>; ++e) {
-        const Tap tap(p_, k + e);
+        const int within = e * 4 + chunk, k = k0 + within;
+        const Tap tap(p_, k);
 #pragma unroll
         for (int i = 0; i < passes; ++i) {
-          const T* from = k + e < k_end_
+          const T* from = k < k_end_
                               ? meet(p_, image_[i], row_[i] + tap.row, column_[i] + tap.column, tap.channel)
                               : nullptr;
-          copy_element(slice + SliceType::at(line(i), within + e), from ? from : data_, from != nullptr);
+          copy_element(slice + SliceType::at(line(i), within), from ? from : data_, from != nullptr);
         }
       }
     }
@@ -211,18 +213,20 @@ class RowLoader {
       : p_(p), data_(static_cast<const T*>(p.data) + offset), first_(first), end_(end), k_end_(k_end) {}
 
   __device__ void load(int k0, T* slice) const {
-    const int within = static_cast<int>(threadIdx.x) % 4 * chunk_elements<T>, k = k0 + within;
+    const int chunk = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
     for (int i = 0; i < passes; ++i) {
       const int line = static_cast<int>(threadIdx.x) / 4 + i * (threads / 4), row = first_ + line;
-      const T* from = data_ + min(row, end_ - 1) * p_.stride + k;
+      const T* from = data_ + min(row, end_ - 1) * p_.stride;
       if (p_.vector) {
-        copy_chunk(slice + SliceType::at(line, within), row < end_ && k < k_end_ ? from : nullptr, data_);
+        const int within = chunk * chunk_elements<T>, k = k0 + within;
+        copy_chunk(slice + SliceType::at(line, within), row < end_ && k < k_end_ ? from + k : nullptr, data_);
       } else {
 #pragma unroll 1
         for (int e = 0; e < chunk_elements<T>; ++e) {
-          const bool valid = row < end_ && k + e < k_end_;
-          copy_element(slice + SliceType::at(line, within + e), valid ? from + e : data_, valid);
+          const int within = e * 4 + chunk, k = k0 + within;
+          const bool valid = row < end_ && k < k_end_;
+          copy_element(slice + SliceType::at(line, within), valid ? from + k : data_, valid);
         }
       }
     }
@@ -249,20 +253,23 @@ class TapRowLoader {
 
   __device__ void load(int k0, T* slice) const {
     constexpr int chunks = SliceType::line_chunks, passes = SliceType::lines * chunks / threads;
-    const int within = static_cast<int>(threadIdx.x) % chunks * chunk_elements<T>, at = first_ + within;
+    const int chunk = static_cast<int>(threadIdx.x) % chunks;
 #pragma unroll
     for (int i = 0; i < passes; ++i) {
       const int line = static_cast<int>(threadIdx.x) / chunks + i * (threads / chunks), k = k0 + line;
       int channel, x;
       const int tap = p_.depth.divide(k, channel), y = p_.taps_w.divide(tap, x);
-      const T* from = data_ + channel * p_.stride + (p_.first + y * p_.step_h + x * p_.step_w + at);
+      const T* from = data_ + channel * p_.stride + (p_.first + y * p_.step_h + x * p_.step_w + first_);
       if (p_.vector) {
-        copy_chunk(slice + SliceType::at(line, within), k < k_end_ && at < end_ ? from : nullptr, data_);
+        const int within = chunk * chunk_elements<T>;
+        copy_chunk(slice + SliceType::at(line, within),
+                   k < k_end_ && first_ + within < end_ ? from + within : nullptr, data_);
       } else {
 #pragma unroll 1
         for (int e = 0; e < chunk_elements<T>; ++e) {
-          const bool valid = k < k_end_ && at + e < end_;
-          copy_element(slice + SliceType::at(line, within + e), valid ? from + e : data_, valid);
+          const int within = e * chunks + chunk;
+          const bool valid = k < k_end_ && first_ + within < end_;
+          copy_element(slice + SliceType::at(line, within), valid ? from + within : data_, valid);
         }
       }
     }
@@ -287,25 +294,26 @@ class PatchColumnLoader {
 
   __device__ void load(int k0, T* slice) const {
     constexpr int chunks = SliceType::line_chunks, passes = SliceType::lines * chunks / threads;
-    const int within = static_cast<int>(threadIdx.x) % chunks * chunk_elements<T>, at = first_ + within;
-    const Tap tap(p_, at);
+    const int chunk = static_cast<int>(threadIdx.x) % chunks;
+    const Tap tap(p_, first_ + chunk * chunk_elements<T>);
 #pragma unroll
     for (int i = 0; i < passes; ++i) {
       const int line = static_cast<int>(threadIdx.x) / chunks + i * (threads / chunks), k = k0 + line;
       const PixelOf<T> pixel(p_, data_, min(k, k_end_ - 1));
+      auto find = [&](int within, const Tap& t) -> const T* {
+        return k < k_end_ && first_ + within < end_
+                   ? meet(p_, pixel.image, pixel.row + t.row, pixel.column + t.column, t.channel)
+                   : nullptr;
+      };
       if (p_.vector) {
-        const T* from = k < k_end_ && at < end_ ? meet(p_, pixel.image, pixel.row + tap.row,
-                                                       pixel.column + tap.column, tap.channel)
-                                                : nullptr;
-        copy_chunk(slice + SliceType::at(line, within), from, data_);
+        const int within = chunk * chunk_elements<T>;
+        copy_chunk(slice + SliceType::at(line, within), find(within, tap), data_);
       } else {
 #pragma unroll 1
         for (int e = 0; e < chunk_elements<T>; ++e) {
-          const Tap here(p_, at + e);
-          const T* from = k < k_end_ && at + e < end_ ? meet(p_, pixel.image, pixel.row + here.row,
-                                                             pixel.column + here.column, here.channel)
-                                                      : nullptr;
-          copy_element(slice + SliceType::at(line, within + e), from ? from : data_, from != nullptr);
+          const int within = e * chunks + chunk;
+          const T* from = find(within, Tap(p_, first_ + within));
+          copy_element(slice + SliceType::at(line, within), from ? from : data_, from != nullptr);
         }
       }
     }

@@ -159,6 +159,7 @@ void statistics(const Tensor& x, std::int64_t images, std::int64_t groups, doubl
 struct ChannelParams {
   const float *mean, *rstd, *weight, *bias;
   int groups, width;  ///< of a group
+  bool vectors;       ///< a group is a channel, and vectors of 4 are aligned
 };
 
 /// y = scale x + shift.
@@ -167,12 +168,28 @@ struct Channels {
   float mean[V], scale[V], shift[V];
 
   __device__ Channels(const ChannelParams& p, std::int64_t image, int column) {
+    float rstd[V], weight[V], bias[V] = {};
+#pragma unroll
+    for (int i = 0; i < V; ++i) weight[i] = 1;
+    if (p.vectors) {
+      load_vector<float, V>(p.mean + column, mean);
+      load_vector<float, V>(p.rstd + column, rstd);
+      if (p.weight) load_vector<float, V>(p.weight + column, weight);
+      if (p.bias) load_vector<float, V>(p.bias + column, bias);
+    } else {
+#pragma unroll
+      for (int i = 0; i < V; ++i) {
+        const std::int64_t group = image * p.groups + (column + i) / p.width;
+        mean[i] = p.mean[group];
+        rstd[i] = p.rstd[group];
+        if (p.weight) weight[i] = p.weight[column + i];
+        if (p.bias) bias[i] = p.bias[column + i];
+      }
+    }
 #pragma unroll
     for (int i = 0; i < V; ++i) {
-      const std::int64_t group = image * p.groups + (column + i) / p.width;
-      mean[i] = p.mean[group];
-      scale[i] = (p.weight ? p.weight[column + i] : 1.0f) * p.rstd[group];
-      shift[i] = (p.bias ? p.bias[column + i] : 0.0f) - mean[i] * scale[i];
+      scale[i] = weight[i] * rstd[i];
+      shift[i] = bias[i] - mean[i] * scale[i];
     }
   }
 };
@@ -374,9 +391,14 @@ void batch_norm_running(const Tensor& running_mean, const Tensor& running_var, d
 }
 
 ChannelParams channel_params(const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd,
-                             std::int64_t columns, std::int64_t groups) {
-  return {mean.data<float>(), rstd.data<float>(),       optional(weight),
-          optional(bias),     static_cast<int>(groups), static_cast<int>(columns / groups)};
+                             std::int64_t images, std::int64_t columns, std::int64_t groups) {
+  return {.mean = mean.data<float>(),
+          .rstd = rstd.data<float>(),
+          .weight = optional(weight),
+          .bias = optional(bias),
+          .groups = static_cast<int>(groups),
+          .width = static_cast<int>(columns / groups),
+          .vectors = images == 1 && groups == columns && whole_vectors(weight, bias, mean, rstd)};
 }
 
 void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
@@ -385,7 +407,7 @@ void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const
   const std::int64_t c = x.size(-1);
   const ColumnGrid g(1, x.numel() / c, c, whole_vectors(x, y), 16);
   dispatch_stored(x, "batch_norm", [&]<class T>() {
-    launch_normalize<T>(g, channel_params(weight, bias, mean, rstd, c, c), x, relu, y);
+    launch_normalize<T>(g, channel_params(weight, bias, mean, rstd, 1, c, c), x, relu, y);
   });
 }
 
@@ -405,7 +427,8 @@ void batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight
   }
   const std::int64_t c = x.size(-1);
   dispatch_stored(x, "batch_norm_backward", [&]<class T>() {
-    (relu ? backward<true, T> : backward<false, T>)(dy, x, 1, channel_params(weight, bias, mean, rstd, c, c),
+    (relu ? backward<true, T> : backward<false, T>)(dy, x, 1,
+                                                    channel_params(weight, bias, mean, rstd, 1, c, c),
                                                     from_batch, dx, dweight, dbias);
   });
 }
@@ -419,7 +442,7 @@ void group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, doubl
   statistics(x, images, groups, eps, {nullptr, nullptr, 0}, mean, rstd, "group_norm");
   const ColumnGrid g(images, x.numel() / images / c, c, whole_vectors(x, y), 16);
   dispatch_stored(x, "group_norm", [&]<class T>() {
-    launch_normalize<T>(g, channel_params(weight, bias, mean, rstd, c, groups), x, false, y);
+    launch_normalize<T>(g, channel_params(weight, bias, mean, rstd, images, c, groups), x, false, y);
   });
 }
 
@@ -431,8 +454,9 @@ void group_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight
     return;
   }
   dispatch_stored(x, "group_norm_backward", [&]<class T>() {
-    backward<false, T>(dy, x, x.size(0), channel_params(weight, {}, mean, rstd, x.size(-1), mean.size(1)),
-                       true, dx, dweight, dbias);
+    backward<false, T>(dy, x, x.size(0),
+                       channel_params(weight, {}, mean, rstd, x.size(0), x.size(-1), mean.size(1)), true, dx,
+                       dweight, dbias);
   });
 }
 

@@ -10,13 +10,13 @@
 namespace karyon::cuda {
 namespace {
 
-/// An output takes (1 - share) of input `low` and share of input `high`.
-struct Tap {
-  int low, high;
+/// An output takes (1 - share) of input `low` and share of the next one.
+struct alignas(8) Tap {
+  int low;
   float share;
 };
 /// The outputs that use an input: [begin, end).
-struct Users {
+struct alignas(8) Users {
   int begin, end;
 };
 
@@ -45,11 +45,11 @@ struct Mapping {
   __device__ Tap tap(int output) const {
     if (nearest) {
       const int at = min(static_cast<int>(floorf(static_cast<float>(output) * scale)), in - 1);
-      return {at, at, 0};
+      return {at, 0};
     }
     const double at = max(0.0, first + step * output);
     const int low = min(static_cast<int>(at), in - 1);
-    return {low, min(low + 1, in - 1), static_cast<float>(min(1.0, at - low))};
+    return {low, static_cast<float>(min(1.0, at - low))};
   }
 
   /// Taps are in order: the first output whose tap ends at `input` or later, or starts after it.
@@ -58,7 +58,7 @@ struct Mapping {
     while (begin < end) {
       const int middle = (begin + end) / 2;
       const Tap t = tap(middle);
-      if (after ? t.low > input : t.high >= input) {
+      if (after ? t.low > input : t.low + (nearest ? 0 : 1) >= input) {
         end = middle;
       } else {
         begin = middle + 1;
@@ -91,10 +91,11 @@ __global__ void __launch_bounds__(image_threads)
   float a[V];
   load_vector<T, V>(x + in.at(place, row.low, column.low), a);
   if (!nearest) {
+    const int high = min(row.low + 1, in.height - 1), right = min(column.low + 1, in.width - 1);
     float b[V], c[V], d[V];
-    load_vector<T, V>(x + in.at(place, row.low, column.high), b);
-    load_vector<T, V>(x + in.at(place, row.high, column.low), c);
-    load_vector<T, V>(x + in.at(place, row.high, column.high), d);
+    load_vector<T, V>(x + in.at(place, row.low, right), b);
+    load_vector<T, V>(x + in.at(place, high, column.low), c);
+    load_vector<T, V>(x + in.at(place, high, right), d);
     const float v = row.share, u = column.share;
 #pragma unroll
     for (int i = 0; i < V; ++i)
@@ -103,9 +104,10 @@ __global__ void __launch_bounds__(image_threads)
   store_vector<T, V>(y + place.at(), a);
 }
 
-// How much of an output goes to `input`.
-__device__ inline float share_of(const Tap& tap, int input) {
-  return (tap.low == input ? 1 - tap.share : 0.0f) + (tap.high == input ? tap.share : 0.0f);
+// How much of an output goes to `input` of `inputs`; the last one is its own neighbour.
+__device__ inline float share_of(const Tap& tap, int input, int inputs) {
+  return (tap.low == input ? 1 - tap.share : 0.0f) +
+         (min(tap.low + 1, inputs - 1) == input ? tap.share : 0.0f);
 }
 
 template <class T, int V>
@@ -117,9 +119,9 @@ __global__ void __launch_bounds__(image_threads)
   const Users down = row_users[place.y], across = column_users[place.x];
   float sum[V] = {};
   for (int oy = down.begin; oy < down.end; ++oy) {
-    const float v = share_of(rows[oy], place.y);
+    const float v = share_of(rows[oy], place.y, g.height.value);
     for (int ox = across.begin; ox < across.end; ++ox) {
-      const float share = v * share_of(columns[ox], place.x);
+      const float share = v * share_of(columns[ox], place.x, g.width.value);
       float d[V];
       load_vector<T, V>(dy + out.at(place, oy, ox), d);
 #pragma unroll

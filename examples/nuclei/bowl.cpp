@@ -12,18 +12,16 @@
 #include "random.h"
 
 namespace nuclei {
-namespace {
 
 namespace fs = std::filesystem;
 
-bool is_png(const fs::path& path) {
+bool is_bowl_picture(const fs::path& path) {
   std::string extension = path.extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return extension == ".png";
 }
 
-/// The entries of a folder by ascending name, without hidden ones (.DS_Store, ._copies of macOS).
-std::vector<fs::path> list(const fs::path& folder) {
+std::vector<fs::path> list_folder(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> entries;
   fs::directory_iterator at(folder, error);
@@ -35,11 +33,13 @@ std::vector<fs::path> list(const fs::path& folder) {
   return entries;
 }
 
+namespace {
+
 std::vector<fs::path> list_png(const fs::path& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) return {};
-  std::vector<fs::path> files = list(folder);
-  std::erase_if(files, [](const fs::path& file) { return !is_png(file); });
+  std::vector<fs::path> files = list_folder(folder);
+  std::erase_if(files, [](const fs::path& file) { return !is_bowl_picture(file); });
   return files;
 }
 
@@ -52,7 +52,7 @@ bool is_sample_folder(const fs::path& folder) {
 std::string layout_hint(const fs::path& root, const std::vector<fs::path>& folders) {
   if (is_sample_folder(root)) return "; pass the folder above " + root.string();
   for (const fs::path& folder : folders) {
-    if (std::ranges::any_of(list(folder), is_sample_folder)) return "; pass " + folder.string();
+    if (std::ranges::any_of(list_folder(folder), is_sample_folder)) return "; pass " + folder.string();
   }
   return "; check the path or unpack the archive first";
 }
@@ -175,7 +175,7 @@ std::vector<Sample> scan_bowl(const fs::path& root, bool need_masks) {
                   (fs::exists(root, error) ? "this is a file" : "there is nothing of this name") +
                   "; check the path");
   }
-  std::vector<fs::path> folders = list(root);
+  std::vector<fs::path> folders = list_folder(root);
   std::erase_if(folders, [](const fs::path& entry) {
     std::error_code ignored;
     return !fs::is_directory(entry, ignored) || entry.filename() == "__MACOSX";

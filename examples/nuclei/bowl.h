@@ -27,6 +27,13 @@ struct Example {
   LabelMap truth;
 };
 
+/// Whether a file of this name counts as an image or a mask in the layout.
+bool is_bowl_picture(const std::filesystem::path& path);
+
+/// The entries of a folder by ascending name, without hidden ones (.DS_Store, ._copies of macOS). Throws
+/// Failure if it cannot be read.
+std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder);
+
 /// Lists the samples under `root` by ascending id. Throws Failure if the folder is missing or not
 /// in the layout, if an id holds no image or several, or if masks are needed and absent.
 std::vector<Sample> scan_bowl(const std::filesystem::path& root, bool need_masks);

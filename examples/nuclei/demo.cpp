@@ -44,12 +44,17 @@ void demo(const std::filesystem::path& out, std::uint64_t seed, const std::strin
   std::fprintf(stderr, "3. finding the nuclei in the new images\n");
   const auto model = out / "run" / "model.safetensors";
   const PredictSummary found = predict(model, {out / "new-images"}, out / "found", device);
-  evaluate(model, out / "new-images", out / "found" / "scores.json", device);
+  evaluate({.model = model,
+            .data = out / "new-images",
+            .json = out / "found" / "scores.json",
+            .report = {},
+            .device = device});
 
   std::printf("\nfound %zu nuclei in %zu images. Open these:\n", found.nuclei, found.images);
   std::printf("  %s   outlines on the images\n", (out / "found" / "overlays").string().c_str());
   std::printf("  %s   a row per nucleus\n", (out / "found" / "nuclei.csv").string().c_str());
-  std::printf("  %s   how training went\n", (out / "run" / "metrics.csv").string().c_str());
+  std::printf("  %s   how well, with pictures\n", (out / "found" / "report.html").string().c_str());
+  std::printf("  %s   how training went\n", (out / "run" / "report.html").string().c_str());
 }
 
 }  // namespace nuclei

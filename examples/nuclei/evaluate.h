@@ -4,19 +4,25 @@
 #include <string>
 #include <vector>
 
-#include "metrics.h"
+#include "evaluation.h"
 
 namespace nuclei {
 
-struct ImageScores {
-  std::string id;
-  std::string modality;
-  Scores scores;
+struct EvaluateOptions {
+  std::filesystem::path model, data;
+  std::filesystem::path json;    // empty: not written
+  std::filesystem::path report;  // empty: default_report()
+  bool write_report = true;
+  std::string device = "auto";
 };
 
-/// Segments every image of a folder in the Data Science Bowl layout and scores it against its masks. Prints a
-/// line per image and the means to stdout; writes them as JSON too unless `json` is empty. Throws Failure.
-std::vector<ImageScores> evaluate(const std::filesystem::path& model, const std::filesystem::path& data,
-                                  const std::filesystem::path& json, const std::string& device);
+/// Where the report goes if nobody says: report.html beside the JSON file, or in the working folder;
+/// evaluation.html in the model's own folder, where report.html tells of the training.
+std::filesystem::path default_report(const EvaluateOptions& options);
+
+/// Segments every image of a folder in the Data Science Bowl layout and scores it against its masks, the
+/// model beside the baselines. Prints summaries to stdout; writes everything as JSON if asked to, and the
+/// report. Throws Failure.
+std::vector<ImageScores> evaluate(const EvaluateOptions& options);
 
 }  // namespace nuclei

@@ -237,12 +237,30 @@ bool encode(PngJob& job) {
   return true;
 }
 
-void write_png(const fs::path& path, PngJob job) {
+std::vector<std::uint8_t> encoded(const std::string& task, PngJob job) {
   if (job.width < 1 || job.height < 1 || !encode(job)) {
-    throw Failure("writing " + path.string() + ": cannot encode a picture of " + std::to_string(job.width) +
-                  " x " + std::to_string(job.height) + " pixels as PNG");
+    throw Failure(task + ": cannot encode a picture of " + std::to_string(job.width) + " x " +
+                  std::to_string(job.height) + " pixels as PNG");
   }
-  write_file_atomically(path, job.encoded);
+  return std::move(job.encoded);
+}
+
+void write_png(const fs::path& path, PngJob job) {
+  write_file_atomically(path, encoded("writing " + path.string(), std::move(job)));
+}
+
+PngJob png8_job(int width, int height, int channels, const std::uint8_t* pixels) {
+  constexpr int kColorTypes[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
+                                 PNG_COLOR_TYPE_RGB_ALPHA};
+  if (channels < 1 || channels > 4)
+    throw Failure("writing a PNG: expected 1 to 4 channels, got " + std::to_string(channels));
+  return {width,
+          height,
+          kColorTypes[channels - 1],
+          8,
+          static_cast<std::size_t>(width) * static_cast<std::size_t>(channels),
+          pixels,
+          {}};
 }
 
 }  // namespace
@@ -263,6 +281,16 @@ Image read_image(const fs::path& path) {
   return image;
 }
 
+RawImage read_raw(const fs::path& path) {
+  const Decoded file = decode(path);
+  RawImage raw{file.width, file.height, file.stored, file.bit_depth, {}};
+  raw.samples.reserve(file.pixel_count() * static_cast<std::size_t>(file.stored));
+  file.for_each_pixel([&](const auto* sample, std::size_t) {
+    raw.samples.insert(raw.samples.end(), sample, sample + file.stored);
+  });
+  return raw;
+}
+
 std::vector<std::uint8_t> read_mask(const fs::path& path, int width, int height) {
   const Decoded file = decode(path);
   if (file.width != width || file.height != height) {
@@ -278,18 +306,11 @@ std::vector<std::uint8_t> read_mask(const fs::path& path, int width, int height)
 }
 
 void write_png8(const fs::path& path, int width, int height, int channels, const std::uint8_t* pixels) {
-  constexpr int kColorTypes[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
-                                 PNG_COLOR_TYPE_RGB_ALPHA};
-  if (channels < 1 || channels > 4) {
-    throw Failure("writing " + path.string() + ": expected 1 to 4 channels, got " + std::to_string(channels));
-  }
-  write_png(path, {width,
-                   height,
-                   kColorTypes[channels - 1],
-                   8,
-                   static_cast<std::size_t>(width) * static_cast<std::size_t>(channels),
-                   pixels,
-                   {}});
+  write_png(path, png8_job(width, height, channels, pixels));
+}
+
+std::vector<std::uint8_t> encode_png8(int width, int height, int channels, const std::uint8_t* pixels) {
+  return encoded("showing an image", png8_job(width, height, channels, pixels));
 }
 
 void write_png16(const fs::path& path, int width, int height, const std::uint16_t* pixels) {

@@ -30,11 +30,26 @@ Image read_image(const std::filesystem::path& path);
 /// width]. Throws Failure like read_image, and if the file is not `width` by `height` pixels.
 std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, int width, int height);
 
+/// A file as it is stored, for looking at what is wrong with it.
+struct RawImage {
+  int width = 0;
+  int height = 0;
+  int channels = 0;                    // stored: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
+  int bit_depth = 8;                   // 8 or 16
+  std::vector<std::uint16_t> samples;  // [height, width, channels], 0..255 or 0..65535
+};
+
+/// Reads a file without giving its values a meaning. Throws Failure like read_image.
+RawImage read_raw(const std::filesystem::path& path);
+
 /// Writes an 8-bit PNG atomically (see write_file_atomically).
 ///   pixels  [height, width, channels]; channels 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
 /// Throws Failure if the file cannot be written or the size is not positive.
 void write_png8(const std::filesystem::path& path, int width, int height, int channels,
                 const std::uint8_t* pixels);
+
+/// The same picture as the bytes of a PNG file. Throws Failure if the size is not positive.
+std::vector<std::uint8_t> encode_png8(int width, int height, int channels, const std::uint8_t* pixels);
 
 /// Writes a 16-bit grey PNG atomically; pixels [height, width] in the machine's byte order.
 /// Throws Failure like write_png8.

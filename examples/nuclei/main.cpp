@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "demo.h"
+#include "doctor.h"
 #include "error.h"
 #include "evaluate.h"
 #include "info.h"
@@ -24,6 +25,7 @@ int run(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  nuclei demo                                              see it work, without any data\n"
+      "  nuclei doctor --data stage1_train                        say what is wrong with a data set\n"
       "  nuclei train --data stage1_train --out run               learn from the Data Science Bowl 2018\n"
       "  nuclei predict --model run/model.safetensors --out found image.png folder\n"
       "  nuclei evaluate --model run/model.safetensors --data stage1_test\n"
@@ -45,7 +47,8 @@ int run(int argc, char** argv) {
   CLI::App* train = app.add_subcommand("train", "train a U-Net on images with masks");
   train->add_option("--data", t.data,
                     "folder in the Data Science Bowl layout: <id>/images/*.png, <id>/masks/*.png");
-  train->add_option("--out", t.out, "folder for the run: model.safetensors, last.ckpt, metrics.csv");
+  train->add_option("--out", t.out,
+                    "folder for the run: model.safetensors, last.ckpt, metrics.csv, report.html");
   train->add_option(
       "--resume", resume,
       "go on with the run in this folder, with its settings; the result is the same as without the break");
@@ -79,15 +82,29 @@ int run(int argc, char** argv) {
       "  nuclei train --data stage1_train --out folds --folds 5");
   common(train);
 
-  std::filesystem::path model, data, json, out, file;
+  std::filesystem::path model, out, file;
+  nuclei::EvaluateOptions scoring;
   std::vector<std::filesystem::path> inputs;
   CLI::App* evaluate = app.add_subcommand("evaluate", "score a model against true masks");
-  evaluate->add_option("--model", model, "model.safetensors of a run")->required();
-  evaluate->add_option("--data", data, "folder in the Data Science Bowl layout")->required();
-  evaluate->add_option("--json", json, "write the scores here too");
+  evaluate->add_option("--model", scoring.model, "model.safetensors of a run")->required();
+  evaluate->add_option("--data", scoring.data, "folder in the Data Science Bowl layout")->required();
+  evaluate->add_option("--json", scoring.json, "write every score here too");
+  evaluate->add_option("--report", scoring.report,
+                       "where the HTML report goes (default: report.html beside --json or in this folder; "
+                       "evaluation.html in the model's folder)");
+  evaluate->add_flag("!--no-report", scoring.write_report, "write no report");
   evaluate->footer(
       "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
   common(evaluate);
+
+  nuclei::DoctorOptions examination;
+  CLI::App* doctor = app.add_subcommand("doctor", "say what is wrong with a data set, before training on it");
+  doctor->add_option("--data", examination.data, "folder in the Data Science Bowl layout")->required();
+  doctor->add_option("--json", examination.json, "write every finding here too");
+  doctor->add_flag("--all", examination.all, "list every file, not the first few of each kind");
+  doctor->footer(
+      "Example:\n  nuclei doctor --data my_images\nEnds with 1 if there is an error among the findings.");
+  common(doctor);
 
   CLI::App* predict = app.add_subcommand("predict", "find the nuclei in images");
   predict->add_option("--model", model, "model.safetensors of a run")->required();
@@ -119,6 +136,7 @@ int run(int argc, char** argv) {
     return code == 0 ? 0 : bad_usage;
   }
 
+  bool sound = true;
   try {
     if (threads > 0) karyon::set_num_threads(threads);
     try {
@@ -139,7 +157,10 @@ int run(int argc, char** argv) {
       t.device = device;
       nuclei::train(t);
     } else if (*evaluate) {
-      nuclei::evaluate(model, data, json, device);
+      scoring.device = device;
+      nuclei::evaluate(scoring);
+    } else if (*doctor) {
+      sound = nuclei::doctor(examination);
     } else if (*predict) {
       const nuclei::PredictSummary done = nuclei::predict(model, inputs, out, device);
       std::printf("%zu nuclei in %zu images; see %s\n", done.nuclei, done.images,
@@ -158,7 +179,7 @@ int run(int argc, char** argv) {
     }
     if (std::fflush(stdout) != 0 || !std::cout.flush())
       throw nuclei::Failure("standard output cannot be written: is the disk full?");
-    return 0;
+    return sound ? 0 : failed;
   } catch (const nuclei::UsageError& e) {
     std::fprintf(stderr, "nuclei: %s\n", e.what());
     return bad_usage;

@@ -176,52 +176,127 @@ void for_each_gap(const LabelMap& map, float reach, const Visit& visit) {
   }
 }
 
-/// Numbers the starting regions: components of `core` with min_seed pixels or more, and components of
-/// `mask` that hold none of those.
-std::vector<std::int32_t> plant(const std::vector<std::uint8_t>& mask, const std::vector<std::uint8_t>& core,
-                                int width, int height, int min_seed) {
-  Components seeds = connect(core, width, height, true, false);
-  const Components pieces = connect(mask, width, height, true, false);
-  std::vector<bool> has_seed(pieces.area.size());
-  for (std::size_t i = 0; i < mask.size(); ++i) {
-    std::int32_t& seed = seeds.component[i];
-    if (seed != 0 && seeds.area[static_cast<std::size_t>(seed)] < min_seed) seed = 0;
-    if (seed != 0) has_seed[static_cast<std::size_t>(pieces.component[i])] = true;
-  }
-  const auto planted = static_cast<std::int32_t>(seeds.area.size());
-  for (std::size_t i = 0; i < mask.size(); ++i) {
-    const std::int32_t piece = pieces.component[i];
-    if (piece != 0 && !has_seed[static_cast<std::size_t>(piece)]) seeds.component[i] = planted + piece;
-  }
-  return std::move(seeds.component);
+/// Binomial smoothing along rows, then along columns; the image goes on beyond its edge as at it.
+std::vector<float> smoothed(std::vector<float> values, int width, int height) {
+  const auto w = static_cast<std::size_t>(width), h = static_cast<std::size_t>(height);
+  std::vector<float> out(values.size());
+  const auto pass = [&](std::size_t lines, std::size_t line_step, std::size_t count, std::size_t step) {
+    for (std::size_t line = 0; line < lines; ++line) {
+      const float* in = values.data() + line * line_step;
+      float* to = out.data() + line * line_step;
+      for (std::size_t i = 0; i < count; ++i) {
+        const float before = in[(i > 0 ? i - 1 : i) * step], after = in[(i + 1 < count ? i + 1 : i) * step];
+        to[i * step] = 0.5f * in[i * step] + 0.25f * (before + after);
+      }
+    }
+    values.swap(out);
+  };
+  pass(h, w, w, 1);
+  pass(w, 1, h, w);
+  return values;
 }
 
-/// Grows the labels over the mask, the highest levels first and, within a level, in order of arrival:
-/// neighbours meet along the valleys between them (Meyer 1994).
-void flood(LabelMap& map, const std::vector<std::uint8_t>& mask, const std::vector<std::uint8_t>& level) {
-  std::array<std::vector<std::size_t>, 256> open;
-  const auto width = static_cast<std::size_t>(map.width);
-  int now = 255;
-  const auto reach = [&](std::size_t from) {
-    const auto try_pixel = [&](std::size_t to) {
-      if (!mask[to] || map.labels[to] != 0) return;
-      map.labels[to] = map.labels[from];
-      // A pixel above the level that is being flooded belongs to it.
-      open[static_cast<std::size_t>(std::min<int>(level[to], now))].push_back(to);
-    };
-    const std::size_t x = from % width;
-    if (x > 0) try_pixel(from - 1);
-    if (x + 1 < width) try_pixel(from + 1);
-    if (from >= width) try_pixel(from - width);
-    if (from + width < map.labels.size()) try_pixel(from + width);
-  };
-  for (std::size_t i = 0; i < map.labels.size(); ++i)
-    if (map.labels[i] != 0) open[level[i]].push_back(i);
-  for (; now >= 0; --now) {
-    auto& queue = open[static_cast<std::size_t>(now)];
-    for (std::size_t k = 0; k < queue.size(); ++k) reach(queue[k]);
+/// A watershed that pours pixels in from the highest level down. Where two regions meet they become one if
+/// the lower peak is less than `prominence` levels above the meeting point, or its region is a few pixels of
+/// noise; otherwise the pixel goes to the region it met first and the border stands.
+class Watershed {
+ public:
+  Watershed(const std::vector<std::uint8_t>& level, const std::vector<std::uint8_t>& mask, int width,
+            int prominence)
+      : level_(level), mask_(mask), width_(static_cast<std::size_t>(width)), prominence_(prominence) {}
+
+  /// A region per pixel, numbered from 1 in no order; 0 outside the mask.
+  std::vector<std::int32_t> run() {
+    std::array<std::vector<std::size_t>, 256> pixels;
+    for (std::size_t i = 0; i < mask_.size(); ++i)
+      if (mask_[i]) pixels[level_[i]].push_back(i);
+    region_.assign(mask_.size(), 0);
+    std::vector<std::size_t> queue;
+    for (int now = 255; now >= 0; --now) {
+      const auto& here = pixels[static_cast<std::size_t>(now)];
+      // What borders a region joins one, nearest first; the rest are new peaks.
+      for (const std::size_t i : here)
+        if (beside_region(i)) queue.push_back(i);
+      pour(queue, now);
+      for (const std::size_t i : here) {
+        if (region_[i] != 0) continue;
+        peak_.push_back(now);
+        area_.push_back(0);
+        parent_.push_back(static_cast<std::int32_t>(parent_.size()));
+        queue.assign(1, i);
+        region_[i] = static_cast<std::int32_t>(parent_.size());
+        pour(queue, now);
+      }
+    }
+    for (std::int32_t& region : region_)
+      if (region != 0) region = find(region - 1) + 1;
+    return std::move(region_);
   }
-}
+
+ private:
+  static constexpr std::int64_t kNoise = 9;  // pixels
+
+  template <typename Visit>
+  void for_each_neighbour(std::size_t i, const Visit& visit) const {
+    const std::size_t x = i % width_;
+    if (x > 0) visit(i - 1);
+    if (x + 1 < width_) visit(i + 1);
+    if (i >= width_) visit(i - width_);
+    if (i + width_ < mask_.size()) visit(i + width_);
+  }
+  bool beside_region(std::size_t i) const {
+    bool beside = false;
+    for_each_neighbour(i, [&](std::size_t n) { beside |= region_[n] != 0; });
+    return beside;
+  }
+  void pour(std::vector<std::size_t>& queue, int now) {
+    for (std::size_t k = 0; k < queue.size(); ++k) {
+      const std::size_t i = queue[k];
+      if (region_[i] == 0)
+        region_[i] = join_neighbours(i, now);
+      else if (k > 0)
+        continue;  // came here from two sides
+      ++area_[static_cast<std::size_t>(find(region_[i] - 1))];
+      for_each_neighbour(i, [&](std::size_t n) {
+        if (region_[n] == 0 && mask_[n] && level_[n] == now) queue.push_back(n);
+      });
+    }
+    queue.clear();
+  }
+  std::int32_t join_neighbours(std::size_t i, int now) {
+    std::int32_t mine = -1;
+    for_each_neighbour(i, [&](std::size_t n) {
+      if (region_[n] == 0) return;
+      const std::int32_t other = find(region_[n] - 1);
+      if (mine < 0) mine = other;
+      if (other == mine) return;
+      const auto strength = [&](std::int32_t r) {
+        return std::pair(peak_[static_cast<std::size_t>(r)], area_[static_cast<std::size_t>(r)]);
+      };
+      const auto [weak, strong] =
+          strength(mine) < strength(other) ? std::pair(mine, other) : std::pair(other, mine);
+      const auto w = static_cast<std::size_t>(weak), s = static_cast<std::size_t>(strong);
+      if (peak_[w] - now >= prominence_ && area_[w] >= kNoise) return;
+      parent_[w] = strong;
+      area_[s] += area_[w];
+      mine = strong;
+    });
+    return mine + 1;
+  }
+  std::int32_t find(std::int32_t r) {
+    const auto parent = [&](std::int32_t k) -> std::int32_t& { return parent_[static_cast<std::size_t>(k)]; };
+    while (parent(r) != r) r = parent(r) = parent(parent(r));
+    return r;
+  }
+
+  const std::vector<std::uint8_t>&level_, &mask_;
+  std::size_t width_;
+  int prominence_;
+  std::vector<std::int32_t> region_;  // per pixel, 1 + index into the rest
+  std::vector<std::int32_t> parent_;
+  std::vector<int> peak_;
+  std::vector<std::int64_t> area_;
+};
 
 /// Gives background that one nucleus surrounds to that nucleus.
 void fill_holes(LabelMap& map) {
@@ -389,20 +464,20 @@ std::vector<float> depth_inside(const LabelMap& map) {
 }
 
 LabelMap segment(const PixelMaps& maps, const SegmentOptions& options) {
-  const int width = maps.width, height = maps.height;
   for (const auto* map : {&maps.nucleus, &maps.border, &maps.depth})
-    check_size("separating nuclei", map->size(), width, height);
+    check_size("separating nuclei", map->size(), maps.width, maps.height);
   const std::size_t count = maps.nucleus.size();
-  std::vector<std::uint8_t> mask(count), core(count);
-  std::vector<std::uint8_t> level(count);  // depth (1 - border) in 255 steps
+  std::vector<std::uint8_t> mask(count), level(count);
+  std::vector<float> height(count);
   for (std::size_t i = 0; i < count; ++i) {
     mask[i] = maps.nucleus[i] > options.nucleus;
-    const float height_here = maps.depth[i] * (1 - maps.border[i]);
-    core[i] = mask[i] && height_here > options.seed;
-    level[i] = static_cast<std::uint8_t>(std::lround(std::clamp(height_here, 0.0f, 1.0f) * 255));
+    height[i] = 0.5f * (maps.depth[i] + maps.nucleus[i] * (1 - maps.border[i]));
   }
-  LabelMap result{width, height, plant(mask, core, width, height, options.min_seed)};
-  flood(result, mask, level);
+  for (int times = 0; times < 2; ++times) height = smoothed(std::move(height), maps.width, maps.height);
+  for (std::size_t i = 0; i < count; ++i)
+    level[i] = static_cast<std::uint8_t>(std::lround(std::clamp(height[i], 0.0f, 1.0f) * 255));
+  Watershed watershed(level, mask, maps.width, static_cast<int>(std::lround(options.prominence * 255)));
+  LabelMap result{maps.width, maps.height, watershed.run()};
   fill_holes(result);
   drop_small(result, options.min_area);
   return result;

@@ -40,8 +40,7 @@ PixelMaps predict_maps(karyon::UNet& model, const Image& image) {
 }
 
 std::string to_text(const SegmentOptions& o) {
-  return Json{{"nucleus", o.nucleus}, {"seed", o.seed}, {"min_seed", o.min_seed}, {"min_area", o.min_area}}
-      .dump();
+  return Json{{"nucleus", o.nucleus}, {"prominence", o.prominence}, {"min_area", o.min_area}}.dump();
 }
 
 Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
@@ -54,8 +53,7 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
     try {
       const Json saved = Json::parse(found->second);
       thresholds = {.nucleus = saved.at("nucleus"),
-                    .seed = saved.at("seed"),
-                    .min_seed = saved.at("min_seed"),
+                    .prominence = saved.at("prominence"),
                     .min_area = saved.at("min_area")};
     } catch (const Json::exception& e) {
       throw Failure(file.string() + ": damaged thresholds: " + e.what());

@@ -15,6 +15,8 @@
 
 #include "atomic_file.h"
 #include "error.h"
+#include "evaluation.h"
+#include "html_report.h"
 #include "input.h"
 #include "metrics.h"
 #include "progress.h"
@@ -191,6 +193,7 @@ class Training {
   bool tune();
   void save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
                   const SegmentOptions& thresholds) const;
+  void write_report() const;
   double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
   bool time_is_up() const {
     return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes);
@@ -203,6 +206,8 @@ class Training {
   Clock::time_point start_ = Clock::now();
   karyon::Device device_;
   std::vector<Example> validation_;
+  Evaluation evaluation_;  // of the last epoch
+  Baselines baselines_;
   std::unique_ptr<CropDataset> crops_;
   std::unique_ptr<karyon::DataLoader> loader_;
   std::unique_ptr<karyon::UNet> model_;
@@ -437,21 +442,25 @@ bool Training::train_epoch() {
 }
 
 bool Training::validate(double seconds) {
-  std::vector<Scores> scores;
+  Evaluation evaluation;
   double loss = 0;
   Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
+    const auto begin = Clock::now();
     const PixelMaps maps = predict_maps(*average_, e.image);
+    const LabelMap found = segment(maps);
+    evaluation.add(e, found, std::chrono::duration<double>(Clock::now() - begin).count());
     const std::vector<float>& p = maps.nucleus;
     double sum = 0;
     for (std::size_t i = 0; i < p.size(); ++i)
       sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
     loss += sum / static_cast<double>(p.size());
-    scores.push_back(score(e.truth, segment(maps)));
-    progress.update(static_cast<std::int64_t>(scores.size()));
+    progress.update(static_cast<std::int64_t>(evaluation.images().size()));
     if (stop_requested) return false;
   }
   progress.finish();
+  evaluation_ = std::move(evaluation);
+  const std::vector<Scores> scores = evaluation_.scores();
   ++epoch_;
   const bool any = !scores.empty();
   EpochMetrics m{.epoch = epoch_,
@@ -506,14 +515,35 @@ bool Training::tune() {
   }
   progress.finish();
   const SegmentOptions fitted = tune_thresholds(maps, truth);
-  std::vector<Scores> scores;
-  for (std::size_t i = 0; i < maps.size(); ++i) scores.push_back(score(truth[i], segment(maps[i], fitted)));
-  const Scores all = mean(scores);
+  evaluation_ = Evaluation();
+  for (std::size_t i = 0; i < maps.size(); ++i) evaluation_.add(validation_[i], segment(maps[i], fitted));
+  const Scores all = mean(evaluation_.scores());
   std::fprintf(stderr, "thresholds %s: accuracy %s  IoU %s  Dice %s  DSB %s\n", to_text(fitted).c_str(),
                percent(all.accuracy, 2).c_str(), fixed(all.iou, 4).c_str(), fixed(all.dice, 4).c_str(),
                fixed(all.bowl, 4).c_str());
-  save_model(*best.model, best_epoch_, scores, fitted);
+  save_model(*best.model, best_epoch_, evaluation_.scores(), fitted);
+  write_report();
   return true;
+}
+
+void Training::write_report() const {
+  ReportPage page{.title = "Training",
+                  .subject = options_.out.string() + ": epoch " + std::to_string(epoch_) + " of " +
+                             std::to_string(epochs_) + ", scored on " + std::to_string(validation_.size()) +
+                             " held-out images of " + options_.data.string(),
+                  .metrics_csv = metrics_csv(history_)};
+  const Json settings = to_json(options_, epochs_);
+  for (const auto& [name, value] : settings.items())
+    page.configuration.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+  double training = 0, finding = 0;
+  for (const Json& row : history_) training += row.back().get<double>();
+  for (const ImageScores& image : evaluation_.images()) finding += image.seconds;
+  page.timing = {{"training, all epochs", format_duration(training)},
+                 {"training, one epoch",
+                  format_duration(training / static_cast<double>(std::max<std::size_t>(history_.size(), 1)))},
+                 {"finding nuclei in the held-out images", format_duration(finding)},
+                 {"threads", std::to_string(karyon::num_threads())}};
+  write_file_atomically(options_.out / "report.html", html_report(page, evaluation_, baselines_));
 }
 
 bool Training::run() {
@@ -534,6 +564,7 @@ bool Training::run() {
   save_checkpoint();
   write_file_atomically(options_.out / "split.csv", split_csv_);
   if (!history_.empty()) write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+  for (const Example& e : validation_) baselines_.add(e);
   bool stopped = false;
   while (epoch_ < epochs_ && !stopped) {
     const auto begin = Clock::now();
@@ -545,6 +576,7 @@ bool Training::run() {
       loss_sum_ = 0;
       save_checkpoint();
       write_file_atomically(options_.out / "metrics.csv", metrics_csv(history_));
+      write_report();
       if (options_.patience > 0 && epoch_ - best_epoch_ >= options_.patience && epoch_ < epochs_) {
         std::fprintf(stderr, "no better score for %lld epochs: this is enough\n",
                      static_cast<long long>(options_.patience));

@@ -26,7 +26,9 @@ struct TrainOptions {
 /// Trains a U-Net on a folder in the Data Science Bowl layout and leaves in `out`:
 ///   model.safetensors  the best epoch by validation score
 ///   last.ckpt          everything needed to go on: settings, weights, optimizer, position in schedule and
-///   random streams metrics.csv        a line per epoch
+///   random streams
+///   metrics.csv        a line per epoch
+///   report.html        curves, scores and pictures of the held-out images, as of the last epoch
 /// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same
 /// bits. split.csv in `out` says which images were held out. With folds, each fold's run is in out/fold-K and
 /// out/folds.json and folds.csv have the scores of all, their mean and spread; the same call again goes on

@@ -47,9 +47,8 @@ SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::ve
   };
   for (int round = 0; round < 3 && moved; ++round) {
     moved = false;
-    try_all(&SegmentOptions::seed, 0.2f, 0.3f, 0.4f, 0.5f, 0.6f, 0.7f);
+    try_all(&SegmentOptions::prominence, 0.08f, 0.1f, 0.12f, 0.15f, 0.18f, 0.22f, 0.27f);
     try_all(&SegmentOptions::nucleus, 0.35f, 0.4f, 0.45f, 0.5f, 0.55f, 0.6f, 0.65f);
-    try_all(&SegmentOptions::min_seed, 1, 2, 4, 8, 16);
     try_all(&SegmentOptions::min_area, 8, 12, 16, 24, 32, 48);
   }
   return best;

@@ -198,9 +198,8 @@ void unpack(Warp& w, const Instruction& in, Mask mask) {
 void move_predicate(Warp& w, const Instruction& in, Mask mask) {
   w.store_predicate(in.reg[0], w.predicates[in.reg[1]], mask);
 }
-template <bool value>
 void set_predicate(Warp& w, const Instruction& in, Mask mask) {
-  w.store_predicate(in.reg[0], value ? ~Mask{0} : Mask{0}, mask);
+  w.store_predicate(in.reg[0], static_cast<Mask>(in.mode), mask);
 }
 
 bool decode_move(Decoding& d) {
@@ -212,7 +211,8 @@ bool decode_move(Decoding& d) {
   const auto &to = d.statement.operands[0], &from = d.statement.operands[1];
   if (type == "pred" && (from == "0" || from == "1" || from == "-1")) {
     in.reg = {d.predicate(to)};
-    in.execute = from == "0" ? set_predicate<false> : set_predicate<true>;
+    in.mode = from == "0" ? 0 : -1;
+    in.execute = set_predicate;
     return true;
   }
   if (type == "pred") {

@@ -83,13 +83,27 @@ std::size_t files_in(const fs::path& folder) {
 
 TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
   const Workplace w;
-  for (const char* arguments :
-       {"", "--what", "train", "train --data x", "train --data x --out y --epochs -1",
-        "train --data x --out y --epochs 0", "train --data x --out y --epochs ten",
-        "train --data x --out y --what", "train --data x --out y --lr -1", "train --data x --out y --crop 4",
-        "train --data x --out y --batch-size 0", "train --data x --out y --threads 0",
-        "train --data x --out y --max-minutes 0", "train --data x --out y --device tpu", "predict",
-        "predict image.png", "evaluate --model m", "info", "fly"}) {
+  for (const char* arguments : {"",
+                                "--what",
+                                "train",
+                                "train --data x",
+                                "train --data x --out y --epochs -1",
+                                "train --data x --out y --epochs 0",
+                                "train --data x --out y --epochs ten",
+                                "train --data x --out y --what",
+                                "train --data x --out y --lr -1",
+                                "train --data x --out y --crop 4",
+                                "train --data x --out y --batch-size 0",
+                                "train --data x --out y --threads 0",
+                                "train --data x --out y --max-minutes 0",
+                                "train --data x --out y --device tpu",
+                                "predict",
+                                "predict image.png",
+                                "evaluate --model m",
+                                "info",
+                                "doctor",
+                                "doctor --data x --what",
+                                "fly"}) {
     const Result r = shell("cd " + w.root.string() + " && $nuclei " + std::string(arguments));
     CHECK(r.code == 2);
     CHECK(r.text.size() > 10);
@@ -101,7 +115,7 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
 
 TEST_CASE("nuclei: --help and --version end with 0 and show examples") {
   for (const char* arguments : {"--help", "train --help", "predict --help", "evaluate --help", "info --help",
-                                "demo --help", "--version"})
+                                "doctor --help", "demo --help", "--version"})
     CHECK(shell("$nuclei " + std::string(arguments)).code == 0);
   CHECK_THAT(shell("$nuclei --help").text, Contains("Examples"));
 }
@@ -219,6 +233,17 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json " + json.string())
             .code == 0);
   CHECK_THAT(read_text(json), Contains("\"dsb_score\"") && Contains("synthetic-00007"));
+  // Training and evaluation tell what they did, beside their results, and neither overwrites the other's.
+  CHECK_THAT(read_text(run / "report.html"), Contains("epoch 3 of 3") && Contains("data:image/png;base64,"));
+  CHECK_THAT(read_text(w.root / "report.html"), Contains("Evaluation") && Contains("How training went"));
+  const std::string quick =
+      "cd " + run.string() + " && $nuclei evaluate --model model.safetensors --data " + w.data.string();
+  CHECK_THAT(shell(quick).text, Contains("evaluation.html"));
+  CHECK_THAT(read_text(run / "report.html"), Contains("epoch 3 of 3"));
+  CHECK(shell(quick + " --report /dev/full").code == 1);
+  fs::remove(run / "evaluation.html");
+  CHECK(shell(quick + " --no-report").code == 0);
+  CHECK_FALSE(fs::exists(run / "evaluation.html"));
   CHECK(shell("$nuclei predict --model " + model + " --out " + (w.root / "found").string() + " " +
               w.data.string())
             .code == 0);
@@ -233,15 +258,17 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK_THAT(shell("$nuclei train --epochs 5 --resume " + run.string()).text, Contains("not the images"));
   fs::rename(w.data / "synthetic-00099", w.data / "synthetic-00002");
   // The threads can be bounded, by a number.
-  CHECK(shell("KARYON_NUM_THREADS=many $nuclei evaluate --model " + model + " --data " + w.data.string())
+  CHECK(shell("KARYON_NUM_THREADS=many $nuclei evaluate --no-report --model " + model + " --data " +
+              w.data.string())
             .code == 2);
   // A second run does not overwrite the first.
   CHECK(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 1);
   // Results that cannot be written are errors.
-  CHECK(
-      shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json /dev/full").code ==
-      1);
-  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " > /dev/full").code == 1);
+  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() +
+              " --no-report --json /dev/full")
+            .code == 1);
+  CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --no-report > /dev/full")
+            .code == 1);
   CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code ==
         1);
 }
@@ -335,4 +362,21 @@ TEST_CASE("nuclei: when the disk is full the old checkpoint survives") {
   CHECK(read_text(run / "last.ckpt") == before);
   for (const auto& entry : fs::directory_iterator(run)) CHECK_THAT(entry.path().string(), !Contains(".tmp"));
   CHECK(shell("$nuclei train --resume " + run.string() + " --epochs 5").code == 0);
+}
+
+TEST_CASE("nuclei: doctor ends with 1 where there is an error, and says what to do") {
+  const Workplace w;
+  const std::string command = "$nuclei doctor --data " + w.data.string();
+  Result r = shell(command);
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("10 images") && Contains("0 errors"));
+  fs::remove_all(w.data / "synthetic-00003/masks");
+  r = shell(command + " --json " + (w.root / "findings.json").string());
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("images without masks") && Contains("synthetic-00003") && Contains("1 error,"));
+  CHECK_THAT(read_text(w.root / "findings.json"), Contains("\"no-masks\"") && Contains("\"remedy\""));
+  CHECK(shell(command + " --json /dev/full").code == 1);
+  CHECK(shell("$nuclei doctor --data " + (w.root / "nowhere").string()).code == 1);
+  fs::create_directories(w.root / "empty");
+  CHECK(shell("$nuclei doctor --data " + (w.root / "empty").string()).code == 1);
 }

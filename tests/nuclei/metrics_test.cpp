@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <set>
 #include <string>
 #include <vector>
@@ -162,4 +163,67 @@ TEST_CASE("nuclei: the mean adds up the counts", "[nuclei][metrics]") {
   CHECK(m.true_count == 3);
   CHECK(m.predicted_count == 2);
   CHECK_THROWS_AS(mean({}), Failure);
+}
+
+TEST_CASE("nuclei: panoptic quality, AJI and count error of a hand-computed case", "[nuclei][metrics]") {
+  // IoU 3/4 for one of two true nuclei; one of two found ones is wrong.
+  const Scores s = score(row("aaaa...bb."), row("aaa...c..."));
+  CHECK(s.f1 == Approx(0.5));
+  CHECK(s.sq == Approx(0.75));
+  CHECK(s.pq == Approx(0.375));
+  CHECK(s.aji == Approx(3.0 / (4 + 2 + 1)));
+  CHECK(s.count_error == 0);
+  // Both true nuclei have the same best partner, which counts with each of them.
+  CHECK(score(row("aabb"), row("aaaa")).aji == Approx((2.0 + 2) / (4 + 4)));
+  const Scores none = score(row("...."), row("...."));
+  CHECK((none.f1 == 1 && none.sq == 1 && none.pq == 1 && none.aji == 1 && none.count_error == 0));
+  const Scores missed = score(row("aa.b"), row("...."));
+  CHECK((missed.f1 == 0 && missed.sq == 0 && missed.pq == 0 && missed.aji == 0 && missed.count_error == 2));
+}
+
+TEST_CASE("nuclei: pooling gives each nucleus the same weight", "[nuclei][metrics]") {
+  const std::vector<Scores> scores{score(row("aa.bb.cc"), row("aa.bb.cc")),
+                                   score(row("aa......"), row("........"))};
+  const Scores p = pooled(scores), m = mean(scores);
+  CHECK(p.ap[0] == Approx(0.75));
+  CHECK(m.ap[0] == Approx(0.5));
+  CHECK(p.dice == Approx(12.0 / 14));
+  CHECK(p.accuracy == Approx(14.0 / 16));
+  CHECK(p.f1 == Approx(6.0 / 7));
+  CHECK(m.count_error == Approx(0.5));
+  CHECK(p.count_error == 1);
+  // Pooled, one image is what it is.
+  check_equal(pooled(std::span(scores).first(1)), scores[0]);
+  CHECK_THROWS_AS(pooled({}), Failure);
+}
+
+TEST_CASE("nuclei: bootstrap intervals hold the mean, are repeatable and shrink with more images",
+          "[nuclei][metrics]") {
+  Random random(8);
+  std::vector<Scores> few, many;
+  for (int i = 0; i < 200; ++i) {
+    const LabelMap truth = random_map(random, 20, 20, 6);
+    LabelMap found = truth;
+    for (std::int32_t& label : found.labels) {
+      if (label > 0 && static_cast<int>(random.below(6)) < label) label = 0;
+    }
+    many.push_back(score(truth, found));
+    if (i < 20) few.push_back(many.back());
+  }
+  const Summary a = summarize(few), b = summarize(many), again = summarize(few);
+  for (std::size_t m = 0; m < metrics().size(); ++m) {
+    INFO(metrics()[m].key);
+    const double mean = metrics()[m].of(a.mean);
+    CHECK((a.mean_interval[m].low <= mean && mean <= a.mean_interval[m].high));
+    CHECK(again.mean_interval[m].low == a.mean_interval[m].low);
+    CHECK(again.pooled_interval[m].high == a.pooled_interval[m].high);
+  }
+  const double narrow = b.mean_interval[0].high - b.mean_interval[0].low;
+  CHECK(narrow < 0.6 * (a.mean_interval[0].high - a.mean_interval[0].low));
+  // About what the normal distribution says: 2 * 1.96 standard errors.
+  double squares = 0;
+  for (const Scores& s : many) squares += (s.bowl - b.mean.bowl) * (s.bowl - b.mean.bowl);
+  CHECK(narrow == Approx(2 * 1.96 * std::sqrt(squares / 200 / 200)).epsilon(0.1));
+  const Summary one = summarize(std::span(few).first(1));
+  CHECK(one.mean_interval[0].low == one.mean_interval[0].high);
 }

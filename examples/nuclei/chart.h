@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nuclei {
+
+/// Text as it may stand in HTML, also within quotes.
+std::string html_escape(std::string_view text);
+
+struct Series {
+  std::string name;
+  std::vector<double> x, y;  // of the same length; values that are not finite are left out
+  int color = 1;             // 1..5, --series-1 ... of the page's style
+  bool dashed = false;
+};
+
+struct ChartOptions {
+  std::string x_label, y_label;
+  std::optional<double> y_min, y_max;  // not given: what holds all values
+  int x_decimals = 0, y_decimals = 3;  // of the values shown under the pointer
+};
+
+/// Curves as an <svg> with axes and a legend; the page's script shows the values under the pointer. The text
+/// alone says "no data" where there is no finite value.
+std::string line_chart(const ChartOptions& options, const std::vector<Series>& series);
+
+/// Bars side by side over bins: `edges` has one value more than each series' y; x is not used.
+std::string histogram(const ChartOptions& options, const std::vector<double>& edges,
+                      const std::vector<Series>& series);
+
+}  // namespace nuclei

@@ -1,0 +1,16 @@
+# cmake -DPROGRAM= -DNAME= -DREPORT= -DLIBRARIES= -P expect.cmake: the right form of a planted bug must pass without a report,
+# the wrong one must fail with a report that matches REPORT.
+set(ENV{LD_LIBRARY_PATH} ${LIBRARIES})
+foreach(form right wrong)
+  execute_process(COMMAND ${PROGRAM} ${form} ${NAME} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 60)
+  message("${form}: exit code ${code}\n${output}")
+  if(NOT output MATCHES "^gpuemu: emulated")
+    message(FATAL_ERROR "the output does not begin with \"gpuemu: emulated\"")
+  endif()
+  if(form STREQUAL right AND (NOT code EQUAL 0 OR output MATCHES "gpuemu: report"))
+    message(FATAL_ERROR "the right form is reported")
+  endif()
+  if(form STREQUAL wrong AND (code EQUAL 0 OR NOT output MATCHES "${REPORT}"))
+    message(FATAL_ERROR "no report that matches ${REPORT}")
+  endif()
+endforeach()

@@ -1,0 +1,341 @@
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "bowl.h"
+#include "diagnosis.h"
+#include "error.h"
+#include "image.h"
+#include "random.h"
+#include "synthetic.h"
+#include "temp_folder.h"
+
+using namespace nuclei;
+namespace fs = std::filesystem;
+using Catch::Contains;
+
+namespace {
+
+constexpr int kSide = 64;
+
+using Pixels = std::vector<std::uint8_t>;
+
+Pixels disc(int cx, int cy, int radius, std::uint8_t value = 255) {
+  Pixels pixels(kSide * kSide);
+  for (int y = 0; y < kSide; ++y) {
+    for (int x = 0; x < kSide; ++x) {
+      if ((x - cx) * (x - cx) + (y - cy) * (y - cy) <= radius * radius)
+        pixels[static_cast<std::size_t>(y * kSide + x)] = value;
+    }
+  }
+  return pixels;
+}
+
+Pixels max_of(Pixels a, const Pixels& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = std::max(a[i], b[i]);
+  return a;
+}
+
+void write_grey(const fs::path& file, const Pixels& pixels, int width = kSide, int height = kSide) {
+  fs::create_directories(file.parent_path());
+  write_png8(file, width, height, 1, pixels.data());
+}
+
+/// A sound set of six images with three bright nuclei each, no two alike.
+struct Sound {
+  TempFolder root;
+
+  Sound() {
+    for (int i = 0; i < 6; ++i) add("id" + std::to_string(i), static_cast<std::uint64_t>(i));
+  }
+  void add(const std::string& id, std::uint64_t seed) {
+    Random random(100 + seed);
+    Pixels picture(kSide * kSide);
+    for (auto& value : picture) value = static_cast<std::uint8_t>(10 + random.below(6));
+    for (int k = 0; k < 3; ++k) {
+      const Pixels nucleus = disc(10 + static_cast<int>(random.below(44)), 10 + 21 * k,
+                                  4 + static_cast<int>(random.below(4)), 200);
+      picture = max_of(picture, nucleus);
+      Pixels mask = nucleus;
+      for (auto& value : mask) value = value > 0 ? 255 : 0;
+      write_grey(mask_file(id, k), mask);
+    }
+    write_grey(image_file(id), picture);
+  }
+  fs::path image_file(const std::string& id) const { return root / id / "images" / (id + ".png"); }
+  fs::path mask_file(const std::string& id, int k) const {
+    return root / id / "masks" / ("mask" + std::to_string(k) + ".png");
+  }
+  void remove_masks(const std::string& id) const {
+    fs::remove_all(root / id / "masks");
+    fs::create_directories(root / id / "masks");
+  }
+  Pixels pixels_of(const fs::path& file) const {
+    const RawImage raw = read_raw(file);
+    return {raw.samples.begin(), raw.samples.end()};
+  }
+  std::multiset<std::string> found() const {
+    std::multiset<std::string> keys;
+    for (const Finding& finding : diagnose(root.path()).findings) {
+      UNSCOPED_INFO(finding.fault->key << " " << finding.file << ": " << finding.what);
+      keys.insert(finding.fault->key);
+    }
+    return keys;
+  }
+};
+
+using Keys = std::multiset<std::string>;
+
+}  // namespace
+
+TEST_CASE("nuclei: a sound data set has no findings", "[nuclei][doctor]") {
+  const Sound set;
+  const Diagnosis diagnosis = diagnose(set.root.path());
+  CHECK(set.found() == Keys{});
+  CHECK(diagnosis.images == 6);
+  CHECK(diagnosis.masks == 18);
+}
+
+TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]") {
+  using Plant = std::function<void(Sound&)>;
+  const std::vector<std::pair<std::string, Plant>> planted{
+      {"no-image", [](Sound& s) { fs::remove(s.image_file("id1")); }},
+      {"several-images",
+       [](Sound& s) { fs::copy_file(s.image_file("id0"), s.root / "id1/images/other.png"); }},
+      {"no-masks", [](Sound& s) { s.remove_masks("id1"); }},
+      {"size-mismatch", [](Sound& s) { write_grey(s.mask_file("id1", 0), Pixels(32 * 32, 255), 32, 32); }},
+      {"empty-mask", [](Sound& s) { write_grey(s.mask_file("id1", 3), Pixels(kSide * kSide)); }},
+      {"inverted-mask",
+       [](Sound& s) {
+         s.remove_masks("id1");
+         Pixels mask = disc(20, 20, 8);
+         for (auto& value : mask) value = static_cast<std::uint8_t>(255 - value);
+         write_grey(s.mask_file("id1", 0), mask);
+       }},
+      {"full-mask",
+       [](Sound& s) {
+         s.remove_masks("id1");
+         write_grey(s.mask_file("id1", 0), Pixels(kSide * kSide, 255));
+       }},
+      {"label-image",
+       [](Sound& s) {
+         s.remove_masks("id1");
+         Pixels labels = disc(20, 20, 8, 1);
+         labels = max_of(max_of(labels, disc(40, 20, 8, 2)), disc(20, 45, 6, 3));
+         write_grey(s.mask_file("id1", 0), labels);
+       }},
+      {"all-in-one",
+       [](Sound& s) {
+         Pixels all(kSide * kSide);
+         for (int k = 0; k < 3; ++k) all = max_of(all, s.pixels_of(s.mask_file("id1", k)));
+         s.remove_masks("id1");
+         write_grey(s.mask_file("id1", 0), all);
+       }},
+      {"several-parts",
+       [](Sound& s) {
+         const Pixels both = max_of(s.pixels_of(s.mask_file("id1", 0)), s.pixels_of(s.mask_file("id1", 1)));
+         fs::remove(s.mask_file("id1", 1));
+         write_grey(s.mask_file("id1", 0), both);
+       }},
+      {"specks",
+       [](Sound& s) {
+         Pixels mask = s.pixels_of(s.mask_file("id1", 0));
+         mask[kSide * kSide - 1] = 255;
+         write_grey(s.mask_file("id1", 0), mask);
+       }},
+      {"holes",
+       [](Sound& s) {
+         Pixels mask = disc(32, 32, 9);
+         mask[32 * kSide + 32] = 0;
+         s.remove_masks("id1");
+         write_grey(s.mask_file("id1", 0), mask);
+         write_grey(s.image_file("id1"), max_of(disc(32, 32, 9, 180), disc(0, 0, 200, 12)));
+       }},
+      {"identical-masks", [](Sound& s) { fs::copy_file(s.mask_file("id1", 0), s.mask_file("id1", 4)); }},
+      {"overlapping-masks",
+       [](Sound& s) {
+         s.remove_masks("id1");
+         write_grey(s.image_file("id1"), max_of(disc(32, 32, 12, 180), disc(0, 0, 200, 12)));
+         write_grey(s.mask_file("id1", 0), disc(30, 32, 8));
+         write_grey(s.mask_file("id1", 1), disc(36, 32, 8));
+       }},
+      {"small-overlaps",
+       [](Sound& s) {
+         s.remove_masks("id1");
+         write_grey(s.image_file("id1"),
+                    max_of(max_of(disc(20, 32, 8, 180), disc(35, 32, 8, 180)), disc(0, 0, 200, 12)));
+         write_grey(s.mask_file("id1", 0), disc(20, 32, 8));
+         write_grey(s.mask_file("id1", 1), disc(35, 32, 8));
+       }},
+      {"dark-mask",
+       [](Sound& s) {
+         Pixels mask = s.pixels_of(s.mask_file("id1", 0));
+         for (auto& value : mask) value = value > 0 ? 1 : 0;
+         write_grey(s.mask_file("id1", 0), mask);
+       }},
+      {"dark-mask",  // 16 bits, read by others as black
+       [](Sound& s) {
+         std::vector<std::uint16_t> deep;
+         for (const auto value : s.pixels_of(s.mask_file("id1", 0))) deep.push_back(value);
+         write_png16(s.mask_file("id1", 0), kSide, kSide, deep.data());
+       }},
+      {"opaque-mask",
+       [](Sound& s) {
+         Pixels rgba;
+         for (const auto value : s.pixels_of(s.mask_file("id1", 0)))
+           for (const std::uint8_t sample : {value, value, value, std::uint8_t{255}}) rgba.push_back(sample);
+         write_png8(s.mask_file("id1", 0), kSide, kSide, 4, rgba.data());
+       }},
+      {"mask-in-alpha",
+       [](Sound& s) {
+         Pixels rgba;
+         for (const auto value : s.pixels_of(s.mask_file("id1", 0)))
+           for (const std::uint8_t sample : {std::uint8_t{255}, std::uint8_t{255}, std::uint8_t{255}, value})
+             rgba.push_back(sample);
+         write_png8(s.mask_file("id1", 0), kSide, kSide, 4, rgba.data());
+       }},
+      {"grey-mask",  // what lossy compression leaves around a nucleus
+       [](Sound& s) {
+         Pixels mask = s.pixels_of(s.mask_file("id1", 0));
+         Random random(5);
+         for (std::size_t i = 0; i < mask.size(); ++i) {
+           const bool near = (i > 0 && mask[i - 1] == 255) || (i + 1 < mask.size() && mask[i + 1] == 255);
+           if (mask[i] == 0 && near) mask[i] = static_cast<std::uint8_t>(1 + random.below(100));
+         }
+         write_grey(s.mask_file("id1", 0), mask);
+       }},
+      {"duplicate-image",
+       [](Sound& s) { fs::copy(s.root / "id1", s.root / "id7", fs::copy_options::recursive); }},
+      {"near-duplicate",
+       [](Sound& s) {
+         fs::copy(s.root / "id1", s.root / "id7", fs::copy_options::recursive);
+         Pixels pixels = s.pixels_of(s.image_file("id1"));
+         for (std::size_t i = 0; i < pixels.size(); i += 5)
+           pixels[i] = static_cast<std::uint8_t>(pixels[i] + 2);
+         write_grey(s.root / "id7/images/id1.png", pixels);
+       }},
+      {"unreadable",  // an image that was cut short
+       [](Sound& s) {
+         const std::string bytes = read_text(s.image_file("id1"));
+         write_text(s.image_file("id1"), bytes.substr(0, bytes.size() / 2));
+       }},
+      {"unreadable", [](Sound& s) { write_text(s.mask_file("id1", 0), ""); }},
+      {"blank-image", [](Sound& s) { write_grey(s.image_file("id1"), Pixels(kSide * kSide, 40)); }},
+      {"low-contrast",
+       [](Sound& s) {
+         Pixels pixels = s.pixels_of(s.image_file("id1"));
+         for (auto& value : pixels) value = static_cast<std::uint8_t>(11 + value / 70);
+         write_grey(s.image_file("id1"), pixels);
+       }},
+      {"saturated",
+       [](Sound& s) {
+         s.remove_masks("id1");
+         write_grey(s.image_file("id1"), max_of(disc(32, 32, 12, 255), disc(0, 0, 200, 12)));
+         write_grey(s.mask_file("id1", 0), disc(32, 32, 12));
+       }},
+      {"dark-in-viewers",
+       [](Sound& s) {
+         std::vector<std::uint16_t> deep;
+         for (const auto value : s.pixels_of(s.image_file("id1")))
+           deep.push_back(static_cast<std::uint16_t>(value * 16));
+         write_png16(s.image_file("id1"), kSide, kSide, deep.data());
+       }},
+      {"ignored-picture",
+       [](Sound& s) { fs::rename(s.mask_file("id1", 0), s.root / "id1/masks/mask0.gif"); }},
+      {"ignored-file", [](Sound& s) { write_text(s.root / "id1/masks/notes.txt", "drawn on Monday"); }},
+      {"case-only", [](Sound& s) { s.add("ID1", 50); }},
+      {"tiny-nuclei", [](Sound& s) { write_grey(s.mask_file("id1", 3), disc(60, 60, 1)); }},
+      {"off-target",
+       [](Sound& s) {
+         s.remove_masks("id1");
+         write_grey(s.image_file("id1"), max_of(disc(16, 16, 9, 180), disc(0, 0, 200, 12)));
+         write_grey(s.mask_file("id1", 0), disc(48, 48, 9));
+       }},
+  };
+  std::set<std::string> kinds;
+  for (const auto& [key, plant] : planted) {
+    Sound set;
+    plant(set);
+    INFO("planted: " << key);
+    CHECK(set.found() == Keys{key});
+    kinds.insert(key);
+  }
+  // What needs more than one file's change has a test below.
+  for (const Fault& fault : faults()) {
+    const bool below =
+        std::set<std::string>{"layout", "nothing-to-learn", "huge-nucleus", "odd-brightness"}.contains(
+            fault.key);
+    INFO(fault.key);
+    CHECK(kinds.contains(fault.key) != below);
+  }
+}
+
+TEST_CASE("nuclei: faults of the whole set are found", "[nuclei][doctor]") {
+  Sound empty;
+  for (const char* id : {"id0", "id1", "id2", "id3"}) {
+    empty.remove_masks(id);
+    write_grey(empty.mask_file(id, 0), Pixels(kSide * kSide));
+  }
+  CHECK(empty.found() == Keys{"nothing-to-learn", "empty-mask", "empty-mask", "empty-mask", "empty-mask"});
+
+  Sound many;
+  for (int i = 0; i < 10; ++i) many.add("more" + std::to_string(i), static_cast<std::uint64_t>(20 + i));
+  CHECK(many.found() == Keys{});
+  Pixels dim = many.pixels_of(many.image_file("id1"));
+  for (auto& value : dim) value = value / 12;
+  write_grey(many.image_file("id1"), dim);
+  CHECK(many.found() == Keys{"odd-brightness"});
+
+  // Nuclei of 29 pixels and one that is forty times as large.
+  Sound huge;
+  huge.remove_masks("id1");
+  Pixels picture = disc(0, 0, 200, 12);
+  for (int k = 0; k < 6; ++k) {
+    write_grey(huge.mask_file("id1", k), disc(6 + 9 * k, 6, 3));
+    picture = max_of(picture, disc(6 + 9 * k, 6, 3, 180));
+  }
+  write_grey(huge.mask_file("id1", 6), disc(32, 38, 20));
+  write_grey(huge.image_file("id1"), max_of(picture, disc(32, 38, 20, 180)));
+  CHECK(huge.found() == Keys{"huge-nucleus"});
+}
+
+TEST_CASE("nuclei: a folder in another layout is explained", "[nuclei][doctor]") {
+  const TempFolder root;
+  CHECK_THROWS_AS(diagnose(root / "nowhere"), Failure);
+  const auto only = [&](const fs::path& folder) {
+    const Diagnosis diagnosis = diagnose(folder);
+    REQUIRE(diagnosis.findings.size() == 1);
+    CHECK(std::string(diagnosis.findings[0].fault->key) == "layout");
+    return diagnosis.findings[0].what;
+  };
+  CHECK_THAT(only(root.path()), Contains("no such folder"));
+  for (const char* name : {"images/a.png", "images/b.png", "masks/a.png"})
+    write_grey(root / name, disc(9, 9, 3));
+  CHECK_THAT(only(root.path()), Contains("2 files") && Contains("a folder of its own"));
+  const Sound set;
+  fs::create_directories(root / "outer");
+  fs::rename(set.root.path(), root / "outer/inner");
+  CHECK_THAT(only(root / "outer"), Contains("pass " + (root / "outer/inner").string()));
+}
+
+TEST_CASE("nuclei: findings come in order, with the file and what to do", "[nuclei][doctor]") {
+  Sound set;
+  write_text(set.root / "id1/masks/notes.txt", "");
+  write_grey(set.mask_file("id3", 3), Pixels(kSide * kSide));
+  write_grey(set.mask_file("id2", 0), Pixels(32 * 32, 255), 32, 32);
+  const Diagnosis diagnosis = diagnose(set.root.path());
+  REQUIRE(diagnosis.findings.size() == 3);
+  CHECK(diagnosis.findings[0].fault->severity == Severity::error);
+  CHECK(diagnosis.findings[0].file == "id2/masks/mask0.png");
+  CHECK(diagnosis.findings[0].what == "32 x 32 pixels, its image is 64 x 64");
+  CHECK(diagnosis.findings[1].fault->severity == Severity::warning);
+  CHECK(diagnosis.findings[2].fault->severity == Severity::note);
+  CHECK(diagnosis.count(Severity::error) == 1);
+  for (const Fault& fault : faults()) {
+    CHECK(std::string(fault.why).size() > 15);
+    CHECK(std::string(fault.remedy).size() > 6);
+  }
+}
