@@ -92,7 +92,7 @@ void add(const std::string& name, const char* unit, double work, double peak,
       [=](benchmark::State& state) {
         try {
           const std::function<void()> run = prepare();
-      KARYON_CUDA_CHECK(cudaDeviceSynchronize());  // tensors were filled on the plugin's stream
+          KARYON_CUDA_CHECK(cudaDeviceSynchronize());  // tensors were filled on the plugin's stream
           Event start, stop;
           for (int i = 0; i < 3; ++i) run();
           for (auto _ : state) {

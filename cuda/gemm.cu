@@ -5,9 +5,8 @@
 // loaders' business (gemm.cuh). Where C has too few tiles to fill the device and K is long, K is cut into
 // parts whose results are summed in order by a second kernel: no atomics, the same bits every time.
 #include <algorithm>
-#include <cstdlib>
-#include <string_view>
 
+#include <karyon/cuda/environment.h>
 #include <karyon/cuda/workspace.h>
 #include <karyon/cuda/gemm.cuh>
 #include <karyon/cuda/launch.cuh>
@@ -272,16 +271,6 @@ void run_math(const Product& p, const ParamsA& a, const ParamsB& b, const Output
    ...);
 }
 
-bool tf32_allowed() {
-  static const bool allowed = [] {
-    const char* value = std::getenv("KARYON_TF32");
-    check(!value || std::string_view(value) == "0" || std::string_view(value) == "1",
-          "KARYON_TF32: expects 0 or 1, got '", value ? value : "", "'");
-    return value && *value == '1';
-  }();
-  return allowed;
-}
-
 template <template <class, int, int> class LoaderA, template <class, int, int> class LoaderB, class... Tiles,
           class ParamsA, class ParamsB>
 void run(DType dtype, const Product& p, const ParamsA& a, const ParamsB& b, const Output& out) {
@@ -291,7 +280,8 @@ void run(DType dtype, const Product& p, const ParamsA& a, const ParamsB& b, cons
           context().properties.minor);
     return run_math<Bf16Mma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
   }
-  if (major >= 8 && tf32_allowed()) return run_math<Tf32Mma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
+  static const bool tf32 = environment_flag("KARYON_TF32");
+  if (major >= 8 && tf32) return run_math<Tf32Mma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
   run_math<Fma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
 }
 

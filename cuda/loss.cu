@@ -214,17 +214,14 @@ struct StoreDouble {
 struct Larger {
   __device__ float operator()(float a, float b) const { return b > a || b != b ? b : a; }
 };
-// The largest of the team's row, and the sum of the exponentials of the distances from it.
-__device__ inline void row_sum(const Teams& teams, const float* row, bool mine, double* shared, float& top,
+// The largest of the team's row of n, and the sum of the exponentials of the distances from it.
+__device__ inline void row_sum(const Teams& teams, const float* row, int n, double* shared, float& top,
                                float& sum) {
   top = -std::numeric_limits<float>::infinity();
-  if (mine)
-    for (std::int64_t k = teams.row(); k < teams.n; k += teams.rows()) top = Larger{}(top, row[k]);
+  for (int k = teams.row(); k < n; k += teams.rows()) top = Larger{}(top, row[k]);
   top = teams.all(reinterpret_cast<float*>(shared), top, Larger{});
   double part = 0;
-  if (mine)
-    for (std::int64_t k = teams.row(); k < teams.n; k += teams.rows())
-      part += functors::exponential(row[k] - top);
+  for (int k = teams.row(); k < n; k += teams.rows()) part += functors::exponential(row[k] - top);
   sum = static_cast<float>(teams.all(shared, part, Plus{}));
 }
 
@@ -234,9 +231,10 @@ __global__ void __launch_bounds__(reduce_threads)
   __shared__ double shared[reduce_threads];
   std::int64_t i, column;
   const bool mine = teams.locate(i, column);
+  const int n = mine ? static_cast<int>(teams.n) : 0;
   const float* row = rows.x + i * teams.n;
   float top, sum;
-  row_sum(teams, row, mine, shared, top, sum);
+  row_sum(teams, row, n, shared, top, sum);
   if (!mine || teams.row() != 0) return;
   const std::int64_t k = rows.target[i];
   losses[i] = k == rows.ignore_index ? 0.0f : rows.weight_of(i) * ((top - row[k]) + std::log(sum));
@@ -273,16 +271,17 @@ __global__ void __launch_bounds__(reduce_threads)
   __shared__ double shared[reduce_threads];
   std::int64_t i, column;
   const bool mine = teams.locate(i, column);
+  const int n = mine ? static_cast<int>(teams.n) : 0;
   const float* row = rows.x + i * teams.n;
   float top, sum;
-  row_sum(teams, row, mine, shared, top, sum);
+  row_sum(teams, row, n, shared, top, sum);
   if (!mine) return;
   const std::int64_t target = rows.target[i];
   const float upstream =
       shared_dy ? static_cast<float>(static_cast<double>(*dy) / (count ? *count : 1.0)) : dy[i];
   const bool ignored = target == rows.ignore_index;
   const float scale = ignored ? 0.0f : upstream * rows.weight_of(i);
-  for (std::int64_t k = teams.row(); k < teams.n; k += teams.rows())
+  for (int k = teams.row(); k < n; k += teams.rows())
     dx[i * teams.n + k] =
         ignored ? 0.0f : functors::exponential(row[k] - top) * (scale / sum) - (k == target ? scale : 0.0f);
 }

@@ -510,10 +510,17 @@ __global__ void __launch_bounds__(column_threads)
     float v[V];
     load_vector<T, V>(from + k, v);
 #pragma unroll
-    for (int i = 0; i < V; ++i) {
-      v[i] = (v[i] - m) * r;
-      if (weight) v[i] *= weight[k + i];
-      if (bias) v[i] += bias[k + i];
+    for (int i = 0; i < V; ++i) v[i] = (v[i] - m) * r;
+    float factor[V], shift[V];
+    if (weight) {
+      load_vector<float, V>(weight + k, factor);
+#pragma unroll
+      for (int i = 0; i < V; ++i) v[i] *= factor[i];
+    }
+    if (bias) {
+      load_vector<float, V>(bias + k, shift);
+#pragma unroll
+      for (int i = 0; i < V; ++i) v[i] += shift[i];
     }
     store_vector<T, V>(y + row * d + k, v);
   }
@@ -531,9 +538,11 @@ __global__ void __launch_bounds__(column_threads)
   auto fetch = [&](std::int64_t k, float(&g)[V], float(&v)[V]) {
     load_vector<T, V>(dy + top + k, g);
     load_vector<T, V>(x + top + k, v);
+    float factor[V];
+    if (weight) load_vector<float, V>(weight + k, factor);
 #pragma unroll
     for (int i = 0; i < V; ++i) {
-      if (weight) g[i] *= weight[k + i];
+      if (weight) g[i] *= factor[i];
       v[i] = (v[i] - m) * r;
     }
   };
@@ -592,7 +601,7 @@ void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, doubl
   const std::int64_t rows = mean.numel();
   if (rows == 0) return;
   const std::int64_t d = x.numel() / rows;
-  const bool vectors = d % 4 == 0 && whole_vectors(x, y), block = d >= long_row;
+  const bool vectors = d % 4 == 0 && whole_vectors(x, y, weight, bias), block = d >= long_row;
   dispatch_stored(x, "layer_norm", [&]<class T>() {
     const auto run =
         block ? (vectors ? normalize_rows<column_threads, 4, T> : normalize_rows<column_threads, 1, T>)
@@ -613,7 +622,7 @@ void layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight
   const std::int64_t rows = mean.numel(), d = x.numel() / rows;
   dispatch_stored(x, "layer_norm_backward", [&]<class T>() {
     if (dx.defined()) {
-      const bool vectors = d % 4 == 0 && whole_vectors(dy, x, dx), block = d >= long_row;
+      const bool vectors = d % 4 == 0 && whole_vectors(dy, x, dx, weight), block = d >= long_row;
       const auto run = block ? (vectors ? normalize_rows_backward<column_threads, 4, T>
                                         : normalize_rows_backward<column_threads, 1, T>)
                              : (vectors ? normalize_rows_backward<warp_size, 4, T>

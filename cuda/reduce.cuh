@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <bit>
 
+#include <karyon/cuda/workspace.h>
 #include <karyon/cuda/divisor.cuh>
 #include <karyon/cuda/launch.cuh>
-#include <karyon/cuda/workspace.h>
 
 // Reductions of [outer, n, inner] over n. The one idea: neighbouring threads always read neighbouring
 // elements, whatever the shape. A block is cut into teams: `columns` threads lie along inner, `rows` of them

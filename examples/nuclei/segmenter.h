@@ -14,7 +14,8 @@
 namespace nuclei {
 
 /// The device that `--device` names: auto, cpu or cuda. auto takes a GPU where there is one, and says
-/// else in one line on stderr, once, why it stays on the CPU. Throws UsageError for another name, Failure where there is no such device.
+/// else in one line on stderr, once, why it stays on the CPU. Throws UsageError for another name, Failure
+/// where there is no such device.
 karyon::Device select_device(const std::string& name);
 
 /// What the model says of every pixel of a picture. The model is in evaluation mode and has kMaps outputs.

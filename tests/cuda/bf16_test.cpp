@@ -2,6 +2,7 @@
 // same, already rounded, inputs. What is left is that sums are in f32 in another order, and that the result
 // is rounded to 8 significant bits: off by 2^-8 of a value at worst. An eighth is added for the f32 sums, and
 // values are measured against the largest.
+#include <array>
 #include <catch2/catch.hpp>
 
 #include <karyon/karyon.h>
@@ -89,10 +90,8 @@ TEST_CASE("bf16 convolution, forward and both backwards") {
 }
 
 TEST_CASE("bf16 products, transposed, accumulated and with a sum cut into parts") {
-  struct Sizes {
-    std::int64_t m, n, k;
-  };
-  for (const auto& [m, n, k] : std::vector<Sizes>{{68, 52, 37}, {8, 16, 3000}, {136, 128, 64}})
+  for (const auto& [m, n, k] :
+       std::vector<std::array<std::int64_t, 3>>{{68, 52, 37}, {8, 16, 3000}, {136, 128, 64}})
     for (const bool transpose_a : {false, true})
       for (const bool transpose_b : {false, true})
         for (const bool accumulate : {false, true}) {
@@ -105,6 +104,39 @@ TEST_CASE("bf16 products, transposed, accumulated and with a sum cut into parts"
           kernels::matmul(transpose_a, transpose_b, accumulate, on_device(a), on_device(b), y_device);
           CHECK(error(y_device, y) <= once);
         }
+}
+
+namespace {
+
+// Sizes for which each of the tiles is chosen, in each order of a and b.
+struct Sizes {
+  std::int64_t m, n, k;
+  bool transpose_a, transpose_b;
+};
+const std::vector<Sizes> every_tile = {
+    {16896, 128, 40, false, true},  {16896, 128, 40, false, false},
+    {128, 128, 33792, true, false},                                 // 128 x 128
+    {16896, 30, 24, false, true},   {16896, 30, 24, false, false},  // 128 x 32
+    {30, 16896, 24, true, false},                                   // 32 x 128
+};
+
+double error_of(const Sizes& s, DType dtype) {
+  const Tensor a = random(s.transpose_a ? Shape{s.k, s.m} : Shape{s.m, s.k}, 1);
+  const Tensor b = random(s.transpose_b ? Shape{s.n, s.k} : Shape{s.k, s.n}, 2);
+  Tensor y = empty({s.m, s.n}), y_device = room({s.m, s.n}, dtype);
+  kernels::matmul(s.transpose_a, s.transpose_b, false, a, b, y);
+  kernels::matmul(s.transpose_a, s.transpose_b, false, on_device(a, dtype), on_device(b, dtype), y_device);
+  return error(y_device, y);
+}
+
+}  // namespace
+
+TEST_CASE("products by every tile, in f32 and bf16") {
+  for (const Sizes& s : every_tile) {
+    INFO(s.m << " x " << s.n << " over " << s.k);
+    CHECK(error_of(s, f32) <= 1e-5);
+    CHECK(error_of(s, bf16) <= once);
+  }
 }
 
 TEST_CASE("bf16 batch norm, group norm and layer norm: statistics and parameters stay f32") {
@@ -201,6 +233,10 @@ TEST_CASE("KARYON_TF32=1 sends f32 products through tensor cores", "[.][tf32]") 
   const double off = error(y_device, y);
   CHECK(off <= 1.0 / 2048);
   CHECK(off > 1e-6);  // else it was not TF32
+  for (const Sizes& s : every_tile) {
+    INFO(s.m << " x " << s.n << " over " << s.k);
+    CHECK(error_of(s, f32) <= 1e-5);  // random() is exact in TF32
+  }
   for (const ConvGeometry& g : geometries) {
     INFO(text(g));
     const Shape input{g.n, g.h, g.w, g.c}, output{g.n, g.h_out, g.w_out, g.k};
