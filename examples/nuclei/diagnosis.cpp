@@ -467,7 +467,7 @@ void Examination::look_at_truth() {
                spread = std::sqrt(std::max(0.0, squares / n - mean * mean));
   if (spread < 1e-6) return;  // nothing to follow
   const double contrast = (in / n_in - out / n_out) / spread;
-  if (facts.kind == Modality::fluorescence ? contrast < 0.15 : std::abs(contrast) < 0.05)
+  if (facts.kind == Modality::fluorescence ? contrast < 0.4 : std::abs(contrast) < 0.2)
     find("off-target", folder_,
          "inside the masks it is no " +
              std::string(facts.kind == Modality::fluorescence ? "brighter" : "different") +
@@ -518,7 +518,7 @@ void SetExamination::look_for_duplicates() {
 }
 
 void SetExamination::look_for_near_duplicates() {
-  constexpr float kAlike = 0.985f;
+  constexpr float kAlike = 0.95f;
   std::vector<std::size_t> match(facts_.size(), facts_.size());
   karyon::parallel_for(
       static_cast<std::int64_t>(facts_.size()), 8, [&](std::int64_t begin, std::int64_t end) {
@@ -561,18 +561,21 @@ double median(std::vector<double> values) {
 
 void SetExamination::look_at_sizes() {
   constexpr std::size_t kEnough = 5;
-  constexpr double kHuge = 25;
+  constexpr double kHuge = 12;
   for (const Facts& f : facts_) {
     if (f.areas.size() < kEnough) continue;
     std::vector<double> areas;
     for (const auto& [file, area] : f.areas) areas.push_back(static_cast<double>(area));
-    const double middle = median(areas);
-    const double share = static_cast<double>(f.stats.width) * f.stats.height;
+    // Many may be fragments, or cut by the image's edge; the upper quartile tells how large whole ones are.
+    const auto at = areas.begin() + static_cast<std::ptrdiff_t>((areas.size() - 1) * 3 / 4);
+    std::nth_element(areas.begin(), at, areas.end());
+    const double usual = *at, pixels = static_cast<double>(f.stats.width) * f.stats.height;
     for (const auto& [file, area] : f.areas) {
       const auto size = static_cast<double>(area);
-      if (size > kHuge * middle && size > 0.02 * share)
+      if (size > kHuge * usual && size > 0.02 * pixels)
         find("huge-nucleus", file,
-             std::to_string(area) + " pixels, " + fixed(size / middle, 0) + " times the median of its image");
+             std::to_string(area) + " pixels, " + fixed(size / usual, 0) +
+                 " times as many as three of four nuclei of its image have at most");
     }
   }
 }
@@ -618,7 +621,7 @@ std::string what_lies_there(const fs::path& root) {
   std::error_code ignored;
   if (fs::is_directory(root / "images", ignored) && list_folder(root / "images").size() > 1)
     return "its folder images holds " + std::to_string(list_folder(root / "images").size()) +
-           " files; every image needs a folder of its own (docs/nuclei.md has the lines that arrange them)";
+           " files; every image needs a folder of its own; nuclei arrange makes them";
   try {
     scan_bowl(root, false);
   } catch (const Failure& e) {
@@ -680,13 +683,11 @@ const std::vector<Fault>& faults() {
        "invert the file: 0 is background, anything above it nucleus"},
       {"label-image", error, "label images in place of one mask per nucleus",
        "every value above 0 counts as set, so all nuclei of the file would become a single one; Dice looks "
-       "right, "
-       "and the Bowl score is 0",
-       "write one file per value: 255 where the label image has it, 0 elsewhere (docs/nuclei.md has the "
-       "lines)"},
+       "right, and the Bowl score is 0",
+       "nuclei arrange writes one file per value"},
       {"all-in-one", error, "all nuclei in one mask",
        "the parts would be one nucleus, and the network never learns where one ends and the next begins",
-       "write one file per nucleus; connected parts will do where none touch (docs/nuclei.md has the lines)"},
+       "nuclei arrange writes one file per connected part; nuclei that touch must be drawn apart"},
       {"blank-image", error, "images with a single value everywhere",
        "there is nothing to see, so nothing to learn", "export the image again, or remove its folder"},
       {"ignored-picture", warning, "image files of a kind that is not read here",

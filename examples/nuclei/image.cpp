@@ -15,6 +15,7 @@
 
 #include "atomic_file.h"
 #include "error.h"
+#include "source.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -166,8 +167,8 @@ Decoded decode(const fs::path& path) {
   } else if (!starts_with(bytes, kJpeg) && !starts_with(bytes, kBmp)) {
     const bool cut = starts_with(kPng, bytes) || starts_with(kJpeg, bytes);
     fail(path, cut ? "the file is cut short; copy it again"
-                   : "expected a PNG, JPEG or BMP image, the content is something else; "
-                     "convert it to PNG");
+                   : "expected a PNG, JPEG or BMP image or a TIFF, the content is something else; "
+                     "save it as TIFF or PNG");
   }
 
   Decoded image;
@@ -265,18 +266,39 @@ PngJob png8_job(int width, int height, int channels, const std::uint8_t* pixels)
 
 }  // namespace
 
-Image read_image(const fs::path& path) {
+Image read_image(const fs::path& path) { return read_image(path, {}); }
+
+Image read_image(const fs::path& path, const ReadOptions& options) {
+  if (is_tiff(path)) {
+    const std::unique_ptr<ImageSource> source = open_tiff(path, options);
+    check_size(path, source->header().width, source->header().height);
+    return read_all(*source);
+  }
+  if (options.page != 1) {
+    fail(path, "there is no page " + std::to_string(options.page) + ": only TIFF files have pages");
+  }
   const Decoded file = decode(path);
+  int first = 0, channels = file.channels;
+  if (!options.channel.empty()) {
+    const auto at = std::string("123").find(options.channel);
+    if (options.channel.size() != 1 || at >= static_cast<std::size_t>(file.channels)) {
+      fail(path, "there is no channel '" + options.channel + "': the image has " +
+                     (file.channels == 1 ? "1 channel" : "3 channels, by the numbers 1 (red) to 3 (blue)"));
+    }
+    first = static_cast<int>(at);
+    channels = 1;
+  }
+  const float full = file.bit_depth == 16 ? 65535.0f : 255.0f;
   Image image{.width = file.width,
               .height = file.height,
-              .channels = file.channels,
+              .channels = channels,
               .pixels = {},
-              .bit_depth = file.bit_depth};
-  image.pixels.resize(file.pixel_count() * static_cast<std::size_t>(file.channels));
-  const float full = file.bit_depth == 16 ? 65535.0f : 255.0f;
+              .bit_depth = file.bit_depth,
+              .scale = full};
+  image.pixels.resize(file.pixel_count() * static_cast<std::size_t>(channels));
   float* out = image.pixels.data();
   file.for_each_pixel([&](const auto* sample, std::size_t) {
-    for (int c = 0; c < file.channels; ++c) *out++ = static_cast<float>(sample[c]) / full;
+    for (int c = first; c < first + channels; ++c) *out++ = static_cast<float>(sample[c]) / full;
   });
   return image;
 }
@@ -292,12 +314,24 @@ RawImage read_raw(const fs::path& path) {
 }
 
 std::vector<std::uint8_t> read_mask(const fs::path& path, int width, int height) {
-  const Decoded file = decode(path);
-  if (file.width != width || file.height != height) {
+  const auto check_like_image = [&](int mask_width, int mask_height) {
+    if (mask_width == width && mask_height == height) return;
     fail(path, "expected a mask of " + std::to_string(width) + " x " + std::to_string(height) +
-                   " pixels like its image, it is " + std::to_string(file.width) + " x " +
-                   std::to_string(file.height));
+                   " pixels like its image, it is " + std::to_string(mask_width) + " x " +
+                   std::to_string(mask_height));
+  };
+  if (is_tiff(path)) {
+    const Image image = read_image(path);
+    check_like_image(image.width, image.height);
+    const auto channels = static_cast<std::size_t>(image.channels);
+    std::vector<std::uint8_t> mask(image.pixels.size() / channels);
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+      if (image.offset + image.scale * image.pixels[i] > 0) mask[i / channels] = 1;
+    }
+    return mask;
   }
+  const Decoded file = decode(path);
+  check_like_image(file.width, file.height);
   std::vector<std::uint8_t> mask(file.pixel_count());
   file.for_each_pixel([&](const auto* sample, std::size_t i) {
     mask[i] = std::any_of(sample, sample + file.channels, [](auto value) { return value != 0; });

@@ -13,21 +13,32 @@ struct Image {
   int height = 0;
   int channels = 0;
   std::vector<float> pixels;
-  int bit_depth = 8;  // of the file it came from: 8 or 16
+  int bit_depth = 8;  // of the file it came from: 8, 16, 32 or 64
+
+  /// A value in the file is offset + scale * pixel.
+  double scale = 255;
+  double offset = 0;
+  /// Micrometres per pixel; 0 where the file does not say.
+  double pixel_width = 0;
+  double pixel_height = 0;
 };
+
+struct ReadOptions;  // source.h
 
 /// Larger pictures are refused before anything is allocated for them: a damaged or hostile header
 /// may claim any size.
 inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
 
-/// Reads a PNG, JPEG or BMP file; 16-bit PNG keeps its full depth. Grey stays one channel, palettes
-/// become RGB, an alpha channel is dropped. Throws Failure if the file is missing, empty, of
-/// another format, damaged (for PNG every checksum is verified), cut short anywhere, or above
-/// kMaxPixels.
+/// Reads a PNG, JPEG, BMP or TIFF file; 16-bit PNG keeps its full depth. Grey stays one channel, palettes
+/// become RGB, an alpha channel is dropped. Of a TIFF with several pages or channels it takes the first ones,
+/// unless told otherwise; see open_tiff. Throws Failure if the file is missing, empty, of another format,
+/// damaged (for PNG every checksum is verified), cut short anywhere, above kMaxPixels, or without the page or
+/// channel asked for.
 Image read_image(const std::filesystem::path& path);
+Image read_image(const std::filesystem::path& path, const ReadOptions& options);
 
-/// Reads a mask of any bit depth: 1 where any colour channel is above zero, else 0; [height *
-/// width]. Throws Failure like read_image, and if the file is not `width` by `height` pixels.
+/// Reads a mask of any bit depth: 1 where any colour channel is above zero, else 0; [height * width]. Throws
+/// Failure like read_image, and if the file is not `width` by `height` pixels.
 std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, int width, int height);
 
 /// A file as it is stored, for looking at what is wrong with it.

@@ -190,6 +190,25 @@ void relight(float* rgb, std::int64_t crop, bool grey, Generator& generator) {
 
 }  // namespace
 
+Levels find_levels(ImageSource& source) {
+  const std::vector<float> q = brightness_quantiles(source, {0.005, 0.5, 0.995});
+  return {q[0], q[1], q[2]};
+}
+
+void normalize(const float* pixels, std::size_t count, int channels, const Levels& levels, float* out) {
+  const auto [low, middle, high] = levels;
+  // A nearly flat picture is not stretched into noise.
+  const float range = std::max(high - low, 0.02f);
+  const bool light_background = middle - low > high - middle;
+  for (std::size_t i = 0; i < count; ++i) {
+    const float* p = pixels + i * static_cast<std::size_t>(channels);
+    for (std::size_t c = 0; c < 3; ++c) {
+      const float v = (p[channels == 3 ? c : 0] - low) / range;
+      out[3 * i + c] = std::clamp(light_background ? 1 - v : v, -0.25f, 1.5f);
+    }
+  }
+}
+
 std::vector<float> normalize(const Image& image) {
   const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   std::vector<float> brightness(pixels);
@@ -200,17 +219,8 @@ std::vector<float> normalize(const Image& image) {
     return *at;
   };
   const float low = quantile(0.005), high = quantile(0.995), middle = quantile(0.5);
-  // A nearly flat picture is not stretched into noise.
-  const float range = std::max(high - low, 0.02f);
-  const bool light_background = middle - low > high - middle;
   std::vector<float> out(3 * pixels);
-  for (std::size_t i = 0; i < pixels; ++i) {
-    const float* p = image.pixels.data() + i * static_cast<std::size_t>(image.channels);
-    for (std::size_t c = 0; c < 3; ++c) {
-      const float v = (p[image.channels == 3 ? c : 0] - low) / range;
-      out[3 * i + c] = std::clamp(light_background ? 1 - v : v, -0.25f, 1.5f);
-    }
-  }
+  normalize(image.pixels.data(), pixels, image.channels, {low, middle, high}, out.data());
   return out;
 }
 

@@ -6,8 +6,20 @@
 #include <karyon/karyon.h>
 
 #include "bowl.h"
+#include "source.h"
 
 namespace nuclei {
+
+/// Brightness (mean of the channels) of a picture below which 0.5, 50 and 99.5 % of its pixels lie.
+struct Levels {
+  float low, middle, high;
+};
+Levels find_levels(ImageSource& source);
+
+/// normalize() for some of a picture's pixels, given the levels of all of it.
+///   pixels   [count, channels]
+///   out      [count, 3]
+void normalize(const float* pixels, std::size_t count, int channels, const Levels& levels, float* out);
 
 /// Brings every microscope to one look: three channels, the 0.5 and 99.5 % brightness at 0 and 1, and light
 /// on dark: pictures with a light background are inverted.

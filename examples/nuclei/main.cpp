@@ -1,17 +1,20 @@
 // nuclei: finds cell nuclei in microscopy images, and learns to. See README.md.
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 
 #include <karyon/karyon.h>
 #include <CLI/CLI.hpp>
 
+#include "arrange.h"
 #include "demo.h"
 #include "doctor.h"
 #include "error.h"
 #include "evaluate.h"
 #include "info.h"
 #include "predict.h"
+#include "shrink.h"
 #include "train.h"
 
 namespace {
@@ -27,7 +30,7 @@ int run(int argc, char** argv) {
       "  nuclei demo                                              see it work, without any data\n"
       "  nuclei doctor --data stage1_train                        say what is wrong with a data set\n"
       "  nuclei train --data stage1_train --out run               learn from the Data Science Bowl 2018\n"
-      "  nuclei predict --model run/model.safetensors --out found image.png folder\n"
+      "  nuclei predict image.tif folder                          find nuclei, in nuclei-out/\n"
       "  nuclei evaluate --model run/model.safetensors --data stage1_test\n"
       "Exit codes: 0 done, 1 something failed, 2 the command line makes no sense.");
 
@@ -82,9 +85,8 @@ int run(int argc, char** argv) {
       "  nuclei train --data stage1_train --out folds --folds 5");
   common(train);
 
-  std::filesystem::path model, out, file;
+  std::filesystem::path file;
   nuclei::EvaluateOptions scoring;
-  std::vector<std::filesystem::path> inputs;
   CLI::App* evaluate = app.add_subcommand("evaluate", "score a model against true masks");
   evaluate->add_option("--model", scoring.model, "model.safetensors of a run")->required();
   evaluate->add_option("--data", scoring.data, "folder in the Data Science Bowl layout")->required();
@@ -97,6 +99,18 @@ int run(int argc, char** argv) {
       "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
   common(evaluate);
 
+  std::filesystem::path images, masks, arranged;
+  CLI::App* arrange = app.add_subcommand(
+      "arrange", "bring your own folder of images and folder of masks into the layout to train on");
+  arrange->add_option("--images", images, "folder of images")->required();
+  arrange
+      ->add_option("--masks", masks,
+                   "folder of one mask file per image, of the same name: label images (a value or colour per "
+                   "nucleus), or black and white")
+      ->required();
+  arrange->add_option("--out", arranged, "folder to write to")->required();
+  arrange->footer("Example:\n  nuclei arrange --images pictures --masks drawn --out my_images");
+
   nuclei::DoctorOptions examination;
   CLI::App* doctor = app.add_subcommand("doctor", "say what is wrong with a data set, before training on it");
   doctor->add_option("--data", examination.data, "folder in the Data Science Bowl layout")->required();
@@ -106,14 +120,48 @@ int run(int argc, char** argv) {
       "Example:\n  nuclei doctor --data my_images\nEnds with 1 if there is an error among the findings.");
   common(doctor);
 
+  nuclei::PredictOptions p;
+  std::string max_memory = "2GB", page = "1", labels = "png";
   CLI::App* predict = app.add_subcommand("predict", "find the nuclei in images");
-  predict->add_option("--model", model, "model.safetensors of a run")->required();
-  predict->add_option("--out", out, "folder for labels/, overlays/ and nuclei.csv")->required();
   predict
-      ->add_option("input", inputs,
-                   "images (PNG, JPEG, BMP), folders of images, or the Data Science Bowl layout")
+      ->add_option("input", p.inputs,
+                   "images (TIFF, PNG, JPEG, BMP), folders of images, or the Data Science Bowl layout")
       ->required();
-  predict->footer("Example:\n  nuclei predict --model run/model.safetensors --out found plate1/ extra.png");
+  predict->add_option("--model", p.model,
+                      "model.safetensors of a run (default: the one that comes with nuclei)");
+  predict->add_option("--out", p.out, "folder for the results")->capture_default_str();
+  predict->add_flag("--continue", p.resume, "skip the images that an interrupted run has finished");
+  predict
+      ->add_option("--max-memory", max_memory, "larger images are worked on in parts; the result is the same")
+      ->capture_default_str();
+  predict->add_flag("--tta", p.tta,
+                    "average over eight turned and mirrored versions: a little better, eight times as slow");
+  predict->add_option("--channel", p.channel, "channel with the nuclei, by number (from 1) or name")
+      ->group("Which picture of a file");
+  predict->add_option("--page", page, "page of a TIFF (slice, time point), from 1, or all")
+      ->capture_default_str()
+      ->group("Which picture of a file");
+  predict->add_option("--pixel-size", p.pixel_size, "micrometres per pixel, where the file does not say")
+      ->check(CLI::PositiveNumber)
+      ->group("Which picture of a file");
+  const char* results = "What comes out";
+  predict->add_option("--labels", labels, "label images: png, tiff or none")
+      ->check(CLI::IsMember({"png", "tiff", "none"}))
+      ->capture_default_str()
+      ->group(results);
+  auto flag = [&](const std::string& names, bool& value, const char* text) {
+    predict->add_flag(names, value, text)->group(results);
+  };
+  flag("--overlays,!--no-overlays", p.results.overlays, "outlines on the images (default)");
+  flag("--table,!--no-table", p.results.table, "nuclei.csv: position, shape, intensity (default)");
+  flag("--rois", p.results.rois, "outlines for Fiji and ImageJ: rois/NAME.zip");
+  flag("--geojson", p.results.geojson, "outlines for QuPath: geojson/NAME.geojson");
+  flag("--coco", p.results.coco, "coco.json, and one file per image in coco/");
+  flag("--bowl", p.results.bowl, "bowl.csv: run lengths as the Data Science Bowl 2018 wants them");
+  flag("--probabilities", p.results.probabilities, "what the network says of each pixel, as float TIFF");
+  predict->footer(
+      "Examples:\n  nuclei predict image.tif\n"
+      "  nuclei predict --channel DAPI --rois --geojson --out found plate1/ extra.ome.tif");
   common(predict);
 
   bool devices = false;
@@ -121,6 +169,12 @@ int run(int argc, char** argv) {
   info->add_option("file", file, "model.safetensors or last.ckpt");
   info->add_flag("--devices", devices, "list the devices to compute on, and say why CUDA is not used");
   common(info);
+
+  std::filesystem::path large, small;
+  CLI::App* shrink = app.add_subcommand("shrink", "write a copy of a model at half the size, to pass on");
+  shrink->add_option("file", large, "model.safetensors of a run")->required();
+  shrink->add_option("--out", small, "file to write")->required();
+  shrink->footer("Example:\n  nuclei shrink run/model.safetensors --out nuclei.safetensors");
 
   std::uint64_t demo_seed = 1;
   std::filesystem::path demo_out = "nuclei-demo";
@@ -159,12 +213,28 @@ int run(int argc, char** argv) {
     } else if (*evaluate) {
       scoring.device = device;
       nuclei::evaluate(scoring);
+    } else if (*arrange) {
+      const nuclei::Arranged done = nuclei::arrange(images, masks, arranged);
+      std::printf("%zu images with %zu nuclei in %s\n", done.images, done.nuclei, arranged.string().c_str());
     } else if (*doctor) {
       sound = nuclei::doctor(examination);
     } else if (*predict) {
-      const nuclei::PredictSummary done = nuclei::predict(model, inputs, out, device);
-      std::printf("%zu nuclei in %zu images; see %s\n", done.nuclei, done.images,
-                  (out / "overlays").string().c_str());
+      p.device = device;
+      p.max_memory = nuclei::parse_size(max_memory);
+      p.page = page == "all" ? 0 : std::atoi(page.c_str());
+      if (page != "all" && p.page < 1)
+        throw nuclei::UsageError("--page: expected a number from 1, or all, got '" + page + "'");
+      p.results.labels = labels == "png"    ? nuclei::LabelFormat::png
+                         : labels == "tiff" ? nuclei::LabelFormat::tiff
+                                            : nuclei::LabelFormat::none;
+      const nuclei::PredictSummary done = nuclei::predict(p);
+      std::printf("%lld nuclei in %zu images; see %s\n", static_cast<long long>(done.nuclei), done.images,
+                  p.out.string().c_str());
+      if (done.skipped > 0) std::printf("%zu images were finished before\n", done.skipped);
+      if (done.interrupted) {
+        std::fprintf(stderr, "nuclei: stopped; the same command with --continue goes on\n");
+        return failed;
+      }
       if (done.failed > 0) {
         std::fprintf(stderr, "nuclei: %zu of %zu images could not be read\n", done.failed,
                      done.images + done.failed);
@@ -174,10 +244,12 @@ int run(int argc, char** argv) {
       if (!devices && file.empty()) throw nuclei::UsageError("info: expects a model file, or --devices");
       if (devices) nuclei::list_devices();
       if (!file.empty()) nuclei::info(file);
+    } else if (*shrink) {
+      nuclei::shrink(large, small);
     } else if (*demo) {
       nuclei::demo(demo_out, demo_seed, device);
     }
-    if (std::fflush(stdout) != 0 || !std::cout.flush())
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush())
       throw nuclei::Failure("standard output cannot be written: is the disk full?");
     return sound ? 0 : failed;
   } catch (const nuclei::UsageError& e) {

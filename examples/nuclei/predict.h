@@ -1,20 +1,46 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "results.h"
+
 namespace nuclei {
 
-struct PredictSummary {
-  std::size_t images = 0, failed = 0;
-  std::size_t nuclei = 0;
+struct PredictOptions {
+  std::filesystem::path model;  // empty: the one that comes with the program
+  std::vector<std::filesystem::path> inputs;
+  std::filesystem::path out = "nuclei-out";
+  std::string device = "auto";
+  int page = 1;           // of TIFF files; 0: all
+  std::string channel;    // number or name; empty: colours, or else the first
+  double pixel_size = 0;  // micrometres; 0: what the file says
+  std::size_t max_memory = 2'000'000'000;
+  bool tta = false;
+  bool resume = false;  // skip what an interrupted run has finished
+  ResultOptions results = {};
 };
 
-/// Finds nuclei in images: files, folders of images, or folders in the Data Science Bowl layout. Writes
-/// out/labels/<stem>.png, out/overlays/<stem>.png and out/nuclei.csv. An image that cannot be read is
-/// reported on stderr and skipped. Throws Failure if nothing was found to read or a result cannot be written.
-PredictSummary predict(const std::filesystem::path& model, const std::vector<std::filesystem::path>& inputs,
-                       const std::filesystem::path& out, const std::string& device);
+struct PredictSummary {
+  std::size_t images = 0, failed = 0, skipped = 0;
+  std::int64_t nuclei = 0;
+  bool interrupted = false;
+};
+
+/// Finds nuclei in images: files, folders of images, or folders in the Data Science Bowl layout. Results
+/// (results.h) are written image by image; out/finished.jsonl says which are complete. An image that cannot
+/// be read is reported on stderr and skipped. Ctrl-C stops within seconds and leaves what is complete. Throws
+/// Failure if there is nothing to read, a result cannot be written, or a run to continue had other settings.
+PredictSummary predict(const PredictOptions& options);
+
+/// The model that comes with the program: $NUCLEI_MODEL, or nuclei.safetensors in
+/// <prefix>/share/karyon/pretrained or the source tree's models/pretrained, found from where the program
+/// lies. Throws Failure if there is none.
+std::filesystem::path default_model();
+
+/// "2GB", "500 MB" or bytes; also KiB, MiB and GiB. Throws UsageError for anything else.
+std::size_t parse_size(const std::string& text);
 
 }  // namespace nuclei

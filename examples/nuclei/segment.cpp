@@ -363,37 +363,6 @@ LabelMap label_components(const std::vector<float>& probability, int width, int 
   return {width, height, std::move(nuclei.component)};
 }
 
-std::vector<Nucleus> measure(const LabelMap& map, const Image& image) {
-  check_size("measuring nuclei", map.labels.size(), image.width, image.height);
-  const auto channels = static_cast<std::size_t>(image.channels);
-  const double scale = image.bit_depth == 16 ? 65535.0 : 255.0;
-  std::vector<Nucleus> nuclei(static_cast<std::size_t>(max_label(map)) + 1);
-  const float* pixel = image.pixels.data();
-  for (int y = 0, i = 0; y < map.height; ++y) {
-    for (int x = 0; x < map.width; ++x, ++i, pixel += channels) {
-      const std::int32_t label = map.labels[static_cast<std::size_t>(i)];
-      if (label == 0) continue;
-      Nucleus& nucleus = nuclei[static_cast<std::size_t>(label)];
-      if (nucleus.area == 0) nucleus = {.label = label, .x0 = x, .y0 = y};
-      ++nucleus.area;
-      nucleus.cx += x;  // sums until the end of the scan
-      nucleus.cy += y;
-      nucleus.x0 = std::min(nucleus.x0, x);
-      nucleus.x1 = std::max(nucleus.x1, x + 1);
-      nucleus.y1 = y + 1;
-      nucleus.mean_intensity += std::accumulate(pixel, pixel + channels, 0.0);
-    }
-  }
-  std::erase_if(nuclei, [](const Nucleus& nucleus) { return nucleus.area == 0; });
-  for (Nucleus& nucleus : nuclei) {
-    const auto area = static_cast<double>(nucleus.area);
-    nucleus.cx /= area;
-    nucleus.cy /= area;
-    nucleus.mean_intensity *= scale / (area * image.channels);
-  }
-  return nuclei;
-}
-
 std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions& options) {
   constexpr double kNegligible = 1e-4;
   check_size("weighting borders", map.labels.size(), map.width, map.height);

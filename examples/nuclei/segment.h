@@ -34,17 +34,6 @@ struct ComponentOptions {
 LabelMap label_components(const std::vector<float>& probability, int width, int height,
                           const ComponentOptions& options = {});
 
-struct Nucleus {
-  int label = 0;
-  std::int64_t area = 0;               // pixels
-  double cx = 0, cy = 0;               // centroid; the centre of the first pixel is (0, 0)
-  int x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // bounding box [x0, x1) x [y0, y1)
-  double mean_intensity = 0;           // mean of the channels, on the file's scale: 0..255 or 0..65535
-};
-
-/// Measures every label that occurs, in ascending order. Throws Failure if the sizes disagree.
-std::vector<Nucleus> measure(const LabelMap& map, const Image& image);
-
 struct BorderWeightOptions {
   double w0 = 10;    // weight added in the middle of the narrowest gap
   double sigma = 5;  // how fast it decays with the width of the gap, pixels

@@ -23,20 +23,28 @@ karyon::Device select_device(const std::string& name) {
   return karyon::Device::cpu();
 }
 
+namespace {
+
+// [height, width, kMaps] taken apart.
+PixelMaps maps_of(const float* values, int width, int height) {
+  const std::size_t count = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
+  PixelMaps out{width, height, std::vector<float>(count), std::vector<float>(count),
+                std::vector<float>(count)};
+  for (std::size_t i = 0; i < count; ++i, values += kMaps) {
+    out.nucleus[i] = values[0];
+    out.border[i] = values[1];
+    out.depth[i] = values[2];
+  }
+  return out;
+}
+
+}  // namespace
+
 PixelMaps predict_maps(karyon::UNet& model, const Image& image) {
   const karyon::NoGradGuard no_grad;
   const karyon::Device device = model.parameters().front().device();
   const karyon::Tensor maps = karyon::sigmoid(model(to_input(image).to(device))).to(karyon::Device::cpu());
-  const float* values = maps.data<float>();
-  const std::size_t count = static_cast<std::size_t>(maps.numel() / kMaps);
-  PixelMaps out{image.width, image.height, std::vector<float>(count), std::vector<float>(count),
-                std::vector<float>(count)};
-  for (std::size_t i = 0; i < count; ++i) {
-    out.nucleus[i] = values[kMaps * i];
-    out.border[i] = values[kMaps * i + 1];
-    out.depth[i] = values[kMaps * i + 2];
-  }
-  return out;
+  return maps_of(maps.data<float>(), image.width, image.height);
 }
 
 std::string to_text(const SegmentOptions& o) {
@@ -61,6 +69,15 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
   }
   model->to(device);
   model->eval();
+}
+
+LabelMap Segmenter::decode(const std::vector<float>& maps, int width, int height) const {
+  if (maps.size() !=
+      static_cast<std::size_t>(kMaps) * static_cast<std::size_t>(width) * static_cast<std::size_t>(height))
+    throw Failure("separating nuclei: expected " + std::to_string(kMaps) + " values per pixel of " +
+                  std::to_string(width) + " x " + std::to_string(height) + ", got " +
+                  std::to_string(maps.size()));
+  return segment(maps_of(maps.data(), width, height), thresholds);
 }
 
 LabelMap Segmenter::operator()(const Image& image) {

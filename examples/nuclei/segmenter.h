@@ -30,6 +30,9 @@ struct Segmenter {
   /// Throws Failure if the file cannot be read or is not a network for nuclei.
   Segmenter(const std::filesystem::path& file, karyon::Device device);
   LabelMap operator()(const Image& image);
+  /// Separate nuclei out of what the network says of each pixel; [height, width, channels] as it comes out of
+  /// the last activation. Nuclei that do not touch, not even through others, are found independently.
+  LabelMap decode(const std::vector<float>& maps, int width, int height) const;
 
   std::unique_ptr<karyon::UNet> model;
   std::map<std::string, std::string> metadata;

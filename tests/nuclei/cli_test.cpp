@@ -4,6 +4,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -98,7 +99,11 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "train --data x --out y --max-minutes 0",
                                 "train --data x --out y --device tpu",
                                 "predict",
-                                "predict image.png",
+                                "predict --page 0 image.png",
+                                "predict --page x image.png",
+                                "predict --max-memory much image.png",
+                                "predict --labels jpeg image.png",
+                                "predict --pixel-size -1 image.png",
                                 "evaluate --model m",
                                 "info",
                                 "doctor",
@@ -115,7 +120,7 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
 
 TEST_CASE("nuclei: --help and --version end with 0 and show examples") {
   for (const char* arguments : {"--help", "train --help", "predict --help", "evaluate --help", "info --help",
-                                "doctor --help", "demo --help", "--version"})
+                                "doctor --help", "arrange --help", "demo --help", "--version"})
     CHECK(shell("$nuclei " + std::string(arguments)).code == 0);
   CHECK_THAT(shell("$nuclei --help").text, Contains("Examples"));
 }
@@ -153,7 +158,7 @@ TEST_CASE("nuclei: pictures that cannot be read are named and skipped") {
   CHECK(r.code == 1);
   for (const char* name : {"text.png", "cut.png", "empty.png", "3 of 4"}) CHECK_THAT(r.text, Contains(name));
   CHECK(fs::exists(w.root / "out/labels/good.png"));
-  CHECK(files_in(w.root / "out") == 3);  // labels, overlay, nuclei.csv
+  CHECK(files_in(w.root / "out") == 4);  // labels, overlay, nuclei.csv, finished.jsonl
 
   fs::remove_all(w.root / "out");
   CHECK(shell(w.predict((w.root / "mixed/cut.png").string())).code == 1);
@@ -247,7 +252,7 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK(shell("$nuclei predict --model " + model + " --out " + (w.root / "found").string() + " " +
               w.data.string())
             .code == 0);
-  CHECK(files_in(w.root / "found") == 21);
+  CHECK(files_in(w.root / "found") == 22);
   CHECK_THAT(shell("$nuclei info " + model).text, Contains("unet"));
   CHECK(shell("$nuclei info " + (run / "last.ckpt").string()).code == 0);
   // It says which images were held out.
@@ -271,6 +276,24 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
             .code == 1);
   CHECK(shell("$nuclei predict --model " + model + " --out /proc/nothing " + w.a_picture().string()).code ==
         1);
+}
+
+TEST_CASE("nuclei: a model at half the size answers the same to a rounding") {
+  const Workplace w;
+  const fs::path small = w.root / "small.safetensors";
+  REQUIRE(shell("$nuclei shrink " + w.model().string() + " --out " + small.string()).code == 0);
+  const karyon::StateDict before = karyon::load_unet(w.model())->state_dict(),
+                          after = karyon::load_unet(small)->state_dict();
+  REQUIRE(after.size() == before.size());
+  for (const auto& [name, tensor] : before) {
+    const auto a = tensor.to_vector<double>(), b = after.at(name).to_vector<double>();
+    for (std::size_t i = 0; i < a.size(); ++i)
+      REQUIRE(std::abs(a[i] - b[i]) <= (tensor.dim() == 4 ? std::abs(a[i]) / 256 : 0));
+  }
+  CHECK(fs::file_size(small) < 0.7 * static_cast<double>(fs::file_size(w.model())));
+  CHECK(shell("$nuclei shrink " + w.a_picture().string() + " --out " + small.string()).code == 1);
+  CHECK(shell("$nuclei shrink " + w.model().string()).code == 2);
+  CHECK(shell("$nuclei shrink " + w.model().string() + " --out /proc/nothing").code == 1);
 }
 
 TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") {
@@ -370,6 +393,7 @@ TEST_CASE("nuclei: doctor ends with 1 where there is an error, and says what to 
   Result r = shell(command);
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("10 images") && Contains("0 errors"));
+  CHECK(shell(command + " > /dev/full").code == 1);
   fs::remove_all(w.data / "synthetic-00003/masks");
   r = shell(command + " --json " + (w.root / "findings.json").string());
   CHECK(r.code == 1);

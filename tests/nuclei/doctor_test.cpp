@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <set>
@@ -338,4 +339,23 @@ TEST_CASE("nuclei: findings come in order, with the file and what to do", "[nucl
     CHECK(std::string(fault.why).size() > 15);
     CHECK(std::string(fault.remedy).size() > 6);
   }
+}
+
+TEST_CASE("nuclei: of the Data Science Bowl set doctor lists only what is there", "[nuclei][doctor][data]") {
+  const char* folder = std::getenv("KARYON_DSB2018");
+  if (!folder || !fs::is_directory(fs::path(folder) / "stage1_train")) {
+    WARN("skipped: KARYON_DSB2018 does not name a folder with stage1_train in it");
+    return;
+  }
+  const Diagnosis diagnosis = diagnose(fs::path(folder) / "stage1_train");
+  CHECK(diagnosis.images == 664);
+  CHECK(diagnosis.masks == 28986);
+  CHECK(diagnosis.count(Severity::error) == 0);
+  CHECK(diagnosis.count(Severity::warning) == 0);
+  std::map<std::string, int> kinds;
+  for (const Finding& finding : diagnosis.findings) ++kinds[finding.fault->key];
+  // Counted with another program as well: holes and specks by mask, pixels in two masks by image, and one
+  // specimen that was taken twice.
+  CHECK(kinds == std::map<std::string, int>{
+                     {"holes", 10}, {"near-duplicate", 1}, {"small-overlaps", 6}, {"specks", 2}});
 }

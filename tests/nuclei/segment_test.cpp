@@ -152,31 +152,7 @@ TEST_CASE("nuclei: the threshold is exclusive, NaN is background", "[nuclei][seg
 TEST_CASE("nuclei: maps and images that disagree in size are refused", "[nuclei][segment]") {
   CHECK_THROWS_AS(label_components({1, 1}, 3, 1), Failure);
   CHECK_THROWS_AS(label_components({}, 0, 0), Failure);
-  CHECK_THROWS_AS(measure(labels(2, 1, "a."), Image{3, 1, 1, {0, 0, 0}}), Failure);
   CHECK_THROWS_AS(border_weights(labels(2, 1, "a."), {.sigma = 0}), Failure);
-}
-
-TEST_CASE("nuclei: nuclei are measured in the units of the file", "[nuclei][segment]") {
-  const LabelMap map = labels(4, 3, "aa.. a..c ...c");
-  Image image{4, 3, 1, std::vector<float>(12, 0.0f)};
-  image.pixels[0] = 1;
-  image.pixels[7] = image.pixels[11] = 0.5f;
-  const std::vector<Nucleus> nuclei = measure(map, image);
-  REQUIRE(nuclei.size() == 2);  // label 2 does not occur
-  CHECK(nuclei[0].label == 1);
-  CHECK(nuclei[0].area == 3);
-  CHECK(nuclei[0].cx == Approx(1.0 / 3));
-  CHECK(nuclei[0].cy == Approx(1.0 / 3));
-  CHECK(nuclei[0].mean_intensity == Approx(85));
-  CHECK((nuclei[0].x0 == 0 && nuclei[0].y0 == 0 && nuclei[0].x1 == 2 && nuclei[0].y1 == 2));
-  CHECK(nuclei[1].label == 3);
-  CHECK((nuclei[1].x0 == 3 && nuclei[1].y0 == 1 && nuclei[1].x1 == 4 && nuclei[1].y1 == 3));
-  CHECK(nuclei[1].mean_intensity == Approx(127.5));
-
-  image.bit_depth = 16;
-  CHECK(measure(map, image)[0].mean_intensity == Approx(21845));
-  const Image rgb{1, 1, 3, {1, 0.5f, 0}};
-  CHECK(measure(labels(1, 1, "a"), rgb)[0].mean_intensity == Approx(127.5));
 }
 
 TEST_CASE("nuclei: borders are marked where two nuclei meet", "[nuclei][segment]") {

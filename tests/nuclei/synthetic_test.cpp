@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "error.h"
+#include "measure.h"
 #include "metrics.h"
 #include "random.h"
 #include "temp_folder.h"

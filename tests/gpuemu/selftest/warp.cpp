@@ -42,6 +42,13 @@ void test_shuffles() {
             }));
     }
   }
+  // Clamps within the warp.
+  check("shfl.sync.up.b32 $0|$1, $2, $3, $4, -1", "rp=rrr", lanes([](u64 l) {
+          return Row{value(l), 1, 2, l >= 3 ? value(l - 1) : value(l), l >= 3};
+        }));
+  check("shfl.sync.down.b32 $0|$1, $2, $3, $4, -1", "rp=rrr", lanes([](u64 l) {
+          return Row{value(l), 1, 20, l + 1 <= 20 ? value(l + 1) : value(l), l + 1 <= 20};
+        }));
   // Without the predicate, and each half of the warp by itself.
   check("shfl.sync.bfly.b32 $0, $1, 1, 31, $2", "r=rr", lanes([](u64 l) {
           return Row{value(l), l < 16 ? 0xffffu : 0xffff0000u, value(l ^ 1)};

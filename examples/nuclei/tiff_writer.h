@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+struct tiff;
+
+namespace nuclei {
+
+/// Writes a TIFF file row by row, compressed, in tiles, as BigTIFF where 4 GB may not do, and whole or not at
+/// all: it appears under its name with commit(). Throws Failure where it cannot be written.
+class TiffWriter {
+ public:
+  enum class Sample { u16, u32, f32 };
+  /// pixel_width and pixel_height in micrometres, 0 if unknown.
+  TiffWriter(const std::filesystem::path& path, int width, int height, int channels, Sample sample,
+             double pixel_width = 0, double pixel_height = 0);
+  ~TiffWriter();
+  TiffWriter(const TiffWriter&) = delete;
+  TiffWriter& operator=(const TiffWriter&) = delete;
+
+  /// The next rows, [count, width, channels] of the type chosen.
+  void append(const void* rows, int count);
+  void commit();
+
+ private:
+  [[noreturn]] void fail();
+  void write_tiles();
+
+  std::filesystem::path path_, temporary_;
+  std::unique_ptr<std::string> message_;
+  tiff* tiff_ = nullptr;
+  int width_, height_, next_ = 0;
+  std::size_t pixel_bytes_;
+  std::vector<std::uint8_t> band_, tile_;
+};
+
+}  // namespace nuclei

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include <karyon/karyon.h>
+
+namespace nuclei {
+
+/// Pixels [x0, x1) x [y0, y1) of a picture.
+struct Rect {
+  int x0, y0, x1, y1;
+  int width() const { return x1 - x0; }
+  int height() const { return y1 - y0; }
+  bool operator==(const Rect&) const = default;
+};
+
+/// How a picture is cut into overlapping windows for the network.
+///
+/// The network sees the middle of a window, its core, exactly as it sees the whole picture, if the window
+/// reaches `halo` pixels further on every side where the picture goes on, and starts and ends at multiples of
+/// `grid`: 2^depth, so that pooling meets the same pixels, times 4, so that the 3x3 convolutions (Winograd's,
+/// in tiles of 4 x 4 outputs) are summed the same way.
+struct Tiling {
+  int core_width, core_height;  // the picture's, if one window holds it all; else multiples of grid
+  int grid, halo;
+  bool exact;  // to the last bit; else only as far as rounding lets sums agree that begin differently
+};
+
+/// Pixels on each side that an output depends on; with `rounding` also those that only touch its rounding.
+int halo_of(const karyon::UNetOptions& options, bool rounding);
+
+/// Bytes that the network takes at most per pixel of a window.
+std::size_t bytes_per_pixel(const karyon::UNetOptions& options);
+
+/// Windows that fit into `memory` bytes and are no taller than `height_limit` (0: any). Above 64 megapixels
+/// they overlap by the receptive field only, not by the halo that keeps every bit, which would cost two to
+/// three times as long. Throws Failure where nothing fits, or where the network has a norm that looks at the
+/// whole picture.
+Tiling plan_tiles(const karyon::UNetOptions& options, int width, int height, std::size_t memory,
+                  int height_limit = 0);
+
+/// Gives the network's input for a part of the picture: [height, width, 3].
+using ReadPixels = std::function<void(const Rect& part, float* out)>;
+
+/// What the network says of the pixels of `core`, after the sigmoid: [height, width, channels], with an
+/// `out_stride` of so many pixels from row to row.
+///   tta  the mean over the picture's eight turned and mirrored versions
+/// The same whatever the core is, as far as tiling.exact says.
+void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int height, const Rect& core,
+                  bool tta, const ReadPixels& read, float* out, std::size_t out_stride);
+
+}  // namespace nuclei

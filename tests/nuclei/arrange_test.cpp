@@ -1,0 +1,90 @@
+#include "arrange.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "bowl.h"
+#include "diagnosis.h"
+#include "error.h"
+#include "image.h"
+#include "temp_folder.h"
+
+using namespace nuclei;
+namespace fs = std::filesystem;
+using Catch::Contains;
+
+namespace {
+
+using Pixels = std::vector<std::uint8_t>;
+
+void write_grey(const fs::path& file, const Pixels& pixels, int width = 4) {
+  fs::create_directories(file.parent_path());
+  write_png8(file, width, static_cast<int>(pixels.size()) / width, 1, pixels.data());
+}
+
+std::vector<std::int32_t> labels(const fs::path& root, const std::string& id) {
+  for (const Sample& sample : scan_bowl(root, true)) {
+    if (sample.id == id) return read_example(sample).truth.labels;
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("nuclei: two folders of images and masks become a data set", "[nuclei][arrange]") {
+  const TempFolder root;
+  const Pixels picture{9, 200, 9, 190, 9, 200, 9, 190};
+  for (const char* name : {"a", "a_2", "b", "c", "d"})
+    write_grey(root / "images" / (std::string(name) + ".png"), picture);
+  write_grey(root / "masks/a.png", {0, 255, 0, 255, 0, 255, 0, 255});  // black and white: parts
+  write_grey(root / "masks/a_2_mask.png", {0, 7, 9, 9, 0, 7, 9, 9});   // labels, touching
+  const std::uint16_t deep[] = {0, 1, 0, 300, 0, 1, 0, 300};           // 16 bits
+  write_png16(root / "masks/b.png", 4, 2, deep);
+  const Pixels colors{0, 0, 0, 255, 0, 0, 0, 0, 0, 255, 9, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 255, 9, 0};
+  write_png8(root / "masks/c.png", 4, 2, 3, colors.data());
+  write_grey(root / "masks/d-labels.png", Pixels(8));
+  const Arranged arranged = arrange(root / "images", root / "masks", root / "out");
+  CHECK(arranged.images == 5);
+  CHECK(arranged.nuclei == 8);
+  const std::vector<std::int32_t> apart{0, 1, 0, 2, 0, 1, 0, 2};
+  CHECK(labels(root / "out", "a") == apart);
+  CHECK(labels(root / "out", "a_2") == std::vector<std::int32_t>{0, 1, 2, 2, 0, 1, 2, 2});
+  CHECK(labels(root / "out", "b") == apart);
+  CHECK(labels(root / "out", "c") == apart);
+  CHECK(labels(root / "out", "d") == std::vector<std::int32_t>(8));
+  CHECK(read_text(root / "out/a/images/a.png") == read_text(root / "images/a.png"));
+  CHECK(diagnose(root / "out").count(Severity::error) == 0);
+}
+
+TEST_CASE("nuclei: what cannot be paired or read is explained, and nothing is written", "[nuclei][arrange]") {
+  const TempFolder root;
+  const auto attempt = [&] { return arrange(root / "images", root / "masks", root / "out"); };
+  CHECK_THROWS_WITH(attempt(), Contains("images") && Contains("none of this name"));
+  fs::create_directories(root / "images");
+  fs::create_directories(root / "masks");
+  CHECK_THROWS_WITH(attempt(), Contains("holds no file"));
+  write_grey(root / "images/a.png", {9, 200, 9, 190});
+  write_grey(root / "masks/other.png", {0, 1, 0, 1});
+  CHECK_THROWS_WITH(attempt(), Contains("other.png") && Contains("an image of the same name"));
+  fs::rename(root / "masks/other.png", root / "masks/a.png");
+  write_grey(root / "masks/a_mask.png", {0, 1, 0, 1});
+  CHECK_THROWS_WITH(attempt(), Contains("a_mask.png") && Contains("keep one"));
+  fs::remove(root / "masks/a_mask.png");
+  write_grey(root / "images/b.png", {9, 200, 9, 190});
+  CHECK_THROWS_WITH(attempt(), Contains("b.png") && Contains("a mask file"));
+  write_grey(root / "masks/b.png", {0, 1, 0, 1, 0, 0, 0, 0});
+  CHECK_THROWS_WITH(attempt(), Contains("4 x 1") && Contains("4 x 2"));
+  write_grey(root / "masks/b.png", {0, 3, 200, 40});
+  CHECK_THROWS_WITH(attempt(), Contains("lossy compression"));
+  write_text(root / "masks/b.png", "no image");
+  CHECK_THROWS_AS(attempt(), Failure);
+  CHECK_FALSE(fs::exists(root / "out"));
+  CHECK(root.entry_count() == 2);
+  write_grey(root / "masks/b.png", {0, 1, 0, 1});
+  fs::create_directories(root / "out");
+  write_text(root / "out/keep", "");
+  CHECK_THROWS_WITH(attempt(), Contains("is there already"));
+  fs::remove(root / "out/keep");
+  CHECK(attempt().images == 2);
+}

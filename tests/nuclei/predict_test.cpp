@@ -1,0 +1,171 @@
+// Batches: names, settings, interruption, continuation.
+#include "predict.h"
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <cstdlib>
+
+#include <karyon/karyon.h>
+#include <nlohmann/json.hpp>
+
+#include "error.h"
+#include "image.h"
+#include "input.h"
+#include "synthetic.h"
+#include "temp_folder.h"
+#include "tiff_writer.h"
+
+using namespace nuclei;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Batch {
+  TempFolder folder;
+  PredictOptions options;
+
+  Batch() {
+    karyon::manual_seed(2);
+    karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}),
+                      folder / "model.safetensors");
+    fs::create_directory(folder / "in");
+    for (int i = 0; i < 5; ++i) add("picture" + std::to_string(i), static_cast<std::uint64_t>(i));
+    options.model = folder / "model.safetensors";
+    options.inputs = {folder / "in"};
+    options.out = folder / "out";
+    options.results.coco = options.results.bowl = options.results.rois = options.results.geojson = true;
+    options.results.probabilities = true;
+  }
+  void add(const std::string& name, std::uint64_t seed) {
+    const Example e = make_synthetic(seed, 64, 48, Style::fluorescence);
+    std::vector<std::uint8_t> bytes;
+    for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255));
+    write_png8(folder / "in" / (name + ".png"), 64, 48, e.image.channels, bytes.data());
+  }
+  std::map<std::string, std::string> files() const {
+    std::map<std::string, std::string> all;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "out"))
+      if (entry.is_regular_file())
+        all[fs::relative(entry.path(), folder / "out").string()] = read_text(entry.path());
+    return all;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("nuclei: every kind of result is there, and the same each time", "[nuclei][predict]") {
+  Batch b;
+  const PredictSummary done = predict(b.options);
+  CHECK(done.images == 5);
+  const auto first = b.files();
+  for (const char* name : {"labels/picture0.png", "overlays/picture4.png", "probabilities/picture1.tif",
+                           "rois/picture2.zip", "geojson/picture3.geojson", "coco/picture0.json", "coco.json",
+                           "bowl.csv", "nuclei.csv", "finished.jsonl"})
+    CHECK(first.contains(name));
+  CHECK(first.size() == 6 * 5 + 4);
+  const auto coco = nlohmann::json::parse(first.at("coco.json"));
+  CHECK(coco["images"].size() == 5);
+  CHECK(static_cast<std::int64_t>(coco["annotations"].size()) == done.nuclei);
+  const std::string& csv = first.at("nuclei.csv");
+  CHECK(std::count(csv.begin(), csv.end(), '\n') == done.nuclei + 1);
+  predict(b.options);
+  CHECK((b.files() == first));
+}
+
+TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][predict]") {
+  Batch b;
+  predict(b.options);
+  const auto expected = b.files();
+
+  for (const std::size_t lines : {1, 2, 4}) {
+    // What a run that was killed leaves: some images are complete, one is half-way in the shared files.
+    std::string journal, rest = expected.at("finished.jsonl");
+    for (std::size_t i = 0; i < lines; ++i) {
+      const std::size_t end = rest.find('\n') + 1;
+      journal += rest.substr(0, end);
+      rest.erase(0, end);
+    }
+    write_text(b.options.out / "finished.jsonl", journal + rest.substr(0, rest.find('\n') / 2));
+    write_text(b.options.out / "nuclei.csv", expected.at("nuclei.csv") + "picture9,1,half");
+    fs::remove_all(b.options.out / "overlays");
+    fs::remove(b.options.out / "coco.json");
+    b.options.resume = true;
+    const PredictSummary done = predict(b.options);
+    CHECK(done.skipped == lines - 1);
+    CHECK(done.images == 6 - lines);
+    const auto files = b.files();
+    for (const char* shared : {"nuclei.csv", "bowl.csv", "coco.json", "finished.jsonl"})
+      CHECK(files.at(shared) == expected.at(shared));
+  }
+  SECTION("other settings are refused") {
+    b.options.tta = true;
+    CHECK_THROWS_WITH(predict(b.options), Contains("other options") && Contains("without --continue"));
+  }
+  SECTION("a table that was cut since is refused") {
+    write_text(b.options.out / "nuclei.csv", "image\n");
+    CHECK_THROWS_WITH(predict(b.options), Contains("nuclei.csv"));
+  }
+  SECTION("without --continue it starts over") {
+    b.options.resume = false;
+    CHECK(predict(b.options).images == 5);
+    CHECK((b.files() == expected));
+  }
+}
+
+TEST_CASE("nuclei: results that cannot be written end the batch", "[nuclei][predict]") {
+  Batch b;
+  b.options.results = {};
+  predict(b.options);
+  fs::remove_all(b.options.out / "labels");
+  write_text(b.options.out / "labels", "in the way");
+  CHECK_THROWS_WITH(predict(b.options), Contains("labels"));
+}
+
+TEST_CASE("nuclei: pages and names of TIFF files", "[nuclei][predict]") {
+  Batch b;
+  fs::remove_all(b.folder / "in");
+  fs::create_directory(b.folder / "in");
+  fs::create_directory(b.folder / "in2");
+  const std::vector<std::uint16_t> pixels(64 * 48, 300);
+  for (const char* name : {"in/a.ome.tif", "in2/a.tiff"}) {
+    TiffWriter writer(b.folder / name, 64, 48, 1, TiffWriter::Sample::u16, 0.5, 0.5);
+    writer.append(pixels.data(), 48);
+    writer.commit();
+  }
+  b.options.inputs = {b.folder / "in", b.folder / "in2"};
+  b.options.results = {.labels = LabelFormat::tiff};
+  CHECK(predict(b.options).images == 2);
+  CHECK(fs::exists(b.options.out / "labels/a.tif"));
+  CHECK(fs::exists(b.options.out / "labels/a-2.tif"));
+  CHECK(read_image(b.options.out / "labels/a.tif").pixel_width == Approx(0.5));
+  b.options.page = 2;
+  const PredictSummary none = predict(b.options);
+  CHECK(none.failed == 2);
+  b.options.page = 0;
+  CHECK(predict(b.options).images == 2);
+}
+
+TEST_CASE("nuclei: the model that comes with the program", "[nuclei][predict]") {
+  const Batch b;
+  setenv("NUCLEI_MODEL", b.options.model.c_str(), 1);
+  CHECK(default_model() == b.options.model);
+  setenv("NUCLEI_MODEL", "/nowhere/x.safetensors", 1);
+  CHECK_THROWS_WITH(default_model(), Contains("/nowhere/x.safetensors"));
+  unsetenv("NUCLEI_MODEL");
+  try {
+    const fs::path model = default_model();
+    CHECK(fs::exists(model));
+  } catch (const Failure& failure) {
+    CHECK_THAT(failure.what(), Contains("--model") && Contains("share/karyon/pretrained"));
+  }
+}
+
+TEST_CASE("nuclei: sizes of memory", "[nuclei][predict]") {
+  CHECK(parse_size("2GB") == 2'000'000'000);
+  CHECK(parse_size("500 mb") == 500'000'000);
+  CHECK(parse_size("1.5GiB") == 1'610'612'736);
+  CHECK(parse_size("1000000") == 1'000'000);
+  for (const char* bad : {"", "GB", "-1GB", "0", "2TBs", "nan", "inf", "1e30"})
+    CHECK_THROWS_AS(parse_size(bad), UsageError);
+}
