@@ -14,6 +14,7 @@
 #include "evaluate.h"
 #include "info.h"
 #include "predict.h"
+#include "segmenter.h"
 #include "shrink.h"
 #include "train.h"
 
@@ -88,7 +89,8 @@ int run(int argc, char** argv) {
   std::filesystem::path file;
   nuclei::EvaluateOptions scoring;
   CLI::App* evaluate = app.add_subcommand("evaluate", "score a model against true masks");
-  evaluate->add_option("--model", scoring.model, "model.safetensors of a run")->required();
+  evaluate->add_option("--model", scoring.model,
+                       "model.safetensors of a run (default: the one that comes with nuclei)");
   evaluate->add_option("--data", scoring.data, "folder in the Data Science Bowl layout")->required();
   evaluate->add_option("--json", scoring.json, "write every score here too");
   evaluate->add_option("--report", scoring.report,
@@ -212,6 +214,7 @@ int run(int argc, char** argv) {
       nuclei::train(t);
     } else if (*evaluate) {
       scoring.device = device;
+      if (scoring.model.empty()) scoring.model = nuclei::default_model();
       nuclei::evaluate(scoring);
     } else if (*arrange) {
       const nuclei::Arranged done = nuclei::arrange(images, masks, arranged);

@@ -256,23 +256,6 @@ std::size_t parse_size(const std::string& text) {
   return static_cast<std::size_t>(value * units.at(unit));
 }
 
-fs::path default_model() {
-  if (const char* chosen = std::getenv("NUCLEI_MODEL"); chosen && *chosen) {
-    if (!fs::exists(chosen))
-      throw Failure("NUCLEI_MODEL names " + std::string(chosen) + ", which is not there");
-    return chosen;
-  }
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
-  std::string looked;
-  for (const char* place : {"../share/karyon/pretrained", "../../models/pretrained"}) {
-    const fs::path file = (program / place / "nuclei.safetensors").lexically_normal();
-    if (fs::exists(file, error)) return file;
-    looked += (looked.empty() ? "" : " and ") + file.string();
-  }
-  throw Failure("there is no model: give one with --model or NUCLEI_MODEL (looked for " + looked + ")");
-}
-
 PredictSummary predict(const PredictOptions& options) {
   const fs::path model = options.model.empty() ? default_model() : options.model;
   Segmenter segmenter(model, select_device(options.device));

@@ -35,11 +35,6 @@ struct PredictSummary {
 /// Failure if there is nothing to read, a result cannot be written, or a run to continue had other settings.
 PredictSummary predict(const PredictOptions& options);
 
-/// The model that comes with the program: $NUCLEI_MODEL, or nuclei.safetensors in
-/// <prefix>/share/karyon/pretrained or the source tree's models/pretrained, found from where the program
-/// lies. Throws Failure if there is none.
-std::filesystem::path default_model();
-
 /// "2GB", "500 MB" or bytes; also KiB, MiB and GiB. Throws UsageError for anything else.
 std::size_t parse_size(const std::string& text);
 

@@ -1,6 +1,7 @@
 #include "segmenter.h"
 
 #include <cstdio>
+#include <cstdlib>
 
 #include <nlohmann/json.hpp>
 
@@ -21,6 +22,23 @@ karyon::Device select_device(const std::string& name) {
   static const bool said = std::fprintf(stderr, "nuclei: on the CPU, without CUDA: %s\n", why.c_str()) > 0;
   (void)said;  // once is enough
   return karyon::Device::cpu();
+}
+
+std::filesystem::path default_model() {
+  if (const char* chosen = std::getenv("NUCLEI_MODEL"); chosen && *chosen) {
+    if (!std::filesystem::exists(chosen))
+      throw Failure("NUCLEI_MODEL names " + std::string(chosen) + ", which is not there");
+    return chosen;
+  }
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  std::string looked;
+  for (const char* place : {"../share/karyon/pretrained", "../../models/pretrained"}) {
+    const std::filesystem::path file = (program / place / "nuclei.safetensors").lexically_normal();
+    if (std::filesystem::exists(file, error)) return file;
+    looked += (looked.empty() ? "" : " and ") + file.string();
+  }
+  throw Failure("there is no model: give one with --model or NUCLEI_MODEL (looked for " + looked + ")");
 }
 
 namespace {

@@ -18,6 +18,11 @@ namespace nuclei {
 /// where there is no such device.
 karyon::Device select_device(const std::string& name);
 
+/// The model that comes with the program: $NUCLEI_MODEL, or nuclei.safetensors in
+/// <prefix>/share/karyon/pretrained or the source tree's models/pretrained, found from where the program
+/// lies. Throws Failure if there is none.
+std::filesystem::path default_model();
+
 /// What the model says of every pixel of a picture. The model is in evaluation mode and has kMaps outputs.
 PixelMaps predict_maps(karyon::UNet& model, const Image& image);
 

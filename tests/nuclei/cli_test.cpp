@@ -307,6 +307,11 @@ TEST_CASE("nuclei: without a model predict finds nuclei with the one that comes 
   const std::string csv = read_text(w.root / "nuclei-out/nuclei.csv");
   const auto found = static_cast<double>(std::count(csv.begin(), csv.end(), '\n') - 1);
   CHECK(found == Approx(nuclei::max_label(e.truth)).epsilon(0.2));
+  CHECK(shell("$nuclei evaluate --no-report --data " + w.data.string()).code == 0);
+  const Result missing =
+      shell("cd " + w.root.string() + " && NUCLEI_MODEL=nowhere $nuclei predict cells.png");
+  CHECK(missing.code == 1);
+  CHECK_THAT(missing.text, Contains("NUCLEI_MODEL"));
 }
 
 TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") {
