@@ -488,8 +488,10 @@ bool Training::validate(double seconds) {
 void Training::save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
                           const SegmentOptions& thresholds) const {
   const Scores all = scores.empty() ? Scores{} : mean(scores);
+  Json settings = to_json(options_, epochs_);
+  settings.erase("data");  // where it lay is nobody's business whom the model is passed on to
   karyon::save_unet(model, model_path(),
-                    {{"nuclei.options", dump(to_json(options_, epochs_))},
+                    {{"nuclei.options", dump(settings)},
                      {"nuclei.epoch", std::to_string(epoch)},
                      {kThresholdsKey, to_text(thresholds)},
                      {"nuclei.validation", Json{{"images", scores.size()},

@@ -296,6 +296,19 @@ TEST_CASE("nuclei: a model at half the size answers the same to a rounding") {
   CHECK(shell("$nuclei shrink " + w.model().string() + " --out /proc/nothing").code == 1);
 }
 
+TEST_CASE("nuclei: without a model predict finds nuclei with the one that comes along") {
+  const Workplace w;
+  const nuclei::Example e = nuclei::make_synthetic(3, 256, 256, nuclei::Style::fluorescence);
+  std::vector<std::uint8_t> bytes;
+  for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255 + 0.5f));
+  nuclei::write_png8(w.root / "cells.png", 256, 256, e.image.channels, bytes.data());
+  const Result r = shell("cd " + w.root.string() + " && $nuclei predict cells.png");
+  REQUIRE(r.code == 0);
+  const std::string csv = read_text(w.root / "nuclei-out/nuclei.csv");
+  const auto found = static_cast<double>(std::count(csv.begin(), csv.end(), '\n') - 1);
+  CHECK(found == Approx(nuclei::max_label(e.truth)).epsilon(0.2));
+}
+
 TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") {
   const Workplace w;
   const fs::path out = w.root / "folds";
