@@ -152,13 +152,14 @@ void for_each_packed(const TapConv& t, const Blocking& b, std::int64_t block, F 
   }
 }
 
-std::vector<float> pack_filter(const TapConv& t, const Blocking& b, const float* weight,
-                               const WeightView& view) {
-  std::vector<float> packed(static_cast<std::size_t>(b.packed_size(t)));
+// In memory that the allocator has at hand: fresh pages would cost more than the packing.
+Tensor pack_filter(const TapConv& t, const Blocking& b, const float* weight, const WeightView& view) {
+  Tensor packed = empty({b.packed_size(t)});
+  float* const to = packed.data<float>();
   parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block)
       for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto width) {
-        float* out = packed.data() + at;
+        float* out = to + at;
         const float* in = weight + view.at(t.k0 + k0, tap, c);
         for (std::int64_t k = 0; k < outputs; ++k) out[k] = in[k * view.k_stride];
         std::fill(out + outputs, out + width, 0.0f);
@@ -180,7 +181,8 @@ void forward(const TapConv& t, const float* weight, const WeightView& view, cons
     return;
   }
   const Blocking b(t);
-  const std::vector<float> packed = pack_filter(t, b, weight, view);
+  const Tensor packing = pack_filter(t, b, weight, view);
+  const float* const packed = packing.data<float>();
   // Few images and bands: share out the blocks of outputs as well.
   const std::int64_t units = t.n * b.bands;
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, units), 1, b.blocks);
@@ -201,7 +203,7 @@ void forward(const TapConv& t, const float* weight, const WeightView& view, cons
                               .x_pixel = t.step.w * c,
                               .runs = runs.data(),
                               .run_count = static_cast<std::int64_t>(runs.size()),
-                              .filter = packed.data() + b.packed_offset(t, k, pass),
+                              .filter = packed + b.packed_offset(t, k, pass),
                               .y = out + t.out_offset(image, first, 0) + k0,
                               .y_row = t.out_step.h * t.out_w * t.out_channels,
                               .y_pixel = t.out_step.w * t.out_channels,
@@ -224,12 +226,13 @@ void backward_weight(const TapConv& t, const float* dy, float* dweight, const We
   const std::int64_t chunks = std::clamp<std::int64_t>(
       (std::int64_t{4} << 20) / std::max<std::int64_t>(size, 1), 1, std::clamp<std::int64_t>(units, 1, 16));
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, chunks), 1, b.blocks);
-  std::vector<float> partial(static_cast<std::size_t>(size * chunks), 0.0f);
+  Tensor sums_of_chunks = zeros({size * chunks});
+  float* const partial = sums_of_chunks.data<float>();
   const std::int64_t width = conv_block_width();
   parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t chunk = task / parts, part = task % parts;
-      float* sums = partial.data() + chunk * size;
+      float* sums = partial + chunk * size;
       for (std::int64_t unit = chunk * units / chunks; unit < (chunk + 1) * units / chunks; ++unit) {
         const std::int64_t image = unit / b.bands, first = unit % b.bands * b.band;
         const std::int64_t rows = std::min(b.band, t.rows - first);
