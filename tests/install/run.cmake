@@ -62,7 +62,7 @@ function(check_paths prefix)
     file(READ ${file} text)
     # As a path of its own: a project in /karyon is not what <karyon/core/tensor.h> names.
     string(REGEX REPLACE "([][+.*?()^$])" "\\\\\\1" root "${ROOT}")
-    if(text MATCHES "(^|[^A-Za-z0-9_.]|-[IL])${root}")
+    if(text MATCHES "(^|[^A-Za-z0-9_.}]|-[IL])${root}")
       message(FATAL_ERROR "${file} names ${ROOT}")
     endif()
   endforeach()
