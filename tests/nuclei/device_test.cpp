@@ -1,16 +1,13 @@
 // The program and its devices: what it says without a GPU, and that it learns on one what it learns on the
 // CPU.
-#include <sys/wait.h>
-
-#include <array>
 #include <catch2/catch.hpp>
-#include <cstdio>
 #include <fstream>
 #include <sstream>
 
 #include <karyon/karyon.h>
 
 #include "input.h"
+#include "program.h"
 #include "synthetic.h"
 #include "temp_folder.h"
 #include "test_device.h"
@@ -18,27 +15,10 @@
 namespace fs = std::filesystem;
 using Catch::Contains;
 using karyon::test::device;
+using nuclei::test::Result;
+using nuclei::test::shell;
 
 namespace {
-
-struct Result {
-  int code;
-  std::string text;  // stdout and stderr
-};
-
-Result run(const std::string& environment, const std::string& arguments) {
-  const std::string line = environment + " '" NUCLEI_PROGRAM "' " + arguments + " 2>&1";
-  std::FILE* pipe = ::popen(line.c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  Result result;
-  std::array<char, 4096> buffer;
-  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
-    result.text.append(buffer.data(), n);
-  const int status = ::pclose(pipe);
-  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  UNSCOPED_INFO(line << "\n-> " << result.code << "\n" << result.text);
-  return result;
-}
 
 // The numbers of a training's metrics.csv, by column; times are left out.
 std::map<std::string, std::vector<double>> metrics(const fs::path& folder) {
@@ -68,22 +48,22 @@ TEST_CASE("nuclei: without a GPU it says why in one line, and auto goes on witho
   karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), model);
   const std::vector<nuclei::Example> examples{nuclei::make_synthetic(1, 48, 48)};
   nuclei::write_bowl(folder.path() / "data", examples);
-  const std::string evaluate =
-      "evaluate --model " + model + " --data " + (folder.path() / "data").string() + " --no-report --device ";
+  const std::string evaluate = " $nuclei evaluate --model " + model + " --data " +
+                               (folder.path() / "data").string() + " --no-report --device ";
 
-  Result r = run(nowhere, "info --devices");
+  Result r = shell(nowhere + " $nuclei info --devices");
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("cpu:0") && Contains("cuda    not used: /nowhere/libkaryon_cuda.so"));
   CHECK(std::count(r.text.begin(), r.text.end(), '\n') == 2);
-  r = run(nowhere, evaluate + "cuda");
+  r = shell(nowhere + evaluate + "cuda");
   CHECK(r.code == 1);
   CHECK_THAT(r.text, Contains("--device cuda") && Contains("/nowhere") && Contains("--device cpu"));
-  r = run(nowhere, evaluate + "auto");
+  r = shell(nowhere + evaluate + "auto");
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("on the CPU, without CUDA: /nowhere"));
-  CHECK_THAT(run(nowhere, evaluate + "cpu").text, !Contains("CUDA"));
+  CHECK_THAT(shell(nowhere + evaluate + "cpu").text, !Contains("CUDA"));
   // A library, but another one.
-  r = run("KARYON_CUDA_PLUGIN=libm.so.6", "info --devices");
+  r = shell("KARYON_CUDA_PLUGIN=libm.so.6 $nuclei info --devices");
   CHECK_THAT(r.text, Contains("libm.so.6 is not Karyon's CUDA backend"));
 }
 
@@ -99,7 +79,7 @@ TEST_CASE("nuclei: a training on the device of the tests has the CPU's losses") 
   const bool gpu = device() != karyon::Device::cpu();
   for (const std::string name : {"cpu", gpu ? "cuda" : "auto"}) {
     const fs::path out = folder.path() / name;
-    const Result r = run("", settings + "--device " + name + " --out " + out.string());
+    const Result r = shell("$nuclei " + settings + "--device " + name + " --out " + out.string());
     REQUIRE(r.code == 0);
     if (gpu) CHECK_THAT(r.text, !Contains("without CUDA"));
     found.push_back(metrics(out));
