@@ -9,8 +9,8 @@
 #include <span>
 
 #include "chart.h"
-#include "contour.h"
 #include "html_style.h"
+#include "outline.h"
 #include "render.h"
 #include "report.h"
 
@@ -276,14 +276,14 @@ std::string data_uri(const Picture& picture) {
 
 /// The outlines of one side's nuclei with one fate, as an SVG path in half pixels; points closer than `step`
 /// half pixels are drawn as one.
-std::string path_of(const std::vector<Contour>& contours, const std::vector<Fate>& fates, Fate fate,
-                    int step) {
+// The outlines of the nuclei that met this fate, in half pixels.
+std::string path_of(const LabelMap& map, const std::vector<Nucleus>& nuclei, const std::vector<Fate>& fates,
+                    Fate fate, int step) {
   std::string path;
-  for (const Contour& contour : contours) {
-    if (fates[static_cast<std::size_t>(contour.label)] != fate) continue;
-    Contour::Point last{};
+  const auto draw = [&](const Ring& ring) {
+    Corner last{};
     bool begun = false;
-    for (const Contour::Point& point : contour.points) {
+    for (const Corner& point : with_cut_corners(ring)) {
       const int dx = point.x - last.x, dy = point.y - last.y;
       if (begun && std::abs(dx) < step && std::abs(dy) < step) continue;
       if (begun) {
@@ -295,6 +295,13 @@ std::string path_of(const std::vector<Contour>& contours, const std::vector<Fate
       last = point;
     }
     path += 'z';
+  };
+  for (const Nucleus& nucleus : nuclei) {
+    if (fates[static_cast<std::size_t>(nucleus.label)] != fate) continue;
+    for (const Part& part : outline(map, nucleus)) {
+      draw(part.outer);
+      for (const Ring& hole : part.holes) draw(hole);
+    }
   }
   return path;
 }
@@ -310,11 +317,12 @@ std::string picture_of(const Evaluation::Shown& shown) {
                     height + "\" preserveAspectRatio=\"none\" href=\"" +
                     data_uri(shrink(overlay(image, nothing), step)) + "\"/>";
   const Fates fates = compare(shown.truth, shown.found);
-  const std::vector<Contour> truth = trace_contours(shown.truth), found = trace_contours(shown.found);
+  const std::vector<Nucleus> truth = measure(shown.truth, image), found = measure(shown.found, image);
   for (const Fate fate : kAllFates) {
     // What is right is drawn once, as it was found; what is not, as it should be and as it is.
-    const std::string should = fate == Fate::correct ? "" : path_of(truth, fates.truth, fate, step);
-    const std::string is = path_of(found, fates.predicted, fate, step);
+    const std::string should =
+        fate == Fate::correct ? "" : path_of(shown.truth, truth, fates.truth, fate, step);
+    const std::string is = path_of(shown.found, found, fates.predicted, fate, step);
     if (should.empty() && is.empty()) continue;
     svg += "<g class=\"" + std::string(name(fate)) + "\">";
     for (const auto& [path, side] : {std::pair(&should, " true"), std::pair(&is, "")}) {

@@ -115,6 +115,18 @@ std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
   return parts;
 }
 
+Ring with_cut_corners(const Ring& ring) {
+  Ring cut;
+  for (std::size_t i = 0; i < ring.size(); ++i) {
+    const Corner a = ring[i], b = ring[(i + 1) % ring.size()];
+    const int dx = (b.x > a.x) - (b.x < a.x), dy = (b.y > a.y) - (b.y < a.y);
+    const Corner first{2 * a.x + dx, 2 * a.y + dy}, last{2 * b.x - dx, 2 * b.y - dy};
+    cut.push_back(first);
+    if (last != first) cut.push_back(last);
+  }
+  return cut;
+}
+
 std::vector<Run> column_runs(const LabelMap& map, const Nucleus& n) {
   std::vector<Run> runs;
   for (int x = n.x0; x < n.x1; ++x) {

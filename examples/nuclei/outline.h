@@ -28,6 +28,11 @@ struct Part {
 /// The outlines that enclose exactly the pixels of `label` within its bounding box, the largest part first.
 std::vector<Part> outline(const LabelMap& map, const Nucleus& nucleus);
 
+/// The ring through the middles of the pixel sides that `ring` runs along, without those on a straight way:
+/// its corners cut off, smoother to look at. In half pixels: the pixel (x, y) has its middle at (2 x + 1, 2 y
+/// + 1).
+Ring with_cut_corners(const Ring& ring);
+
 /// A vertical run of pixels (x, y), (x, y + 1), ...
 struct Run {
   int x, y, length;

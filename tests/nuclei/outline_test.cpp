@@ -92,3 +92,13 @@ TEST_CASE("nuclei: outlines enclose exactly the pixels, and meet no corner twice
     REQUIRE(pixels == std::count(map.labels.begin(), map.labels.end(), 1));
   }
 }
+
+TEST_CASE("nuclei: cut corners leave out an eighth of a pixel each", "[nuclei][outline]") {
+  const auto around = [](const LabelMap& map) {
+    return with_cut_corners(outline(map, whole_map(map))[0].outer);
+  };
+  CHECK(around(drawn_labels(3, 3, "... .a. ...")) == Ring{{3, 2}, {4, 3}, {3, 4}, {2, 3}});
+  const Ring wide = around(drawn_labels(8, 3, "aaaaaaaa aaaaaaaa aaaaaaaa"));
+  CHECK(wide.size() == 8);  // a straight side is one line
+  CHECK(doubled_area(wide) == 4 * (2 * 24 - 1));
+}
