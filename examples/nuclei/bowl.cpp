@@ -124,8 +124,9 @@ std::vector<Unit> units_of(const std::vector<int>& groups, const std::vector<Mod
 }
 
 /// Marks about `fraction` of each modality's images, in whole units taken in random order, as long
-/// as each brings the count closer to the target. At least one unit of a modality stays unmarked
-/// and, where there are two, at least one is marked.
+/// as each brings the count closer to the target, but at most half of the units: where a few are large and
+/// many small, it is the small ones from which a network learns how pictures differ. At least one unit of a
+/// modality stays unmarked and, where there are two, at least one is marked.
 std::vector<bool> hold_out(const std::vector<Unit>& units, std::size_t image_count, double fraction,
                            std::uint64_t seed, std::string& warning) {
   std::vector<bool> held_out(image_count, false);
@@ -150,7 +151,7 @@ std::vector<bool> hold_out(const std::vector<Unit>& units, std::size_t image_cou
     double missing = fraction * total;
     for (const Unit* unit : order) {
       const auto size = static_cast<double>(unit->images.size());
-      if (taken.size() + 1 == order.size()) break;
+      if (taken.size() == order.size() / 2) break;
       if (std::abs(missing - size) >= missing) continue;
       taken.push_back(unit);
       missing -= size;

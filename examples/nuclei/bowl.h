@@ -81,8 +81,8 @@ struct Split {
 };
 
 /// Holds out whole groups until about `fraction` of the pictures of each modality are in
-/// validation. A modality with two or more groups is on both sides, one with a single group is for
-/// training. If every modality has one group only, single pictures are held out instead and
+/// validation, or half of its groups. A modality with two or more groups is on both sides, one with a single
+/// group is for training. If every modality has one group only, single pictures are held out instead and
 /// `warning` says so.
 ///   groups, modalities  one entry per picture; a group's modality is that of its first picture
 /// The same arguments give the same split on every machine. Train is never empty; validation is

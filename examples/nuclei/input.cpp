@@ -41,40 +41,39 @@ struct Placement {
   double x0, y0, xx, xy, yx, yy;
 };
 
-// Bends a crop as soft tissue bends (Simard et al. 2003): random shifts at the knots of a coarse grid,
-// smoothly interpolated.
-class Bend {
+// Independent smooth random functions of the place in a crop: normal numbers at the knots of a coarse grid,
+// interpolated. Mean 0, standard deviation 1 at the knots.
+class SmoothNoise {
  public:
-  // strength: standard deviation of the shifts, crop pixels
-  Bend(std::int64_t crop, double strength, Generator& generator)
-      : spacing_(static_cast<double>(crop) / (kKnots - 1)) {
-    if (strength == 0) return;
-    bent_ = true;
-    const Tensor normal = karyon::randn({kKnots, kKnots, 2}, generator);
-    const float* n = normal.data<float>();
-    for (std::size_t k = 0; k < shifts_.size(); ++k) shifts_[k] = strength * n[k];
+  SmoothNoise(std::int64_t crop, std::size_t knots, std::size_t functions, Generator& generator)
+      : knots_(knots),
+        functions_(functions),
+        per_pixel_(static_cast<double>(knots - 1) / static_cast<double>(crop)) {
+    const auto n = static_cast<std::int64_t>(knots);
+    values_ = karyon::randn({n, n, static_cast<std::int64_t>(functions)}, generator).to_vector<float>();
   }
-  void operator()(double& x, double& y) const {
-    if (!bent_) return;
-    const double gx = x / spacing_, gy = y / spacing_;
-    const auto ix = static_cast<std::size_t>(gx), iy = static_cast<std::size_t>(gy);
+  // The function at (x, y); places outside the crop are folded back into it.
+  double operator()(double x, double y, std::size_t function = 0) const {
+    const auto limit = static_cast<double>(knots_ - 1);
+    auto fold = [&](double g) {
+      g = std::fmod(std::abs(g), 2 * limit);
+      return g < limit ? g : 2 * limit - g;
+    };
+    const double gx = fold(x * per_pixel_), gy = fold(y * per_pixel_);
+    const std::size_t ix = std::min(static_cast<std::size_t>(gx), knots_ - 2),
+                      iy = std::min(static_cast<std::size_t>(gy), knots_ - 2);
     auto smooth = [](double t) { return t * t * (3 - 2 * t); };
     const double tx = smooth(gx - static_cast<double>(ix)), ty = smooth(gy - static_cast<double>(iy));
-    const double* top = shifts_.data() + (iy * kKnots + ix) * 2;
-    const double* bottom = top + kKnots * 2;
-    auto mix = [&](std::size_t c) {
-      return (1 - ty) * ((1 - tx) * top[c] + tx * top[2 + c]) +
-             ty * ((1 - tx) * bottom[c] + tx * bottom[2 + c]);
-    };
-    x += mix(0);
-    y += mix(1);
+    const float* top = values_.data() + (iy * knots_ + ix) * functions_ + function;
+    const float* bottom = top + knots_ * functions_;
+    return (1 - ty) * ((1 - tx) * top[0] + tx * top[functions_]) +
+           ty * ((1 - tx) * bottom[0] + tx * bottom[functions_]);
   }
 
  private:
-  static constexpr std::size_t kKnots = 6;
-  bool bent_ = false;
-  double spacing_;
-  std::array<double, kKnots * kKnots * 2> shifts_{};
+  std::size_t knots_, functions_;
+  double per_pixel_;
+  std::vector<float> values_;
 };
 
 // Stained tissue is photographed at very different magnifications.
@@ -128,21 +127,52 @@ constexpr float kUnstain[3][3] = {{1.87798274f, -1.00767869f, -0.55611582f},
                                   {-0.06590806f, 1.13473037f, -0.1355218f},
                                   {-0.60190736f, -0.48041419f, 1.57358807f}};
 
-// More or less of each stain, which multiplies light (Tellez et al. 2018). Values are inverted light.
+using Density = std::array<float, 3>;  // optical densities of red, green and blue
+
+// More or less of each stain, which multiplies light (Tellez et al. 2018), and each dye of a somewhat other
+// colour. Values are inverted light.
 void restain(float* rgb, std::int64_t pixels, Generator& generator) {
-  std::array<float, 3> gain, shift;
-  for (float& g : gain) g = static_cast<float>(generator.uniform(0.75, 1.3));
-  for (float& s : shift) s = static_cast<float>(generator.uniform(-0.05, 0.05));
+  auto random = [&](double low, double high) { return static_cast<float>(generator.uniform(low, high)); };
+  std::array<float, 3> gain{random(0.75, 1.3), random(0.6, 1.8), random(0.75, 1.3)}, shift;
+  std::array<Density, 3> dye;
+  for (float& s : shift) s = random(-0.05, 0.05);
+  for (std::size_t k = 0; k < 3; ++k)
+    for (std::size_t c = 0; c < 3; ++c) dye[k][c] = std::max(0.0f, kStains[k][c] + random(-0.08, 0.08));
   for (std::int64_t p = 0; p < pixels; ++p) {
     float* v = rgb + 3 * p;
-    std::array<float, 3> density, stain{};
+    std::array<float, 3> stain{};
+    Density density;
     for (std::size_t c = 0; c < 3; ++c) density[c] = -std::log(std::clamp(1 - v[c], 0.02f, 1.5f));
     for (std::size_t k = 0; k < 3; ++k)
       for (std::size_t c = 0; c < 3; ++c) stain[k] += density[c] * kUnstain[c][k];
     for (std::size_t k = 0; k < 3; ++k) stain[k] = stain[k] * gain[k] + shift[k];
     for (std::size_t c = 0; c < 3; ++c)
-      v[c] = 1 - std::exp(-(stain[0] * kStains[0][c] + stain[1] * kStains[1][c] + stain[2] * kStains[2][c]));
+      v[c] = 1 - std::exp(-(stain[0] * dye[0][c] + stain[1] * dye[1][c] + stain[2] * dye[2][c]));
   }
+}
+
+// Fibres, blood cells and cytoplasm: whatever eosin stains lies in long or round patches with sharp or soft
+// edges over and under the nuclei, and darkens green and blue. Values are inverted light.
+void counterstain(float* rgb, std::int64_t crop, Generator& generator) {
+  const double angle = generator.uniform(0, std::numbers::pi), length = std::exp(generator.uniform(0, 1.6));
+  const double c = std::cos(angle), s = std::sin(angle);
+  const SmoothNoise patches(crop, 4 + static_cast<std::size_t>(generator.below(9)), 1, generator);
+  const SmoothNoise grain(crop, 12 + static_cast<std::size_t>(generator.below(30)), 1, generator);
+  const double threshold = generator.uniform(-0.2, 0.8), edge = std::exp(generator.uniform(0, 3));
+  const double texture = generator.uniform(0, 0.4), amount = std::exp(generator.uniform(-1.6, 0.9));
+  const Density eosin{static_cast<float>(generator.uniform(0.02, 0.15)), 1,
+                      static_cast<float>(generator.uniform(0.1, 0.7))};
+  for (std::int64_t y = 0; y < crop; ++y)
+    for (std::int64_t x = 0; x < crop; ++x) {
+      const auto px = static_cast<double>(x), py = static_cast<double>(y);
+      const double patch =
+          std::clamp((patches((c * px + s * py) / length, c * py - s * px) - threshold) * edge, 0.0, 1.0);
+      if (patch == 0) continue;
+      const double density = amount * patch * std::max(0.0, 1 + texture * grain(px, py));
+      float* v = rgb + 3 * (y * crop + x);
+      for (std::size_t k = 0; k < 3; ++k)
+        v[k] = 1 - (1 - v[k]) * static_cast<float>(std::exp(-density * eosin[k]));
+    }
 }
 
 // Brighter on one side than on the other, as under a lamp that is not centred.
@@ -163,6 +193,7 @@ void relight(float* rgb, std::int64_t crop, bool grey, Generator& generator) {
   const std::int64_t pixels = crop * crop;
   if (!grey) {
     if (generator.uniform() < 0.8) restain(rgb, pixels, generator);
+    if (generator.uniform() < 0.5) counterstain(rgb, crop, generator);
     if (generator.uniform() < 0.1)
       for (std::int64_t p = 0; p < pixels; ++p) {
         float* v = rgb + 3 * p;
@@ -287,12 +318,17 @@ std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) c
   Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, kMaps}),
          weight = karyon::empty({crop, crop, kMaps});
   const Placement p = random_placement(s.width, s.height, s.grey, crop, generator);
-  const Bend bend(crop, generator.uniform() < 0.3 ? generator.uniform(1, 5) : 0, generator);
+  // Bends the crop as soft tissue bends (Simard et al. 2003); the strength is in crop pixels.
+  const double strength = generator.uniform() < 0.3 ? generator.uniform(1, 5) : 0;
+  const SmoothNoise bend(crop, 6, 2, generator);
   float *rgb = input.data<float>(), *t = target.data<float>(), *w = weight.data<float>();
   for (std::int64_t y = 0; y < crop; ++y) {
     for (std::int64_t x = 0; x < crop; ++x) {
       auto bx = static_cast<double>(x), by = static_cast<double>(y);
-      bend(bx, by);
+      if (strength > 0) {
+        bx += strength * bend(static_cast<double>(x), static_cast<double>(y), 0);
+        by += strength * bend(static_cast<double>(x), static_cast<double>(y), 1);
+      }
       const double sx = p.x0 + p.xx * bx + p.xy * by;
       const double sy = p.y0 + p.yx * bx + p.yy * by;
       const auto fx = std::floor(sx), fy = std::floor(sy);

@@ -56,6 +56,9 @@ int run(int argc, char** argv) {
   train->add_option(
       "--resume", resume,
       "go on with the run in this folder, with its settings; the result is the same as without the break");
+  train->add_option("--init", t.init,
+                    "begin with the weights of this model, to fit it to images of your own in few epochs; "
+                    "default: the one that comes with nuclei");
   train->add_option("--epochs", t.epochs,
                     "passes over the images (default: 40, or what fits in --max-minutes)");
   train->add_option("--max-minutes", t.max_minutes, "stop cleanly after this time");
@@ -83,7 +86,8 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   train->footer(
       "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run\n"
-      "  nuclei train --data stage1_train --out folds --folds 5");
+      "  nuclei train --data stage1_train --out folds --folds 5\n"
+      "  nuclei train --data my_images --out mine --init default --epochs 10 --lr 0.0005");
   common(train);
 
   std::filesystem::path file;
@@ -201,9 +205,11 @@ int run(int argc, char** argv) {
       throw nuclei::UsageError(e.what());
     }
     if (*train) {
+      if (t.init && train->count("--base-width") + train->count("--depth") > 0)
+        throw nuclei::UsageError("--init brings a network; leave --base-width and --depth out");
       if (!resume.empty()) {
         t.resume = resume;
-        for (const char* option : {"--crop", "--batch-size", "--base-width", "--depth", "--lr",
+        for (const char* option : {"--init", "--crop", "--batch-size", "--base-width", "--depth", "--lr",
                                    "--validation", "--folds", "--fold", "--patience", "--seed", "--limit"})
           if (train->count(option) > 0)
             throw nuclei::UsageError(

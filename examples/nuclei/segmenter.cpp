@@ -69,6 +69,17 @@ std::string to_text(const SegmentOptions& o) {
   return Json{{"nucleus", o.nucleus}, {"prominence", o.prominence}, {"min_area", o.min_area}}.dump();
 }
 
+SegmentOptions thresholds_from(const std::string& text) {
+  try {
+    const Json saved = Json::parse(text);
+    return {.nucleus = saved.at("nucleus"),
+            .prominence = saved.at("prominence"),
+            .min_area = saved.at("min_area")};
+  } catch (const Json::exception& e) {
+    throw Failure(std::string("damaged thresholds: ") + e.what());
+  }
+}
+
 Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
   model = karyon::load_unet(file, &metadata);
   if (model->options.in_channels != 3 || model->options.out_channels != kMaps)
@@ -77,12 +88,9 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
                   std::to_string(model->options.out_channels) + "; train it with nuclei train");
   if (const auto found = metadata.find(kThresholdsKey); found != metadata.end()) {
     try {
-      const Json saved = Json::parse(found->second);
-      thresholds = {.nucleus = saved.at("nucleus"),
-                    .prominence = saved.at("prominence"),
-                    .min_area = saved.at("min_area")};
-    } catch (const Json::exception& e) {
-      throw Failure(file.string() + ": damaged thresholds: " + e.what());
+      thresholds = thresholds_from(found->second);
+    } catch (const Failure& e) {
+      throw Failure(file.string() + ": " + e.what());
     }
   }
   model->to(device);

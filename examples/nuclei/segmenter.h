@@ -29,6 +29,8 @@ PixelMaps predict_maps(karyon::UNet& model, const Image& image);
 /// Thresholds to and from the model's file.
 inline constexpr const char* kThresholdsKey = "nuclei.thresholds";
 std::string to_text(const SegmentOptions& options);
+/// Throws Failure if it is not what to_text() wrote.
+SegmentOptions thresholds_from(const std::string& text);
 
 /// A trained network and what its file says about it.
 struct Segmenter {

@@ -64,6 +64,7 @@ Json to_json(const TrainOptions& o, std::int64_t epochs) {
           {"epochs", epochs},
           {"crop", o.crop},
           {"batch_size", o.batch_size},
+          {"init", o.init ? o.init->filename().string() : ""},
           {"base_width", o.base_width},
           {"depth", o.depth},
           {"lr", o.lr},
@@ -112,6 +113,14 @@ Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch) {
 
 karyon::UNetOptions network(const TrainOptions& o) {
   return {.out_channels = kMaps, .base_width = o.base_width, .depth = o.depth};
+}
+
+// The model that --init names; the options learn its size.
+Segmenter initial_model(TrainOptions& o) {
+  Segmenter initial(*o.init == "default" ? default_model() : *o.init, karyon::Device::cpu());
+  o.base_width = initial.model->options.base_width;
+  o.depth = initial.model->options.depth;
+  return initial;
 }
 
 // The share of a step's weights in their moving average: the average forgets what is older than the last
@@ -217,6 +226,7 @@ class Training {
   std::unique_ptr<karyon::CosineLR> schedule_;
 
   std::int64_t epochs_ = 0, epoch_ = 0, batch_ = 0;  // the next batch to train on
+  SegmentOptions thresholds_;  // until they are fitted: those of the model that the training began with
   std::string split_csv_;
   std::string fingerprint_;  // of the images and how they were split
   double loss_sum_ = 0;      // of this epoch's batches so far
@@ -242,6 +252,7 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
       if (!options_.epochs) options_.epochs = saved.at("epochs").get<std::int64_t>();
       options_.crop = saved.at("crop");
       options_.batch_size = saved.at("batch_size");
+      if (const auto init = saved.value("init", ""); !init.empty()) options_.init = init;
       options_.base_width = saved.at("base_width");
       options_.depth = saved.at("depth");
       options_.lr = saved.at("lr");
@@ -265,14 +276,21 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
   if (!in_place && std::filesystem::exists(checkpoint_path()))
     throw Failure(options_.out.string() + " already holds a run: go on with --resume " +
                   options_.out.string() + ", or choose another --out");
+  std::unique_ptr<karyon::UNet> initial;
+  if (options_.init && !options_.resume) {
+    Segmenter begin = initial_model(options_);
+    initial = std::move(begin.model);
+    thresholds_ = begin.thresholds;
+  }
   load_data();
   std::error_code error;
   std::filesystem::create_directories(options_.out, error);
   if (error) throw Failure(options_.out.string() + ": cannot create the folder: " + error.message());
 
   karyon::manual_seed(options_.seed);
-  model_ = std::make_unique<karyon::UNet>(network(options_));
+  model_ = initial ? std::move(initial) : std::make_unique<karyon::UNet>(network(options_));
   average_ = std::make_unique<karyon::UNet>(network(options_));
+  average_->load_state_dict(model_->state_dict());
   for (auto* model : {model_.get(), average_.get()}) model->to(device_);
   average_->requires_grad_(false);
   average_->eval();
@@ -392,6 +410,7 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
                     ": not the images that this run began with (or split otherwise); give them with --data, "
                     "or start a new run");
     history_ = state.at("history");
+    thresholds_ = thresholds_from(state.at("thresholds"));
   } catch (const Json::exception& e) {
     throw Failure(std::string("--resume: damaged checkpoint: ") + e.what());
   } catch (const std::out_of_range&) {
@@ -405,9 +424,14 @@ void Training::save_checkpoint() const {
   for (const auto& [name, tensor] : average_->state_dict()) file.tensors.emplace("average." + name, tensor);
   for (const auto& [name, tensor] : optimizer_->state_dict())
     file.tensors.emplace("optimizer." + name, tensor);
-  const Json state = {
-      {"epoch", epoch_},           {"batch", batch_},     {"loss_sum", loss_sum_},      {"best", best_},
-      {"best_epoch", best_epoch_}, {"history", history_}, {"fingerprint", fingerprint_}};
+  const Json state = {{"epoch", epoch_},
+                      {"batch", batch_},
+                      {"loss_sum", loss_sum_},
+                      {"best", best_},
+                      {"best_epoch", best_epoch_},
+                      {"history", history_},
+                      {"fingerprint", fingerprint_},
+                      {"thresholds", to_text(thresholds_)}};
   file.metadata = {{"nuclei.options", dump(to_json(options_, epochs_))}, {"nuclei.state", dump(state)}};
   karyon::save_safetensors(checkpoint_path(), file);
 }
@@ -449,7 +473,7 @@ bool Training::validate(double seconds) {
   for (const Example& e : validation_) {
     const auto begin = Clock::now();
     const PixelMaps maps = predict_maps(*average_, e.image);
-    const LabelMap found = segment(maps);
+    const LabelMap found = segment(maps, thresholds_);
     evaluation.add(e, found, std::chrono::duration<double>(Clock::now() - begin).count());
     const std::vector<float>& p = maps.nucleus;
     double sum = 0;
@@ -481,7 +505,7 @@ bool Training::validate(double seconds) {
   if (quality > best_) {
     best_ = quality;
     best_epoch_ = epoch_;
-    save_model(*average_, epoch_, scores, {});
+    save_model(*average_, epoch_, scores, thresholds_);
   }
   return true;
 }

@@ -10,7 +10,8 @@ namespace nuclei {
 struct TrainOptions {
   std::filesystem::path data, out;
   std::optional<std::filesystem::path> resume;
-  std::optional<std::int64_t> epochs;  // not given: 40, or what fits in max_minutes
+  std::optional<std::filesystem::path> init;  // a model to begin with ("default": the bundled one)
+  std::optional<std::int64_t> epochs;         // not given: 40, or what fits in max_minutes
   std::optional<double> max_minutes;
   std::int64_t crop = 256, batch_size = 8, base_width = 32, depth = 4;
   double lr = 2e-3;

@@ -161,6 +161,17 @@ TEST_CASE("nuclei: whole groups of every modality are held out", "[nuclei][bowl]
         split_validation(groups, modalities, 0.2, 2).validation);
 }
 
+TEST_CASE("nuclei: where two groups are large, half of the small ones stay for training", "[nuclei][bowl]") {
+  std::vector<int> groups;
+  for (int group = 0; group < 10; ++group) groups.insert(groups.end(), group < 2 ? 40 : 1, group);
+  const std::vector<Modality> modalities(groups.size(), Modality::stained);
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    const Split split = split_validation(groups, modalities, 0.15, seed);
+    check_partition(split, groups.size());
+    CHECK(split.validation.size() == 5);
+  }
+}
+
 TEST_CASE("nuclei: folds hold whole groups and have about the same size", "[nuclei][bowl]") {
   Random random(5);
   std::vector<int> groups;

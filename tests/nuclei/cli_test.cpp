@@ -324,6 +324,35 @@ TEST_CASE("nuclei: training on all images keeps the last epoch, with patience th
   CHECK_THAT(r.text, Contains("this is enough") && !Contains("epoch 6/9"));
 }
 
+TEST_CASE("nuclei: a training can begin with the weights of another model") {
+  const Workplace w;
+  const std::string any =
+      "$nuclei train --data " + w.data.string() + " --crop 32 --batch-size 2 --validation 0.3 ";
+  const std::string settings = any + "--init " + w.model().string();
+  // At this rate nothing changes but the statistics of batch norm.
+  const fs::path run = w.root / "run", second = w.root / "second";
+  REQUIRE(shell(settings + " --epochs 1 --lr 1e-30 --out " + run.string()).code == 0);
+  auto done = tensors_of(run / "model.safetensors");
+  for (const auto& [name, values] : tensors_of(w.model())) {
+    if (name.find("running") != std::string::npos || name.find("num_batches") != std::string::npos) continue;
+    REQUIRE(done[name].size() == values.size());
+    double difference = 0;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      difference = std::max(difference, std::abs(values[i] - done[name][i]));
+    CHECK(difference < 1e-6);
+  }
+  CHECK_THAT(shell("$nuclei info " + (run / "model.safetensors").string()).text,
+             Contains("\"init\":\"model.safetensors\""));
+  // The model that comes with the program has a name of its own.
+  const std::string none = (w.root / "none").string(), out = " --out " + second.string();
+  CHECK_THAT(shell("NUCLEI_MODEL=" + none + " " + any + "--init default" + out).text,
+             Contains("NUCLEI_MODEL"));
+  CHECK(shell(any + "--init " + none + out).code == 1);
+  CHECK(shell(settings + " --base-width 8" + out).code == 2);
+  CHECK(shell("$nuclei train --resume " + run.string() + " --init default").code == 2);
+  CHECK_FALSE(fs::exists(second));
+}
+
 TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same bits") {
   const Workplace w;
   const std::string settings =
