@@ -10,16 +10,13 @@
 
 #include "error.h"
 #include "random.h"
+#include "report.h"
 
 namespace nuclei {
 
 namespace fs = std::filesystem;
 
-bool is_bowl_picture(const fs::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return extension == ".png";
-}
+bool is_bowl_picture(const fs::path& path) { return lower(path.extension().string()) == ".png"; }
 
 std::vector<fs::path> list_folder(const fs::path& folder) {
   std::error_code error;

@@ -9,6 +9,7 @@
 
 #include "atomic_file.h"
 #include "diagnosis.h"
+#include "report.h"
 
 namespace nuclei {
 namespace {
@@ -24,10 +25,6 @@ std::string headline(Severity severity) {
   std::string text = name(severity);
   for (char& c : text) c = static_cast<char>(c - 'a' + 'A');
   return colors ? color + text + "\x1b[0m" : text;
-}
-
-std::string counted(std::size_t n, const char* what) {
-  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
 }
 
 void print(const Diagnosis& diagnosis, bool all) {

@@ -16,6 +16,7 @@
 #include "bowl.h"
 #include "error.h"
 #include "progress.h"
+#include "report.h"
 #include "segmenter.h"
 #include "source.h"
 
@@ -80,11 +81,6 @@ class InterruptGuard {
  private:
   struct sigaction int_ = {}, term_ = {};
 };
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
 
 bool is_picture(const fs::path& path) {
   if (path.filename().string().starts_with('.')) return false;  // what macOS leaves beside real files

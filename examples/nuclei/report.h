@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,12 @@ std::string fixed(double value, int decimals);
 
 /// A share in [0, 1] as per cent: percent(0.9031) == "90.3 %".
 std::string percent(double share, int decimals = 1);
+
+/// counted(1, "image") == "1 image", counted(2, "image") == "2 images".
+std::string counted(std::size_t n, const char* what);
+
+/// ASCII letters in lower case, the rest as it is.
+std::string lower(std::string text);
 
 /// A field as RFC 4180 wants it: quoted if it holds a comma, a quote or a line break.
 std::string csv_field(std::string_view text);
