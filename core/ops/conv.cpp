@@ -57,7 +57,8 @@ ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weig
           .stride = stride,
           .padding = padding,
           .dilation = dilation,
-          .groups = groups};
+          .groups = groups,
+          .keep_filters = !grad_enabled()};
 }
 
 }  // namespace
@@ -131,7 +132,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
                        .stride = stride,
                        .padding = padding,
                        .dilation = dilation,
-                       .groups = groups};
+                       .groups = groups,
+                       .keep_filters = !grad_enabled()};
   Tensor y = empty({g.n, h_out, w_out, k}, like(x));
   kernels::conv2d_backward_data(g, x, weight, bias, y);
   return record("conv_transpose2d", y, {x, weight, bias},
