@@ -7,6 +7,7 @@
 
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/vectorized.h>
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -130,21 +131,32 @@ struct Implementation {
 const char* only_f32(const ConvGeometry&, DType dtype) {
   return dtype == f32 ? nullptr : "is written for f32";
 }
+const char* only_bf16(const ConvGeometry&, DType dtype) { return dtype == bf16 ? nullptr : "is for bf16"; }
 const char* never(const ConvGeometry&, DType) { return nullptr; }
+
+// bf16 by the best implementation for f32.
+void conv2d_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   Tensor& y);
+void conv2d_backward_data_in_f32(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                 const Tensor& bias, Tensor& dx);
+void conv2d_backward_weight_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight);
 
 using DataArgs = Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&>;
 using WeightArgs = Implementation<const Tensor&, const Tensor&, Tensor&>;
 constexpr DataArgs forward_list[] = {{"winograd", conv2d_winograd_refuse, conv2d_winograd},
                                      {"direct", only_f32, conv2d_direct},
-                                     {"reference", never, conv2d_reference}};
+                                     {"in_f32", only_bf16, widened<conv2d_in_f32>},
+                                     {"reference", never, widened<conv2d_reference>}};
 constexpr DataArgs backward_data_list[] = {
     {"winograd", conv2d_winograd_refuse, conv2d_backward_data_winograd},
     {"direct", only_f32, conv2d_backward_data_direct},
-    {"reference", never, conv2d_backward_data_reference}};
+    {"in_f32", only_bf16, widened<conv2d_backward_data_in_f32>},
+    {"reference", never, widened<conv2d_backward_data_reference>}};
 constexpr WeightArgs backward_weight_list[] = {
     {"winograd", conv2d_winograd_refuse, conv2d_backward_weight_winograd},
     {"direct", only_f32, conv2d_backward_weight_direct},
-    {"reference", never, conv2d_backward_weight_reference}};
+    {"in_f32", only_bf16, widened<conv2d_backward_weight_in_f32>},
+    {"reference", never, widened<conv2d_backward_weight_reference>}};
 
 // Calls each(name, refusal or nullptr) for the implementations down to the first that is not refused.
 // KARYON_CONV=direct, for instance, keeps to those from that one on, for tests and for comparison.
@@ -168,6 +180,19 @@ const auto& choose(const List& list, const ConvGeometry& g, DType dtype, F each)
 template <class List, class... Args>
 void run_chosen(const List& list, DType dtype, const ConvGeometry& g, Args&... args) {
   choose(list, g, dtype, [](const char*, const char*) {}).run(g, args...);
+}
+
+void conv2d_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   Tensor& y) {
+  run_chosen(forward_list, f32, g, x, weight, bias, y);
+}
+void conv2d_backward_data_in_f32(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                 const Tensor& bias, Tensor& dx) {
+  run_chosen(backward_data_list, f32, g, dy, weight, bias, dx);
+}
+void conv2d_backward_weight_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                   Tensor& dweight) {
+  run_chosen(backward_weight_list, f32, g, x, dy, dweight);
 }
 
 void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
@@ -250,12 +275,12 @@ constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const T
     kernels::conv2d{"conv2d", cpu::conv2d};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
                       Tensor&)>
-    kernels::conv2d_affine{"conv2d_affine", cpu::conv2d_affine};
+    kernels::conv2d_affine{"conv2d_affine", cpu::widened<cpu::conv2d_affine>};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
     kernels::conv2d_backward_data{"conv2d_backward_data", cpu::conv2d_backward_data};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, Tensor&)>
     kernels::conv2d_backward_weight{"conv2d_backward_weight", cpu::conv2d_backward_weight};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::conv2d_backward_bias{"conv2d_backward_bias",
-                                                                             cpu::conv2d_backward_bias};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::conv2d_backward_bias{
+    "conv2d_backward_bias", cpu::widened<cpu::conv2d_backward_bias>};
 
 }  // namespace karyon

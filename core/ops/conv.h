@@ -15,7 +15,8 @@ struct Conv2dOptions {
 ///   weight   [C_out, kH, kW, C_in / groups]
 ///   bias     [C_out] or undefined
 ///   returns  [N, H_out, W_out, C_out], H_out = (H + 2 padding - dilation (kH - 1) - 1) / stride + 1
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error if the channels disagree or H_out < 1.
+/// x and weight f32, f64 or bf16, bias the same or, beside bf16, f32; see autocast.h. Differentiable in x,
+/// weight and bias. Throws Error if the channels or dtypes disagree or H_out < 1.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 
@@ -29,7 +30,8 @@ struct Conv2dAffineOptions {
 ///   x, weight     as conv2d
 ///   scale, shift  [C_out] or undefined (1 and 0)
 ///   returns       as conv2d
-/// f32 or f64. Has no gradient: throws Error where one would be recorded, and otherwise as conv2d.
+/// Dtypes as conv2d: scale and shift as its bias. Has no gradient: throws Error where one would be recorded,
+/// and otherwise as conv2d.
 Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options = {});
 
@@ -47,8 +49,8 @@ struct ConvTranspose2dOptions {
 ///   bias     [C_out] or undefined
 ///   returns  [N, H_out, W_out, C_out],
 ///            H_out = (H - 1) stride - 2 padding + dilation (kH - 1) + output_padding + 1
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error if the channels disagree, H_out < 1, or
-/// output_padding is not below the stride or the dilation.
+/// Dtypes as conv2d. Differentiable in x, weight and bias. Throws Error if the channels or dtypes disagree,
+/// H_out < 1, or output_padding is not below the stride or the dilation.
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                         const ConvTranspose2dOptions& options = {});
 
@@ -62,6 +64,8 @@ struct ConvGeometry {
 };
 
 namespace kernels {
+// f32, f64 or bf16. In bf16 sums are f32 and rounded once, and bias, scale, shift and dbias are f32.
+
 /// y = x * weight + bias.
 extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y)>
     conv2d;
