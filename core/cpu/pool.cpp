@@ -2,10 +2,14 @@
 // one chunk, which visits the output rows whose windows reach it, in order.
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
+#include <karyon/core/cpu/norm_rows.h>
+#include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/widened.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/parallel.h>
 
@@ -76,7 +80,12 @@ template <class T, class I>
 void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& w) {
   const Shape in = x.shape(), out = y.shape();
   const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
-  const T* from = x.data<T>();
+  // A batch norm that was left unmade is made here, two rows at a time.
+  std::shared_ptr<const DeferredNorm> norm;
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<I, std::uint8_t>)
+    if (is_2x2(w)) norm = deferred_as<DeferredNorm>(x);
+  const Tensor source = norm ? norm->x.get() : x;
+  const T* from = source.data<T>();
   T* to = y.data<T>();
   I* won = index.defined() ? index.data<I>() : nullptr;
   parallel_for(out[0] * out[1], grain(in_row * w.stride.h), [&](std::int64_t b, std::int64_t e) {
@@ -87,6 +96,15 @@ void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
       T* dst = to + i * out_row;
       I* tap = won ? won + i * out_row : unasked.data();
       if constexpr (std::is_same_v<I, std::uint8_t>) {
+        if constexpr (std::is_same_v<T, float>) {
+          if (norm) {
+            float* rows = cpu::scratch(2 * in_row, 0);
+            cpu::norm_affine(src + 2 * oy * in_row, 2 * in[2], c, norm->scale.data<float>(),
+                             norm->shift.data<float>(), 0, false, rows);
+            max_row_2x2(rows, rows + in_row, out[2], c, dst, tap);
+            continue;
+          }
+        }
         if (is_2x2(w)) {
           max_row_2x2(src + 2 * oy * in_row, src + (2 * oy + 1) * in_row, out[2], c, dst, tap);
           continue;
