@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/cpu/widened.h>
 #include <karyon/core/parallel.h>
 
@@ -237,22 +238,32 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor
 }
 
 // Sums per fixed chunk of pixels, then the chunks in order, in double: the same bits with any threads.
+// Few channels are repeated until a row of sums is long enough for whole vectors.
 void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
   dispatch_floating(dy_.dtype(), "conv2d_backward_bias", [&]<class T>() {
     const T* dy = dy_.data<T>();
     T* db = db_.data<T>();
-    const std::int64_t k = db_.numel(), pixels = dy_.numel() / k, grain = 256;
-    const std::int64_t chunks = (pixels + grain - 1) / grain;
-    std::vector<T> partial(static_cast<std::size_t>(chunks * k), T(0));
-    parallel_for(pixels, grain, [&](std::int64_t begin, std::int64_t end) {
-      T* sum = partial.data() + begin / grain * k;
-      for (std::int64_t p = begin; p < end; ++p)
-        for (std::int64_t c = 0; c < k; ++c) sum[c] += dy[p * k + c];
+    const std::int64_t k = db_.numel(), lanes = (31 + k) / k * k;
+    const std::int64_t grain = 512 * lanes, chunks = (dy_.numel() + grain - 1) / grain;
+    std::vector<T> partial(static_cast<std::size_t>(chunks * lanes), T(0));
+    parallel_for(dy_.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
+      T* sums = partial.data() + begin / grain * lanes;
+      vectorized([=] {
+        T* __restrict sum = sums;
+        const T* __restrict from = dy;
+        std::int64_t i = begin;
+        for (; i + 4 * lanes <= end; i += 4 * lanes)
+          for (std::int64_t c = 0; c < lanes; ++c)
+            sum[c] +=
+                (from[i + c] + from[i + lanes + c]) + (from[i + 2 * lanes + c] + from[i + 3 * lanes + c]);
+        for (; i < end; i += lanes)
+          for (std::int64_t c = 0; c < std::min(lanes, end - i); ++c) sum[c] += from[i + c];
+      });
     });
     for (std::int64_t c = 0; c < k; ++c) {
       double sum = 0;
-      for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
-        sum += static_cast<double>(partial[static_cast<std::size_t>(chunk * k + c)]);
+      for (std::int64_t i = c; i < chunks * lanes; i += k)
+        sum += static_cast<double>(partial[static_cast<std::size_t>(i)]);
       db[c] = static_cast<T>(sum);
     }
   });
