@@ -2,12 +2,16 @@
 // one chunk, which visits the output rows whose windows reach it, in order.
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
 #include <karyon/core/cpu/map.h>
+#include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/pool_rows.h>
+#include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/widened.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/parallel.h>
 
@@ -78,7 +82,10 @@ template <class T>
 void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
   const Shape in = x.shape(), out = y.shape();
   const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
-  const T* from = x.data<T>();
+  // A batch norm that was left unmade is made here, two rows at a time.
+  const auto norm = deferred_as<DeferredNorm>(x);
+  const Tensor source = norm ? norm->x.get() : x;
+  const T* from = source.data<T>();
   T* to = y.data<T>();
   std::uint8_t* won = index.defined() ? index.data<std::uint8_t>() : nullptr;
   parallel_for(out[0] * out[1], grain(in_row * 2), [&](std::int64_t b, std::int64_t e) {
@@ -88,6 +95,12 @@ void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
       const T* top = from + (image * in[1] + 2 * oy) * in_row;
       T* dst = to + i * out_row;
       std::uint8_t* tap = won ? won + i * out_row : unasked.data();
+      if (norm) {
+        T* rows = reinterpret_cast<T*>(cpu::scratch(2 * in_row, 0));
+        cpu::norm_affine(dtype_of<T>, top, 2 * in[2], c, norm->scale.data<float>(), norm->shift.data<float>(),
+                         0, false, rows);
+        top = rows;
+      }
       if constexpr (std::is_same_v<T, BFloat16>) {
         cpu::max_pool_row(top, top + in_row, out[2], c, dst, tap);
       } else {
