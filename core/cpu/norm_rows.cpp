@@ -37,7 +37,7 @@ HWY_INLINE void put(V value, BFloat16* to) {  // as BFloat16's constructor
   const auto bits = hn::BitCast(d_bits, value), upper = hn::ShiftRight<16>(bits);
   const auto odd = hn::And(upper, hn::Set(d_bits, 1));
   const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(d_bits, 0x7fff))));
-  const auto nan = hn::RebindMask(d_bits, hn::Ne(value, value));
+  const auto nan = hn::RebindMask(d_bits, hn::IsNaN(value));
   const auto half =
       hn::TruncateTo(d_half, hn::IfThenElse(nan, hn::Or(upper, hn::Set(d_bits, 0x40)), rounded));
   auto* out = reinterpret_cast<std::uint16_t*>(to);

@@ -27,7 +27,7 @@ HWY_INLINE void put(Bits value, BFloat16* to) {
 // The mask of x > best or x NaN.
 HWY_INLINE auto wins(Bits x, Bits best) {
   const auto value = hn::BitCast(d, x);
-  return hn::RebindMask(d_bits, hn::Or(hn::Gt(value, hn::BitCast(d, best)), hn::Ne(value, value)));
+  return hn::RebindMask(d_bits, hn::Or(hn::Gt(value, hn::BitCast(d, best)), hn::IsNaN(value)));
 }
 
 void row(const BFloat16* top, const BFloat16* bottom, std::int64_t outputs, std::int64_t c, BFloat16* y,
