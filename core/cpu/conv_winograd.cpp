@@ -5,6 +5,7 @@
 // tiles stay in the L2 cache. Backward-data is the same with turned filters; backward-weights is the
 // transposed algorithm, [C, tiles] x [tiles, K] per plane.
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -27,9 +28,10 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
-constexpr std::int64_t keep_tiles = 1024;  // up to which transforming the filters is worth keeping them for
-constexpr std::int64_t skew = 16;          // floats that keep planes from meeting in the same cache sets
+constexpr std::int64_t filter_piece = 64;    // input channels of filters transformed where they are used
+constexpr std::int64_t keep_tiles = 1024;    // up to which transforming the filters is worth keeping them for
+constexpr std::int64_t most_sums = 4 << 20;  // floats of partial sums in backward-weights
+constexpr std::int64_t skew = 16;            // floats that keep planes from meeting in the same cache sets
 
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
 template <class T>
@@ -65,6 +67,12 @@ struct Tiling {
     const std::int64_t wanted = ceil_div(count, std::clamp<std::int64_t>(fit, least, 4 * tile_step));
     const std::int64_t tiles = ceil_div(count, wanted);
     return {ceil_div(count, tiles), tiles};
+  }
+  // About as many units, a multiple of `chunks`.
+  Units even(const Units& units, std::int64_t chunks) const {
+    const std::int64_t tiles =
+        ceil_div(count, ceil_div(std::max<std::int64_t>(units.count, 1), chunks) * chunks);
+    return {ceil_div(count, std::max<std::int64_t>(tiles, 1)), tiles};
   }
   struct Place {
     std::int64_t image, y, x;  // the tile's first output
@@ -368,14 +376,17 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
   const Images<const float> dy{dy_.data<float>(), g.n, g.h_out, g.w_out, g.k};
   const std::int64_t c = g.c, c_width = rounded(c), planes = tiling.planes;
   const OutputBlocks blocks(g.k);
-  const Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
+  Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
   // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
   const bool at_once = units.count == 1;
   const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
   auto sum_plane = [&](std::int64_t width) { return piece * width + skew; };
   const std::int64_t sum_block = planes * sum_plane(conv_block_width()), size = blocks.count * sum_block;
-  const std::int64_t chunks = std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1,
-                                                       std::clamp<std::int64_t>(units.count, 1, 16));
+  // A power of two of chunks with as many units each, so that threads have equal shares. Where there are few,
+  // the blocks of outputs are shared out as well, and tiles of x are transformed for each part.
+  const auto chunks = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(
+      std::clamp<std::int64_t>(most_sums / size, 1, std::clamp<std::int64_t>(units.count, 1, 16)))));
+  units = tiling.even(units, chunks);
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
   Tensor partial = at_once ? Tensor() : empty({chunks * size});
   auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
