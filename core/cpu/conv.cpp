@@ -146,16 +146,22 @@ void conv2d_backward_weight_in_f32(const ConvGeometry& g, const Tensor& x, const
 
 using DataArgs = Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&>;
 using WeightArgs = Implementation<const Tensor&, const Tensor&, Tensor&>;
-constexpr DataArgs forward_list[] = {{"winograd", conv2d_winograd_refuse, conv2d_winograd},
+constexpr DataArgs forward_list[] = {{"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_winograd_bf16},
+                                     {"direct_bf16", conv2d_direct_bf16_refuse, conv2d_direct_bf16},
+                                     {"winograd", conv2d_winograd_refuse, conv2d_winograd},
                                      {"direct", only_f32, conv2d_direct},
                                      {"in_f32", only_bf16, widened<conv2d_in_f32>},
                                      {"reference", never, widened<conv2d_reference>}};
 constexpr DataArgs backward_data_list[] = {
+    {"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_backward_data_winograd_bf16},
+    {"direct_bf16", conv2d_backward_data_direct_bf16_refuse, conv2d_backward_data_direct_bf16},
     {"winograd", conv2d_winograd_refuse, conv2d_backward_data_winograd},
     {"direct", only_f32, conv2d_backward_data_direct},
     {"in_f32", only_bf16, widened<conv2d_backward_data_in_f32>},
     {"reference", never, widened<conv2d_backward_data_reference>}};
 constexpr WeightArgs backward_weight_list[] = {
+    {"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_backward_weight_winograd_bf16},
+    {"direct_bf16", conv2d_direct_bf16_refuse, conv2d_backward_weight_direct_bf16},
     {"winograd", conv2d_winograd_refuse, conv2d_backward_weight_winograd},
     {"direct", only_f32, conv2d_backward_weight_direct},
     {"in_f32", only_bf16, widened<conv2d_backward_weight_in_f32>},
@@ -202,8 +208,8 @@ void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const 
   run_chosen(forward_list, x.dtype(), g, x, weight, bias, y);
 }
 
-void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale_,
-                   const Tensor& shift_, bool relu, Tensor& y_) {
+void conv2d_affine_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale_,
+                          const Tensor& shift_, bool relu, Tensor& y_) {
   const DataArgs& chosen = choose(forward_list, g, x.dtype(), [](const char*, const char*) {});
   if (chosen.run == conv2d_winograd) return conv2d_affine_winograd(g, x, weight, scale_, shift_, relu, y_);
   chosen.run(g, x, weight, {}, y_);
@@ -219,6 +225,13 @@ void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
         }
     });
   });
+}
+
+void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
+                   const Tensor& shift, bool relu, Tensor& y) {
+  if (choose(forward_list, g, x.dtype(), [](const char*, const char*) {}).run == conv2d_winograd_bf16)
+    return conv2d_affine_winograd_bf16(g, x, weight, scale, shift, relu, y);
+  widened<conv2d_affine_in_f32>(g, x, weight, scale, shift, relu, y);
 }
 
 // Whether a gradient in parts can be written part by part: each begins a block of outputs.
@@ -304,7 +317,7 @@ constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const T
     kernels::conv2d{"conv2d", cpu::conv2d};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
                       Tensor&)>
-    kernels::conv2d_affine{"conv2d_affine", cpu::widened<cpu::conv2d_affine>};
+    kernels::conv2d_affine{"conv2d_affine", cpu::conv2d_affine};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
     kernels::conv2d_backward_data{"conv2d_backward_data", cpu::conv2d_backward_data};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, Tensor&)>

@@ -37,7 +37,7 @@ ConvInput conv_input(const Tensor& x, bool apart) {
 
 void read_pixels(const ImagePart& part, const float* from, std::int64_t count, float* to) {
   if (part.scale) {
-    norm_affine(from, count, part.channels, part.scale, part.shift, 0, false, to);
+    norm_affine(f32, from, count, part.channels, part.scale, part.shift, 0, false, to);
   } else {
     std::memcpy(to, from, static_cast<std::size_t>(count * part.channels) * sizeof(float));
   }
