@@ -22,7 +22,8 @@ Tensor call_hooks(const std::vector<TensorHook>& hooks, Tensor grad) {
   for (const TensorHook& hook : hooks) {
     Tensor replaced = hook(grad);
     if (!replaced.defined()) continue;
-    check(replaced.shape() == grad.shape(), "hook: expects a gradient of shape ", grad.shape(), ", got ",
+    check(replaced.shape() == grad.shape() && replaced.dtype() == grad.dtype(),
+          "hook: expects a gradient of ", grad.dtype(), grad.shape(), ", got ", replaced.dtype(),
           replaced.shape());
     grad = std::move(replaced);
   }
@@ -105,6 +106,7 @@ Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs
   node->name = name;
   node->order = next_order.fetch_add(1, std::memory_order_relaxed);
   node->shape = output.shape();
+  node->dtype = output.dtype();
   node->backward = std::move(backward);
   node->edges.reserve(inputs.size());
   for (const Tensor& input : inputs) {
@@ -158,14 +160,14 @@ void Tensor::backward(const Tensor& grad_output) const {
   auto deliver = [&](const Node::Edge& edge, Tensor grad, const char* from) {
     if (!grad.defined()) return;
     if (edge.node) {
-      check(grad.shape() == edge.node->shape, from, ": gradient of shape ", grad.shape(), " for a tensor of ",
-            edge.node->shape);
+      check(grad.shape() == edge.node->shape && grad.dtype() == edge.node->dtype, from, ": gradient ",
+            grad.dtype(), grad.shape(), " for a tensor ", edge.node->dtype, edge.node->shape);
       Pending& entry = pending[edge.node->order];
       entry.node = edge.node;
       accumulate(entry.grad, std::move(grad));
     } else if (edge.leaf) {
-      check(grad.shape() == edge.leaf->shape, from, ": gradient of shape ", grad.shape(), " for a leaf of ",
-            edge.leaf->shape);
+      check(grad.shape() == edge.leaf->shape && grad.dtype() == edge.leaf->dtype, from, ": gradient ",
+            grad.dtype(), grad.shape(), " for a leaf ", edge.leaf->dtype, edge.leaf->shape);
       if (edge.leaf->hooks.empty()) {
         deliver_to_leaf(*edge.leaf, std::move(grad));
       } else {

@@ -22,6 +22,7 @@ struct Node {
   const char* name;
   std::uint64_t order;  // creation order, which is a topological order
   Shape shape;          // of the output, and so of its gradient
+  DType dtype;          // likewise
   std::vector<Edge> edges;
   BackwardFn backward;
   std::vector<TensorHook> hooks;

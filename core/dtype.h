@@ -9,7 +9,7 @@
 
 namespace karyon {
 
-/// The upper half of a float: 8 exponent bits, 7 fraction bits. Storage only; arithmetic is in float.
+/// The upper half of a float: 8 exponent bits, 7 fraction bits. For storage: arithmetic is in float.
 struct BFloat16 {
   std::uint16_t bits = 0;
 
@@ -57,6 +57,10 @@ inline std::ostream& operator<<(std::ostream& os, DType dtype) { return os << na
 constexpr bool is_floating(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
 }
+
+/// What sums and statistics of a type are kept in, and the parameters beside it (a bias, a norm's weight):
+/// f32 for bf16, the type itself otherwise.
+constexpr DType parameter_dtype(DType dtype) { return dtype == DType::bf16 ? DType::f32 : dtype; }
 
 /// The DType of a C++ element type.
 template <class T>

@@ -1,6 +1,7 @@
 #pragma once
 
 // Everything public, as #include <karyon/karyon.h>: one line per family.
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/backend.h>
 #include <karyon/core/data/loader.h>

@@ -5,15 +5,22 @@
 // tiles stay in the L2 cache. Backward-data is the same with turned filters; backward-weights is the
 // transposed algorithm, [C, tiles] x [tiles, K] per plane.
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include <hwy/cache_control.h>
 
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv_input.h>
 #include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/filter_cache.h>
+#include <karyon/core/cpu/moments.h>
 #include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd.h>
@@ -25,8 +32,10 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
-constexpr std::int64_t skew = 16;          // floats that keep planes from meeting in the same cache sets
+constexpr std::int64_t filter_piece = 64;    // input channels of filters transformed where they are used
+constexpr std::int64_t keep_tiles = 1024;    // up to which transforming the filters is worth keeping them for
+constexpr std::int64_t most_sums = 4 << 20;  // floats of partial sums in backward-weights
+constexpr std::int64_t skew = 16;            // floats that keep planes from meeting in the same cache sets
 
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
 template <class T>
@@ -63,6 +72,12 @@ struct Tiling {
     const std::int64_t tiles = ceil_div(count, wanted);
     return {ceil_div(count, tiles), tiles};
   }
+  // About as many units, a multiple of `chunks`.
+  Units even(const Units& units, std::int64_t chunks) const {
+    const std::int64_t tiles =
+        ceil_div(count, ceil_div(std::max<std::int64_t>(units.count, 1), chunks) * chunks);
+    return {ceil_div(count, std::max<std::int64_t>(tiles, 1)), tiles};
+  }
   struct Place {
     std::int64_t image, y, x;  // the tile's first output
   };
@@ -80,19 +95,30 @@ struct OutputBlocks {
   std::int64_t width(std::int64_t block) const { return rounded(outputs(block)); }
 };
 
-// Copies a size x size window at (y, x) into a dense block of `width` channels, with zeros where there is
-// nothing.
-void gather(const Images<const float>& from, std::int64_t image, std::int64_t y, std::int64_t x,
-            std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width, float* to) {
-  for (std::int64_t i = 0; i < size; ++i) {
-    for (std::int64_t j = 0; j < size; ++j, to += width) {
-      const bool inside = y + i >= 0 && y + i < from.h && x + j >= 0 && x + j < from.w;
-      const std::int64_t n = inside ? channels : 0;
-      if (inside)
-        std::memcpy(to, from.data + ((image * from.h + y + i) * from.w + x + j) * from.c + first,
-                    static_cast<std::size_t>(n) * sizeof(float));
-      std::fill(to + n, to + width, 0.0f);
+// Copies a size x size window at (y, x) of channels first ... first + channels - 1 into a dense block of
+// `width` channels, with zeros where there is nothing. A part that is read through an affine function is
+// copied whole (first is 0, and both widths are its channels).
+void gather(const Images<const float>& from, const ImagePart& part, std::int64_t image, std::int64_t y,
+            std::int64_t x, std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width,
+            float* to) {
+  const std::int64_t left = std::clamp<std::int64_t>(-x, 0, size),
+                     right = std::clamp<std::int64_t>(from.w - x, left, size);
+  for (std::int64_t i = 0; i < size; ++i, to += size * width) {
+    if (y + i < 0 || y + i >= from.h || left == right) {
+      std::fill_n(to, size * width, 0.0f);
+      continue;
     }
+    const float* row = from.data + ((image * from.h + y + i) * from.w + x) * from.c + first;
+    std::fill_n(to, left * width, 0.0f);
+    if (width == from.c) {
+      read_pixels(part, row + left * from.c, right - left, to + left * width);
+    } else {
+      for (std::int64_t j = left; j < right; ++j) {
+        std::memcpy(to + j * width, row + j * from.c, static_cast<std::size_t>(channels) * sizeof(float));
+        std::fill_n(to + j * width + channels, width - channels, 0.0f);
+      }
+    }
+    std::fill_n(to + right * width, (size - right) * width, 0.0f);
   }
 }
 
@@ -100,19 +126,56 @@ void gather(const Images<const float>& from, std::int64_t image, std::int64_t y,
 struct Window {
   const float* data;
   Grid at;
+  const float *scale, *shift;
 };
-Window window(const Images<const float>& from, std::int64_t image, std::int64_t y, std::int64_t x,
-              std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width,
-              float* spare) {
+Window window(const Images<const float>& from, const ImagePart& part, std::int64_t image, std::int64_t y,
+              std::int64_t x, std::int64_t size, std::int64_t first, std::int64_t channels,
+              std::int64_t width, float* spare) {
   if (width == channels && y >= 0 && x >= 0 && y + size <= from.h && x + size <= from.w)
-    return {from.data + ((image * from.h + y) * from.w + x) * from.c + first, {from.w * from.c, from.c}};
-  gather(from, image, y, x, size, first, channels, width, spare);
-  return {spare, {size * width, width}};
+    return {from.data + ((image * from.h + y) * from.w + x) * from.c + first,
+            {from.w * from.c, from.c},
+            part.scale,
+            part.shift};
+  gather(from, part, image, y, x, size, first, channels, width, spare);
+  return {spare, {size * width, width}, nullptr, nullptr};
 }
+
+// Images to read, in parts side by side in their channels.
+struct Input {
+  const ConvInput& from;
+  std::int64_t n, h, w, c;
+
+  // The planes of the tile whose window begins at (y, x), all channels.
+  void transform(int m, std::int64_t image, std::int64_t y, std::int64_t x, float* planes, std::int64_t plane,
+                 float* spare) const {
+    for (const ImagePart& part : from.parts) {
+      const std::int64_t width = rounded(part.channels);
+      const Window seen = window({part.data, n, h, w, part.channels}, part, image, y, x, m + 2, 0,
+                                 part.channels, width, spare);
+      winograd_input(m, seen.data, seen.at, seen.scale, seen.shift, planes + part.first, plane, width);
+    }
+  }
+};
+
+// Images to write, in parts whose first channels begin blocks of outputs.
+struct OutputPart {
+  float* data;
+  std::int64_t first, channels;
+};
+struct Output {
+  std::vector<OutputPart> parts;
+  std::int64_t n, h, w, c;
+
+  const OutputPart& part_of(std::int64_t k) const {
+    std::size_t i = 0;
+    while (i + 1 < parts.size() && parts[i + 1].first <= k) ++i;
+    return parts[i];
+  }
+};
 
 // Where weight(out k, tap, in c) lies: tap t at t * tap, or at (8 - t) * tap if turned. One of k and c is 1.
 struct FilterView {
-  const float* data;
+  const Tensor& weight;
   std::int64_t k, c, tap;
   bool turned;
 };
@@ -128,8 +191,8 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
   for (; n > 0; c0 += channels_at_once, n -= channels_at_once, planes += channels_at_once * width) {
     const std::int64_t piece = std::min(channels_at_once, n), tap = piece * width;
     for (std::int64_t t = 0; t < 9; ++t) {
-      const float* from =
-          view.data + (view.turned ? 8 - t : t) * view.tap + blocks.first(block) * view.k + c0 * view.c;
+      const float* from = view.weight.data<float>() + (view.turned ? 8 - t : t) * view.tap +
+                          blocks.first(block) * view.k + c0 * view.c;
       float* to = taps + t * tap;
       if (view.k == 1) {
         for (std::int64_t i = 0; i < piece; ++i) std::copy_n(from + i * view.c, outputs, to + i * width);
@@ -144,9 +207,51 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
   }
 }
 
+// Moments of the outputs, unit by unit of tiles: what they add up to around a value of each.
+class UnitMoments {
+ public:
+  UnitMoments(std::int64_t units, std::int64_t c)
+      : c_(c), counts_(static_cast<std::size_t>(units)), values_(static_cast<std::size_t>(units * 3 * c)) {}
+
+  /// Sums of channels k0, ... of a unit around `centre`, still zero.
+  TileSums start(std::int64_t unit, std::int64_t k0, std::int64_t channels, const float* centre) {
+    float* at = values_.data() + unit * 3 * c_ + k0;
+    std::copy_n(centre, channels, at);
+    return {at, at + c_, at + 2 * c_};
+  }
+  void count(std::int64_t unit, std::int64_t values) { counts_[static_cast<std::size_t>(unit)] = values; }
+
+  std::shared_ptr<ChannelMoments> join() const {
+    auto all = std::make_shared<ChannelMoments>();
+    const auto c = static_cast<std::size_t>(c_);
+    std::vector<double> mean(c), m2(c);
+    all->mean.resize(c);
+    all->m2.resize(c);
+    for (std::size_t unit = 0; unit < counts_.size(); ++unit) {
+      const auto n = static_cast<double>(counts_[unit]);
+      if (n == 0) continue;
+      const float* at = values_.data() + unit * 3 * c;
+      for (std::size_t k = 0; k < c; ++k) {
+        const auto sum = static_cast<double>(at[c + k]);
+        mean[k] = static_cast<double>(at[k]) + sum / n;
+        m2[k] = std::max(0.0, static_cast<double>(at[2 * c + k]) - sum * sum / n);
+      }
+      join_moments(all->count, n, c_, all->mean.data(), all->m2.data(), mean.data(), m2.data());
+      all->count += n;
+    }
+    return all;
+  }
+
+ private:
+  std::int64_t c_;
+  std::vector<std::int64_t> counts_;
+  std::vector<float> values_;  // [unit][centre, sum, squares][c]
+};
+
 // in -> out with the filter given; both directions are this.
-void convolve(const Images<const float>& in, const Images<float>& out, Pair padding, const FilterView& view,
-              const Tensor& scale, const Tensor& shift, bool relu) {
+void convolve(const Input& in, const Output& out, Pair padding, const FilterView& view, bool keep_filters,
+              const Tensor& scale, const Tensor& shift, bool relu,
+              std::shared_ptr<ChannelMoments>* moments = nullptr) {
   const Tiling tiling(out.n, out.h, out.w);
   if (tiling.count == 0) return;
   const int m = tiling.m;
@@ -159,30 +264,41 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
   const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
   const Units units = tiling.units(c_width + width, tile_step);
   // Filters that serve one unit only are transformed where they are used, a piece at a time.
-  const bool at_once = units.count == 1;
+  const bool keep = keep_filters && tiling.count <= keep_tiles, at_once = units.count == 1 && !keep;
   const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
   auto filter_plane = [&](std::int64_t k_width) { return piece * k_width + skew; };
   const std::int64_t filter_block = planes * filter_plane(width);
-  Tensor filters;
-  if (!at_once) {
-    filters = empty({blocks.count * filter_block});
+  auto transform_all = [&] {
+    Tensor all = empty({blocks.count * filter_block});
     const std::int64_t pieces = ceil_div(c, channels_at_once);
     parallel_for(blocks.count * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task) {
         const std::int64_t block = task / pieces, c0 = task % pieces * channels_at_once;
         const std::int64_t k_width = blocks.width(block);
         transform_filters(m, view, blocks, block, c0, std::min(channels_at_once, c - c0),
-                          filters.data<float>() + block * filter_block + c0 * k_width, filter_plane(k_width));
+                          all.data<float>() + block * filter_block + c0 * k_width, filter_plane(k_width));
       }
     });
+    return all;
+  };
+  Tensor filters;
+  if (keep) {
+    filters =
+        kept_filters(view.weight, {1, m, view.turned, c, out.c, view.weight.impl()->offset}, transform_all);
+  } else if (!at_once) {
+    filters = transform_all();
   }
   // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
   // every output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts =
       std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks.count);
   const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane, y_tile = planes * width + skew;
-  const bool stream = out.n * out.h * out.w * out.c >= stream_floats && out.c % 16 == 0 &&
-                      reinterpret_cast<std::uintptr_t>(out.data) % 64 == 0;
+  const bool stream = std::ranges::all_of(out.parts, [&](const OutputPart& part) {
+    return out.n * out.h * out.w * part.channels >= stream_floats && part.channels % 16 == 0 &&
+           reinterpret_cast<std::uintptr_t>(part.data) % 64 == 0;
+  });
+  std::optional<UnitMoments> unit_moments;
+  if (moments) unit_moments.emplace(units.count, out.c);
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     float* v = scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
@@ -193,8 +309,7 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
       if (n <= 0) continue;
       for (std::int64_t i = 0; i < n; ++i) {
         const auto [image, y, x] = tiling.place(first + i);
-        const Window from = window(in, image, y - padding.h, x - padding.w, m + 2, 0, c, c_width, spare);
-        winograd_input(m, from.data, from.at, v + i * v_tile, v_plane, c_width);
+        in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, spare);
       }
       for (std::int64_t block = part * blocks.count / parts; block < (part + 1) * blocks.count / parts;
            ++block) {
@@ -224,28 +339,56 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
                                 .cols = n,
                                 .outputs = k_width,
                                 .bias = nullptr,
-                                .accumulate = c0 > 0});
+                                .accumulate = c0 > 0,
+                                .ahead = filter_plane(k_width)});
         }
+        const OutputPart& to_part = out.part_of(k0);
+        const std::int64_t to_c = to_part.channels;
+        const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
+        TileSums sums{};
+        if (unit_moments) {
+          winograd_output(m, product, k_width, epilogue, spare, {m * k_width, k_width}, k_width, false);
+          sums = unit_moments->start(task / parts, k0, k_width, spare);
+        }
+        std::int64_t count = 0;
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, y, x] = tiling.place(first + i);
-          float* to = out.data + ((image * out.h + y) * out.w + x) * out.c + k0;
-          const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
+          float* to = to_part.data + ((image * out.h + y) * out.w + x) * to_c + k0 - to_part.first;
+          const std::int64_t rows = std::min<std::int64_t>(m, out.h - y),
+                             cols = std::min<std::int64_t>(m, out.w - x);
+          count += rows * cols;
           if (outputs == k_width && y + m <= out.h && x + m <= out.w) {
-            winograd_output(m, product + i * y_tile, k_width, epilogue, to, {out.w * out.c, out.c}, k_width,
-                            stream);
+            winograd_output(m, product + i * y_tile, k_width, epilogue, to, {out.w * to_c, to_c}, k_width,
+                            stream, unit_moments ? &sums : nullptr);
             continue;
           }
           winograd_output(m, product + i * y_tile, k_width, epilogue, spare, {m * k_width, k_width}, k_width,
                           false);
-          for (std::int64_t row = 0; row < std::min<std::int64_t>(m, out.h - y); ++row)
-            for (std::int64_t col = 0; col < std::min<std::int64_t>(m, out.w - x); ++col)
-              for (std::int64_t k = 0; k < outputs; ++k)
-                to[(row * out.w + col) * out.c + k] = spare[(row * m + col) * k_width + k];
+          for (std::int64_t row = 0; row < rows; ++row)
+            for (std::int64_t col = 0; col < cols; ++col)
+              for (std::int64_t k = 0; k < outputs; ++k) {
+                const float value = spare[(row * m + col) * k_width + k];
+                to[(row * out.w + col) * to_c + k] = value;
+                if (!unit_moments) continue;
+                const float off = value - sums.centre[k];
+                sums.sum[k] += off;
+                sums.squares[k] += off * off;
+              }
         }
+        if (unit_moments && block == 0) unit_moments->count(task / parts, count);
       }
     }
     if (stream) hwy::FlushStream();  // before another thread may read it
   });
+  if (moments) *moments = unit_moments->join();
+}
+
+void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
+             const Tensor& shift, bool relu, Tensor& y, std::shared_ptr<ChannelMoments>* moments) {
+  const ConvInput in = conv_input(x, true);
+  convolve({in, g.n, g.h, g.w, g.c}, {{{y.data<float>(), 0, g.k}}, g.n, g.h_out, g.w_out, g.k}, g.padding,
+           {.weight = weight, .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, g.keep_filters, scale,
+           shift, relu, moments);
 }
 
 }  // namespace
@@ -264,21 +407,34 @@ const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype) {
 
 void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                      Tensor& y) {
-  conv2d_affine_winograd(g, x, weight, {}, bias, false, y);
+  std::shared_ptr<ChannelMoments> moments;
+  const bool wanted = g.moments && g.k % 16 == 0;
+  forward(g, x, weight, {}, bias, false, y, wanted ? &moments : nullptr);
+  if (moments) y.impl()->storage->keep_derived(std::move(moments));
 }
 
 void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
                             const Tensor& shift, bool relu, Tensor& y) {
-  convolve({x.data<float>(), g.n, g.h, g.w, g.c}, {y.data<float>(), g.n, g.h_out, g.w_out, g.k}, g.padding,
-           {.data = weight.data<float>(), .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, scale, shift,
-           relu);
+  forward(g, x, weight, scale, shift, relu, y, nullptr);
 }
 
 void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                    const Tensor& bias, Tensor& dx) {
-  convolve({dy.data<float>(), g.n, g.h_out, g.w_out, g.k}, {dx.data<float>(), g.n, g.h, g.w, g.c},
-           {2 - g.padding.h, 2 - g.padding.w},
-           {.data = weight.data<float>(), .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true}, {}, bias, false);
+  const ConvInput in = conv_input(dy, true);
+  Output out{{}, g.n, g.h, g.w, g.c};
+  if (const auto apart = deferred_as<DeferredCat>(dx)) {
+    std::int64_t first = 0;
+    for (const SavedTensor& saved : apart->parts) {
+      Tensor part = saved.get();
+      out.parts.push_back({part.data<float>(), first, part.size(-1)});
+      first += part.size(-1);
+    }
+  } else {
+    out.parts.push_back({dx.data<float>(), 0, g.c});
+  }
+  convolve({in, g.n, g.h_out, g.w_out, g.k}, out, {2 - g.padding.h, 2 - g.padding.w},
+           {.weight = weight, .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true}, g.keep_filters, {}, bias,
+           false);
 }
 
 // Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are
@@ -287,18 +443,23 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
                                      Tensor& dweight) {
   const Tiling tiling(g.n, g.h_out, g.w_out);
   const int m = tiling.m;
-  const Images<const float> in{x.data<float>(), g.n, g.h, g.w, g.c};
+  const ConvInput parts_of_x = conv_input(x, true);
+  const Input in{parts_of_x, g.n, g.h, g.w, g.c};
+  const ImagePart plain{.channels = g.k};
   const Images<const float> dy{dy_.data<float>(), g.n, g.h_out, g.w_out, g.k};
   const std::int64_t c = g.c, c_width = rounded(c), planes = tiling.planes;
   const OutputBlocks blocks(g.k);
-  const Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
+  Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
   // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
   const bool at_once = units.count == 1;
   const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
   auto sum_plane = [&](std::int64_t width) { return piece * width + skew; };
   const std::int64_t sum_block = planes * sum_plane(conv_block_width()), size = blocks.count * sum_block;
-  const std::int64_t chunks = std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1,
-                                                       std::clamp<std::int64_t>(units.count, 1, 16));
+  // A power of two of chunks with as many units each, so that threads have equal shares. Where there are few,
+  // the blocks of outputs are shared out as well, and tiles of x are transformed for each part.
+  const auto chunks = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(
+      std::clamp<std::int64_t>(most_sums / size, 1, std::clamp<std::int64_t>(units.count, 1, 16)))));
+  units = tiling.even(units, chunks);
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
   Tensor partial = at_once ? Tensor() : empty({chunks * size});
   auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
@@ -338,10 +499,8 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
         const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, row, col] = tiling.place(first + i);
-          const Window from =
-              window(in, image, row - g.padding.h, col - g.padding.w, m + 2, 0, c, c_width, spare);
-          winograd_input(m, from.data, from.at, v + i * v_tile, v_plane, c_width);
-          const Window grad = window(dy, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
+          in.transform(m, image, row - g.padding.h, col - g.padding.w, v + i * v_tile, v_plane, spare);
+          const Window grad = window(dy, plain, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
           // Each block of outputs is dense, as the register tiles read it.
           for (std::int64_t block = block_begin; block < block_end; ++block) {
             const std::int64_t width = blocks.width(block);

@@ -2,9 +2,16 @@
 // one chunk, which visits the output rows whose windows reach it, in order.
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
+#include <karyon/core/cpu/map.h>
+#include <karyon/core/cpu/norm_rows.h>
+#include <karyon/core/cpu/pool_rows.h>
+#include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/widened.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/parallel.h>
 
@@ -71,6 +78,38 @@ bool is_2x2(const PoolWindow& w) {
   return w.kernel == Pair(2) && w.stride == Pair(2) && w.padding == Pair(0) && w.dilation == Pair(1);
 }
 
+template <class T>
+void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
+  const Shape in = x.shape(), out = y.shape();
+  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  // A batch norm that was left unmade is made here, two rows at a time.
+  const auto norm = deferred_as<DeferredNorm>(x);
+  const Tensor source = norm ? norm->x.get() : x;
+  const T* from = source.data<T>();
+  T* to = y.data<T>();
+  std::uint8_t* won = index.defined() ? index.data<std::uint8_t>() : nullptr;
+  parallel_for(out[0] * out[1], grain(in_row * 2), [&](std::int64_t b, std::int64_t e) {
+    std::vector<std::uint8_t> unasked(won ? 0 : static_cast<std::size_t>(out_row));
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / out[1], oy = i - image * out[1];
+      const T* top = from + (image * in[1] + 2 * oy) * in_row;
+      T* dst = to + i * out_row;
+      std::uint8_t* tap = won ? won + i * out_row : unasked.data();
+      if (norm) {
+        T* rows = reinterpret_cast<T*>(cpu::scratch(2 * in_row, 0));
+        cpu::norm_affine(dtype_of<T>, top, 2 * in[2], c, norm->scale.data<float>(), norm->shift.data<float>(),
+                         0, false, rows);
+        top = rows;
+      }
+      if constexpr (std::is_same_v<T, BFloat16>) {
+        cpu::max_pool_row(top, top + in_row, out[2], c, dst, tap);
+      } else {
+        max_row_2x2(top, top + in_row, out[2], c, dst, tap);
+      }
+    }
+  });
+}
+
 template <class T, class I>
 void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& w) {
   const Shape in = x.shape(), out = y.shape();
@@ -85,12 +124,6 @@ void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
       const T* src = from + image * in[1] * in_row;
       T* dst = to + i * out_row;
       I* tap = won ? won + i * out_row : unasked.data();
-      if constexpr (std::is_same_v<I, std::uint8_t>) {
-        if (is_2x2(w)) {
-          max_row_2x2(src + 2 * oy * in_row, src + (2 * oy + 1) * in_row, out[2], c, dst, tap);
-          continue;
-        }
-      }
       for (std::int64_t ox = 0; ox < out[2]; ++ox, dst += c, tap += c) {
         bool any = false;
         std::fill(tap, tap + c, I(0));
@@ -119,6 +152,8 @@ void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
 }
 
 void max_pool2d_cpu(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
+  if (is_2x2(window))
+    return cpu::dispatch_mapped(x.dtype(), "max_pool2d", [&]<class T>() { max_pool_2x2<T>(x, y, index); });
   dispatch_floating(x.dtype(), "max_pool2d", [&]<class T>() {
     const bool bytes = window.kernel.h * window.kernel.w <= 256;
     (bytes ? max_pool_typed<T, std::uint8_t> : max_pool_typed<T, std::int64_t>)(x, y, index, window);
@@ -151,10 +186,36 @@ void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict
   }
 }
 
+template <class T>
+void max_pool_2x2_backward(const Tensor& dy, const Tensor& index, Tensor& dx) {
+  const Shape in = dx.shape(), out = dy.shape();
+  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const T* from = dy.data<T>();
+  const std::uint8_t* won = index.data<std::uint8_t>();
+  T* to = dx.data<T>();
+  parallel_for(in[0] * in[1], grain(in_row), [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / in[1], iy = i - image * in[1];
+      T* dst = to + i * in_row;
+      if (iy / 2 == out[1]) {  // the last of an odd number of rows
+        std::fill(dst, dst + in_row, T());
+        continue;
+      }
+      const std::int64_t row = (image * out[1] + iy / 2) * out_row;
+      if constexpr (std::is_same_v<T, BFloat16>) {
+        cpu::max_pool_row_backward(from + row, won + row, out[2], c, static_cast<int>(iy % 2) * 2, dst);
+      } else {
+        max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2));
+      }
+      std::fill(dst + 2 * out_row, dst + in_row, T());
+    }
+  });
+}
+
 template <class T, class I>
 void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& w) {
   const Shape in = dx.shape(), out = dy.shape();
-  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const std::int64_t c = in[3], in_row = in[2] * c;
   const T* from = dy.data<T>();
   const I* won = index.data<I>();
   T* to = dx.data<T>();
@@ -162,14 +223,6 @@ void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, 
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t image = i / in[1], iy = i - image * in[1];
       T* dst = to + i * in_row;
-      if constexpr (std::is_same_v<I, std::uint8_t>) {
-        if (is_2x2(w) && iy / 2 < out[1]) {
-          const std::int64_t row = (image * out[1] + iy / 2) * out_row;
-          max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2));
-          std::fill(dst + 2 * out_row, dst + in_row, T(0));
-          continue;
-        }
-      }
       std::fill(dst, dst + in_row, T(0));
       const Range rows = outputs_over(iy, w.dilation.h * (w.kernel.h - 1), w.stride.h, w.padding.h, out[1]);
       for (std::int64_t oy = rows.begin; oy < rows.end; ++oy) {
@@ -190,11 +243,22 @@ void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, 
 }
 
 void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window) {
+  if (is_2x2(window))
+    return cpu::dispatch_mapped(dy.dtype(), "max_pool2d",
+                                [&]<class T>() { max_pool_2x2_backward<T>(dy, index, dx); });
   dispatch_floating(dy.dtype(), "max_pool2d", [&]<class T>() {
     const bool bytes = index.dtype() == u8;
     (bytes ? max_pool_backward_typed<T, std::uint8_t> : max_pool_backward_typed<T, std::int64_t>)(dy, index,
                                                                                                   dx, window);
   });
+}
+
+// Windows of 2 x 2 have bf16 kernels of their own.
+void max_pool2d_any(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
+  (is_2x2(window) ? max_pool2d_cpu : cpu::widened<max_pool2d_cpu>)(x, y, index, window);
+}
+void max_pool2d_backward_any(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window) {
+  (is_2x2(window) ? max_pool2d_backward_cpu : cpu::widened<max_pool2d_backward_cpu>)(dy, index, dx, window);
 }
 
 // The inputs each output averages along one dimension.
@@ -312,16 +376,16 @@ void adaptive_avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx) {
 }  // namespace
 
 constinit Kernel<void(const Tensor&, Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d{
-    "max_pool2d", max_pool2d_cpu};
+    "max_pool2d", max_pool2d_any};
 constinit Kernel<void(const Tensor&, const Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d_backward{
-    "max_pool2d_backward", max_pool2d_backward_cpu};
-constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d{"avg_pool2d",
-                                                                                      avg_pool2d_cpu};
+    "max_pool2d_backward", max_pool2d_backward_any};
+constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d{
+    "avg_pool2d", cpu::widened<avg_pool2d_cpu>};
 constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d_backward{
-    "avg_pool2d_backward", avg_pool2d_backward_cpu};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d{"adaptive_avg_pool2d",
-                                                                            adaptive_avg_pool2d_cpu};
+    "avg_pool2d_backward", cpu::widened<avg_pool2d_backward_cpu>};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d{
+    "adaptive_avg_pool2d", cpu::widened<adaptive_avg_pool2d_cpu>};
 constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d_backward{
-    "adaptive_avg_pool2d_backward", adaptive_avg_pool2d_backward_cpu};
+    "adaptive_avg_pool2d_backward", cpu::widened<adaptive_avg_pool2d_backward_cpu>};
 
 }  // namespace karyon

@@ -9,7 +9,7 @@ enum class Keep { input, output };
 
 // What the gradient can be had from: the output where possible, so that the input may die in forward.
 Tensor activate(const char* name, Activation op, Keep keep, const Tensor& x, double p = 0, double q = 0) {
-  check(x.dtype() == f32 || x.dtype() == f64, name, ": expects f32 or f64, got ", x.dtype());
+  check(is_floating(x.dtype()), name, ": expects f32, f64 or bf16, got ", x.dtype());
   Tensor y = empty_like(x);
   kernels::activation(op, p, q, x, y);
   return record(name, y, {x}, [op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {

@@ -1,7 +1,8 @@
 #pragma once
 #include <karyon/core/kernel.h>
 
-// Activations: element by element, any shape, f32 or f64; return x's shape; differentiable in x.
+// Activations: element by element, any shape, f32, f64 or bf16 (computed in f32); return x's shape and
+// dtype; differentiable in x.
 namespace karyon {
 
 /// max(x, 0). The gradient at 0 is 0.
@@ -23,7 +24,7 @@ Tensor gelu(const Tensor& x);
 namespace karyon::kernels {
 
 enum class Activation { relu, leaky_relu, sigmoid, tanh, softplus, silu, gelu };
-/// y = op(x), with the numbers p and q that some activations take. f32, f64.
+/// y = op(x), with the numbers p and q that some activations take. f32, f64, bf16.
 extern Kernel<void(Activation op, double p, double q, const Tensor& x, Tensor& y)> activation;
 /// dx = dy op'(.), given what the formula wants: y for relu, sigmoid and tanh; x or y for leaky_relu (y only
 /// if the slope is not negative); x for the rest.

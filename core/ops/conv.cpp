@@ -1,15 +1,43 @@
+#include <memory>
+
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/deferred.h>
+#include <karyon/core/ops/layout.h>
 
 namespace karyon {
 namespace {
 
 TensorOptions like(const Tensor& x) { return {.dtype = x.dtype(), .device = x.device()}; }
 
+// Memory for the gradient of x; in parts where x is joined of parts and was never in one piece.
+Tensor gradient_for(const Tensor& x) {
+  const auto joined = deferred_as<DeferredCat>(x);
+  if (!joined) return empty_like(x);
+  std::vector<Tensor> parts;
+  for (const SavedTensor& part : joined->parts) parts.push_back(empty_like(part.get()));
+  return defer(x.shape(), x.dtype(), std::make_shared<DeferredCat>(parts), {});
+}
+
 Tensor backward_bias(const Tensor& dy) {
-  Tensor db = empty({dy.size(-1)}, like(dy));
+  Tensor db = empty({dy.size(-1)}, {.dtype = parameter_dtype(dy.dtype()), .device = dy.device()});
   kernels::conv2d_backward_bias(dy, db);
   return db;
+}
+
+void check_dtypes(const char* op, const Tensor& x, const Tensor& weight) {
+  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
+  check(x.dtype() == weight.dtype(), op, ": x is ", x.dtype(), " but weight is ", weight.dtype(),
+        mixed(x, weight) ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
+}
+
+// A bias or scale [channels].
+void check_per_channel(const char* op, const char* what, const Tensor& p, std::int64_t channels, DType x) {
+  if (!p.defined()) return;
+  const DType dtype = parameter_dtype(x);
+  check(p.shape() == Shape{channels} && p.dtype() == dtype, op, ": expects ", what, " ", dtype, " [",
+        channels, "]", dtype == x ? "" : " beside bf16", ", got ", p.dtype(), " ", p.shape());
 }
 
 // What both directions ask of their arguments.
@@ -20,15 +48,12 @@ void check_arguments(const char* op, const Tensor& x, const Tensor& weight, cons
   check(weight.dim() == 4, op, ": expects a weight of 4 dimensions, got ", weight.shape());
   check(weight.size(1) >= 1 && weight.size(2) >= 1, op, ": the kernel of weight ", weight.shape(),
         " is empty");
-  check(is_floating(x.dtype()) && x.dtype() != bf16, op, ": expects f32 or f64, got ", x.dtype());
-  check(x.dtype() == weight.dtype(), op, ": x is ", x.dtype(), " but weight is ", weight.dtype());
+  check_dtypes(op, x, weight);
   check(groups >= 1, op, ": expects groups >= 1, got ", groups);
   check(stride.h >= 1 && stride.w >= 1, op, ": expects stride >= 1, got ", stride);
   check(dilation.h >= 1 && dilation.w >= 1, op, ": expects dilation >= 1, got ", dilation);
   check(padding.h >= 0 && padding.w >= 0, op, ": expects padding >= 0, got ", padding);
-  if (bias.defined())
-    check(bias.shape() == Shape{out_channels} && bias.dtype() == x.dtype(), op, ": expects bias ", x.dtype(),
-          " [", out_channels, "], got ", bias.dtype(), " ", bias.shape());
+  check_per_channel(op, "bias", bias, out_channels, x.dtype());
 }
 
 // Checks the arguments of a convolution with values per output channel (a bias).
@@ -57,13 +82,17 @@ ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weig
           .stride = stride,
           .padding = padding,
           .dilation = dilation,
-          .groups = groups};
+          .groups = groups,
+          .keep_filters = !grad_enabled() && x.dtype() == f32};
 }
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& options) {
-  const ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
+Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, const Conv2dOptions& options) {
+  const Tensor x = autocast(input), weight = autocast(filters);
+  ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
+  // Who trains a convolution without a bias has a norm behind it.
+  g.moments = grad_enabled() && !bias.defined() && x.dtype() == f32;
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   kernels::conv2d(g, x, weight, bias, y);
   return record("conv2d", y, {x, weight, bias},
@@ -71,35 +100,54 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
                  need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
                  weight = SavedTensor(weight)](const Tensor& dy) {
                   Tensor dx, dw, db;
+                  const Tensor from = need_x || need_w ? x.get() : Tensor();
                   if (need_x) {
-                    dx = empty_like(x.get());
+                    dx = gradient_for(from);
                     kernels::conv2d_backward_data(g, dy, weight.get(), {}, dx);
                   }
                   if (need_w) {
                     dw = empty_like(weight.get());
-                    kernels::conv2d_backward_weight(g, x.get(), dy, dw);
+                    kernels::conv2d_backward_weight(g, from, dy, dw);
                   }
                   if (need_b) db = backward_bias(dy);
                   return std::vector{dx, dw, db};
                 });
 }
 
-Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
+Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options) {
-  for (const Tensor* t : {&x, &weight, &scale, &shift})
+  for (const Tensor* t : {&input, &filters, &scale, &shift})
     check(!grad_enabled() || !t->defined() || !t->requires_grad(),
           "conv2d_affine: has no gradient; use it under NoGradGuard");
+  const Tensor x = autocast(input), weight = autocast(filters);
   const ConvGeometry g = conv2d_geometry("conv2d_affine", x, weight, shift, options.conv);
-  if (scale.defined())
-    check(scale.shape() == Shape{g.k} && scale.dtype() == x.dtype(), "conv2d_affine: expects scale ",
-          x.dtype(), " [", g.k, "], got ", scale.dtype(), " ", scale.shape());
+  check_per_channel("conv2d_affine", "scale", scale, g.k, x.dtype());
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   kernels::conv2d_affine(g, x, weight, scale, shift, options.relu, y);
   return y;
 }
 
-Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& filters, const Tensor& scale,
+                     const Tensor& shift, const Conv2dAffineOptions& options) {
+  check(!inputs.empty() && inputs[0].dim() == 4, "conv2d_affine: expects images [N, H, W, C]");
+  if (inputs.size() == 1) return conv2d_affine(inputs[0], filters, scale, shift, options);
+  bool joined = false;
+  Shape shape = inputs[0].shape();
+  shape[3] = 0;
+  for (const Tensor& x : inputs) {
+    joined = joined || x.dim() != 4 || x.dtype() != f32 || x.device().type != DeviceType::cpu ||
+             x.requires_grad() || x.size(-1) % 16 != 0;
+    for (int d = 0; d < 3 && !joined; ++d) joined = x.size(d) != shape[d];
+    shape[3] += x.size(-1);
+  }
+  // cat says what is wrong with parts that do not fit.
+  const Tensor x = joined ? cat(inputs, -1) : defer(shape, f32, std::make_shared<DeferredCat>(inputs), {});
+  return conv2d_affine(x, filters, scale, shift, options);
+}
+
+Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor& bias,
                         const ConvTranspose2dOptions& options) {
+  const Tensor x = autocast(input), weight = autocast(filters);
   const auto& [stride, padding, output_padding, dilation, groups] = options;
   const std::int64_t k = weight.defined() && weight.dim() == 4 ? weight.size(3) * groups : 0;
   check_arguments("conv_transpose2d", x, weight, bias, k, groups, stride, padding, dilation);
@@ -131,7 +179,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
                        .stride = stride,
                        .padding = padding,
                        .dilation = dilation,
-                       .groups = groups};
+                       .groups = groups,
+                       .keep_filters = !grad_enabled() && x.dtype() == f32};
   Tensor y = empty({g.n, h_out, w_out, k}, like(x));
   kernels::conv2d_backward_data(g, x, weight, bias, y);
   return record("conv_transpose2d", y, {x, weight, bias},
@@ -139,13 +188,14 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
                  need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
                  weight = SavedTensor(weight)](const Tensor& dy) {
                   Tensor dx, dw, db;
+                  const Tensor from = need_x || need_w ? x.get() : Tensor();
                   if (need_x) {
-                    dx = empty_like(x.get());
+                    dx = empty_like(from);
                     kernels::conv2d(g, dy, weight.get(), {}, dx);
                   }
                   if (need_w) {
                     dw = empty_like(weight.get());
-                    kernels::conv2d_backward_weight(g, dy, x.get(), dw);
+                    kernels::conv2d_backward_weight(g, dy, from, dw);
                   }
                   if (need_b) db = backward_bias(dy);
                   return std::vector{dx, dw, db};

@@ -1,4 +1,6 @@
 #pragma once
+#include <vector>
+
 #include <karyon/core/kernel.h>
 
 namespace karyon {
@@ -15,7 +17,8 @@ struct Conv2dOptions {
 ///   weight   [C_out, kH, kW, C_in / groups]
 ///   bias     [C_out] or undefined
 ///   returns  [N, H_out, W_out, C_out], H_out = (H + 2 padding - dilation (kH - 1) - 1) / stride + 1
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error if the channels disagree or H_out < 1.
+/// x and weight f32, f64 or bf16, bias the same or, beside bf16, f32; see autocast.h. Differentiable in x,
+/// weight and bias. Throws Error if the channels or dtypes disagree or H_out < 1.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 
@@ -29,9 +32,15 @@ struct Conv2dAffineOptions {
 ///   x, weight     as conv2d
 ///   scale, shift  [C_out] or undefined (1 and 0)
 ///   returns       as conv2d
-/// f32 or f64. Has no gradient: throws Error where one would be recorded, and otherwise as conv2d.
+/// Dtypes as conv2d: scale and shift as its bias. Has no gradient: throws Error where one would be recorded,
+/// and otherwise as conv2d.
 Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options = {});
+
+/// The same with an input in parts that stand side by side in their channels: conv2d_affine(cat(inputs, -1),
+/// ...) without joining them where the kernel can read them apart.
+Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& weight, const Tensor& scale,
+                     const Tensor& shift, const Conv2dAffineOptions& options = {});
 
 struct ConvTranspose2dOptions {
   Pair stride = 1;
@@ -47,8 +56,8 @@ struct ConvTranspose2dOptions {
 ///   bias     [C_out] or undefined
 ///   returns  [N, H_out, W_out, C_out],
 ///            H_out = (H - 1) stride - 2 padding + dilation (kH - 1) + output_padding + 1
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error if the channels disagree, H_out < 1, or
-/// output_padding is not below the stride or the dilation.
+/// Dtypes as conv2d. Differentiable in x, weight and bias. Throws Error if the channels or dtypes disagree,
+/// H_out < 1, or output_padding is not below the stride or the dilation.
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                         const ConvTranspose2dOptions& options = {});
 
@@ -58,9 +67,13 @@ struct ConvGeometry {
   std::int64_t h_out = 0, w_out = 0, k = 0;
   Pair kernel = 1, stride = 1, padding = 0, dilation = 1;
   std::int64_t groups = 1;
+  bool moments = false;       ///< a batch norm is to be expected: its statistics of y are welcome with y
+  bool keep_filters = false;  ///< nothing trains: what a kernel makes of the weights serves later calls, too
 };
 
 namespace kernels {
+// f32, f64 or bf16. In bf16 sums are f32 and rounded once, and bias, scale, shift and dbias are f32.
+
 /// y = x * weight + bias.
 extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y)>
     conv2d;

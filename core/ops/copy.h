@@ -1,7 +1,8 @@
 #pragma once
 #include <karyon/core/kernel.h>
 
-// What Tensor's own methods (to, clone, fill_, copy_, add_, mul_) and the autograd engine run on.
+// What Tensor's own methods (to, clone, fill_, copy_, add_, mul_) and the autograd engine run on. bf16 is
+// computed in f32 and rounded once.
 namespace karyon::kernels {
 
 /// y = value, any dtype.

@@ -4,7 +4,7 @@
 namespace karyon {
 
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
-  check(x.dtype() == f32 || x.dtype() == f64, "dropout: expects f32 or f64, got ", x.dtype());
+  check(is_floating(x.dtype()), "dropout: expects f32, f64 or bf16, got ", x.dtype());
   check(p >= 0 && p <= 1, "dropout: expects p in [0, 1], got ", p);
   if (!training || p == 0) return x;
   const std::uint64_t seed = generator.seed();

@@ -1,3 +1,4 @@
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
@@ -11,7 +12,7 @@ using kernels::Side;
 using kernels::Unary;
 
 void check_floating(const char* op, const Tensor& x) {
-  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32 or f64, got ", x.dtype());
+  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
   check(a.dtype() == b.dtype(), op, ": expects one dtype, got ", a.dtype(), " and ", b.dtype());
@@ -56,13 +57,15 @@ Tensor apply(Binary op, const Tensor& dy, const Tensor& other) {
 
 Tensor arithmetic(const char* name, Binary op, const Tensor& a, const Tensor& b) {
   check_same_dtype(name, a, b);
-  check(a.dtype() == f32 || a.dtype() == f64 || (a.dtype() == i64 && op <= Binary::mul), name,
-        op <= Binary::mul ? ": expects f32, f64 or i64, got " : ": expects f32 or f64, got ", a.dtype());
+  check(is_floating(a.dtype()) || (a.dtype() == i64 && op <= Binary::mul), name,
+        op <= Binary::mul ? ": expects f32, f64, bf16 or i64, got " : ": expects f32, f64 or bf16, got ",
+        a.dtype());
   return apply(op, a, b, broadcast_shapes(a.shape(), b.shape(), name), a.dtype());
 }
 
 // div, pow, maximum, minimum: both gradients want both inputs.
 Tensor nonlinear(const char* name, Binary op, const Tensor& a, const Tensor& b) {
+  if (mixed(a, b)) return nonlinear(name, op, widen(a), widen(b));
   Tensor y = arithmetic(name, op, a, b);
   return record(name, y, {a, b},
                 [op, a_grad = a.requires_grad(), b_grad = b.requires_grad(), a = SavedTensor(a),
@@ -78,6 +81,7 @@ Tensor nonlinear(const char* name, Binary op, const Tensor& a, const Tensor& b) 
 }
 
 Tensor compare(const char* name, Binary op, const Tensor& a, const Tensor& b) {
+  if (mixed(a, b)) return compare(name, op, widen(a), widen(b));
   check_same_dtype(name, a, b);
   return apply(op, a, b, broadcast_shapes(a.shape(), b.shape(), name), boolean);
 }
@@ -94,6 +98,7 @@ Tensor compare(const char* name, Binary op, const Tensor& x, double value) {
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
+  if (mixed(a, b)) return add(widen(a), widen(b));
   return record(
       "add", arithmetic("add", Binary::add, a, b), {a, b},
       [a_grad = a.requires_grad(), b_grad = b.requires_grad(), a_shape = a.shape(),
@@ -103,6 +108,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
+  if (mixed(a, b)) return sub(widen(a), widen(b));
   return record("sub", arithmetic("sub", Binary::sub, a, b), {a, b},
                 [a_grad = a.requires_grad(), b_grad = b.requires_grad(), a_shape = a.shape(),
                  b_shape = b.shape()](const Tensor& dy) {
@@ -113,6 +119,7 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 
 // Each side's gradient needs only the other side: what nobody needs is not kept.
 Tensor mul(const Tensor& a, const Tensor& b) {
+  if (mixed(a, b)) return mul(widen(a), widen(b));
   const bool a_grad = a.requires_grad(), b_grad = b.requires_grad();
   return record("mul", arithmetic("mul", Binary::mul, a, b), {a, b},
                 [a_shape = a.shape(), b_shape = b.shape(), a = SavedTensor(b_grad ? a : Tensor()),
@@ -125,13 +132,14 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
+  if (mixed(a, b)) return div(widen(a), widen(b));
   if (b.requires_grad()) return nonlinear("div", Binary::div, a, b);
   return record("div", arithmetic("div", Binary::div, a, b), {a, b},
                 [shape = a.shape(), b = SavedTensor(b)](const Tensor& dy) {
                   return std::vector{sum_to(apply(Binary::div, dy, b.get()), shape), Tensor()};
                 });
 }
-Tensor pow(const Tensor& a, const Tensor& b) { return nonlinear("pow", Binary::pow, a, b); }
+Tensor pow(const Tensor& a, const Tensor& b) { return nonlinear("pow", Binary::pow, widen(a), widen(b)); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return nonlinear("maximum", Binary::maximum, a, b); }
 Tensor minimum(const Tensor& a, const Tensor& b) { return nonlinear("minimum", Binary::minimum, a, b); }
 
@@ -144,16 +152,18 @@ Tensor mul(const Tensor& x, double value) {
   return record("mul", apply(Unary::mul, x, value), {x},
                 [value](const Tensor& dy) { return std::vector{apply(Unary::mul, dy, value)}; });
 }
-Tensor pow(const Tensor& x, double exponent) { return unary("pow", Unary::pow, Keep::input, x, exponent); }
+Tensor pow(const Tensor& x, double exponent) {
+  return unary("pow", Unary::pow, Keep::input, widen(x), exponent);
+}
 
 Tensor neg(const Tensor& x) {
   check_floating("neg", x);
   return record("neg", apply(Unary::neg, x), {x},
                 [](const Tensor& dy) { return std::vector{apply(Unary::neg, dy)}; });
 }
-Tensor exp(const Tensor& x) { return unary("exp", Unary::exp, Keep::output, x); }
-Tensor log(const Tensor& x) { return unary("log", Unary::log, Keep::input, x); }
-Tensor sqrt(const Tensor& x) { return unary("sqrt", Unary::sqrt, Keep::output, x); }
+Tensor exp(const Tensor& x) { return unary("exp", Unary::exp, Keep::output, widen(x)); }
+Tensor log(const Tensor& x) { return unary("log", Unary::log, Keep::input, widen(x)); }
+Tensor sqrt(const Tensor& x) { return unary("sqrt", Unary::sqrt, Keep::output, widen(x)); }
 Tensor abs(const Tensor& x) { return unary("abs", Unary::abs, Keep::input, x); }
 Tensor clamp(const Tensor& x, double low, double high) {
   check(low <= high, "clamp: expects low <= high, got ", low, " and ", high);
@@ -162,6 +172,7 @@ Tensor clamp(const Tensor& x, double low, double high) {
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   check(condition.dtype() == boolean, "where: expects a bool condition, got ", condition.dtype());
+  if (mixed(a, b)) return where(condition, widen(a), widen(b));
   check_same_dtype("where", a, b);
   const Shape shape =
       broadcast_shapes(condition.shape(), broadcast_shapes(a.shape(), b.shape(), "where"), "where");
@@ -210,7 +221,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
     fits = along || shape[d - extra] == x.shape()[d];
   }
   check(fits, "sum_to: expects a shape that broadcasts to ", x.shape(), ", got ", shape);
-  return sum(x, dims).reshape(shape);
+  return sum(x, dims).reshape(shape).to(x.dtype());
 }
 
 }  // namespace karyon

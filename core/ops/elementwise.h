@@ -4,8 +4,8 @@
 // Elementwise operations with broadcasting: shapes are aligned at the right, sizes equal or 1.
 namespace karyon {
 
-///   a, b     any shapes that broadcast; same dtype (f32 or f64; add, sub, mul also i64)
-///   returns  the broadcast shape
+///   a, b     any shapes that broadcast; same dtype (f32, f64 or bf16; add, sub, mul also i64), or bf16 and
+///   f32 returns  the broadcast shape; f32 for bf16 and f32, and for pow of bf16
 /// Differentiable in a and b. Throws Error if shapes do not broadcast or dtypes differ.
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
@@ -18,12 +18,13 @@ Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 
 /// The same with a number on the right (or left) side. Shape and dtype of x: added to or multiplied with i64,
-/// the number must be whole. The gradient of pow(x, 0) is 0 everywhere.
+/// the number must be whole. pow of bf16 is f32. The gradient of pow(x, 0) is 0 everywhere.
 Tensor add(const Tensor& x, double value);
 Tensor mul(const Tensor& x, double value);
 Tensor pow(const Tensor& x, double exponent);
 
-/// x element by element; any shape, f32 or f64; returns x's shape. Differentiable in x.
+/// x element by element; any shape, f32, f64 or bf16; returns x's shape and dtype, but f32 for pow, exp, log
+/// and sqrt of bf16. Differentiable in x.
 Tensor neg(const Tensor& x);
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
@@ -35,11 +36,11 @@ Tensor abs(const Tensor& x);
 Tensor clamp(const Tensor& x, double low, double high);
 
 /// a where the condition holds, b elsewhere.
-///   condition  bool; a, b: same dtype (any); all three broadcast
+///   condition  bool; a, b: same dtype (any), or bf16 and f32, which gives f32; all three broadcast
 /// Differentiable in a and b.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 
-/// Comparisons: a and b broadcast, same dtype (any); returns bool. Not differentiable.
+/// Comparisons: a and b broadcast, same dtype (any) or bf16 and f32; returns bool. Not differentiable.
 Tensor eq(const Tensor& a, const Tensor& b);
 Tensor ne(const Tensor& a, const Tensor& b);
 Tensor lt(const Tensor& a, const Tensor& b);
@@ -64,16 +65,18 @@ inline Tensor operator-(const Tensor& x, double v) { return add(x, -v); }
 inline Tensor operator-(double v, const Tensor& x) { return add(neg(x), v); }
 inline Tensor operator*(const Tensor& x, double v) { return mul(x, v); }
 inline Tensor operator*(double v, const Tensor& x) { return mul(x, v); }
+// Beside bf16 the number is not rounded before it divides.
 inline Tensor operator/(const Tensor& x, double v) {
-  return div(x, full({}, v, {.dtype = x.dtype(), .device = x.device()}));
+  return div(x, full({}, v, {.dtype = parameter_dtype(x.dtype()), .device = x.device()})).to(x.dtype());
 }
 inline Tensor operator/(double v, const Tensor& x) {
-  return div(full({}, v, {.dtype = x.dtype(), .device = x.device()}), x);
+  return div(full({}, v, {.dtype = parameter_dtype(x.dtype()), .device = x.device()}), x).to(x.dtype());
 }
 inline Tensor operator-(const Tensor& x) { return neg(x); }
 
 /// x summed over the dimensions it was broadcast along, back to `shape`: the gradient of broadcasting.
-/// x itself if it has that shape. Differentiable. Throws Error if `shape` does not broadcast to x's.
+/// x itself if it has that shape; bf16 is summed in f32. Differentiable. Throws Error if `shape` does not
+/// broadcast to x's.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace karyon
@@ -81,20 +84,22 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 namespace karyon::kernels {
 
 enum class Unary { add, mul, neg, exp, log, sqrt, abs, clamp, pow };
-/// y = op(x), with the numbers p and q that some operations take. f32, f64; add and mul also i64.
+/// y = op(x), with the numbers p and q that some operations take. f32, f64; bf16 for add, mul, neg, abs and
+/// clamp (computed in f32); add and mul also i64.
 extern Kernel<void(Unary op, double p, double q, const Tensor& x, Tensor& y)> unary;
 /// dx = dy op'(.), given what the operation's formula wants: y for exp and sqrt, x for the rest. Not for
-/// add, mul and neg.
+/// add, mul and neg. f32, f64; abs and clamp also bf16.
 extern Kernel<void(Unary op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx)>
     unary_backward;
 
 enum class Binary { add, sub, mul, div, pow, maximum, minimum, tie, eq, ne, lt, le, gt, ge };
 /// y = op(a, b), a and b broadcast to y's shape. Comparisons (eq and later) take any dtype and write bool;
-/// the others f32 and f64, add, sub and mul also i64. tie is 1 where a equals b or both are NaN, else 0.
+/// the others f32 and f64, and but for pow and tie bf16 (computed in f32); add, sub and mul also i64. tie is
+/// 1 where a equals b or both are NaN, else 0.
 extern Kernel<void(Binary op, const Tensor& a, const Tensor& b, Tensor& y)> binary;
 enum class Side { a, b };
 /// dx = dy d op(a, b) / d side, in dy's shape (not yet summed back to the side's). div, pow, maximum,
-/// minimum.
+/// minimum. f32, f64, and but for pow bf16.
 extern Kernel<void(Binary op, Side side, const Tensor& dy, const Tensor& a, const Tensor& b, Tensor& dx)>
     binary_backward;
 

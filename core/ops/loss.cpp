@@ -1,3 +1,4 @@
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/loss.h>
 
@@ -5,7 +6,7 @@ namespace karyon {
 namespace {
 
 void check_pair(const Tensor& input, const Tensor& target, const char* op) {
-  check(input.dtype() == f32 || input.dtype() == f64, op, ": expects f32 or f64, got ", input.dtype());
+  check(input.dtype() == f32 || input.dtype() == f64, op, ": expects f32, f64 or bf16, got ", input.dtype());
   check(target.shape() == input.shape() && target.dtype() == input.dtype(), op,
         ": expects a target like the input ", input.dtype(), input.shape(), ", got ", target.dtype(),
         target.shape());
@@ -51,7 +52,8 @@ using PointLoss = Kernel<void(const Tensor&, const Tensor&, Reduction, Tensor&)>
 using PointLossBackward = Kernel<void(const Tensor&, const Tensor&, const Tensor&, Reduction, Tensor&)>;
 
 Tensor difference_loss(const char* op, const PointLoss& forward, const PointLossBackward& backward,
-                       const Tensor& input, const Tensor& target, Reduction reduction) {
+                       const Tensor& input_, const Tensor& target_, Reduction reduction) {
+  const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, op);
   Tensor out = empty_loss(input, input.shape(), reduction);
   forward(input, target, reduction, out);
@@ -70,7 +72,8 @@ Tensor difference_loss(const char* op, const PointLoss& forward, const PointLoss
 
 }  // namespace
 
-Tensor bce_with_logits(const Tensor& input, const Tensor& target, const BceOptions& options) {
+Tensor bce_with_logits(const Tensor& input_, const Tensor& target_, const BceOptions& options) {
+  const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, "bce_with_logits");
   const Tensor weight = periodic(options.weight, input, "bce_with_logits", "weight");
   const Tensor pos_weight = periodic(options.pos_weight, input, "bce_with_logits", "pos_weight");
@@ -86,8 +89,9 @@ Tensor bce_with_logits(const Tensor& input, const Tensor& target, const BceOptio
                 });
 }
 
-Tensor cross_entropy(const Tensor& input, const Tensor& target, const CrossEntropyOptions& options) {
-  check(input.dtype() == f32 || input.dtype() == f64, "cross_entropy: expects f32 or f64, got ",
+Tensor cross_entropy(const Tensor& input_, const Tensor& target, const CrossEntropyOptions& options) {
+  const Tensor input = widen(input_);
+  check(input.dtype() == f32 || input.dtype() == f64, "cross_entropy: expects f32, f64 or bf16, got ",
         input.dtype());
   check(target.dtype() == i64, "cross_entropy: expects a target of i64, got ", target.dtype());
   check(input.dim() >= 1 && input.size(-1) >= 1 && target.dim() == input.dim() - 1 &&
@@ -120,7 +124,8 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const CrossEntro
       });
 }
 
-Tensor dice_loss(const Tensor& input, const Tensor& target, double smooth) {
+Tensor dice_loss(const Tensor& input_, const Tensor& target_, double smooth) {
+  const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, "dice_loss");
   check(input.dim() >= 2, "dice_loss: expects input [N, ..., C] with at least 2 dimensions, got ",
         input.shape());
@@ -135,7 +140,8 @@ Tensor dice_loss(const Tensor& input, const Tensor& target, double smooth) {
                 });
 }
 
-Tensor focal_loss(const Tensor& input, const Tensor& target, const FocalOptions& options) {
+Tensor focal_loss(const Tensor& input_, const Tensor& target_, const FocalOptions& options) {
+  const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, "focal_loss");
   check(options.gamma >= 0 && options.alpha <= 1, "focal_loss: expects gamma >= 0 and alpha <= 1, got ",
         options.gamma, " and ", options.alpha);

@@ -1,4 +1,6 @@
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
+#include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/matmul.h>
 
@@ -6,8 +8,9 @@ namespace karyon {
 namespace {
 
 void check_dtypes(const char* op, const Tensor& a, const Tensor& b) {
-  check(a.dtype() == f32 || a.dtype() == f64, op, ": expects f32 or f64, got ", a.dtype());
-  check(a.dtype() == b.dtype(), op, ": expects one dtype, got ", a.dtype(), " and ", b.dtype());
+  check(is_floating(a.dtype()), op, ": expects f32, f64 or bf16, got ", a.dtype());
+  check(a.dtype() == b.dtype(), op, ": expects one dtype, got ", a.dtype(), " and ", b.dtype(),
+        mixed(a, b) ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
 }
 
 // The first `count` sizes, then two more.
@@ -39,9 +42,26 @@ Shape flat(const Shape& shape) {
 }
 Tensor as_matrix(const Tensor& x) { return view(x, flat(x.shape())); }
 
+// y = x weight^T + bias, x [rows, in]. In bf16 as a convolution of 1 x 1 images, which adds the bias in f32
+// before it rounds.
+void multiply_add(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
+  if (y.dtype() == bf16 && bias.defined()) {
+    check(in >= 1, "linear: expects at least one input for bf16, got x ", x.shape());
+    if (y.numel() == 0) return;
+    const ConvGeometry g{.n = rows, .h = 1, .w = 1, .c = in, .h_out = 1, .w_out = 1, .k = out};
+    Tensor pixels = view(y, {rows, 1, 1, out});
+    return kernels::conv2d(g, view(x, {rows, 1, 1, in}), view(weight, {out, 1, 1, in}), bias, pixels);
+  }
+  if (bias.defined()) kernels::broadcast(1, bias, y);
+  Tensor y_rows = view(y, {rows, out});
+  kernels::matmul(false, true, bias.defined(), x, weight, y_rows);
+}
+
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b) {
+Tensor matmul(const Tensor& left, const Tensor& right) {
+  const Tensor a = autocast(left), b = autocast(right);
   check_dtypes("matmul", a, b);
   check(a.dim() >= 2 && b.dim() >= 2, "matmul: expects at least two dimensions each, got ", a.shape(),
         " and ", b.shape());
@@ -65,22 +85,22 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
       });
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const Tensor& input, const Tensor& weights, const Tensor& bias) {
+  const Tensor x = autocast(input), weight = autocast(weights);
   check_dtypes("linear", x, weight);
   check(x.dim() >= 1, "linear: expects x with at least one dimension, got ", x.shape());
   check(weight.dim() == 2 && weight.size(1) == x.size(-1), "linear: expects a weight of [out, ", x.size(-1),
         "] for x ", x.shape(), ", got ", weight.shape());
   if (bias.defined()) {
-    check_dtypes("linear", x, bias);
-    check(bias.shape() == Shape{weight.size(0)}, "linear: expects a bias of [", weight.size(0), "], got ",
+    const DType dtype = parameter_dtype(x.dtype());
+    check(bias.shape() == Shape{weight.size(0)} && bias.dtype() == dtype, "linear: expects a bias of ", dtype,
+          " [", weight.size(0), "]", dtype == x.dtype() ? "" : " beside bf16", ", got ", bias.dtype(), " ",
           bias.shape());
   }
   Shape shape = x.shape();
   shape[x.dim() - 1] = weight.size(0);
   Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
-  if (bias.defined()) kernels::broadcast(1, bias, y);
-  Tensor y_rows = as_matrix(y);
-  kernels::matmul(false, true, bias.defined(), as_matrix(x), weight, y_rows);
+  multiply_add(as_matrix(x), weight, bias, y);
   return record("linear", y, {x, weight, bias},
                 [bias_grad = bias.defined() && bias.requires_grad(), x_shape = x.shape(),
                  x = SavedTensor(weight.requires_grad() ? as_matrix(x) : Tensor()),
@@ -90,7 +110,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                   if (weight.get().defined())
                     dx = view(product(rows, false, weight.get(), false, {}), x_shape);
                   if (x.get().defined()) dw = product(rows, true, x.get(), false, {});
-                  if (bias_grad) db = sum_to(rows, {rows.size(1)});
+                  if (bias_grad) db = sum_to(widen(rows), {rows.size(1)});
                   return std::vector{dx, dw, db};
                 });
 }

@@ -1,22 +1,45 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/norm.h>
 
 namespace karyon {
 namespace {
 
 void check_floating(const Tensor& x, const char* op) {
-  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32 or f64, got ", x.dtype());
+  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 
-void check_parameter(const Tensor& p, const Shape& shape, DType dtype, const char* op, const char* what) {
+void check_parameter(const Tensor& p, const Shape& shape, DType x, const char* op, const char* what) {
   if (!p.defined()) return;
+  const DType dtype = parameter_dtype(x);
   check(p.shape() == shape && p.dtype() == dtype, op, ": ", what, " expects ", dtype, shape, ", got ",
         p.dtype(), p.shape());
 }
 
 bool wanted(const Tensor& p) { return p.defined() && p.requires_grad(); }
-Tensor empty_if(bool wanted, const Shape& shape, const Tensor& like) {
-  return wanted ? empty(shape, {.dtype = like.dtype(), .device = like.device()}) : Tensor();
+// A gradient like dy.
+Tensor empty_if(bool wanted, const Tensor& dy) { return wanted ? empty_like(dy) : Tensor(); }
+// Statistics or a parameter's gradient beside x.
+Tensor beside_if(bool wanted, const Shape& shape, const Tensor& x) {
+  return wanted ? empty(shape, {.dtype = parameter_dtype(x.dtype()), .device = x.device()}) : Tensor();
+}
+
+// Whether batch norm with ReLU of x may wait until it is used: the kernels that read x instead take whole
+// vectors of channels.
+bool can_defer(const Tensor& x) {
+  return x.device().type == DeviceType::cpu && x.dtype() == f32 && x.size(-1) % 16 == 0 && x.numel() > 0;
+}
+
+// Batch norm as scale x + shift, [C] each.
+std::pair<Tensor, Tensor> scale_and_shift(const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                                          const Tensor& rstd) {
+  Tensor scale = rstd.clone(), shift = zeros_like(rstd);
+  for (std::int64_t k = 0; k < scale.numel(); ++k) {
+    if (weight.defined()) scale.data<float>()[k] *= weight.data<float>()[k];
+    shift.data<float>()[k] =
+        (bias.defined() ? bias.data<float>()[k] : 0.0f) - mean.data<float>()[k] * scale.data<float>()[k];
+  }
+  return {scale, shift};
 }
 
 }  // namespace
@@ -34,7 +57,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   check(running_mean.defined() == running_var.defined(),
         "batch_norm: expects both running_mean and running_var, or neither");
   const bool from_batch = options.training || !running_mean.defined();
-  Tensor mean = empty_if(true, shape, x), rstd = empty_if(true, shape, x);
+  Tensor mean = beside_if(true, shape, x), rstd = beside_if(true, shape, x);
   if (from_batch) {
     check(c == 0 || x.numel() / c >= 2,
           "batch_norm: expects more than one value per channel to normalize by the batch, got ", x.shape());
@@ -46,21 +69,32 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   } else {
     kernels::batch_norm_running(running_mean, running_var, options.eps, mean, rstd);
   }
-  Tensor y = empty_like(x);
-  kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
+  const bool deferred =
+      options.relu && can_defer(x) && (x.requires_grad() || wanted(weight) || wanted(bias)) && grad_enabled();
+  std::shared_ptr<const DeferredNorm> recipe;
+  if (deferred) {
+    const auto [scale, shift] = scale_and_shift(weight, bias, mean, rstd);
+    recipe = std::make_shared<DeferredNorm>(x, scale, shift);
+  }
+  Tensor y = deferred ? defer(x.shape(), x.dtype(), recipe, {x}) : empty_like(x);
+  if (!deferred) kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
   y = record("batch_norm", y, {x, weight, bias},
              [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
               relu = options.relu, from_batch, shape, want_x = x.requires_grad(),
               want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
-               Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, shape, dy),
-                      dbias = empty_if(want_bias, shape, dy);
+               Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, shape, dy),
+                      dbias = beside_if(want_bias, shape, dy);
                kernels::batch_norm_backward(dy, x.get(), weight.get(), bias.get(), mean, rstd, relu,
                                             from_batch, dx, dweight, dbias);
                return std::vector{dx, dweight, dbias};
              });
   // Backward keeps x in any case, so the next layer need not keep y: it is one pass over memory to make
-  // again.
-  if (options.relu)
+  // again, or none for a kernel that reads x.
+  if (deferred) {
+    offer_recompute(y, [recipe, x = SavedTensor(x), shape = x.shape(), dtype = x.dtype()] {
+      return defer(shape, dtype, recipe, {x.get()});
+    });
+  } else if (options.relu) {
     offer_recompute(y,
                     [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd] {
                       const Tensor from = x.get();
@@ -68,6 +102,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
                       kernels::batch_norm(from, weight.get(), bias.get(), mean, rstd, true, again);
                       return again;
                     });
+  }
   return y;
 }
 
@@ -81,13 +116,13 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, co
   check(n == 0 || x.numel() > 0, "group_norm: expects values to normalize, got ", x.shape());
   check_parameter(weight, {c}, x.dtype(), "group_norm", "weight");
   check_parameter(bias, {c}, x.dtype(), "group_norm", "bias");
-  Tensor y = empty_like(x), mean = empty_if(true, {n, groups}, x), rstd = empty_if(true, {n, groups}, x);
+  Tensor y = empty_like(x), mean = beside_if(true, {n, groups}, x), rstd = beside_if(true, {n, groups}, x);
   kernels::group_norm(x, weight, bias, eps, y, mean, rstd);
   return record("group_norm", y, {x, weight, bias},
                 [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, c, want_x = x.requires_grad(),
                  want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
-                  Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, {c}, dy),
-                         dbias = empty_if(want_bias, {c}, dy);
+                  Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, {c}, dy),
+                         dbias = beside_if(want_bias, {c}, dy);
                   kernels::group_norm_backward(dy, x.get(), weight.get(), mean, rstd, dx, dweight, dbias);
                   return std::vector{dx, dweight, dbias};
                 });
@@ -105,14 +140,14 @@ Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& 
   check_parameter(weight, normalized_shape, x.dtype(), "layer_norm", "weight");
   check_parameter(bias, normalized_shape, x.dtype(), "layer_norm", "bias");
   const Shape rows{x.numel() / normalized_shape.numel()};
-  Tensor y = empty_like(x), mean = empty_if(true, rows, x), rstd = empty_if(true, rows, x);
+  Tensor y = empty_like(x), mean = beside_if(true, rows, x), rstd = beside_if(true, rows, x);
   kernels::layer_norm(x, weight, bias, eps, y, mean, rstd);
   return record(
       "layer_norm", y, {x, weight, bias},
       [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, normalized_shape,
        want_x = x.requires_grad(), want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
-        Tensor dx = empty_if(want_x, dy.shape(), dy), dweight = empty_if(want_weight, normalized_shape, dy),
-               dbias = empty_if(want_bias, normalized_shape, dy);
+        Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, normalized_shape, dy),
+               dbias = beside_if(want_bias, normalized_shape, dy);
         kernels::layer_norm_backward(dy, x.get(), weight.get(), mean, rstd, dx, dweight, dbias);
         return std::vector{dx, dweight, dbias};
       });

@@ -17,8 +17,8 @@ struct BatchNormOptions {
 ///   running_mean, running_var  [C]; updated in place when training (the variance unbiased);
 ///                              may both be undefined, then the batch's own statistics are used
 ///   returns       x's shape
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error when normalizing by a batch of one value
-/// per channel.
+/// f32, f64, or x bf16 and all that is [C] f32. Differentiable in x, weight and bias. Throws Error when
+/// normalizing by a batch of one value per channel.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
                   Tensor running_var, const BatchNormOptions& options = {});
 
@@ -26,7 +26,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
 ///   x             [N, ..., C], C divisible by `groups`
 ///   weight, bias  [C] or undefined (1 and 0)
 ///   returns       x's shape
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error if there is nothing to average.
+/// f32, f64, or x bf16 and weight and bias f32. Differentiable in x, weight and bias. Throws Error if there
+/// is nothing to average.
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
                   double eps = 1e-5);
 
@@ -34,14 +35,16 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {
 ///   x             [..., normalized_shape]
 ///   weight, bias  normalized_shape or undefined (1 and 0)
 ///   returns       x's shape
-/// f32 or f64. Differentiable in x, weight and bias. Throws Error if there is nothing to average.
+/// f32, f64, or x bf16 and weight and bias f32. Differentiable in x, weight and bias. Throws Error if there
+/// is nothing to average.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);
 
 namespace kernels {
 
-// mean and rstd = 1 / sqrt(var + eps) have x's dtype. Undefined: weight and bias where there is none,
-// gradients that nobody asks for.
+// x, y, dy and dx have one dtype. All else (mean, rstd = 1 / sqrt(var + eps), weight, running_mean, ...) has
+// the same or, beside bf16, is f32, as is what is computed in between. Undefined: weight and bias where there
+// is none, gradients that nobody asks for.
 
 /// mean, rstd [C] of x [..., C]; the running statistics, if defined, move towards them by `momentum`.
 extern Kernel<void(const Tensor& x, double momentum, double eps, Tensor& running_mean, Tensor& running_var,

@@ -6,7 +6,7 @@ namespace {
 
 void check_images(const Tensor& x, const char* op) {
   check(x.dim() == 4, op, ": expects images [N, H, W, C], got ", x.shape());
-  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32 or f64, got ", x.dtype());
+  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 
 kernels::PoolWindow make_window(const Pool2dOptions& options, const char* op) {

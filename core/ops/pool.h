@@ -16,18 +16,18 @@ struct Pool2dOptions {
 /// The largest value of each window, as torch.nn.functional.max_pool2d. Padding never wins.
 ///   x        [N, H, W, C]
 ///   returns  [N, H_out, W_out, C], H_out = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1
-/// A NaN in a window wins. f32 or f64. Differentiable in x: the first of equal values gets the gradient.
-/// Throws Error if H_out < 1.
+/// A NaN in a window wins. f32, f64 or bf16. Differentiable in x: the first of equal values gets the
+/// gradient. Throws Error if H_out < 1.
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options = {});
 
 /// The mean of each window, as torch.nn.functional.avg_pool2d. Shapes and errors as max_pool2d.
-/// f32 or f64. Differentiable in x.
+/// f32, f64 or bf16 (summed in f32). Differentiable in x.
 Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options = {});
 
 /// Means over windows chosen so that the output has a given size.
 ///   x        [N, H, W, C]
 ///   returns  [N, output.h, output.w, C]; window i covers floor(i H / out) to ceil((i + 1) H / out)
-/// f32 or f64. Differentiable in x. Throws Error for an empty image or output.
+/// f32, f64 or bf16 (summed in f32). Differentiable in x. Throws Error for an empty image or output.
 Tensor adaptive_avg_pool2d(const Tensor& x, Pair output_size);
 
 namespace kernels {
@@ -37,6 +37,8 @@ struct PoolWindow {
   Pair kernel, stride, padding, dilation;
   bool count_include_pad = true;
 };
+
+// f32, f64 or bf16, which is added up in f32 and rounded once.
 
 /// `index`, y's shape, u8 or i64: which position of its window (ky * kernel.w + kx) won. Undefined if
 /// nobody asks.

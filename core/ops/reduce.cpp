@@ -1,3 +1,4 @@
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
@@ -6,7 +7,7 @@ namespace karyon {
 namespace {
 
 void check_floating(const char* op, const Tensor& x) {
-  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32 or f64, got ", x.dtype());
+  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 
 // Which dimensions go, and the shapes that follow from it.
@@ -64,7 +65,8 @@ Tensor scaled_sum(const Tensor& x, const Plan& plan, double scale) {
                 [scale](const Tensor& in, Tensor& y, bool last) { kernels::sum(last ? scale : 1, in, y); });
 }
 
-Tensor sum_or_mean(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim, bool mean) {
+Tensor sum_or_mean(const char* op, const Tensor& x_, const std::vector<int>& dims, bool keepdim, bool mean) {
+  const Tensor x = widen(x_);
   check_floating(op, x);
   const Plan plan(op, x, dims, keepdim);
   const double scale = mean ? 1 / static_cast<double>(plan.count) : 1;
@@ -86,7 +88,8 @@ Tensor around(const char* op, const Tensor& x, int dim) {
   return view(x, {outer, x.shape()[dim], inner});
 }
 
-Tensor softmax(const char* name, bool log, const Tensor& x, int dim) {
+Tensor softmax(const char* name, bool log, const Tensor& x_, int dim) {
+  const Tensor x = widen(x_);
   const Tensor in = around(name, x, dim);
   Tensor y = empty_like(in);
   kernels::softmax(log, in, y);
@@ -106,7 +109,8 @@ Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
   return sum_or_mean("mean", x, dims, keepdim, true);
 }
 
-Tensor max(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+Tensor max(const Tensor& x_, const std::vector<int>& dims, bool keepdim) {
+  const Tensor x = widen(x_);
   check_floating("max", x);
   const Plan plan("max", x, dims, keepdim);
   check(plan.count > 0, "max: expects something to choose from, got ", x.shape());
@@ -120,7 +124,7 @@ Tensor max(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
 }
 
 Tensor argmax(const Tensor& x, int dim, bool keepdim) {
-  const Tensor in = around("argmax", x, dim);
+  const Tensor in = around("argmax", widen(x), dim);
   check(in.size(1) > 0, "argmax: expects something to choose from, got ", x.shape());
   Tensor y = empty({in.size(0), in.size(2)}, {.dtype = i64, .device = x.device()});
   kernels::argmax(in, y);

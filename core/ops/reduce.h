@@ -4,7 +4,8 @@
 #include <karyon/core/kernel.h>
 
 // Reductions over some dimensions (all, if none are given). With keepdim a reduced dimension stays
-// with size 1. f32 or f64; f32 sums are accumulated so that their error does not grow with the count.
+// with size 1. f32, f64, or bf16, which is cast to f32 and gives f32. f32 sums are accumulated so that their
+// error does not grow with the count.
 namespace karyon {
 
 ///   x        any shape

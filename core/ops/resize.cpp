@@ -5,7 +5,7 @@ namespace karyon {
 
 Tensor interpolate(const Tensor& x, Pair size, const InterpolateOptions& options) {
   check(x.dim() == 4, "interpolate: expects images [N, H, W, C], got ", x.shape());
-  check(x.dtype() == f32 || x.dtype() == f64, "interpolate: expects f32 or f64, got ", x.dtype());
+  check(is_floating(x.dtype()), "interpolate: expects f32, f64 or bf16, got ", x.dtype());
   check(size.h >= 1 && size.w >= 1 && x.size(1) >= 1 && x.size(2) >= 1,
         "interpolate: expects images and a size of at least one pixel, got ", x.shape(), " and ", size);
   check(!options.align_corners || options.mode == InterpolateMode::bilinear,

@@ -1,0 +1,45 @@
+#pragma once
+#include <karyon/core/tensor.h>
+
+// Mixed precision. Under AutocastGuard(bf16) convolutions and matrix products cast their f32 inputs and
+// weights to bf16, add up in f32 and give bf16; what follows runs in the type that comes. Parameters, their
+// gradients and the optimizer's state stay f32.
+//
+// | operations | under the guard | bf16 inputs, guard or not |
+// |---|---|---|
+// | conv2d, conv2d_affine, conv_transpose2d, matmul, linear | f32 inputs and weights are cast | result bf16;
+// sums and biases f32 | | norms | as they come | result bf16; statistics and parameters f32 | | activations,
+// pools, interpolate, dropout, neg, abs, clamp, + and * with a number | as they come | result bf16, computed
+// in f32 | | two tensors: add, sub, mul, div, maximum, minimum, where, comparisons | as they come | bf16
+// beside f32 becomes f32 | | cat, split, stack, pad, crop, permute, reshape | as they come | moved | | exp,
+// log, sqrt, pow, reductions, softmax, losses | as they come | cast to f32; result f32 |
+namespace karyon {
+
+/// What convolutions and matrix products of this thread cast f32 tensors to: bf16 or, if nothing is cast,
+/// f32.
+DType autocast_dtype();
+
+/// Sets autocast_dtype() on this thread while it lives, as torch.autocast; f32 switches casting off. For
+/// forward and loss; backward needs no guard, the casts are in the graph.
+/// Throws Error for a type other than f32 and bf16.
+class AutocastGuard {
+ public:
+  explicit AutocastGuard(DType dtype);
+  ~AutocastGuard();
+  AutocastGuard(const AutocastGuard&) = delete;
+  AutocastGuard& operator=(const AutocastGuard&) = delete;
+
+ private:
+  DType before_;
+};
+
+// ---- for operations ----
+
+/// x cast to autocast_dtype() if it is f32, else x. Differentiable; undefined stays undefined.
+Tensor autocast(const Tensor& x);
+/// x cast to f32 if it is bf16, else x. Differentiable; undefined stays undefined.
+Tensor widen(const Tensor& x);
+/// True if one of the two is bf16 and the other f32: an operation on both widens them first.
+bool mixed(const Tensor& a, const Tensor& b);
+
+}  // namespace karyon
