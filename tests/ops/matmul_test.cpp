@@ -144,10 +144,10 @@ TEST_CASE("matmul misuse") {
   CHECK_THROWS_WITH(matmul(zeros({1, 1}), zeros({1, 1}, {.dtype = f64})),
                     Catch::Contains("matmul: expects one dtype, got f32 and f64"));
   CHECK_THROWS_WITH(matmul(zeros({1, 1}, {.dtype = i64}), zeros({1, 1}, {.dtype = i64})),
-                    Catch::Contains("matmul: expects f32 or f64, got i64"));
+                    Catch::Contains("matmul: expects f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(linear(zeros({2, 3}), zeros({4, 2})),
                     Catch::Contains("linear: expects a weight of [out, 3] for x [2, 3], got [4, 2]"));
   CHECK_THROWS_WITH(linear(zeros({2, 3}), zeros({4, 3}), zeros({3})),
-                    Catch::Contains("linear: expects a bias of [4], got [3]"));
+                    Catch::Contains("linear: expects a bias of f32 [4], got f32 [3]"));
   CHECK_THROWS_AS(linear(zeros({}), zeros({1, 1})), Error);
 }

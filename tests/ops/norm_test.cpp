@@ -274,7 +274,7 @@ TEST_CASE("normalization errors say what was expected and what came") {
                     Contains("batch_norm: weight expects f32[6], got f32[5]"));
   CHECK_THROWS_WITH(batch_norm(x, c, c.to(f64), {}, {}), Contains("bias expects f32[6], got f64[6]"));
   CHECK_THROWS_WITH(batch_norm(x, c, c, c, {}), Contains("both running_mean and running_var"));
-  CHECK_THROWS_WITH(batch_norm(x.to(i64), {}, {}, {}, {}), Contains("f32 or f64, got i64"));
+  CHECK_THROWS_WITH(batch_norm(x.to(i64), {}, {}, {}, {}), Contains("f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(batch_norm(c, {}, {}, {}, {}), Contains("at least 2 dimensions, got [6]"));
   CHECK_THROWS_WITH(group_norm(x, 4), Contains("divisible by 4 groups"));
   CHECK_THROWS_WITH(group_norm(zeros({2, 0, 4}), 2), Contains("values to normalize, got [2, 0, 4]"));
