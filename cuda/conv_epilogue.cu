@@ -53,6 +53,12 @@ __global__ void __launch_bounds__(map_threads)
   store(out + i, values);
 }
 
+__global__ void __launch_bounds__(map_threads)
+    round_values(const float* values, BFloat16* out, std::int64_t n) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * map_threads + threadIdx.x;
+  if (i < n) out[i] = from_float<BFloat16>(values[i]);
+}
+
 // Calls f with the element types of a tensor and of its parameters.
 template <class F>
 void dispatch(const char* op, const Tensor& y, DType parameters, F f) {
@@ -93,6 +99,11 @@ void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool re
              relu, n, channels);
     }
   });
+}
+
+void round_to_bf16(const Tensor& values, BFloat16* out) {
+  launch(round_values, grid_for(values.numel(), map_threads), map_threads, 0, values.data<float>(), out,
+         values.numel());
 }
 
 void scale_filters(const Tensor& weight, const Tensor& scale, void* out) {

@@ -45,8 +45,8 @@ Tensor pointwise(const Tensor& x, const Tensor& t, Reduction reduction, F f) {
 
 double p(double x) { return 1 / (1 + std::exp(-x)); }
 
-// The targets are given in the dtype of the input and where it is, and want no gradient.
-Tensor as(const Tensor& t, const Tensor& x) { return t.to(x.dtype()).to(x.device()); }
+// The targets are given in the dtype of the input (f32 beside bf16) and where it is, and want no gradient.
+Tensor as(const Tensor& t, const Tensor& x) { return t.to(parameter_dtype(x.dtype())).to(x.device()); }
 
 const std::vector<Shape> shapes = {{2, 3, 5, 1}, {1}, {7, 4}, {1, 3, 3, 5}};
 

@@ -84,7 +84,8 @@ TEST_CASE("linear and its gradients") {
             out_shape[x[0].dim() - 1] = 3;
             return tensor(out, out_shape, {.dtype = f64});
           },
-          {normal(shape, 1), normal({3, 5}, 2), with_bias ? normal({3}, 3) : Tensor()});
+          {normal(shape, 1), normal({3, 5}, 2), with_bias ? normal({3}, 3) : Tensor()},
+          {.parameters_from = 2});
     }
 }
 

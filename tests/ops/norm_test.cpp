@@ -83,7 +83,7 @@ TEST_CASE("batch_norm by the batch, with and without weight, bias and relu") {
             return batch_norm(in[0], in[1], in[2], {}, {}, {.training = true, .relu = relu});
           },
           [&](const std::vector<Tensor>& in) { return batch_reference(in[0], in[1], in[2], 1e-5, relu); },
-          {x, weight, bias});
+          {x, weight, bias}, {.parameters_from = 1});
   }
   check_op(
       "batch_norm, bare",
@@ -98,7 +98,7 @@ TEST_CASE("batch_norm by the running statistics") {
     check_op(
         "batch_norm, eval",
         [&](const std::vector<Tensor>& in) {
-          auto as = [&](const Tensor& t) { return t.to(in[0].dtype()).to(in[0].device()); };
+          auto as = [&](const Tensor& t) { return t.to(parameter_dtype(in[0].dtype())).to(in[0].device()); };
           return batch_norm(in[0], in[1], in[2], as(mean), as(var), {.relu = relu});
         },
         [&](const std::vector<Tensor>& in) {
@@ -112,7 +112,7 @@ TEST_CASE("batch_norm by the running statistics") {
           }
           return y;
         },
-        {random({2, 3, 5, 3}, 4), tensor({1, 0.5, -2}), tensor({0.1, 0.2, 0.3})});
+        {random({2, 3, 5, 3}, 4), tensor({1, 0.5, -2}), tensor({0.1, 0.2, 0.3})}, {.parameters_from = 1});
   CHECK(batch_norm(zeros({0, 4, 4, 3}), {}, {}, mean, var).shape() == Shape{0, 4, 4, 3});
 }
 
@@ -208,7 +208,8 @@ TEST_CASE("group_norm") {
     };
     const Op op = [&](const std::vector<Tensor>& in) { return group_norm(in[0], c.groups, in[1], in[2]); };
     const Tensor x = random(c.shape, 10, 1, 2);
-    check_op("group_norm", op, reference, {x, random({channels}, 11), random({channels}, 12)});
+    check_op("group_norm", op, reference, {x, random({channels}, 11), random({channels}, 12)},
+             {.parameters_from = 1});
     check_op("group_norm, bare", op, reference, {x, {}, {}});
   }
   CHECK(group_norm(zeros({0, 3, 3, 4}), 2).shape() == Shape{0, 3, 3, 4});
@@ -233,8 +234,8 @@ TEST_CASE("layer_norm") {
       return layer_norm(in[0], c.normalized_shape, in[1], in[2]);
     };
     const Tensor x = random(c.shape, 13, -1, 3);
-    check_op("layer_norm", op, reference,
-             {x, random(c.normalized_shape, 14), random(c.normalized_shape, 15)});
+    check_op("layer_norm", op, reference, {x, random(c.normalized_shape, 14), random(c.normalized_shape, 15)},
+             {.parameters_from = 1});
     check_op("layer_norm, bare", op, reference, {x, {}, {}});
   }
   CHECK(layer_norm(zeros({0, 3}), {3}).shape() == Shape{0, 3});
