@@ -1,18 +1,28 @@
-// One training step of UNet(3 -> 1, base 32, depth 4) on 4 x 256 x 256, for bench/compare: prints a line of
-// JSON with the median seconds of a step and the most memory the process ever held.
+// One training step of UNet(3 -> 1, base 32, depth 4) on 4 x 256 x 256, for bench/compare (number of steps,
+// --precision f32 or bf16): prints a line of JSON with the median seconds of a step and the most memory the
+// process ever held.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include <karyon/karyon.h>
 
 int main(int argc, char** argv) {
   using namespace karyon;
-  const int steps = argc > 1 ? std::atoi(argv[1]) : 10;
+  int steps = 10;
+  DType precision = f32;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--precision") == 0 && i + 1 < argc) {
+      precision = std::strcmp(argv[++i], "bf16") == 0 ? bf16 : f32;
+    } else {
+      steps = std::atoi(argv[i]);
+    }
+  }
   UNet model({.in_channels = 3, .out_channels = 1, .base_width = 32, .depth = 4});
   Adam optimizer(model.parameters(), {.lr = 1e-3});
   Generator generator(1);
@@ -23,6 +33,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < steps + 2; ++i) {
     const auto start = std::chrono::steady_clock::now();
     optimizer.zero_grad();
+    const AutocastGuard autocast(precision);
     const Tensor loss = bce_with_logits(model(x), target);
     loss.backward();
     optimizer.step();

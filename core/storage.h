@@ -2,6 +2,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
 
 #include <karyon/core/backend.h>
 
@@ -22,13 +25,30 @@ class Storage {
 
   /// Counts in-place changes: what was computed from the contents is stale once it has moved on.
   std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
-  void bump_version() { version_.fetch_add(1, std::memory_order_relaxed); }
+  void bump_version() {
+    version_.fetch_add(1, std::memory_order_relaxed);
+    if (has_derived_.load(std::memory_order_relaxed)) keep_derived(nullptr);
+  }
+
+  /// What a kernel made of the contents (packed filters, say) and keeps with them until they change or die.
+  std::shared_ptr<void> derived() const {
+    const std::lock_guard lock(derived_mutex_);
+    return derived_;
+  }
+  void keep_derived(std::shared_ptr<void> derived) {
+    const std::lock_guard lock(derived_mutex_);
+    has_derived_.store(derived != nullptr, std::memory_order_relaxed);
+    derived_.swap(derived);
+  }
 
  private:
   void* data_;
   std::size_t bytes_;
   Device device_;
   std::atomic<std::uint64_t> version_{0};
+  std::atomic<bool> has_derived_{false};
+  mutable std::mutex derived_mutex_;
+  std::shared_ptr<void> derived_;
 };
 
 }  // namespace karyon

@@ -8,16 +8,17 @@ using cpu::Input;
 using kernels::Activation;
 
 void activation_cpu(Activation op, double p, double q, const Tensor& x, Tensor& y) {
-  dispatch_floating(x.dtype(), "activation", [&]<class T>() {
+  cpu::dispatch_mapped(x.dtype(), "activation", [&]<class T>() {
     functors::visit(op, p, q, [&](auto f) { cpu::map<T>(f, y, Input<T>{x}); });
   });
 }
 
 void activation_backward_cpu(Activation op, double p, double q, const Tensor& dy, const Tensor& saved,
                              Tensor& dx) {
-  dispatch_floating(dy.dtype(), "activation_backward", [&]<class T>() {
+  cpu::dispatch_mapped(dy.dtype(), "activation_backward", [&]<class T>() {
     functors::visit(op, p, q, [&](auto f) {
-      cpu::map<T>([f](T g, T s) { return f.grad(g, s); }, dx, Input<T>{dy}, Input<T>{saved});
+      cpu::map<T>([f](cpu::Computed<T> g, cpu::Computed<T> s) { return f.grad(g, s); }, dx, Input<T>{dy},
+                  Input<T>{saved});
     });
   });
 }

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/vectorized.h>
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -129,21 +131,35 @@ struct Implementation {
 const char* only_f32(const ConvGeometry&, DType dtype) {
   return dtype == f32 ? nullptr : "is written for f32";
 }
+const char* only_bf16(const ConvGeometry&, DType dtype) { return dtype == bf16 ? nullptr : "is for bf16"; }
 const char* never(const ConvGeometry&, DType) { return nullptr; }
+
+// bf16 by the best implementation for f32.
+void conv2d_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   Tensor& y);
+void conv2d_backward_data_in_f32(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                 const Tensor& bias, Tensor& dx);
+void conv2d_backward_weight_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight);
 
 using DataArgs = Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&>;
 using WeightArgs = Implementation<const Tensor&, const Tensor&, Tensor&>;
-constexpr DataArgs forward_list[] = {{"winograd", conv2d_winograd_refuse, conv2d_winograd},
+constexpr DataArgs forward_list[] = {{"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_winograd_bf16},
+                                     {"winograd", conv2d_winograd_refuse, conv2d_winograd},
                                      {"direct", only_f32, conv2d_direct},
-                                     {"reference", never, conv2d_reference}};
+                                     {"in_f32", only_bf16, widened<conv2d_in_f32>},
+                                     {"reference", never, widened<conv2d_reference>}};
 constexpr DataArgs backward_data_list[] = {
+    {"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_backward_data_winograd_bf16},
     {"winograd", conv2d_winograd_refuse, conv2d_backward_data_winograd},
     {"direct", only_f32, conv2d_backward_data_direct},
-    {"reference", never, conv2d_backward_data_reference}};
+    {"in_f32", only_bf16, widened<conv2d_backward_data_in_f32>},
+    {"reference", never, widened<conv2d_backward_data_reference>}};
 constexpr WeightArgs backward_weight_list[] = {
+    {"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_backward_weight_winograd_bf16},
     {"winograd", conv2d_winograd_refuse, conv2d_backward_weight_winograd},
     {"direct", only_f32, conv2d_backward_weight_direct},
-    {"reference", never, conv2d_backward_weight_reference}};
+    {"in_f32", only_bf16, widened<conv2d_backward_weight_in_f32>},
+    {"reference", never, widened<conv2d_backward_weight_reference>}};
 
 // Calls each(name, refusal or nullptr) for the implementations down to the first that is not refused.
 // KARYON_CONV=direct, for instance, keeps to those from that one on, for tests and for comparison.
@@ -169,12 +185,25 @@ void run_chosen(const List& list, DType dtype, const ConvGeometry& g, Args&... a
   choose(list, g, dtype, [](const char*, const char*) {}).run(g, args...);
 }
 
+void conv2d_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   Tensor& y) {
+  run_chosen(forward_list, f32, g, x, weight, bias, y);
+}
+void conv2d_backward_data_in_f32(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                 const Tensor& bias, Tensor& dx) {
+  run_chosen(backward_data_list, f32, g, dy, weight, bias, dx);
+}
+void conv2d_backward_weight_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                   Tensor& dweight) {
+  run_chosen(backward_weight_list, f32, g, x, dy, dweight);
+}
+
 void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   run_chosen(forward_list, x.dtype(), g, x, weight, bias, y);
 }
 
-void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale_,
-                   const Tensor& shift_, bool relu, Tensor& y_) {
+void conv2d_affine_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale_,
+                          const Tensor& shift_, bool relu, Tensor& y_) {
   const DataArgs& chosen = choose(forward_list, g, x.dtype(), [](const char*, const char*) {});
   if (chosen.run == conv2d_winograd) return conv2d_affine_winograd(g, x, weight, scale_, shift_, relu, y_);
   chosen.run(g, x, weight, {}, y_);
@@ -192,6 +221,13 @@ void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
   });
 }
 
+void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
+                   const Tensor& shift, bool relu, Tensor& y) {
+  if (choose(forward_list, g, x.dtype(), [](const char*, const char*) {}).run == conv2d_winograd_bf16)
+    return conv2d_affine_winograd_bf16(g, x, weight, scale, shift, relu, y);
+  widened<conv2d_affine_in_f32>(g, x, weight, scale, shift, relu, y);
+}
+
 void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
                           Tensor& dx) {
   run_chosen(backward_data_list, dy.dtype(), g, dy, weight, bias, dx);
@@ -202,22 +238,32 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor
 }
 
 // Sums per fixed chunk of pixels, then the chunks in order, in double: the same bits with any threads.
+// Few channels are repeated until a row of sums is long enough for whole vectors.
 void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
   dispatch_floating(dy_.dtype(), "conv2d_backward_bias", [&]<class T>() {
     const T* dy = dy_.data<T>();
     T* db = db_.data<T>();
-    const std::int64_t k = db_.numel(), pixels = dy_.numel() / k, grain = 256;
-    const std::int64_t chunks = (pixels + grain - 1) / grain;
-    std::vector<T> partial(static_cast<std::size_t>(chunks * k), T(0));
-    parallel_for(pixels, grain, [&](std::int64_t begin, std::int64_t end) {
-      T* sum = partial.data() + begin / grain * k;
-      for (std::int64_t p = begin; p < end; ++p)
-        for (std::int64_t c = 0; c < k; ++c) sum[c] += dy[p * k + c];
+    const std::int64_t k = db_.numel(), lanes = (31 + k) / k * k;
+    const std::int64_t grain = 512 * lanes, chunks = (dy_.numel() + grain - 1) / grain;
+    std::vector<T> partial(static_cast<std::size_t>(chunks * lanes), T(0));
+    parallel_for(dy_.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
+      T* sums = partial.data() + begin / grain * lanes;
+      vectorized([=] {
+        T* __restrict sum = sums;
+        const T* __restrict from = dy;
+        std::int64_t i = begin;
+        for (; i + 4 * lanes <= end; i += 4 * lanes)
+          for (std::int64_t c = 0; c < lanes; ++c)
+            sum[c] +=
+                (from[i + c] + from[i + lanes + c]) + (from[i + 2 * lanes + c] + from[i + 3 * lanes + c]);
+        for (; i < end; i += lanes)
+          for (std::int64_t c = 0; c < std::min(lanes, end - i); ++c) sum[c] += from[i + c];
+      });
     });
     for (std::int64_t c = 0; c < k; ++c) {
       double sum = 0;
-      for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
-        sum += static_cast<double>(partial[static_cast<std::size_t>(chunk * k + c)]);
+      for (std::int64_t i = c; i < chunks * lanes; i += k)
+        sum += static_cast<double>(partial[static_cast<std::size_t>(i)]);
       db[c] = static_cast<T>(sum);
     }
   });
@@ -244,7 +290,7 @@ constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const T
     kernels::conv2d_backward_data{"conv2d_backward_data", cpu::conv2d_backward_data};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, Tensor&)>
     kernels::conv2d_backward_weight{"conv2d_backward_weight", cpu::conv2d_backward_weight};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::conv2d_backward_bias{"conv2d_backward_bias",
-                                                                             cpu::conv2d_backward_bias};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::conv2d_backward_bias{
+    "conv2d_backward_bias", cpu::widened<cpu::conv2d_backward_bias>};
 
 }  // namespace karyon

@@ -37,4 +37,15 @@ void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, cons
 void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                      Tensor& dweight);
 
+// The same in bf16, with AVX512_BF16.
+const char* conv2d_winograd_bf16_refuse(const ConvGeometry& g, DType dtype);
+void conv2d_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                          Tensor& y);
+void conv2d_affine_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
+                                 const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                        const Tensor& bias, Tensor& dx);
+void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                          Tensor& dweight);
+
 }  // namespace karyon::cpu

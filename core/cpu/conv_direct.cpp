@@ -7,17 +7,21 @@
 #include <cstring>
 #include <vector>
 
+#include <hwy/cache_control.h>
+
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/filter_cache.h>
 #include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/simd.h>
+#include <karyon/core/cpu/winograd.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
 namespace {
 
 constexpr std::int64_t block_floats = 96 * 1024;  // of the padded input band: 384 KiB of a 1 MiB L2
-constexpr std::int64_t max_channels = 128;        // per pass: 9 taps x 128 x 32 outputs are 147 KiB more
+constexpr std::int64_t max_taps = 9 * 128;        // times channels per pass: 147 KiB more for 32 outputs
 constexpr std::int64_t segment_pixels = 128;      // whose x and dy stay in L1 while the weights' tiles sweep
 
 // Filter position (i, j), which reads the input at an offset of (row, col) from the output's position.
@@ -70,7 +74,8 @@ struct Blocking {
       col_min = std::min(col_min, tap.col);
       col_max = std::max(col_max, tap.col);
     }
-    passes = ceil_div(t.c, max_channels);
+    passes = ceil_div(
+        t.c, std::max<std::int64_t>(max_taps / static_cast<std::int64_t>(t.taps.size()), 128) / 128 * 128);
     channels = ceil_div(t.c, passes);
     block_w = (t.cols - 1) * t.step.w + col_max - col_min + 1;
     const std::int64_t rows_that_fit = block_floats / (block_w * channels) - (row_max - row_min + 1);
@@ -81,6 +86,11 @@ struct Blocking {
     max_block_pixels = ((band - 1) * t.step.h + row_max - row_min + 1) * block_w;
   }
 
+  // Whether the input can be read where it lies: one tap, which meets every pixel in turn.
+  bool in_place(const TapConv& t) const {
+    return t.taps.size() == 1 && t.step.h == 1 && t.step.w == 1 && row_min >= 0 && col_min >= 0 &&
+           row_min + t.rows <= t.in_h && col_min + t.cols <= t.in_w;
+  }
   std::int64_t first_channel(std::int64_t pass) const { return pass * channels; }
   std::int64_t channels_in(const TapConv& t, std::int64_t pass) const {
     return std::min(channels, t.c - pass * channels);
@@ -152,37 +162,61 @@ void for_each_packed(const TapConv& t, const Blocking& b, std::int64_t block, F 
   }
 }
 
+// The weights as one direction reads them, and whether their packed form serves later calls.
+struct Weights {
+  const Tensor& tensor;
+  WeightView view;
+  bool keep;
+};
+
 // In memory that the allocator has at hand: fresh pages would cost more than the packing.
-Tensor pack_filter(const TapConv& t, const Blocking& b, const float* weight, const WeightView& view) {
-  Tensor packed = empty({b.packed_size(t)});
-  float* const to = packed.data<float>();
-  parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block)
-      for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto width) {
-        float* out = to + at;
-        const float* in = weight + view.at(t.k0 + k0, tap, c);
-        for (std::int64_t k = 0; k < outputs; ++k) out[k] = in[k * view.k_stride];
-        std::fill(out + outputs, out + width, 0.0f);
-      });
-  });
-  return packed;
+Tensor pack_filter(const TapConv& t, const Blocking& b, const Weights& weights) {
+  auto pack = [&] {
+    const float* const weight = weights.tensor.data<float>();
+    const WeightView& view = weights.view;
+    Tensor packed = empty({b.packed_size(t)});
+    float* const to = packed.data<float>();
+    parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t block = begin; block < end; ++block)
+        for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto width) {
+          float* out = to + at;
+          const float* in = weight + view.at(t.k0 + k0, tap, c);
+          for (std::int64_t k = 0; k < outputs; ++k) out[k] = in[k * view.k_stride];
+          std::fill(out + outputs, out + width, 0.0f);
+        });
+    });
+    return packed;
+  };
+  if (!weights.keep) return pack();
+  FilterKey key{
+      0,  weights.view.k_stride, weights.view.origin + weights.tensor.impl()->offset, b.channels, t.k0, t.c,
+      t.k};
+  for (const Tap& tap : t.taps) key.insert(key.end(), {tap.i, tap.j});
+  return kept_filters(weights.tensor, key, pack);
 }
 
-void forward(const TapConv& t, const float* weight, const WeightView& view, const float* bias, float* out) {
+// Grids that read the same input in the same blocks: a task makes each block once for all of them.
+void forward(const std::vector<TapConv>& grids, const Weights& weights, const float* bias, float* out) {
+  const TapConv& t = grids.front();
   if (t.n == 0 || t.rows == 0 || t.cols == 0) return;
-  if (t.taps.empty()) {  // a grid that no tap reaches
-    parallel_for(t.n * t.rows, 16, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin; row < end; ++row)
-        for (std::int64_t col = 0; col < t.cols; ++col) {
-          float* pixel = out + t.out_offset(row / t.rows, row % t.rows, col);
-          for (std::int64_t k = 0; k < t.k; ++k) pixel[k] = bias ? bias[t.k0 + k] : 0.0f;
-        }
-    });
+  if (t.taps.empty()) {  // grids that no tap reaches
+    for (const TapConv& grid : grids)
+      parallel_for(grid.n * grid.rows, 16, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t row = begin; row < end; ++row)
+          for (std::int64_t col = 0; col < grid.cols; ++col) {
+            float* pixel = out + grid.out_offset(row / grid.rows, row % grid.rows, col);
+            for (std::int64_t k = 0; k < grid.k; ++k) pixel[k] = bias ? bias[grid.k0 + k] : 0.0f;
+          }
+      });
     return;
   }
   const Blocking b(t);
-  const Tensor packing = pack_filter(t, b, weight, view);
-  const float* const packed = packing.data<float>();
+  std::vector<Tensor> packed;
+  for (const TapConv& grid : grids) packed.push_back(pack_filter(grid, b, weights));
+  const bool in_place = b.in_place(t);
+  const bool stream = t.n * t.out_h * t.out_w * t.out_channels >= stream_floats && b.passes == 1 &&
+                      t.out_channels % 16 == 0 && t.k % conv_block_width() == 0 && t.k0 % 16 == 0 &&
+                      reinterpret_cast<std::uintptr_t>(out) % 64 == 0;
   // Few images and bands: share out the blocks of outputs as well.
   const std::int64_t units = t.n * b.bands;
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, units), 1, b.blocks);
@@ -193,28 +227,45 @@ void forward(const TapConv& t, const float* weight, const WeightView& view, cons
       if (rows <= 0) continue;
       for (std::int64_t pass = 0; pass < b.passes; ++pass) {
         const std::int64_t c = b.channels_in(t, pass);
-        float* block = scratch(b.max_block_pixels * b.channels, 0);
-        fill_block(t, b, image, first, rows, b.first_channel(pass), c, block);
-        const std::vector<Run> runs = b.runs(t, c);
+        const float* block;
+        Grid at;
+        std::vector<Run> runs;
+        if (in_place) {
+          at = {t.in_w * t.in_channels, t.in_channels};
+          block = t.in + (image * t.in_h + first + b.row_min) * at.row + b.col_min * at.pixel + t.c0 +
+                  b.first_channel(pass);
+          runs = {{.offset = 0, .length = c}};
+        } else {
+          float* filled = scratch(b.max_block_pixels * b.channels, 0);
+          fill_block(t, b, image, first, rows, b.first_channel(pass), c, filled);
+          block = filled;
+          at = {t.step.h * b.block_w * c, t.step.w * c};
+          runs = b.runs(t, c);
+        }
         for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
           const std::int64_t k0 = k * conv_block_width();
-          conv_forward_tiles({.x = block,
-                              .x_row = t.step.h * b.block_w * c,
-                              .x_pixel = t.step.w * c,
-                              .runs = runs.data(),
-                              .run_count = static_cast<std::int64_t>(runs.size()),
-                              .filter = packed + b.packed_offset(t, k, pass),
-                              .y = out + t.out_offset(image, first, 0) + k0,
-                              .y_row = t.out_step.h * t.out_w * t.out_channels,
-                              .y_pixel = t.out_step.w * t.out_channels,
-                              .rows = rows,
-                              .cols = t.cols,
-                              .outputs = b.outputs_in(t, k),
-                              .bias = bias && pass == 0 ? bias + t.k0 + k0 : nullptr,
-                              .accumulate = pass > 0});
+          for (std::size_t i = 0; i < grids.size(); ++i) {
+            const TapConv& grid = grids[i];
+            conv_forward_tiles({.x = block,
+                                .x_row = at.row,
+                                .x_pixel = at.pixel,
+                                .runs = runs.data(),
+                                .run_count = static_cast<std::int64_t>(runs.size()),
+                                .filter = packed[i].data<float>() + b.packed_offset(grid, k, pass),
+                                .y = out + grid.out_offset(image, first, 0) + k0,
+                                .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
+                                .y_pixel = grid.out_step.w * grid.out_channels,
+                                .rows = rows,
+                                .cols = grid.cols,
+                                .outputs = b.outputs_in(grid, k),
+                                .bias = bias && pass == 0 ? bias + grid.k0 + k0 : nullptr,
+                                .accumulate = pass > 0,
+                                .stream = stream});
+          }
         }
       }
     }
+    if (stream) hwy::FlushStream();  // before another thread may read it
   });
 }
 
@@ -340,12 +391,19 @@ std::vector<std::pair<std::int64_t, std::int64_t>> phase_taps(std::int64_t phase
   return taps;
 }
 
+// Whether two grids of the same input read the same blocks in the same way.
+bool read_alike(const TapConv& a, const TapConv& b) {
+  auto same = [](const Tap& p, const Tap& q) { return p.row == q.row && p.col == q.col; };
+  return a.rows == b.rows && a.cols == b.cols && a.k == b.k && std::ranges::equal(a.taps, b.taps, same);
+}
+
 }  // namespace
 
 void conv2d_direct(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                    Tensor& y) {
   for (std::int64_t group = 0; group < g.groups; ++group)
-    forward(forward_conv(g, x.data<float>(), group), weight.data<float>(), forward_view(g),
+    forward({forward_conv(g, x.data<float>(), group)},
+            {.tensor = weight, .view = forward_view(g), .keep = g.keep_filters},
             bias.defined() ? bias.data<float>() : nullptr, y.data<float>());
 }
 
@@ -360,6 +418,13 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const 
                           .i_stride = g.kernel.w * cg,
                           .j_stride = cg,
                           .origin = group * kg * filter - group * cg};
+    std::vector<TapConv> alike;  // grids that go together
+    auto flush = [&] {
+      if (!alike.empty())
+        forward(alike, {.tensor = weight, .view = view, .keep = g.keep_filters},
+                bias.defined() ? bias.data<float>() : nullptr, dx.data<float>());
+      alike.clear();
+    };
     for (std::int64_t ph = 0; ph < std::min(g.stride.h, g.h); ++ph) {
       const auto row_taps = phase_taps(ph, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h);
       for (std::int64_t pw = 0; pw < std::min(g.stride.w, g.w); ++pw) {
@@ -382,10 +447,11 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const 
         for (const auto& [row, i] : row_taps)
           for (const auto& [col, j] : phase_taps(pw, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w))
             t.taps.push_back({row, col, i, j});
-        forward(t, weight.data<float>(), view, bias.defined() ? bias.data<float>() : nullptr,
-                dx.data<float>());
+        if (!alike.empty() && !read_alike(alike.front(), t)) flush();
+        alike.push_back(std::move(t));
       }
     }
+    flush();
   }
 }
 

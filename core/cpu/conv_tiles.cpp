@@ -72,13 +72,17 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
   }
 
   const float* HWY_RESTRICT filter = t.filter;
+  const std::int64_t ahead = t.ahead;
   for (std::int64_t r = 0; r < t.run_count; ++r) {
     const float* HWY_RESTRICT in = x + t.runs[r].offset;
     const std::int64_t length = t.runs[r].length;
     for (std::int64_t e = 0; e < length; ++e) {
       V f[vectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) f[v] = hn::LoadU(d, filter + v * lanes);
+      for (int v = 0; v < vectors; ++v) {
+        f[v] = hn::LoadU(d, filter + v * lanes);
+        __builtin_prefetch(filter + ahead + v * lanes, 0, 2);
+      }
       filter += vectors * lanes;
 #pragma GCC unroll 16
       for (int p = 0; p < pixels; ++p) {
@@ -89,6 +93,13 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
     }
   }
 
+  if (t.stream) {
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) hn::Stream(acc[p][v], d, y + p * t.y_pixel + v * lanes);
+    return;
+  }
 #pragma GCC unroll 16
   for (int p = 0; p < pixels; ++p) {
     float* to = y + p * t.y_pixel;

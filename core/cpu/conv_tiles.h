@@ -24,9 +24,11 @@ struct ForwardTiles {
   float* y;
   std::int64_t y_row, y_pixel;
   std::int64_t rows, cols;
-  std::int64_t outputs;  // 1 to conv_block_width()
-  const float* bias;     // [outputs] or nullptr
-  bool accumulate;       // add to y instead of writing it
+  std::int64_t outputs;    // 1 to conv_block_width()
+  const float* bias;       // [outputs] or nullptr
+  bool accumulate;         // add to y instead of writing it
+  bool stream = false;     // write around the caches: whole vectors, aligned to 64 bytes
+  std::int64_t ahead = 0;  // floats from the filter to the one that is needed next, fetched meanwhile
 };
 void conv_forward_tiles(const ForwardTiles& tiles);
 

@@ -14,6 +14,7 @@
 
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/filter_cache.h>
 #include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd.h>
@@ -26,6 +27,7 @@ constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block o
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
 constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
+constexpr std::int64_t keep_tiles = 1024;  // up to which transforming the filters is worth keeping them for
 constexpr std::int64_t skew = 16;          // floats that keep planes from meeting in the same cache sets
 
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
@@ -112,7 +114,7 @@ Window window(const Images<const float>& from, std::int64_t image, std::int64_t 
 
 // Where weight(out k, tap, in c) lies: tap t at t * tap, or at (8 - t) * tap if turned. One of k and c is 1.
 struct FilterView {
-  const float* data;
+  const Tensor& weight;
   std::int64_t k, c, tap;
   bool turned;
 };
@@ -128,8 +130,8 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
   for (; n > 0; c0 += channels_at_once, n -= channels_at_once, planes += channels_at_once * width) {
     const std::int64_t piece = std::min(channels_at_once, n), tap = piece * width;
     for (std::int64_t t = 0; t < 9; ++t) {
-      const float* from =
-          view.data + (view.turned ? 8 - t : t) * view.tap + blocks.first(block) * view.k + c0 * view.c;
+      const float* from = view.weight.data<float>() + (view.turned ? 8 - t : t) * view.tap +
+                          blocks.first(block) * view.k + c0 * view.c;
       float* to = taps + t * tap;
       if (view.k == 1) {
         for (std::int64_t i = 0; i < piece; ++i) std::copy_n(from + i * view.c, outputs, to + i * width);
@@ -146,7 +148,7 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
 
 // in -> out with the filter given; both directions are this.
 void convolve(const Images<const float>& in, const Images<float>& out, Pair padding, const FilterView& view,
-              const Tensor& scale, const Tensor& shift, bool relu) {
+              bool keep_filters, const Tensor& scale, const Tensor& shift, bool relu) {
   const Tiling tiling(out.n, out.h, out.w);
   if (tiling.count == 0) return;
   const int m = tiling.m;
@@ -159,22 +161,29 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
   const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
   const Units units = tiling.units(c_width + width, tile_step);
   // Filters that serve one unit only are transformed where they are used, a piece at a time.
-  const bool at_once = units.count == 1;
+  const bool keep = keep_filters && tiling.count <= keep_tiles, at_once = units.count == 1 && !keep;
   const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
   auto filter_plane = [&](std::int64_t k_width) { return piece * k_width + skew; };
   const std::int64_t filter_block = planes * filter_plane(width);
-  Tensor filters;
-  if (!at_once) {
-    filters = empty({blocks.count * filter_block});
+  auto transform_all = [&] {
+    Tensor all = empty({blocks.count * filter_block});
     const std::int64_t pieces = ceil_div(c, channels_at_once);
     parallel_for(blocks.count * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task) {
         const std::int64_t block = task / pieces, c0 = task % pieces * channels_at_once;
         const std::int64_t k_width = blocks.width(block);
         transform_filters(m, view, blocks, block, c0, std::min(channels_at_once, c - c0),
-                          filters.data<float>() + block * filter_block + c0 * k_width, filter_plane(k_width));
+                          all.data<float>() + block * filter_block + c0 * k_width, filter_plane(k_width));
       }
     });
+    return all;
+  };
+  Tensor filters;
+  if (keep) {
+    filters =
+        kept_filters(view.weight, {1, m, view.turned, c, out.c, view.weight.impl()->offset}, transform_all);
+  } else if (!at_once) {
+    filters = transform_all();
   }
   // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
   // every output is summed in the same order, so the number of threads changes no bit.
@@ -224,7 +233,8 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
                                 .cols = n,
                                 .outputs = k_width,
                                 .bias = nullptr,
-                                .accumulate = c0 > 0});
+                                .accumulate = c0 > 0,
+                                .ahead = filter_plane(k_width)});
         }
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, y, x] = tiling.place(first + i);
@@ -270,15 +280,16 @@ void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weigh
 void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
                             const Tensor& shift, bool relu, Tensor& y) {
   convolve({x.data<float>(), g.n, g.h, g.w, g.c}, {y.data<float>(), g.n, g.h_out, g.w_out, g.k}, g.padding,
-           {.data = weight.data<float>(), .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, scale, shift,
-           relu);
+           {.weight = weight, .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, g.keep_filters, scale,
+           shift, relu);
 }
 
 void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                    const Tensor& bias, Tensor& dx) {
   convolve({dy.data<float>(), g.n, g.h_out, g.w_out, g.k}, {dx.data<float>(), g.n, g.h, g.w, g.c},
            {2 - g.padding.h, 2 - g.padding.w},
-           {.data = weight.data<float>(), .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true}, {}, bias, false);
+           {.weight = weight, .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true}, g.keep_filters, {}, bias,
+           false);
 }
 
 // Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are

@@ -1,3 +1,4 @@
+#include <karyon/core/cpu/map.h>
 #include <karyon/core/ops/copy.h>
 #include <karyon/core/parallel.h>
 
@@ -33,7 +34,9 @@ void convert_cpu(const Tensor& x, Tensor& y) {
       const From* in = x.data<From>();
       To* out = y.data<To>();
       parallel_for(y.numel(), grain, [&](std::int64_t b, std::int64_t e) {
-        for (std::int64_t i = b; i < e; ++i) out[i] = convert_value<To>(in[i]);
+        cpu::vectorized([=] {
+          for (std::int64_t i = b; i < e; ++i) out[i] = convert_value<To>(in[i]);
+        });
       });
     });
   });
@@ -56,11 +59,11 @@ void axpy_cpu(double alpha, const Tensor& x, Tensor& y) {
 }
 
 void scale_cpu(double factor, Tensor& y) {
-  dispatch_floating(y.dtype(), "mul_", [&]<class T>() {
+  cpu::dispatch_mapped(y.dtype(), "mul_", [&]<class T>() {
     T* out = y.data<T>();
-    const T f = static_cast<T>(factor);
+    const auto f = static_cast<cpu::Computed<T>>(factor);
     parallel_for(y.numel(), grain, [&](std::int64_t b, std::int64_t e) {
-      for (std::int64_t i = b; i < e; ++i) out[i] *= f;
+      for (std::int64_t i = b; i < e; ++i) out[i] = static_cast<T>(static_cast<cpu::Computed<T>>(out[i]) * f);
     });
   });
 }

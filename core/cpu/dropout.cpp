@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <karyon/core/cpu/vectorized.h>
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/dropout.h>
 #include <karyon/core/parallel.h>
 
@@ -88,6 +89,6 @@ void dropout_cpu(const Tensor& x, double p, std::uint64_t seed, std::uint64_t fi
 }  // namespace
 
 constinit Kernel<void(const Tensor&, double, std::uint64_t, std::uint64_t, Tensor&)> kernels::dropout{
-    "dropout", dropout_cpu};
+    "dropout", cpu::widened<dropout_cpu>};
 
 }  // namespace karyon

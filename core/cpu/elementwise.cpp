@@ -4,6 +4,8 @@
 namespace karyon {
 namespace {
 
+using cpu::Computed;
+using cpu::dispatch_mapped;
 using cpu::Input;
 using cpu::map;
 using kernels::Binary;
@@ -17,16 +19,16 @@ void unary_cpu(Unary op, double p, double q, const Tensor& x, Tensor& y) {
     map<T>(functors::Neg{}, y, Input<T>{x});
   };
   if (x.dtype() == i64) return linear.operator()<std::int64_t>();
-  dispatch_floating(x.dtype(), "unary", [&]<class T>() {
+  dispatch_mapped(x.dtype(), "unary", [&]<class T>() {
     if (op == Unary::add || op == Unary::mul || op == Unary::neg) return linear.template operator()<T>();
     functors::visit_nonlinear(op, p, q, [&](auto f) { map<T>(f, y, Input<T>{x}); });
   });
 }
 
 void unary_backward_cpu(Unary op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx) {
-  dispatch_floating(dy.dtype(), "unary_backward", [&]<class T>() {
+  dispatch_mapped(dy.dtype(), "unary_backward", [&]<class T>() {
     functors::visit_nonlinear(op, p, q, [&](auto f) {
-      map<T>([f](T g, T s) { return f.grad(g, s); }, dx, Input<T>{dy}, Input<T>{saved});
+      map<T>([f](Computed<T> g, Computed<T> s) { return f.grad(g, s); }, dx, Input<T>{dy}, Input<T>{saved});
     });
   });
 }
@@ -43,7 +45,7 @@ void binary_cpu(Binary op, const Tensor& a, const Tensor& b, Tensor& y) {
     if (op == Binary::sub) return map<T>(functors::Sub{}, y, Input<T>{a}, Input<T>{b});
     map<T>(functors::Mul{}, y, Input<T>{a}, Input<T>{b});
   } else {
-    dispatch_floating(a.dtype(), "binary", [&]<class T>() {
+    dispatch_mapped(a.dtype(), "binary", [&]<class T>() {
       functors::visit_arithmetic(op, [&](auto f) { map<T>(f, y, Input<T>{a}, Input<T>{b}); });
     });
   }
@@ -51,15 +53,15 @@ void binary_cpu(Binary op, const Tensor& a, const Tensor& b, Tensor& y) {
 
 void binary_backward_cpu(Binary op, Side side, const Tensor& dy, const Tensor& a, const Tensor& b,
                          Tensor& dx) {
-  dispatch_floating(dy.dtype(), "binary_backward", [&]<class T>() {
+  dispatch_mapped(dy.dtype(), "binary_backward", [&]<class T>() {
     functors::visit_arithmetic(op, [&](auto f) {
-      if constexpr (requires { f.grad_a(T(), T(), T()); }) {
+      if constexpr (requires { f.grad_a(Computed<T>(), Computed<T>(), Computed<T>()); }) {
         if (side == Side::a) {
-          map<T>([f](T g, T u, T v) { return f.grad_a(g, u, v); }, dx, Input<T>{dy}, Input<T>{a},
-                 Input<T>{b});
+          map<T>([f](Computed<T> g, Computed<T> u, Computed<T> v) { return f.grad_a(g, u, v); }, dx,
+                 Input<T>{dy}, Input<T>{a}, Input<T>{b});
         } else {
-          map<T>([f](T g, T u, T v) { return f.grad_b(g, u, v); }, dx, Input<T>{dy}, Input<T>{a},
-                 Input<T>{b});
+          map<T>([f](Computed<T> g, Computed<T> u, Computed<T> v) { return f.grad_b(g, u, v); }, dx,
+                 Input<T>{dy}, Input<T>{a}, Input<T>{b});
         }
       }
     });
@@ -77,8 +79,8 @@ void where_cpu(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor
 }
 
 void broadcast_cpu(double scale, const Tensor& x, Tensor& y) {
-  dispatch_floating(y.dtype(), "broadcast",
-                    [&]<class T>() { map<T>(functors::MulScalar{scale}, y, Input<T>{x}); });
+  dispatch_mapped(y.dtype(), "broadcast",
+                  [&]<class T>() { map<T>(functors::MulScalar{scale}, y, Input<T>{x}); });
 }
 
 }  // namespace

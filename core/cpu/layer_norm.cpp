@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/parallel.h>
 
@@ -123,9 +124,9 @@ void layer_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
 }  // namespace
 
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, double, Tensor&, Tensor&, Tensor&)>
-    kernels::layer_norm{"layer_norm", layer_norm_cpu};
+    kernels::layer_norm{"layer_norm", cpu::widened<layer_norm_cpu>};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
                       Tensor&, Tensor&)>
-    kernels::layer_norm_backward{"layer_norm_backward", layer_norm_backward_cpu};
+    kernels::layer_norm_backward{"layer_norm_backward", cpu::widened<layer_norm_backward_cpu>};
 
 }  // namespace karyon

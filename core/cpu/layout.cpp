@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/parallel.h>
 
@@ -204,6 +205,6 @@ constinit Kernel<void(const Tensor&, Tensor&, const std::vector<int>&)> kernels:
 constinit Kernel<void(const Tensor&, Tensor&, const Pad2d&)> kernels::pad_reflect{"pad_reflect",
                                                                                   pad_reflect_cpu};
 constinit Kernel<void(const Tensor&, Tensor&, const Pad2d&)> kernels::pad_reflect_backward{
-    "pad_reflect_backward", pad_reflect_backward_cpu};
+    "pad_reflect_backward", cpu::widened<pad_reflect_backward_cpu>};
 
 }  // namespace karyon

@@ -60,6 +60,17 @@ struct Layout {
 template <class T>
 using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
 
+/// bf16 is only stored: formulas are computed in f32 and rounded once.
+template <class T>
+using Computed = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
+
+/// Calls f.template operator()<T>() with what map() takes for a floating dtype: float, double or BFloat16.
+template <class F>
+void dispatch_mapped(DType dtype, const char* op, F f) {
+  if (dtype == bf16) return f.template operator()<BFloat16>();
+  dispatch_floating(dtype, op, f);
+}
+
 /// An input and its element type.
 template <class T>
 struct Input {
@@ -109,11 +120,11 @@ class Source {
 template <class Out, class F, class... In>
 void map_run(const F& f, std::int64_t n, Out* y, const In*... x) {
   vectorized([=] {
-    for (std::int64_t i = 0; i < n; ++i) y[i] = f(x[i]...);
+    for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<Out>(f(static_cast<Computed<In>>(x[i])...));
   });
 }
 
-/// y[i] = f(inputs[i]...), each input broadcast to y's shape.
+/// y[i] = f(inputs[i]...), each input as Computed and broadcast to y's shape.
 template <class Out, class F, class... In>
 void map(const F& f, Tensor& y, Input<In>... inputs) {
   Out* out = y.data<Out>();

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/parallel.h>
 #include <Eigen/Core>
@@ -143,9 +144,18 @@ void matmul_cpu(bool transpose_a, bool transpose_b, bool accumulate, const Tenso
                     [&]<class T>() { matmul_typed<T>(transpose_a, transpose_b, accumulate, a, b, y); });
 }
 
+// bf16 is multiplied and summed in f32.
+void matmul_any(bool transpose_a, bool transpose_b, bool accumulate, const Tensor& a, const Tensor& b,
+                Tensor& y) {
+  const bool add = accumulate && y.dtype() == bf16;
+  Tensor product = add ? empty_like(y) : y;
+  cpu::widened<matmul_cpu>(transpose_a, transpose_b, accumulate && !add, a, b, product);
+  if (add) y.add_(product);
+}
+
 }  // namespace
 
 constinit Kernel<void(bool, bool, bool, const Tensor&, const Tensor&, Tensor&)> kernels::matmul{"matmul",
-                                                                                                matmul_cpu};
+                                                                                                matmul_any};
 
 }  // namespace karyon

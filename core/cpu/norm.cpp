@@ -11,6 +11,7 @@
 
 #include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/simd.h>
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/parallel.h>
 
@@ -462,19 +463,19 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
 }  // namespace
 
 constinit Kernel<void(const Tensor&, double, double, Tensor&, Tensor&, Tensor&, Tensor&)>
-    kernels::batch_norm_statistics{"batch_norm_statistics", batch_norm_statistics_cpu};
+    kernels::batch_norm_statistics{"batch_norm_statistics", cpu::widened<batch_norm_statistics_cpu>};
 constinit Kernel<void(const Tensor&, const Tensor&, double, Tensor&, Tensor&)> kernels::batch_norm_running{
     "batch_norm_running", batch_norm_running_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
                       Tensor&)>
-    kernels::batch_norm{"batch_norm", batch_norm_cpu};
+    kernels::batch_norm{"batch_norm", cpu::widened<batch_norm_cpu>};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                       const Tensor&, bool, bool, Tensor&, Tensor&, Tensor&)>
-    kernels::batch_norm_backward{"batch_norm_backward", batch_norm_backward_cpu};
+    kernels::batch_norm_backward{"batch_norm_backward", cpu::widened<batch_norm_backward_cpu>};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, double, Tensor&, Tensor&, Tensor&)>
-    kernels::group_norm{"group_norm", group_norm_cpu};
+    kernels::group_norm{"group_norm", cpu::widened<group_norm_cpu>};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
                       Tensor&, Tensor&)>
-    kernels::group_norm_backward{"group_norm_backward", group_norm_backward_cpu};
+    kernels::group_norm_backward{"group_norm_backward", cpu::widened<group_norm_backward_cpu>};
 
 }  // namespace karyon

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/parallel.h>
 
@@ -312,16 +313,16 @@ void adaptive_avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx) {
 }  // namespace
 
 constinit Kernel<void(const Tensor&, Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d{
-    "max_pool2d", max_pool2d_cpu};
+    "max_pool2d", cpu::widened<max_pool2d_cpu>};
 constinit Kernel<void(const Tensor&, const Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d_backward{
-    "max_pool2d_backward", max_pool2d_backward_cpu};
-constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d{"avg_pool2d",
-                                                                                      avg_pool2d_cpu};
+    "max_pool2d_backward", cpu::widened<max_pool2d_backward_cpu>};
+constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d{
+    "avg_pool2d", cpu::widened<avg_pool2d_cpu>};
 constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d_backward{
-    "avg_pool2d_backward", avg_pool2d_backward_cpu};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d{"adaptive_avg_pool2d",
-                                                                            adaptive_avg_pool2d_cpu};
+    "avg_pool2d_backward", cpu::widened<avg_pool2d_backward_cpu>};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d{
+    "adaptive_avg_pool2d", cpu::widened<adaptive_avg_pool2d_cpu>};
 constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d_backward{
-    "adaptive_avg_pool2d_backward", adaptive_avg_pool2d_backward_cpu};
+    "adaptive_avg_pool2d_backward", cpu::widened<adaptive_avg_pool2d_backward_cpu>};
 
 }  // namespace karyon

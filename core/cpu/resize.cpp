@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/resize.h>
 #include <karyon/core/parallel.h>
 
@@ -136,8 +137,8 @@ void interpolate_backward_cpu(const Tensor& dy, Tensor& dx, const InterpolateOpt
 }  // namespace
 
 constinit Kernel<void(const Tensor&, Tensor&, const InterpolateOptions&)> kernels::interpolate{
-    "interpolate", interpolate_cpu};
+    "interpolate", cpu::widened<interpolate_cpu>};
 constinit Kernel<void(const Tensor&, Tensor&, const InterpolateOptions&)> kernels::interpolate_backward{
-    "interpolate_backward", interpolate_backward_cpu};
+    "interpolate_backward", cpu::widened<interpolate_backward_cpu>};
 
 }  // namespace karyon

@@ -25,23 +25,30 @@ namespace {
 
 HWY_EXPORT(lanes);
 
-void apply_limit() {
+std::string_view limit() {
   const char* text = std::getenv("KARYON_SIMD");
-  const std::string_view limit = text ? text : "avx512";
-  check(limit == "avx512" || limit == "avx2" || limit == "baseline",
-        "KARYON_SIMD: expects avx512, avx2 or baseline, got '", limit, "'");
-  if (limit != "avx512") hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL | (limit == "baseline" ? HWY_AVX2 : 0));
+  const std::string_view limit = text ? text : "avx512_bf16";
+  check(limit == "avx512_bf16" || limit == "avx512" || limit == "avx2" || limit == "baseline",
+        "KARYON_SIMD: expects avx512_bf16, avx512, avx2 or baseline, got '", limit, "'");
+  return limit;
+}
+
+void apply(std::string_view limit) {
+  if (!limit.starts_with("avx512"))
+    hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL | (limit == "baseline" ? HWY_AVX2 : 0));
 }
 
 }  // namespace
 
 std::int64_t simd_lanes() {
   static const std::int64_t value = [] {
-    apply_limit();
+    apply(limit());
     return HWY_DYNAMIC_DISPATCH(lanes)();
   }();
   return value;
 }
+
+bool simd_allows_bf16() { return limit() == "avx512_bf16"; }
 
 }  // namespace karyon::cpu
 #endif

@@ -69,7 +69,8 @@ ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weig
           .stride = stride,
           .padding = padding,
           .dilation = dilation,
-          .groups = groups};
+          .groups = groups,
+          .keep_filters = !grad_enabled() && x.dtype() == f32};
 }
 
 }  // namespace
@@ -144,7 +145,8 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                        .stride = stride,
                        .padding = padding,
                        .dilation = dilation,
-                       .groups = groups};
+                       .groups = groups,
+                       .keep_filters = !grad_enabled() && x.dtype() == f32};
   Tensor y = empty({g.n, h_out, w_out, k}, like(x));
   kernels::conv2d_backward_data(g, x, weight, bias, y);
   return record("conv_transpose2d", y, {x, weight, bias},

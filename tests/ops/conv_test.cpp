@@ -2,6 +2,7 @@
 
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/parallel.h>
 
 using namespace karyon;
@@ -286,6 +287,60 @@ TEST_CASE("convolution gives the same bits with 1 and 2 threads") {
   }
   set_num_threads(before);
   CHECK(results[0] == results[1]);
+}
+
+TEST_CASE("packed filters are kept while nothing trains, and go with the weights") {
+  // Winograd with one unit of tiles, Winograd with many, direct, transposed.
+  const auto [size, channels, out, kernel, transposed] =
+      GENERATE(table<std::int64_t, std::int64_t, std::int64_t, std::int64_t, bool>(
+          {{16, 70, 48, 3, false}, {60, 24, 40, 3, false}, {9, 5, 7, 5, false}, {6, 20, 33, 2, true}}));
+  Generator generator(8);
+  const Tensor x = randn({1, size, size, channels}, generator);
+  const Shape shape =
+      transposed ? Shape{channels, kernel, kernel, out} : Shape{out, kernel, kernel, channels};
+  Tensor w = randn(shape, generator);
+  auto run = [&, transposed = transposed, kernel = kernel](const Tensor& weight) {
+    return (transposed ? conv_transpose2d(x, weight, {}, {.stride = 2})
+                       : conv2d(x, weight, {}, {.padding = kernel / 2}))
+        .to_vector<float>();
+  };
+  const std::vector<float> fresh = run(w);
+  const std::size_t before = memory_stats().current;
+  {
+    const NoGradGuard no_grad;
+    CHECK(run(w) == fresh);
+    const std::size_t kept = memory_stats().current;
+    CHECK(kept > before);  // and counted
+    CHECK(run(w) == fresh);
+    CHECK(memory_stats().current == kept);
+    {
+      // A view at another place of the same memory is another filter.
+      const Tensor two = cat({w, w.clone().mul_(-1)}, 0);
+      const std::vector<float> other = run(view(two, shape, w.numel()));
+      CHECK(other == run(w.clone().mul_(-1)));
+      CHECK(run(view(two, shape)) == fresh);
+    }
+    w.mul_(2);
+    CHECK(memory_stats().current == before);
+    std::vector<float> doubled = fresh;
+    for (float& value : doubled) value *= 2;
+    CHECK(run(w) == doubled);
+    w.mul_(0.5);
+  }
+  CHECK(run(w) == fresh);
+  CHECK(memory_stats().current == before);
+}
+
+TEST_CASE("weights that serve several strides are packed for each") {
+  Generator generator(9);
+  const Tensor x = randn({1, 4, 4, 3}, generator), w = randn({3, 5, 5, 4}, generator);
+  std::vector<std::vector<float>> fresh, kept;
+  for (std::int64_t stride : {1, 2, 3, 4})
+    fresh.push_back(conv_transpose2d(x, w, {}, {.stride = stride}).to_vector<float>());
+  const NoGradGuard no_grad;
+  for (std::int64_t stride : {1, 2, 3, 4})
+    kept.push_back(conv_transpose2d(x, w, {}, {.stride = stride}).to_vector<float>());
+  CHECK(fresh == kept);
 }
 
 TEST_CASE("an empty batch gives an empty result and zero gradients") {

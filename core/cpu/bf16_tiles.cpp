@@ -1,0 +1,156 @@
+// The inner loops: as in conv_tiles.cpp 14 pixels x 2 vectors of outputs stay in registers. A broadcast is of
+// two neighbouring values of the input, and a vector of the filter holds such pairs for 16 outputs.
+#include <algorithm>
+#include <utility>
+
+#include <karyon/core/cpu/bf16_tiles.h>
+#include <karyon/core/cpu/simd.h>
+
+#include <karyon/core/cpu/bf16_dot.h>
+
+namespace karyon::cpu {
+
+#if KARYON_BF16_DOT
+KARYON_BF16_BEGIN
+namespace {
+
+constexpr int max_pixels = 14;
+
+__m512bh load(const BFloat16* from) { return (__m512bh)_mm512_loadu_si512(from); }
+__m512bh broadcast_pair(const BFloat16* from) {
+  std::int32_t pair;
+  __builtin_memcpy(&pair, from, sizeof pair);
+  return (__m512bh)_mm512_set1_epi32(pair);
+}
+__mmask16 first(std::int64_t n) {
+  return static_cast<__mmask16>(n >= 16 ? 0xffff : (1 << std::max<std::int64_t>(n, 0)) - 1);
+}
+
+template <int pixels, int vectors, class Out>
+void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
+  __m512 acc[pixels][vectors];
+  if (std::is_same_v<Out, float> && t.accumulate) {
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) acc[p][v] = _mm512_loadu_ps(y + p * t.y_pixel + 16 * v);
+  } else {
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      const __m512 start = t.bias ? _mm512_loadu_ps(t.bias + 16 * v) : _mm512_setzero_ps();
+#pragma GCC unroll 16
+      for (int p = 0; p < pixels; ++p) acc[p][v] = start;
+    }
+  }
+  const BFloat16* filter = t.filter;
+  for (std::int64_t r = 0; r < t.run_count; ++r) {
+    const BFloat16* in = x + t.runs[r].offset;
+    const std::int64_t length = t.runs[r].length;
+    for (std::int64_t e = 0; e < length; e += 2) {
+      __m512bh f[vectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) f[v] = load(filter + 32 * v);
+      filter += 2 * bf16_block;
+#pragma GCC unroll 16
+      for (int p = 0; p < pixels; ++p) {
+        const __m512bh value = broadcast_pair(in + p * t.x_pixel + e);
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) acc[p][v] = _mm512_dpbf16_ps(acc[p][v], f[v], value);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      if constexpr (std::is_same_v<Out, float>) {
+        _mm512_storeu_ps(y + p * t.y_pixel + 16 * v, acc[p][v]);
+      } else {
+        _mm256_mask_storeu_epi16(y + p * t.y_pixel + 16 * v, first(t.outputs - 16 * v),
+                                 (__m256i)_mm512_cvtneps_pbh(acc[p][v]));
+      }
+    }
+}
+
+template <int elements>
+void weight_tile(const Bf16WeightTiles& t, const BFloat16* x, float* sums) {
+  __m512 acc[elements][2];
+#pragma GCC unroll 16
+  for (int e = 0; e < elements; ++e)
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; ++v) acc[e][v] = _mm512_loadu_ps(sums + e * bf16_block + 16 * v);
+  const BFloat16* dy = t.dy;
+  for (std::int64_t j = 0; j < t.pairs; ++j, x += t.x_pair, dy += 2 * bf16_block) {
+    const __m512bh g[2] = {load(dy), load(dy + 32)};
+#pragma GCC unroll 16
+    for (int e = 0; e < elements; ++e) {
+      const __m512bh value = broadcast_pair(x + 2 * e);
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; ++v) acc[e][v] = _mm512_dpbf16_ps(acc[e][v], g[v], value);
+    }
+  }
+#pragma GCC unroll 16
+  for (int e = 0; e < elements; ++e)
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; ++v) _mm512_storeu_ps(sums + e * bf16_block + 16 * v, acc[e][v]);
+}
+
+// Calls f(begin, count) for the fewest pieces of at most max_pixels, made even: 16 = 8 + 8, not 14 + 2.
+template <class F>
+void for_pieces(std::int64_t n, F f) {
+  const std::int64_t pieces = ceil_div(n, max_pixels);
+  for (std::int64_t i = 0; i < pieces; ++i) f(i * n / pieces, (i + 1) * n / pieces - i * n / pieces);
+}
+
+template <int vectors, class Out, int... n>
+void forward_piece(std::int64_t pixels, const Bf16Tiles& t, const BFloat16* x, Out* y,
+                   std::integer_sequence<int, n...>) {
+  using Fn = void (*)(const Bf16Tiles&, const BFloat16*, Out*);
+  static constexpr Fn table[] = {forward_tile<n + 1, vectors, Out>...};
+  table[pixels - 1](t, x, y);
+}
+template <int... n>
+void weight_piece(std::int64_t elements, const Bf16WeightTiles& t, const BFloat16* x, float* sums,
+                  std::integer_sequence<int, n...>) {
+  using Fn = void (*)(const Bf16WeightTiles&, const BFloat16*, float*);
+  static constexpr Fn table[] = {weight_tile<n + 1>...};
+  table[elements - 1](t, x, sums);
+}
+using Sizes = std::make_integer_sequence<int, max_pixels>;
+
+template <class Out>
+void forward_tiles(const Bf16Tiles& t, Out* y) {
+  for_pieces(t.cols, [&](std::int64_t begin, std::int64_t count) {
+    const BFloat16* x = t.x + begin * t.x_pixel;
+    Out* to = y + begin * t.y_pixel;
+    if (t.outputs > 16) {
+      forward_piece<2>(count, t, x, to, Sizes{});
+    } else {
+      forward_piece<1>(count, t, x, to, Sizes{});
+    }
+  });
+}
+
+}  // namespace
+
+void bf16_forward_tiles(const Bf16Tiles& t, float* y) { forward_tiles(t, y); }
+void bf16_forward_tiles(const Bf16Tiles& t, BFloat16* y) { forward_tiles(t, y); }
+void bf16_weight_tiles(const Bf16WeightTiles& t) {
+  for_pieces(t.elements, [&](std::int64_t begin, std::int64_t count) {
+    weight_piece(count, t, t.x + 2 * begin, t.sums + begin * bf16_block, Sizes{});
+  });
+}
+KARYON_BF16_END
+
+bool has_bf16_dot() {
+  static const bool value = simd_lanes() == 16 && simd_allows_bf16() && __builtin_cpu_supports("avx512bf16");
+  return value;
+}
+#else
+bool has_bf16_dot() { return false; }
+void bf16_forward_tiles(const Bf16Tiles&, float*) {}
+void bf16_forward_tiles(const Bf16Tiles&, BFloat16*) {}
+void bf16_weight_tiles(const Bf16WeightTiles&) {}
+#endif
+
+}  // namespace karyon::cpu

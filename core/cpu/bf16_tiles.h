@@ -1,0 +1,45 @@
+#pragma once
+#include <cstdint>
+
+#include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/dtype.h>
+
+// Private to core/cpu: register tiles as conv_tiles.h, for bf16 by AVX512_BF16's dot products of pairs: half
+// the instructions of f32. Sums are f32. Outputs come in blocks of 32, two vectors, the last filled up with
+// zeros.
+namespace karyon::cpu {
+
+constexpr std::int64_t bf16_block = 32;
+
+/// Whether the processor has them and KARYON_SIMD allows them. The functions below must not be called
+/// without.
+bool has_bf16_dot();
+
+/// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one block of outputs. Runs
+/// have even lengths.
+struct Bf16Tiles {
+  const BFloat16* x;
+  std::int64_t x_pixel;
+  const Run* runs;
+  std::int64_t run_count;
+  const BFloat16* filter;  // [sum of run lengths / 2][32][2]
+  std::int64_t y_pixel;
+  std::int64_t cols;
+  std::int64_t outputs;  // 1 to 32; f32 outputs are written whole
+  const float* bias;     // [32] or nullptr
+  bool accumulate;       // add to y instead of writing it, f32 only
+};
+void bf16_forward_tiles(const Bf16Tiles& tiles, float* y);
+void bf16_forward_tiles(const Bf16Tiles& tiles, BFloat16* y);
+
+/// sums[e][k] += sum over pairs of pixels of x[e] * dy[k].
+struct Bf16WeightTiles {
+  const BFloat16* x;  // [pairs][elements][2], x_pair from one pair to the next
+  std::int64_t x_pair, elements;
+  const BFloat16* dy;  // [pairs][32][2]
+  std::int64_t pairs;
+  float* sums;  // [elements][32]
+};
+void bf16_weight_tiles(const Bf16WeightTiles& tiles);
+
+}  // namespace karyon::cpu

@@ -1,0 +1,353 @@
+// 3 x 3 convolution of bf16 with stride 1: Winograd's F(4 x 4, 3 x 3) as in conv_winograd.cpp, with planes in
+// bf16 and products by AVX512_BF16's dot products. Planes are half as large and products take half the
+// instructions. The dot products take pairs: of channels forward, of tiles in the sum for the weights.
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include <hwy/cache_control.h>
+
+#include <karyon/core/cpu/bf16_tiles.h>
+#include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/winograd_bf16.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon::cpu {
+namespace {
+
+constexpr std::int64_t m = 4, planes = 36;
+constexpr std::int64_t block_bytes = 640 * 1024;  // of the planes of a unit of tiles, of a 1 MiB L2
+constexpr std::int64_t tile_step = 28;            // two of the register tiles' rows, and pairs of tiles
+constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
+constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
+constexpr std::int64_t skew = 32;          // bf16 that keep planes from meeting in the same cache sets
+constexpr std::int64_t stream_bytes = std::int64_t{8} << 20;
+
+std::int64_t blocks_of(std::int64_t channels) { return ceil_div(channels, bf16_block) * bf16_block; }
+BFloat16* bf16_scratch(std::int64_t count, int slot) {
+  return reinterpret_cast<BFloat16*>(scratch(ceil_div(count, 2), slot));
+}
+
+// Images [n, h, w, c], and zeros for the pixels around them.
+template <class T>
+struct Images {
+  T* data;
+  std::int64_t n, h, w, c;
+
+  T* pixel(std::int64_t image, std::int64_t y, std::int64_t x) const {
+    return data + ((image * h + y) * w + x) * c;
+  }
+  // The pixels of a window at (y, x), `outside` for those beyond the image.
+  template <std::size_t size, std::size_t count>
+  void window(std::int64_t image, std::int64_t y, std::int64_t x, T* outside, T* (&pixels)[count]) const {
+    static_assert(size * size == count);
+    if (y >= 0 && x >= 0 && y + std::int64_t{size} <= h && x + std::int64_t{size} <= w) {
+      T* row = pixel(image, y, x);
+      for (std::size_t i = 0; i < size; ++i, row += w * c)
+        for (std::size_t j = 0; j < size; ++j) pixels[i * size + j] = row + static_cast<std::int64_t>(j) * c;
+      return;
+    }
+    for (std::size_t i = 0; i < size; ++i)
+      for (std::size_t j = 0; j < size; ++j) {
+        const std::int64_t row = y + static_cast<std::int64_t>(i), col = x + static_cast<std::int64_t>(j);
+        const bool inside = row >= 0 && row < h && col >= 0 && col < w;
+        pixels[i * size + j] = inside ? pixel(image, row, col) : outside;
+      }
+  }
+};
+using In = Images<const BFloat16>;
+
+// How an output [n, h_out, w_out] is cut into tiles, and these into units whose planes stay in the L2 cache.
+// A few tiles are one unit.
+struct Tiling {
+  std::int64_t rows, cols, count;
+
+  Tiling(std::int64_t n, std::int64_t h_out, std::int64_t w_out)
+      : rows(ceil_div(h_out, m)), cols(ceil_div(w_out, m)), count(n * rows * cols) {}
+
+  struct Units {
+    std::int64_t count, tiles;  // tiles in each but the last, even
+  };
+  Units units(std::int64_t bytes_of_a_tile) const {
+    if (count <= few_tiles) return {1, ceil_div(count, 2) * 2};
+    const std::int64_t fit = block_bytes / bytes_of_a_tile / tile_step * tile_step;
+    const std::int64_t wanted = ceil_div(count, std::clamp(fit, tile_step, most_tiles));
+    const std::int64_t tiles = ceil_div(ceil_div(count, wanted), 2) * 2;
+    return {ceil_div(count, tiles), tiles};
+  }
+  struct Place {
+    std::int64_t image, y, x;  // the tile's first output
+  };
+  Place place(std::int64_t tile) const {
+    return {tile / (rows * cols), tile / cols % rows * m, tile % cols * m};
+  }
+};
+
+// Filters as [outputs][9][inputs] or, turned, as [inputs][9][outputs] with the taps in reverse.
+struct Filters {
+  const BFloat16* data;
+  std::int64_t inputs, outputs;
+  bool turned;
+};
+
+// planes[q][pairs of c0 ... c0 + n - 1][32][2] of a block of outputs, `plane` from one q to the next; n is a
+// multiple of 32, and what is beyond the filters is 0.
+void transform_filters(const Filters& f, std::int64_t k0, std::int64_t c0, std::int64_t n,
+                       const BFloat16* zeros, BFloat16* to, std::int64_t plane) {
+  const std::int64_t outputs = std::min(bf16_block, f.outputs - k0);
+  if (f.turned) {
+    for (std::int64_t c = c0; c < c0 + n; c += 2, to += 2 * bf16_block) {
+      const BFloat16* taps[2][9];
+      for (std::int64_t i = 0; i < 2; ++i)
+        for (std::int64_t t = 0; t < 9; ++t)
+          taps[i][t] = c + i < f.inputs ? f.data + ((c + i) * 9 + 8 - t) * f.outputs + k0 : zeros;
+      winograd_bf16_filter_pair(taps, outputs, {to, plane, 2 * bf16_block});
+    }
+    return;
+  }
+  alignas(64) BFloat16 taps[9][16][64];  // pairs of channels, of 32 outputs
+  alignas(64) BFloat16 spare[16][32];
+  for (std::int64_t c = c0; c < c0 + n; c += 32) {
+    const std::int64_t channels = std::min<std::int64_t>(32, f.inputs - c);
+    for (std::int64_t t = 0; t < 9; ++t)
+      for (std::int64_t half = 0; half < 2; ++half) {
+        const BFloat16* from = f.data + ((k0 + 16 * half) * 9 + t) * f.inputs + c;
+        std::int64_t row = 9 * f.inputs;
+        if (const std::int64_t k = outputs - 16 * half; k < 16 || channels < 32) {
+          for (std::int64_t i = 0; i < 16; ++i)
+            for (std::int64_t j = 0; j < 32; ++j)
+              spare[i][j] = i < k && j < channels ? from[i * row + j] : BFloat16();
+          from = spare[0];
+          row = 32;
+        }
+        transpose_pairs(from, row, taps[t][0] + 32 * half, 64);
+      }
+    for (std::int64_t pair = 0; pair < 16; ++pair, to += 2 * bf16_block) {
+      const BFloat16* of_pair[9];
+      for (std::int64_t t = 0; t < 9; ++t) of_pair[t] = taps[t][pair];
+      winograd_bf16_filter(of_pair, 64, {to, plane, 32});
+    }
+  }
+}
+
+// in -> out with the filters given; both directions are this.
+void convolve(const In& in, const Images<BFloat16>& out, Pair padding, const Filters& filters,
+              const Tensor& scale, const Tensor& shift, bool relu) {
+  const Tiling tiling(out.n, out.h, out.w);
+  if (tiling.count == 0) return;
+  const std::int64_t c_width = blocks_of(in.c), blocks = ceil_div(out.c, bf16_block);
+  std::vector<float> scales(static_cast<std::size_t>(blocks * bf16_block), 1.0f), shifts(scales.size(), 0.0f);
+  if (scale.defined()) std::copy_n(scale.data<float>(), out.c, scales.begin());
+  if (shift.defined()) std::copy_n(shift.data<float>(), out.c, shifts.begin());
+  const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
+  const std::vector<BFloat16> zeros(static_cast<std::size_t>(std::max(c_width, blocks * bf16_block)));
+
+  const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane;
+  const std::int64_t y_tile = planes * bf16_block + skew / 2;
+  const Tiling::Units units = tiling.units(v_tile * 2 + y_tile * 4);
+  // Filters that serve one unit only are transformed where they are used, a piece at a time.
+  const bool at_once = units.count == 1;
+  const std::int64_t piece = at_once ? std::min(c_width, filter_piece) : c_width;
+  const std::int64_t filter_plane = piece * bf16_block + skew, filter_block = planes * filter_plane;
+  Tensor transformed;
+  if (!at_once) {
+    transformed = empty({blocks * filter_block}, {.dtype = bf16});
+    const std::int64_t pieces = c_width / 32;
+    parallel_for(blocks * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t block = task / pieces, c0 = task % pieces * 32;
+        transform_filters(filters, block * bf16_block, c0, 32, zeros.data(),
+                          transformed.data<BFloat16>() + block * filter_block + c0 * bf16_block,
+                          filter_plane);
+      }
+    });
+  }
+  // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
+  // every output is summed in the same order, so the number of threads changes no bit.
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks);
+  const bool stream = out.n * out.h * out.w * out.c * 2 >= stream_bytes && out.c % 32 == 0 &&
+                      out.h % m == 0 && out.w % m == 0 &&
+                      reinterpret_cast<std::uintptr_t>(out.data) % 64 == 0;
+  parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    BFloat16* v = bf16_scratch(units.tiles * v_tile, 0);
+    float* product = scratch(units.tiles * y_tile, 1);
+    alignas(64) BFloat16 outside[bf16_block];
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t part = task % parts, first = task / parts * units.tiles;
+      const std::int64_t n = std::min(units.tiles, tiling.count - first);
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto [image, y, x] = tiling.place(first + i);
+        const BFloat16* pixels[36];
+        in.window<6>(image, y - padding.h, x - padding.w, zeros.data(), pixels);
+        winograd_bf16_input(pixels, in.c, 8 * in.c, {v + i * v_tile, v_plane, 32});
+      }
+      for (std::int64_t block = part * blocks / parts; block < (part + 1) * blocks / parts; ++block) {
+        const std::int64_t k0 = block * bf16_block;
+        for (std::int64_t c0 = 0; c0 < c_width; c0 += piece) {
+          const Run run{.offset = 0, .length = std::min(piece, c_width - c0)};
+          const BFloat16* u;
+          if (at_once) {
+            BFloat16* piece_planes = bf16_scratch(filter_block, 3);
+            transform_filters(filters, k0, c0, run.length, zeros.data(), piece_planes, filter_plane);
+            u = piece_planes;
+          } else {
+            u = transformed.data<BFloat16>() + block * filter_block;
+          }
+          for (std::int64_t q = 0; q < planes; ++q)
+            bf16_forward_tiles({.x = v + q * v_plane + c0,
+                                .x_pixel = v_tile,
+                                .runs = &run,
+                                .run_count = 1,
+                                .filter = u + q * filter_plane,
+                                .y_pixel = y_tile,
+                                .cols = n,
+                                .outputs = bf16_block,
+                                .bias = nullptr,
+                                .accumulate = c0 > 0},
+                               product + q * bf16_block);
+        }
+        const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
+        const Images<BFloat16> to{out.data + k0, out.n, out.h, out.w, out.c};
+        for (std::int64_t i = 0; i < n; ++i) {
+          const auto [image, y, x] = tiling.place(first + i);
+          BFloat16* pixels[16];
+          to.window<4>(image, y, x, outside, pixels);
+          winograd_bf16_output(product + i * y_tile, epilogue, pixels, out.c - k0, stream);
+        }
+      }
+    }
+    if (stream) hwy::FlushStream();  // before another thread may read it
+  });
+}
+
+}  // namespace
+
+const char* conv2d_winograd_bf16_refuse(const ConvGeometry& g, DType dtype) {
+  if (dtype != bf16) return "is written for bf16";
+  if (!has_bf16_dot()) return "the processor has no dot products of bf16";
+  if (g.h_out < m || g.w_out < m) return "tiles of 4 x 4 would be mostly padding";
+  return conv2d_winograd_refuse(g, f32);
+}
+
+void conv2d_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                          Tensor& y) {
+  conv2d_affine_winograd_bf16(g, x, weight, {}, bias, false, y);
+}
+
+void conv2d_affine_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
+                                 const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
+  convolve({x.data<BFloat16>(), g.n, g.h, g.w, g.c}, {y.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k},
+           g.padding, {weight.data<BFloat16>(), g.c, g.k, false}, scale, shift, relu);
+}
+
+void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                        const Tensor& bias, Tensor& dx) {
+  convolve({dy.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k}, {dx.data<BFloat16>(), g.n, g.h, g.w, g.c},
+           {2 - g.padding.h, 2 - g.padding.w}, {weight.data<BFloat16>(), g.k, g.c, true}, {}, bias, false);
+}
+
+// Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are
+// f32, [block of outputs][plane][c][32].
+void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy_,
+                                          Tensor& dweight) {
+  const Tiling tiling(g.n, g.h_out, g.w_out);
+  const In in{x.data<BFloat16>(), g.n, g.h, g.w, g.c}, dy{dy_.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k};
+  const std::int64_t c = g.c, c_width = blocks_of(c), blocks = ceil_div(g.k, bf16_block);
+  const std::vector<BFloat16> zeros(static_cast<std::size_t>(std::max(c_width, blocks * bf16_block)));
+  const Tiling::Units units = tiling.units(planes * 2 * (c_width + blocks * bf16_block));
+  // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
+  const bool at_once = units.count == 1;
+  const std::int64_t piece = at_once ? std::min(c_width, filter_piece) : c_width;
+  const std::int64_t sum_plane = piece * bf16_block + skew / 2, sum_block = planes * sum_plane;
+  const std::int64_t size = blocks * sum_block;
+  const std::int64_t chunks = std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1,
+                                                       std::clamp<std::int64_t>(units.count, 1, 16));
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks);
+  Tensor partial = at_once ? Tensor() : empty({chunks * size});
+  auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
+    return partial.data<float>() + chunk * size + block * sum_block;
+  };
+  // Planes to taps, then outputs outermost as the weights have them.
+  auto finish = [&](std::int64_t block, const float* sums, std::int64_t c0, std::int64_t n) {
+    alignas(64) float taps[9][16 * bf16_block];
+    const std::int64_t k0 = block * bf16_block;
+    for (; n > 0 && c0 < c; c0 += 16, n -= 16, sums += 16 * bf16_block) {
+      winograd_bf16_filter_gradient(sums, sum_plane, taps[0], 16 * bf16_block, 16 * bf16_block);
+      for (std::int64_t t = 0; t < 9; ++t)
+        for (std::int64_t k = k0; k < std::min(k0 + bf16_block, g.k); k += 16)
+          transpose_rounded(taps[t] + k - k0, bf16_block, dweight.data<BFloat16>() + (k * 9 + t) * c + c0,
+                            9 * c, g.k - k, c - c0);
+    }
+  };
+  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t v_plane = 2 * c_width + skew, v_pair = planes * v_plane, pairs = units.tiles / 2;
+    const std::int64_t w_plane = pairs * 2 * bf16_block + skew, w_block = planes * w_plane;
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t chunk = task / parts, part = task % parts;
+      const std::int64_t block_begin = part * blocks / parts, block_end = (part + 1) * blocks / parts;
+      const std::int64_t k_begin = block_begin * bf16_block,
+                         k = std::min(g.k, block_end * bf16_block) - k_begin;
+      BFloat16* v = bf16_scratch(pairs * v_pair, 0);
+      BFloat16* w = bf16_scratch((block_end - block_begin) * w_block, 1);
+      const In grads{dy.data + k_begin, dy.n, dy.h, dy.w, dy.c};
+      for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
+        std::fill_n(sums_of(chunk, block), sum_block, 0.0f);
+      for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
+           ++unit) {
+        const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
+        for (std::int64_t i = 0; i < n; i += 2) {
+          const BFloat16 *pixels[2][36], *gradient[2][16];
+          for (std::int64_t j = 0; j < 2; ++j) {
+            const auto [image, row, col] = tiling.place(first + i + j);
+            if (i + j == n) {  // an odd tile has no partner
+              std::fill(pixels[j], pixels[j] + 36, zeros.data());
+              std::fill(gradient[j], gradient[j] + 16, zeros.data());
+              continue;
+            }
+            in.window<6>(image, row - g.padding.h, col - g.padding.w, zeros.data(), pixels[j]);
+            grads.window<4>(image, row, col, zeros.data(), gradient[j]);
+          }
+          winograd_bf16_input_pair(pixels, c, 8 * c, {v + i / 2 * v_pair, v_plane, 64});
+          winograd_bf16_gradient_pair(gradient, k, 8 * g.k, {w + i * bf16_block, w_plane, w_block});
+        }
+        for (std::int64_t block = block_begin; block < block_end; ++block)
+          for (std::int64_t c0 = 0; c0 < c_width; c0 += piece) {
+            const std::int64_t elements = std::min(piece, c_width - c0);
+            float* sums;
+            if (at_once) {
+              sums = scratch(sum_block, 3);
+              std::fill_n(sums, sum_block, 0.0f);
+            } else {
+              sums = sums_of(chunk, block);
+            }
+            for (std::int64_t q = 0; q < planes; ++q)
+              bf16_weight_tiles({.x = v + q * v_plane + 2 * c0,
+                                 .x_pair = v_pair,
+                                 .elements = elements,
+                                 .dy = w + (block - block_begin) * w_block + q * w_plane,
+                                 .pairs = ceil_div(n, 2),
+                                 .sums = sums + q * sum_plane});
+            if (at_once) finish(block, sums, c0, elements);
+          }
+      }
+    }
+  });
+  if (at_once) return;
+  const std::int64_t pieces = c_width / 16;
+  parallel_for(blocks * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t block = task / pieces, c0 = task % pieces * 16, n = 16 * bf16_block;
+      float* sums = sums_of(0, block) + c0 * bf16_block;
+      for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
+        const float* more = sums_of(chunk, block) + c0 * bf16_block;
+        for (std::int64_t q = 0; q < planes; ++q)
+          for (std::int64_t i = 0; i < n; ++i) sums[q * sum_plane + i] += more[q * sum_plane + i];
+      }
+      finish(block, sums, c0, 16);
+    }
+  });
+}
+
+}  // namespace karyon::cpu
