@@ -1,14 +1,16 @@
 #pragma once
 // Private to core/cpu: for files that hold code for AVX512_BF16, which they call only if has_bf16_dot(). They
-// include everything else first and this last, then stand between KARYON_BF16_BEGIN and KARYON_BF16_END, so that
-// nothing shared with other files is compiled for that instruction set.
+// include everything else first and this last, then stand between KARYON_BF16_BEGIN and KARYON_BF16_END, so
+// that nothing shared with other files is compiled for that instruction set.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define KARYON_BF16_DOT 1
 #if defined(__clang__)
 #include <immintrin.h>
-#define KARYON_BF16_BEGIN                                                                                    \
-  _Pragma(                                                                                                   \
-      "clang attribute push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma\"))), apply_to = function)")
+#define KARYON_BF16_BEGIN                                                                                \
+  _Pragma(                                                                                               \
+      "clang attribute "                                                                                 \
+      "push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma\"))), apply_to = " \
+      "function)")
 #define KARYON_BF16_END _Pragma("clang attribute pop")
 #else
 // GCC 12 takes its own undefined vectors for uninitialized ones.
@@ -17,9 +19,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop
-#define KARYON_BF16_BEGIN     \
-  _Pragma("GCC push_options") \
-      _Pragma("GCC target(\"avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma\")")
+#define KARYON_BF16_BEGIN \
+  _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma\")")
 #define KARYON_BF16_END _Pragma("GCC pop_options")
 #endif
 #else

@@ -22,6 +22,7 @@ __m512bh broadcast_pair(const BFloat16* from) {
   __builtin_memcpy(&pair, from, sizeof pair);
   return (__m512bh)_mm512_set1_epi32(pair);
 }
+__m512bh broadcast_one(const BFloat16* from) { return (__m512bh)_mm512_set1_epi32(from->bits); }
 __mmask16 first(std::int64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffff : (1 << std::max<std::int64_t>(n, 0)) - 1);
 }
@@ -43,21 +44,27 @@ void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
     }
   }
   const BFloat16* filter = t.filter;
+  const std::int64_t ahead = t.ahead;
   for (std::int64_t r = 0; r < t.run_count; ++r) {
     const BFloat16* in = x + t.runs[r].offset;
     const std::int64_t length = t.runs[r].length;
-    for (std::int64_t e = 0; e < length; e += 2) {
+    const auto step = [&](std::int64_t e, auto broadcast) __attribute__((always_inline)) {
       __m512bh f[vectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) f[v] = load(filter + 32 * v);
+      for (int v = 0; v < vectors; ++v) {
+        f[v] = load(filter + 32 * v);
+        __builtin_prefetch(filter + ahead + 32 * v, 0, 2);
+      }
       filter += 2 * bf16_block;
 #pragma GCC unroll 16
       for (int p = 0; p < pixels; ++p) {
-        const __m512bh value = broadcast_pair(in + p * t.x_pixel + e);
+        const __m512bh value = broadcast(in + p * t.x_pixel + e);
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) acc[p][v] = _mm512_dpbf16_ps(acc[p][v], f[v], value);
       }
-    }
+    };
+    for (std::int64_t e = 0; e + 2 <= length; e += 2) step(e, broadcast_pair);
+    if (length % 2 != 0) step(length - 1, broadcast_one);
   }
 #pragma GCC unroll 16
   for (int p = 0; p < pixels; ++p)
@@ -140,6 +147,17 @@ void bf16_weight_tiles(const Bf16WeightTiles& t) {
     weight_piece(count, t, t.x + 2 * begin, t.sums + begin * bf16_block, Sizes{});
   });
 }
+void bf16_interleave(const BFloat16* a, const BFloat16* b, std::int64_t n, BFloat16* to) {
+  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
+                                       38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  for (std::int64_t i = 0; i < n; i += 32, to += 64) {
+    const __mmask32 mask = n - i >= 32 ? ~__mmask32{0} : (__mmask32{1} << (n - i)) - 1;
+    const __m512i x = _mm512_maskz_loadu_epi16(mask, a + i), y = _mm512_maskz_loadu_epi16(mask, b + i);
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(x, low, y));
+    _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi16(x, high, y));
+  }
+}
 KARYON_BF16_END
 
 bool has_bf16_dot() {
@@ -151,6 +169,7 @@ bool has_bf16_dot() { return false; }
 void bf16_forward_tiles(const Bf16Tiles&, float*) {}
 void bf16_forward_tiles(const Bf16Tiles&, BFloat16*) {}
 void bf16_weight_tiles(const Bf16WeightTiles&) {}
+void bf16_interleave(const BFloat16*, const BFloat16*, std::int64_t, BFloat16*) {}
 #endif
 
 }  // namespace karyon::cpu

@@ -15,19 +15,20 @@ constexpr std::int64_t bf16_block = 32;
 /// without.
 bool has_bf16_dot();
 
-/// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one block of outputs. Runs
-/// have even lengths.
+/// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one block of outputs. The
+/// last value of a run of odd length has zeros for its partner in the filter.
 struct Bf16Tiles {
   const BFloat16* x;
   std::int64_t x_pixel;
   const Run* runs;
   std::int64_t run_count;
-  const BFloat16* filter;  // [sum of run lengths / 2][32][2]
+  const BFloat16* filter;  // [pairs of the runs][32][2]
   std::int64_t y_pixel;
   std::int64_t cols;
-  std::int64_t outputs;  // 1 to 32; f32 outputs are written whole
-  const float* bias;     // [32] or nullptr
-  bool accumulate;       // add to y instead of writing it, f32 only
+  std::int64_t outputs;    // 1 to 32; f32 outputs are written whole
+  const float* bias;       // [32] or nullptr
+  bool accumulate;         // add to y instead of writing it, f32 only
+  std::int64_t ahead = 0;  // from the filter to the one that is needed next, fetched meanwhile
 };
 void bf16_forward_tiles(const Bf16Tiles& tiles, float* y);
 void bf16_forward_tiles(const Bf16Tiles& tiles, BFloat16* y);
@@ -41,5 +42,8 @@ struct Bf16WeightTiles {
   float* sums;  // [elements][32]
 };
 void bf16_weight_tiles(const Bf16WeightTiles& tiles);
+
+/// to[i][0] = a[i], to[i][1] = b[i] for n values, and zeros up to a multiple of 32.
+void bf16_interleave(const BFloat16* a, const BFloat16* b, std::int64_t n, BFloat16* to);
 
 }  // namespace karyon::cpu

@@ -144,18 +144,21 @@ void conv2d_backward_weight_in_f32(const ConvGeometry& g, const Tensor& x, const
 using DataArgs = Implementation<const Tensor&, const Tensor&, const Tensor&, Tensor&>;
 using WeightArgs = Implementation<const Tensor&, const Tensor&, Tensor&>;
 constexpr DataArgs forward_list[] = {{"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_winograd_bf16},
+                                     {"direct_bf16", conv2d_direct_bf16_refuse, conv2d_direct_bf16},
                                      {"winograd", conv2d_winograd_refuse, conv2d_winograd},
                                      {"direct", only_f32, conv2d_direct},
                                      {"in_f32", only_bf16, widened<conv2d_in_f32>},
                                      {"reference", never, widened<conv2d_reference>}};
 constexpr DataArgs backward_data_list[] = {
     {"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_backward_data_winograd_bf16},
+    {"direct_bf16", conv2d_backward_data_direct_bf16_refuse, conv2d_backward_data_direct_bf16},
     {"winograd", conv2d_winograd_refuse, conv2d_backward_data_winograd},
     {"direct", only_f32, conv2d_backward_data_direct},
     {"in_f32", only_bf16, widened<conv2d_backward_data_in_f32>},
     {"reference", never, widened<conv2d_backward_data_reference>}};
 constexpr WeightArgs backward_weight_list[] = {
     {"winograd_bf16", conv2d_winograd_bf16_refuse, conv2d_backward_weight_winograd_bf16},
+    {"direct_bf16", conv2d_direct_bf16_refuse, conv2d_backward_weight_direct_bf16},
     {"winograd", conv2d_winograd_refuse, conv2d_backward_weight_winograd},
     {"direct", only_f32, conv2d_backward_weight_direct},
     {"in_f32", only_bf16, widened<conv2d_backward_weight_in_f32>},

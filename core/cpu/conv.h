@@ -48,4 +48,15 @@ void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy,
 void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                           Tensor& dweight);
 
+// Direct in bf16, with AVX512_BF16: any geometry forward and for the weights, kernels as wide as the stride
+// (those of transposed convolutions) for the data.
+const char* conv2d_direct_bf16_refuse(const ConvGeometry& g, DType dtype);
+const char* conv2d_backward_data_direct_bf16_refuse(const ConvGeometry& g, DType dtype);
+void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        Tensor& y);
+void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
+                                      const Tensor& bias, Tensor& dx);
+void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                        Tensor& dweight);
+
 }  // namespace karyon::cpu

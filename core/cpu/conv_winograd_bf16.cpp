@@ -205,7 +205,8 @@ void convolve(const In& in, const Images<BFloat16>& out, Pair padding, const Fil
                                 .cols = n,
                                 .outputs = bf16_block,
                                 .bias = nullptr,
-                                .accumulate = c0 > 0},
+                                .accumulate = c0 > 0,
+                                .ahead = filter_plane},
                                product + q * bf16_block);
         }
         const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};

@@ -47,9 +47,12 @@ void axpy_cpu(double alpha, const Tensor& x, Tensor& y) {
     const T* in = x.data<T>();
     T* out = y.data<T>();
     parallel_for(y.numel(), grain, [&](std::int64_t b, std::int64_t e) {
-      if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
-        const T a = static_cast<T>(alpha);
-        for (std::int64_t i = b; i < e; ++i) out[i] += a * in[i];
+      using C = cpu::Computed<T>;
+      if constexpr (std::is_same_v<C, float> || std::is_same_v<C, double>) {
+        cpu::vectorized([=, a = static_cast<C>(alpha)] {
+          for (std::int64_t i = b; i < e; ++i)
+            out[i] = static_cast<T>(static_cast<C>(out[i]) + a * static_cast<C>(in[i]));
+        });
       } else {
         for (std::int64_t i = b; i < e; ++i)
           out[i] = convert_value<T>(convert_value<double>(out[i]) + alpha * convert_value<double>(in[i]));

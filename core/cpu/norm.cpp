@@ -9,9 +9,9 @@
 #include <type_traits>
 #include <vector>
 
+#include <karyon/core/cpu/map.h>
 #include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/simd.h>
-#include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/parallel.h>
 
@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::int64_t chunk_elements = 65536, block_elements = 4096, least_lanes = 32;
 
+using cpu::Computed;
+using cpu::dispatch_mapped;
 using Doubles = std::vector<double>;
 
 struct Layout {
@@ -52,18 +54,23 @@ std::vector<T> spread(const Layout& l, const T* values) {
   return out;
 }
 
-// How many of the groups of rows from `begin` on fill the lanes, if norm_rows.h can do them: f32, whole
-// vectors.
-template <class T>
+// S is the type in memory, T = Computed<S> that of everything else. Whether norm_rows.h knows S:
+template <class S>
+constexpr bool has_rows = std::is_same_v<Computed<S>, float>;
+
+// How many of the groups of rows from `begin` on fill the lanes, if norm_rows.h can do them: whole vectors.
+template <class S>
 std::int64_t vector_groups(const Layout& l, std::int64_t begin, std::int64_t end) {
-  if (!std::is_same_v<T, float> || l.lanes() % cpu::simd_lanes() != 0) return 0;
+  if (!has_rows<S> || l.lanes() % cpu::simd_lanes() != 0) return 0;
   return (end - begin) * l.c / l.lanes();
 }
 
 // Whether to write around the caches.
-bool streams(const Layout& l, const void* to) {
-  return l.images * l.rows * l.c >= cpu::stream_floats && reinterpret_cast<std::uintptr_t>(to) % 64 == 0 &&
-         l.lanes() % 16 == 0;
+template <class S>
+bool streams(const Layout& l, const S* to) {
+  constexpr std::int64_t size = sizeof(S);
+  return l.images * l.rows * l.c * size >= cpu::stream_floats * 4 &&
+         reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && l.lanes() * size % 64 == 0;
 }
 
 // Calls fn(offset, width) for the groups of rows that fill the lanes, then for what is left of them; the
@@ -85,18 +92,19 @@ void fold(const Layout& l, const T* lanes, double* sums) {
 }
 
 // sums[lane] = the sum of x, or of (x - centre)^2 if centre is given; four groups of rows at a time.
-template <class T>
-void sum_lanes(const Layout& l, std::int64_t begin, std::int64_t end, const T* x, const T* centre,
+template <class S, class T>
+void sum_lanes(const Layout& l, std::int64_t begin, std::int64_t end, const S* x, const T* centre,
                T* __restrict sums) {
   auto f = [x, centre](std::int64_t i, std::int64_t k) {
-    return centre ? (x[i] - centre[k]) * (x[i] - centre[k]) : x[i];
+    const T value = static_cast<T>(x[i]);
+    return centre ? (value - centre[k]) * (value - centre[k]) : value;
   };
   const std::int64_t lanes = l.lanes(), stop = end * l.c;
   std::fill(sums, sums + lanes, T(0));
   std::int64_t at = begin * l.c;
-  if constexpr (std::is_same_v<T, float>) {
-    const std::int64_t groups = vector_groups<T>(l, begin, end);
-    if (groups > 0) cpu::norm_sums(x + at, groups, lanes, centre, sums);
+  if constexpr (has_rows<S>) {
+    const std::int64_t groups = vector_groups<S>(l, begin, end);
+    if (groups > 0) cpu::norm_sums(dtype_of<S>, x + at, groups, lanes, centre, sums);
     at += groups * lanes;
   }
   for (; at + 4 * lanes <= stop; at += 4 * lanes)
@@ -125,8 +133,9 @@ void join(double n_a, double n_b, std::int64_t c, double* mean, double* m2, cons
   }
 }
 
-template <class T>
-Moments moments(const T* x, const Layout& l) {
+template <class S>
+Moments moments(const S* x, const Layout& l) {
+  using T = Computed<S>;
   const std::int64_t c = l.c, chunks = l.chunks();
   Doubles partial(static_cast<std::size_t>(l.images * chunks * 2 * c));
   for_chunks(l, [&](std::int64_t image, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
@@ -134,7 +143,7 @@ Moments moments(const T* x, const Layout& l) {
     double* m2 = mean + c;
     Doubles block_mean(static_cast<std::size_t>(c)), block_m2(static_cast<std::size_t>(c));
     std::vector<T> sums(static_cast<std::size_t>(l.lanes())), centre(static_cast<std::size_t>(c));
-    const T* __restrict from = x + image * l.rows * c;
+    const S* __restrict from = x + image * l.rows * c;
     for (std::int64_t b = begin; b < end; b += l.block_rows()) {
       const std::int64_t e = std::min(end, b + l.block_rows());
       const auto n = static_cast<double>(e - b);
@@ -162,25 +171,25 @@ Moments moments(const T* x, const Layout& l) {
 }
 
 // y = scale x + shift, or max(that, 0); scale, shift [images, C].
-template <bool relu, class T>
-void affine(const T* x, const Layout& l, const std::vector<T>& scale, const std::vector<T>& shift, T* y) {
+template <bool relu, class S, class T = Computed<S>>
+void affine(const S* x, const Layout& l, const std::vector<T>& scale, const std::vector<T>& shift, S* y) {
   for_chunks(l, [&](std::int64_t image, std::int64_t, std::int64_t begin, std::int64_t end) {
     const std::vector<T> scales = spread(l, scale.data() + image * l.c),
                          shifts = spread(l, shift.data() + image * l.c);
-    const T* __restrict from = x + image * l.rows * l.c;
-    T* __restrict to = y + image * l.rows * l.c;
+    const S* __restrict from = x + image * l.rows * l.c;
+    S* __restrict to = y + image * l.rows * l.c;
     const T* __restrict s = scales.data(), * __restrict t = shifts.data();
-    const std::int64_t done = vector_groups<T>(l, begin, end);
-    if constexpr (std::is_same_v<T, float>) {
-      float* out = to + begin * l.c;
+    const std::int64_t done = vector_groups<S>(l, begin, end);
+    if constexpr (has_rows<S>) {
+      S* out = to + begin * l.c;
       if (done > 0)
-        cpu::norm_affine(from + begin * l.c, done, l.lanes(), s, t,
+        cpu::norm_affine(dtype_of<S>, from + begin * l.c, done, l.lanes(), s, t,
                          relu ? 0.0f : -std::numeric_limits<float>::infinity(), streams(l, out), out);
     }
     for_lanes(l, begin, end, done, [&](std::int64_t at, std::int64_t width) {
       for (std::int64_t k = 0; k < width; ++k) {
-        const T v = s[k] * from[at + k] + t[k];
-        to[at + k] = relu && v < T(0) ? T(0) : v;
+        const T v = s[k] * static_cast<T>(from[at + k]) + t[k];
+        to[at + k] = static_cast<S>(relu && v < T(0) ? T(0) : v);
       }
     });
   });
@@ -194,14 +203,14 @@ struct Forward {
 
 // a[lane] += d and b[lane] += d (x - m) over `groups` groups of rows that are `stride` apart, d being dy
 // where relu let it through. A function of its own, so that the compiler trusts __restrict.
-template <bool relu, int groups, class T>
-void add_products(const T* __restrict dy, const T* __restrict x, std::int64_t stride, std::int64_t width,
+template <bool relu, int groups, class S, class T = Computed<S>>
+void add_products(const S* __restrict dy, const S* __restrict x, std::int64_t stride, std::int64_t width,
                   const T* __restrict m, const T* __restrict s, const T* __restrict t, T* __restrict a,
                   T* __restrict b) {
   for (std::int64_t k = 0; k < width; ++k) {
     T sum = 0, product = 0;
     for (int r = 0; r < groups; ++r) {
-      const T v = x[r * stride + k], all = dy[r * stride + k];
+      const T v = static_cast<T>(x[r * stride + k]), all = static_cast<T>(dy[r * stride + k]);
       const T d = relu && s[k] * v + t[k] <= T(0) ? T(0) : all;
       sum += d;
       product += d * (v - m[k]);
@@ -216,8 +225,8 @@ struct Sums {
   Doubles dy, dy_x;
 };
 
-template <bool relu, class T>
-Sums gradient_sums(const T* dy, const T* x, const Layout& l, const Forward<T>& f) {
+template <bool relu, class S, class T = Computed<S>>
+Sums gradient_sums(const S* dy, const S* x, const Layout& l, const Forward<T>& f) {
   const std::int64_t c = l.c, chunks = l.chunks();
   Doubles partial(static_cast<std::size_t>(l.images * chunks * 2 * c));
   for_chunks(l, [&](std::int64_t image, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
@@ -228,17 +237,17 @@ Sums gradient_sums(const T* dy, const T* x, const Layout& l, const Forward<T>& f
     const std::vector<T> means = spread(l, f.mean.data() + image * c),
                          scales = spread(l, f.scale.data() + image * c),
                          shifts = spread(l, f.shift.data() + image * c);
-    const T* __restrict g = dy + image * l.rows * c, * __restrict from = x + image * l.rows * c;
+    const S* __restrict g = dy + image * l.rows * c, * __restrict from = x + image * l.rows * c;
     const T* __restrict m = means.data(), * __restrict s = scales.data(), * __restrict t = shifts.data();
     T* __restrict a = sums.data(), * __restrict b = a + l.lanes();
     for (std::int64_t first = begin; first < end; first += l.block_rows()) {
       std::fill(sums.begin(), sums.end(), T(0));
       const std::int64_t lanes = l.lanes(), last = std::min(end, first + l.block_rows()), stop = last * c;
       std::int64_t at = first * c;
-      if constexpr (std::is_same_v<T, float>) {
-        const std::int64_t groups = vector_groups<T>(l, first, last);
+      if constexpr (has_rows<S>) {
+        const std::int64_t groups = vector_groups<S>(l, first, last);
         if (groups > 0)
-          cpu::norm_gradient_sums(g + at, from + at, groups, lanes,
+          cpu::norm_gradient_sums(dtype_of<S>, g + at, from + at, groups, lanes,
                                   {.mean = m, .scale = s, .shift = t, .relu = relu}, a, b);
         at += groups * lanes;
       }
@@ -265,30 +274,30 @@ Sums gradient_sums(const T* dy, const T* x, const Layout& l, const Forward<T>& f
 }
 
 // dx = scale dy + slope (x - mean) + offset; slope, offset [images, C].
-template <bool relu, class T>
-void gradient(const T* dy, const T* x, const Layout& l, const Forward<T>& f, const std::vector<T>& slope,
-              const std::vector<T>& offset, T* dx) {
+template <bool relu, class S, class T = Computed<S>>
+void gradient(const S* dy, const S* x, const Layout& l, const Forward<T>& f, const std::vector<T>& slope,
+              const std::vector<T>& offset, S* dx) {
   for_chunks(l, [&](std::int64_t image, std::int64_t, std::int64_t begin, std::int64_t end) {
     const std::int64_t first = image * l.c;
     const std::vector<T> means = spread(l, f.mean.data() + first), scales = spread(l, f.scale.data() + first),
                          shifts = spread(l, f.shift.data() + first), slopes = spread(l, slope.data() + first),
                          offsets = spread(l, offset.data() + first);
-    const T* __restrict g = dy + image * l.rows * l.c, * __restrict from = x + image * l.rows * l.c;
-    T* __restrict to = dx + image * l.rows * l.c;
+    const S* __restrict g = dy + image * l.rows * l.c, * __restrict from = x + image * l.rows * l.c;
+    S* __restrict to = dx + image * l.rows * l.c;
     const T *__restrict m = means.data(), *__restrict s = scales.data(), *__restrict t = shifts.data(),
             *__restrict u = slopes.data(), *__restrict o = offsets.data();
-    const std::int64_t done = vector_groups<T>(l, begin, end);
-    if constexpr (std::is_same_v<T, float>) {
-      float* out = to + begin * l.c;
+    const std::int64_t done = vector_groups<S>(l, begin, end);
+    if constexpr (has_rows<S>) {
+      S* out = to + begin * l.c;
       if (done > 0)
-        cpu::norm_gradient(g + begin * l.c, from + begin * l.c, done, l.lanes(),
+        cpu::norm_gradient(dtype_of<S>, g + begin * l.c, from + begin * l.c, done, l.lanes(),
                            {.mean = m, .scale = s, .shift = t, .relu = relu}, u, o, streams(l, out), out);
     }
     for_lanes(l, begin, end, done, [&](std::int64_t at, std::int64_t width) {
       for (std::int64_t k = 0; k < width; ++k) {
-        const T v = from[at + k], all = g[at + k];
+        const T v = static_cast<T>(from[at + k]), all = static_cast<T>(g[at + k]);
         const T d = relu && s[k] * v + t[k] <= T(0) ? T(0) : all;
-        to[at + k] = s[k] * d + (u[k] * (v - m[k]) + o[k]);
+        to[at + k] = static_cast<S>(s[k] * d + (u[k] * (v - m[k]) + o[k]));
       }
     });
   });
@@ -328,9 +337,10 @@ Layout image_layout(const Tensor& x) { return {x.size(0), x.numel() / x.size(0) 
 void batch_norm_statistics_cpu(const Tensor& x, double momentum, double eps, Tensor& running_mean,
                                Tensor& running_var, Tensor& mean, Tensor& rstd) {
   if (x.numel() == 0) return;
-  dispatch_floating(x.dtype(), "batch_norm", [&]<class T>() {
+  dispatch_mapped(x.dtype(), "batch_norm", [&]<class S>() {
+    using T = Computed<S>;
     const Layout l = batch_layout(x);
-    const Moments m = moments(x.data<T>(), l);
+    const Moments m = moments(x.data<S>(), l);
     const auto n = static_cast<double>(l.rows);
     T *rm = optional<T>(running_mean), *rv = optional<T>(running_var);
     for (std::int64_t k = 0; k < l.c; ++k) {
@@ -357,21 +367,22 @@ void batch_norm_running_cpu(const Tensor& running_mean, const Tensor& running_va
 void batch_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
                     const Tensor& rstd, bool relu, Tensor& y) {
   if (x.numel() == 0) return;
-  dispatch_floating(x.dtype(), "batch_norm", [&]<class T>() {
+  dispatch_mapped(x.dtype(), "batch_norm", [&]<class S>() {
+    using T = Computed<S>;
     const Layout l = batch_layout(x);
     const Forward<T> f = make_forward<T>(l, weight, bias, mean, rstd);
-    (relu ? affine<true, T> : affine<false, T>)(x.data<T>(), l, f.scale, f.shift, y.data<T>());
+    (relu ? affine<true, S> : affine<false, S>)(x.data<S>(), l, f.scale, f.shift, y.data<S>());
   });
 }
 
-template <bool relu, class T>
+template <bool relu, class S, class T = Computed<S>>
 void batch_norm_backward_typed(const Tensor& dy, const Tensor& x, const Forward<T>& f, const Tensor& rstd,
                                bool from_batch, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   const Layout l = batch_layout(x);
   const auto c = static_cast<std::size_t>(l.c);
   std::vector<T> slope(c), offset(c);
   if (from_batch || dweight.defined() || dbias.defined()) {
-    const Sums sums = gradient_sums<relu>(dy.data<T>(), x.data<T>(), l, f);
+    const Sums sums = gradient_sums<relu>(dy.data<S>(), x.data<S>(), l, f);
     const auto n = static_cast<double>(l.rows);
     for (std::size_t k = 0; k < c; ++k) {
       const double r = static_cast<double>(rstd.data<T>()[k]), scale = static_cast<double>(f.scale[k]);
@@ -382,7 +393,7 @@ void batch_norm_backward_typed(const Tensor& dy, const Tensor& x, const Forward<
       offset[k] = static_cast<T>(-scale * sums.dy[k] / n);
     }
   }
-  if (dx.defined()) gradient<relu>(dy.data<T>(), x.data<T>(), l, f, slope, offset, dx.data<T>());
+  if (dx.defined()) gradient<relu>(dy.data<S>(), x.data<S>(), l, f, slope, offset, dx.data<S>());
 }
 
 void batch_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -393,19 +404,21 @@ void batch_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
       if (grad->defined()) grad->zero_();
     return;
   }
-  dispatch_floating(x.dtype(), "batch_norm", [&]<class T>() {
+  dispatch_mapped(x.dtype(), "batch_norm", [&]<class S>() {
+    using T = Computed<S>;
     const Forward<T> f = make_forward<T>(batch_layout(x), weight, bias, mean, rstd);
-    (relu ? batch_norm_backward_typed<true, T>
-          : batch_norm_backward_typed<false, T>)(dy, x, f, rstd, from_batch, dx, dweight, dbias);
+    (relu ? batch_norm_backward_typed<true, S>
+          : batch_norm_backward_typed<false, S>)(dy, x, f, rstd, from_batch, dx, dweight, dbias);
   });
 }
 
 void group_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
                     Tensor& mean, Tensor& rstd) {
   if (x.numel() == 0) return;
-  dispatch_floating(x.dtype(), "group_norm", [&]<class T>() {
+  dispatch_mapped(x.dtype(), "group_norm", [&]<class S>() {
+    using T = Computed<S>;
     const Layout l = image_layout(x);
-    const Moments m = moments(x.data<T>(), l);
+    const Moments m = moments(x.data<S>(), l);
     const std::int64_t groups = mean.size(1), width = l.c / groups;
     const auto rows = static_cast<double>(l.rows);
     for (std::int64_t g = 0; g < l.images * groups; ++g) {
@@ -417,7 +430,7 @@ void group_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, d
       rstd.data<T>()[g] = static_cast<T>(1 / std::sqrt(m2 / (rows * static_cast<double>(width)) + eps));
     }
     const Forward<T> f = make_forward<T>(l, weight, bias, mean, rstd);
-    affine<false>(x.data<T>(), l, f.scale, f.shift, y.data<T>());
+    affine<false>(x.data<S>(), l, f.scale, f.shift, y.data<S>());
   });
 }
 
@@ -426,10 +439,11 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
   if (dweight.defined()) dweight.zero_();
   if (dbias.defined()) dbias.zero_();
   if (x.numel() == 0) return;
-  dispatch_floating(x.dtype(), "group_norm", [&]<class T>() {
+  dispatch_mapped(x.dtype(), "group_norm", [&]<class S>() {
+    using T = Computed<S>;
     const Layout l = image_layout(x);
     const Forward<T> f = make_forward<T>(l, weight, Tensor(), mean, rstd);
-    const Sums sums = gradient_sums<false>(dy.data<T>(), x.data<T>(), l, f);
+    const Sums sums = gradient_sums<false>(dy.data<S>(), x.data<S>(), l, f);
     const std::int64_t groups = mean.size(1), width = l.c / groups;
     const T* w = optional<T>(weight);
     Doubles grad_weight(static_cast<std::size_t>(l.c)), grad_bias(static_cast<std::size_t>(l.c));
@@ -456,26 +470,26 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
       if (dweight.defined()) dweight.data<T>()[k] = static_cast<T>(grad_weight[k]);
       if (dbias.defined()) dbias.data<T>()[k] = static_cast<T>(grad_bias[k]);
     }
-    if (dx.defined()) gradient<false>(dy.data<T>(), x.data<T>(), l, f, slope, offset, dx.data<T>());
+    if (dx.defined()) gradient<false>(dy.data<S>(), x.data<S>(), l, f, slope, offset, dx.data<S>());
   });
 }
 
 }  // namespace
 
 constinit Kernel<void(const Tensor&, double, double, Tensor&, Tensor&, Tensor&, Tensor&)>
-    kernels::batch_norm_statistics{"batch_norm_statistics", cpu::widened<batch_norm_statistics_cpu>};
+    kernels::batch_norm_statistics{"batch_norm_statistics", batch_norm_statistics_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, double, Tensor&, Tensor&)> kernels::batch_norm_running{
     "batch_norm_running", batch_norm_running_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
                       Tensor&)>
-    kernels::batch_norm{"batch_norm", cpu::widened<batch_norm_cpu>};
+    kernels::batch_norm{"batch_norm", batch_norm_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                       const Tensor&, bool, bool, Tensor&, Tensor&, Tensor&)>
-    kernels::batch_norm_backward{"batch_norm_backward", cpu::widened<batch_norm_backward_cpu>};
+    kernels::batch_norm_backward{"batch_norm_backward", batch_norm_backward_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, double, Tensor&, Tensor&, Tensor&)>
-    kernels::group_norm{"group_norm", cpu::widened<group_norm_cpu>};
+    kernels::group_norm{"group_norm", group_norm_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
                       Tensor&, Tensor&)>
-    kernels::group_norm_backward{"group_norm_backward", cpu::widened<group_norm_backward_cpu>};
+    kernels::group_norm_backward{"group_norm_backward", group_norm_backward_cpu};
 
 }  // namespace karyon

@@ -15,6 +15,15 @@ using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr D d;
 
+constexpr hn::RebindToUnsigned<D> d_bits;
+constexpr hn::Rebind<std::uint16_t, D> d_half;  // a bf16 is the upper half of a float
+
+HWY_INLINE V get(const float* from) { return hn::LoadU(d, from); }
+HWY_INLINE V get(const BFloat16* from) {
+  const auto half = hn::LoadU(d_half, reinterpret_cast<const std::uint16_t*>(from));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d_bits, half)));
+}
+
 template <bool streaming>
 HWY_INLINE void put(V value, float* to) {
   if constexpr (streaming) {
@@ -23,24 +32,40 @@ HWY_INLINE void put(V value, float* to) {
     hn::StoreU(value, d, to);
   }
 }
-
 template <bool streaming>
-void affine_rows(const float* HWY_RESTRICT x, std::int64_t rows, std::int64_t lanes,
+HWY_INLINE void put(V value, BFloat16* to) {  // as BFloat16's constructor
+  const auto bits = hn::BitCast(d_bits, value), upper = hn::ShiftRight<16>(bits);
+  const auto odd = hn::And(upper, hn::Set(d_bits, 1));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(d_bits, 0x7fff))));
+  const auto nan = hn::RebindMask(d_bits, hn::Ne(value, value));
+  const auto half =
+      hn::TruncateTo(d_half, hn::IfThenElse(nan, hn::Or(upper, hn::Set(d_bits, 0x40)), rounded));
+  auto* out = reinterpret_cast<std::uint16_t*>(to);
+  if constexpr (streaming) {
+    hn::Stream(half, d_half, out);
+  } else {
+    hn::StoreU(half, d_half, out);
+  }
+}
+
+template <bool streaming, class S>
+void affine_rows(const S* HWY_RESTRICT x, std::int64_t rows, std::int64_t lanes,
                  const float* HWY_RESTRICT scale, const float* HWY_RESTRICT shift, float floor,
-                 float* HWY_RESTRICT y) {
+                 S* HWY_RESTRICT y) {
   const auto n = static_cast<std::int64_t>(hn::Lanes(d));
   const V least = hn::Set(d, floor);
   for (std::int64_t r = 0; r < rows; ++r, x += lanes, y += lanes)
     for (std::int64_t k = 0; k < lanes; k += n) {
-      const V value = hn::MulAdd(hn::LoadU(d, scale + k), hn::LoadU(d, x + k), hn::LoadU(d, shift + k));
+      const V value = hn::MulAdd(hn::LoadU(d, scale + k), get(x + k), hn::LoadU(d, shift + k));
       put<streaming>(hn::Max(least, value), y + k);  // in this order NaN stays NaN
     }
   if constexpr (streaming) hwy::FlushStream();  // before another thread may read it
 }
 
-void affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale, const float* shift,
-            float floor, bool stream, float* y) {
-  (stream ? affine_rows<true> : affine_rows<false>)(x, rows, lanes, scale, shift, floor, y);
+template <class S>
+void affine_of(const S* x, std::int64_t rows, std::int64_t lanes, const float* scale, const float* shift,
+               float floor, bool stream, S* y) {
+  (stream ? affine_rows<true, S> : affine_rows<false, S>)(x, rows, lanes, scale, shift, floor, y);
 }
 
 // Calls f(i, offset of the row) for every row, i being which of four accumulators in registers it adds to:
@@ -57,26 +82,26 @@ HWY_INLINE void sum_column(std::int64_t rows, std::int64_t lanes, F f) {
 
 HWY_INLINE V total(const V* four) { return hn::Add(hn::Add(four[0], four[1]), hn::Add(four[2], four[3])); }
 
-void sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* out) {
+template <class S>
+void sums_of(const S* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* out) {
   const auto n = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t k = 0; k < lanes; k += n) {
     V sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
     if (centre) {
       const V mid = hn::LoadU(d, centre + k);
       sum_column(rows, lanes, [&](int i, std::int64_t at) {
-        const V off = hn::Sub(hn::LoadU(d, x + at + k), mid);
+        const V off = hn::Sub(get(x + at + k), mid);
         sum[i] = hn::MulAdd(off, off, sum[i]);
       });
     } else {
-      sum_column(rows, lanes,
-                 [&](int i, std::int64_t at) { sum[i] = hn::Add(sum[i], hn::LoadU(d, x + at + k)); });
+      sum_column(rows, lanes, [&](int i, std::int64_t at) { sum[i] = hn::Add(sum[i], get(x + at + k)); });
     }
     hn::StoreU(total(sum), d, out + k);
   }
 }
 
-template <bool relu>
-void gradient_sum_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x, std::int64_t rows,
+template <bool relu, class S>
+void gradient_sum_rows(const S* HWY_RESTRICT dy, const S* HWY_RESTRICT x, std::int64_t rows,
                        std::int64_t lanes, const NormForward& f, float* HWY_RESTRICT sum_dy,
                        float* HWY_RESTRICT sum_dy_x) {
   const auto n = static_cast<std::int64_t>(hn::Lanes(d));
@@ -86,8 +111,8 @@ void gradient_sum_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x
     V a[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
     V b[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
     sum_column(rows, lanes, [&](int i, std::int64_t at) {
-      const V value = hn::LoadU(d, x + at + k);
-      V g = hn::LoadU(d, dy + at + k);
+      const V value = get(x + at + k);
+      V g = get(dy + at + k);
       if constexpr (relu) g = hn::IfThenZeroElse(hn::Le(hn::MulAdd(scale, value, shift), hn::Zero(d)), g);
       a[i] = hn::Add(a[i], g);
       b[i] = hn::MulAdd(g, hn::Sub(value, mean), b[i]);
@@ -97,20 +122,22 @@ void gradient_sum_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x
   }
 }
 
-void gradient_sums(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
-                   const NormForward& f, float* sum_dy, float* sum_dy_x) {
-  (f.relu ? gradient_sum_rows<true> : gradient_sum_rows<false>)(dy, x, rows, lanes, f, sum_dy, sum_dy_x);
+template <class S>
+void gradient_sums_of(const S* dy, const S* x, std::int64_t rows, std::int64_t lanes, const NormForward& f,
+                      float* sum_dy, float* sum_dy_x) {
+  (f.relu ? gradient_sum_rows<true, S> : gradient_sum_rows<false, S>)(dy, x, rows, lanes, f, sum_dy,
+                                                                      sum_dy_x);
 }
 
-template <bool relu, bool streaming>
-void gradient_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x, std::int64_t rows,
-                   std::int64_t lanes, const NormForward& f, const float* HWY_RESTRICT slope,
-                   const float* HWY_RESTRICT offset, float* HWY_RESTRICT dx) {
+template <bool relu, bool streaming, class S>
+void gradient_rows(const S* HWY_RESTRICT dy, const S* HWY_RESTRICT x, std::int64_t rows, std::int64_t lanes,
+                   const NormForward& f, const float* HWY_RESTRICT slope, const float* HWY_RESTRICT offset,
+                   S* HWY_RESTRICT dx) {
   const auto n = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t r = 0; r < rows; ++r, dy += lanes, x += lanes, dx += lanes)
     for (std::int64_t k = 0; k < lanes; k += n) {
-      const V value = hn::LoadU(d, x + k), scale = hn::LoadU(d, f.scale + k);
-      V g = hn::LoadU(d, dy + k);
+      const V value = get(x + k), scale = hn::LoadU(d, f.scale + k);
+      V g = get(dy + k);
       if constexpr (relu)
         g = hn::IfThenZeroElse(hn::Le(hn::MulAdd(scale, value, hn::LoadU(d, f.shift + k)), hn::Zero(d)), g);
       const V centred = hn::Sub(value, hn::LoadU(d, f.mean + k));
@@ -121,11 +148,45 @@ void gradient_rows(const float* HWY_RESTRICT dy, const float* HWY_RESTRICT x, st
   if constexpr (streaming) hwy::FlushStream();
 }
 
-void gradient(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes, const NormForward& f,
-              const float* slope, const float* offset, bool stream, float* dx) {
-  const auto run = f.relu ? (stream ? gradient_rows<true, true> : gradient_rows<true, false>)
-                          : (stream ? gradient_rows<false, true> : gradient_rows<false, false>);
+template <class S>
+void gradient_of(const S* dy, const S* x, std::int64_t rows, std::int64_t lanes, const NormForward& f,
+                 const float* slope, const float* offset, bool stream, S* dx) {
+  const auto run = f.relu ? (stream ? gradient_rows<true, true, S> : gradient_rows<true, false, S>)
+                          : (stream ? gradient_rows<false, true, S> : gradient_rows<false, false, S>);
   run(dy, x, rows, lanes, f, slope, offset, dx);
+}
+
+// Calls f.template operator()<S>() with the type of the elements.
+template <class F>
+void for_type(DType dtype, F f) {
+  if (dtype == bf16) return f.template operator()<BFloat16>();
+  f.template operator()<float>();
+}
+template <class S>
+const S* as(const void* x) {
+  return static_cast<const S*>(x);
+}
+
+void affine(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* scale,
+            const float* shift, float floor, bool stream, void* y) {
+  for_type(dtype, [&]<class S>() {
+    affine_of(as<S>(x), rows, lanes, scale, shift, floor, stream, static_cast<S*>(y));
+  });
+}
+void sums(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* centre,
+          float* out) {
+  for_type(dtype, [&]<class S>() { sums_of(as<S>(x), rows, lanes, centre, out); });
+}
+void gradient_sums(DType dtype, const void* dy, const void* x, std::int64_t rows, std::int64_t lanes,
+                   const NormForward& f, float* sum_dy, float* sum_dy_x) {
+  for_type(dtype,
+           [&]<class S>() { gradient_sums_of(as<S>(dy), as<S>(x), rows, lanes, f, sum_dy, sum_dy_x); });
+}
+void gradient(DType dtype, const void* dy, const void* x, std::int64_t rows, std::int64_t lanes,
+              const NormForward& f, const float* slope, const float* offset, bool stream, void* dx) {
+  for_type(dtype, [&]<class S>() {
+    gradient_of(as<S>(dy), as<S>(x), rows, lanes, f, slope, offset, stream, static_cast<S*>(dx));
+  });
 }
 
 }  // namespace karyon::cpu::HWY_NAMESPACE
@@ -142,21 +203,22 @@ HWY_EXPORT(gradient);
 
 }  // namespace
 
-void norm_affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale,
-                 const float* shift, float floor, bool stream, float* y) {
-  HWY_DYNAMIC_DISPATCH(affine)(x, rows, lanes, scale, shift, floor, stream, y);
+void norm_affine(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* scale,
+                 const float* shift, float floor, bool stream, void* y) {
+  HWY_DYNAMIC_DISPATCH(affine)(dtype, x, rows, lanes, scale, shift, floor, stream, y);
 }
-void norm_sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* out) {
-  HWY_DYNAMIC_DISPATCH(sums)(x, rows, lanes, centre, out);
+void norm_sums(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* centre,
+               float* out) {
+  HWY_DYNAMIC_DISPATCH(sums)(dtype, x, rows, lanes, centre, out);
 }
-void norm_gradient_sums(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
+void norm_gradient_sums(DType dtype, const void* dy, const void* x, std::int64_t rows, std::int64_t lanes,
                         const NormForward& forward, float* sum_dy, float* sum_dy_x) {
-  HWY_DYNAMIC_DISPATCH(gradient_sums)(dy, x, rows, lanes, forward, sum_dy, sum_dy_x);
+  HWY_DYNAMIC_DISPATCH(gradient_sums)(dtype, dy, x, rows, lanes, forward, sum_dy, sum_dy_x);
 }
-void norm_gradient(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
+void norm_gradient(DType dtype, const void* dy, const void* x, std::int64_t rows, std::int64_t lanes,
                    const NormForward& forward, const float* slope, const float* offset, bool stream,
-                   float* dx) {
-  HWY_DYNAMIC_DISPATCH(gradient)(dy, x, rows, lanes, forward, slope, offset, stream, dx);
+                   void* dx) {
+  HWY_DYNAMIC_DISPATCH(gradient)(dtype, dy, x, rows, lanes, forward, slope, offset, stream, dx);
 }
 
 }  // namespace karyon::cpu

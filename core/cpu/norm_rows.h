@@ -1,16 +1,21 @@
 #pragma once
 #include <cstdint>
 
-// Private to core/cpu: the passes of batch and group norm over f32 memory, compiled once for each instruction
-// set. Values stand in rows of `lanes` floats, a multiple of 16; arrays hold one value per lane.
+#include <karyon/core/dtype.h>
+
+// Private to core/cpu: the passes of batch and group norm over memory, compiled once for each instruction
+// set. x, y, dy and dx are f32 or, computed in f32 and rounded, bf16. Values stand in rows of `lanes`, a
+// multiple of 16; arrays of floats hold one value per lane.
 namespace karyon::cpu {
 
-/// y = max(scale x + shift, floor). `stream` writes around the caches; y must then be aligned to 64 bytes.
-void norm_affine(const float* x, std::int64_t rows, std::int64_t lanes, const float* scale,
-                 const float* shift, float floor, bool stream, float* y);
+/// y = max(scale x + shift, floor). `stream` writes around the caches; the rows of y must then be aligned to
+/// 64 bytes.
+void norm_affine(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* scale,
+                 const float* shift, float floor, bool stream, void* y);
 
 /// sums[lane] = the sum of x, or of (x - centre)^2 if centre is given.
-void norm_sums(const float* x, std::int64_t rows, std::int64_t lanes, const float* centre, float* sums);
+void norm_sums(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* centre,
+               float* sums);
 
 /// What backward needs of forward: normalized values were scale x + shift, and with relu those at 0 or below
 /// let no gradient through.
@@ -19,11 +24,11 @@ struct NormForward {
   bool relu;
 };
 /// sum_dy[lane] and sum_dy_x[lane] = the sums of dy and dy (x - mean).
-void norm_gradient_sums(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
+void norm_gradient_sums(DType dtype, const void* dy, const void* x, std::int64_t rows, std::int64_t lanes,
                         const NormForward& forward, float* sum_dy, float* sum_dy_x);
 /// dx = scale dy + slope (x - mean) + offset; `stream` as above, for dx.
-void norm_gradient(const float* dy, const float* x, std::int64_t rows, std::int64_t lanes,
+void norm_gradient(DType dtype, const void* dy, const void* x, std::int64_t rows, std::int64_t lanes,
                    const NormForward& forward, const float* slope, const float* offset, bool stream,
-                   float* dx);
+                   void* dx);
 
 }  // namespace karyon::cpu

@@ -1,10 +1,12 @@
 // Rows of output pixels are shared out among threads. Backward gathers: each row of dx is written by
 // one chunk, which visits the output rows whose windows reach it, in order.
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <type_traits>
 #include <vector>
 
+#include <karyon/core/cpu/map.h>
 #include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/parallel.h>
@@ -19,9 +21,11 @@ std::int64_t grain(std::int64_t elements) {
   return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, elements));
 }
 
-// An index as wide as T: the masks of comparisons of one then select the other directly.
+using cpu::Computed;
+
+// An index as wide as what T is compared as: the masks of comparisons of one then select the other directly.
 template <class T>
-using Wide = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+using Wide = std::conditional_t<sizeof(Computed<T>) == 4, std::int32_t, std::int64_t>;
 
 struct Range {
   std::int64_t begin, end;
@@ -51,18 +55,21 @@ void max_row_2x2(const T* __restrict x0, const T* __restrict x1, std::int64_t ou
   for (std::int64_t ox = 0; ox < outputs; ++ox) {
     const T *a = x0 + 2 * ox * c, *b = a + c, *d = x1 + 2 * ox * c, *e = d + c;
     for (std::int64_t k = 0; k < c; ++k) {
-      T best = a[k];
+      using C = Computed<T>;
+      const C first = static_cast<C>(a[k]), second = static_cast<C>(b[k]), third = static_cast<C>(d[k]),
+              fourth = static_cast<C>(e[k]);
+      C best = first;
       Wide<T> won = 0;
-      const bool second = (b[k] > best) | (b[k] != b[k]);
-      best = second ? b[k] : best;
-      won = second ? 1 : won;
-      const bool third = (d[k] > best) | (d[k] != d[k]);
-      best = third ? d[k] : best;
-      won = third ? 2 : won;
-      const bool fourth = (e[k] > best) | (e[k] != e[k]);
-      best = fourth ? e[k] : best;
-      won = fourth ? 3 : won;
-      y[ox * c + k] = best;
+      const bool second_wins = (second > best) | (second != second);
+      best = second_wins ? second : best;
+      won = second_wins ? 1 : won;
+      const bool third_wins = (third > best) | (third != third);
+      best = third_wins ? third : best;
+      won = third_wins ? 2 : won;
+      const bool fourth_wins = (fourth > best) | (fourth != fourth);
+      best = fourth_wins ? fourth : best;
+      won = fourth_wins ? 3 : won;
+      y[ox * c + k] = static_cast<T>(best);
       index[ox * c + k] = static_cast<std::uint8_t>(won);
     }
   }
@@ -70,6 +77,25 @@ void max_row_2x2(const T* __restrict x0, const T* __restrict x1, std::int64_t ou
 
 bool is_2x2(const PoolWindow& w) {
   return w.kernel == Pair(2) && w.stride == Pair(2) && w.padding == Pair(0) && w.dilation == Pair(1);
+}
+
+template <class T>
+void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
+  const Shape in = x.shape(), out = y.shape();
+  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const T* from = x.data<T>();
+  T* to = y.data<T>();
+  std::uint8_t* won = index.defined() ? index.data<std::uint8_t>() : nullptr;
+  parallel_for(out[0] * out[1], grain(in_row * 2), [&](std::int64_t b, std::int64_t e) {
+    std::vector<std::uint8_t> unasked(won ? 0 : static_cast<std::size_t>(out_row));
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / out[1], oy = i - image * out[1];
+      const T* top = from + (image * in[1] + 2 * oy) * in_row;
+      T* dst = to + i * out_row;
+      std::uint8_t* tap = won ? won + i * out_row : unasked.data();
+      cpu::vectorized([=] { max_row_2x2(top, top + in_row, out[2], c, dst, tap); });
+    }
+  });
 }
 
 template <class T, class I>
@@ -86,12 +112,6 @@ void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
       const T* src = from + image * in[1] * in_row;
       T* dst = to + i * out_row;
       I* tap = won ? won + i * out_row : unasked.data();
-      if constexpr (std::is_same_v<I, std::uint8_t>) {
-        if (is_2x2(w)) {
-          max_row_2x2(src + 2 * oy * in_row, src + (2 * oy + 1) * in_row, out[2], c, dst, tap);
-          continue;
-        }
-      }
       for (std::int64_t ox = 0; ox < out[2]; ++ox, dst += c, tap += c) {
         bool any = false;
         std::fill(tap, tap + c, I(0));
@@ -120,6 +140,8 @@ void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
 }
 
 void max_pool2d_cpu(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
+  if (is_2x2(window))
+    return cpu::dispatch_mapped(x.dtype(), "max_pool2d", [&]<class T>() { max_pool_2x2<T>(x, y, index); });
   dispatch_floating(x.dtype(), "max_pool2d", [&]<class T>() {
     const bool bytes = window.kernel.h * window.kernel.w <= 256;
     (bytes ? max_pool_typed<T, std::uint8_t> : max_pool_typed<T, std::int64_t>)(x, y, index, window);
@@ -136,6 +158,10 @@ void add_where(const T* __restrict dy, const I* __restrict index, int tap, std::
   }
 }
 
+// What has the size of T and can be chosen by a mask: bf16 only moves here.
+template <class T>
+using Moved = std::conditional_t<std::is_same_v<T, BFloat16>, std::uint16_t, T>;
+
 // The two rows of dx under one row of 2 x 2 windows, written once.
 template <class T>
 void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict index, std::int64_t outputs,
@@ -144,18 +170,41 @@ void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict
   for (std::int64_t ox = 0; ox < outputs; ++ox, dy += c, index += c, dx += 2 * c) {
     T* __restrict second = dx + c;
     for (std::int64_t k = 0; k < c; ++k) {
-      const T d = dy[k];
+      const Moved<T> d = std::bit_cast<Moved<T>>(dy[k]);
       const Wide<T> won = index[k];
-      dx[k] = won == left ? d : T(0);
-      second[k] = won == right ? d : T(0);
+      dx[k] = std::bit_cast<T>(won == left ? d : Moved<T>(0));
+      second[k] = std::bit_cast<T>(won == right ? d : Moved<T>(0));
     }
   }
+}
+
+template <class T>
+void max_pool_2x2_backward(const Tensor& dy, const Tensor& index, Tensor& dx) {
+  const Shape in = dx.shape(), out = dy.shape();
+  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const T* from = dy.data<T>();
+  const std::uint8_t* won = index.data<std::uint8_t>();
+  T* to = dx.data<T>();
+  parallel_for(in[0] * in[1], grain(in_row), [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      const std::int64_t image = i / in[1], iy = i - image * in[1];
+      T* dst = to + i * in_row;
+      if (iy / 2 == out[1]) {  // the last of an odd number of rows
+        std::fill(dst, dst + in_row, T());
+        continue;
+      }
+      const std::int64_t row = (image * out[1] + iy / 2) * out_row;
+      cpu::vectorized(
+          [=] { max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2)); });
+      std::fill(dst + 2 * out_row, dst + in_row, T());
+    }
+  });
 }
 
 template <class T, class I>
 void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& w) {
   const Shape in = dx.shape(), out = dy.shape();
-  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const std::int64_t c = in[3], in_row = in[2] * c;
   const T* from = dy.data<T>();
   const I* won = index.data<I>();
   T* to = dx.data<T>();
@@ -163,14 +212,6 @@ void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, 
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t image = i / in[1], iy = i - image * in[1];
       T* dst = to + i * in_row;
-      if constexpr (std::is_same_v<I, std::uint8_t>) {
-        if (is_2x2(w) && iy / 2 < out[1]) {
-          const std::int64_t row = (image * out[1] + iy / 2) * out_row;
-          max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2));
-          std::fill(dst + 2 * out_row, dst + in_row, T(0));
-          continue;
-        }
-      }
       std::fill(dst, dst + in_row, T(0));
       const Range rows = outputs_over(iy, w.dilation.h * (w.kernel.h - 1), w.stride.h, w.padding.h, out[1]);
       for (std::int64_t oy = rows.begin; oy < rows.end; ++oy) {
@@ -191,11 +232,22 @@ void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, 
 }
 
 void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window) {
+  if (is_2x2(window))
+    return cpu::dispatch_mapped(dy.dtype(), "max_pool2d",
+                                [&]<class T>() { max_pool_2x2_backward<T>(dy, index, dx); });
   dispatch_floating(dy.dtype(), "max_pool2d", [&]<class T>() {
     const bool bytes = index.dtype() == u8;
     (bytes ? max_pool_backward_typed<T, std::uint8_t> : max_pool_backward_typed<T, std::int64_t>)(dy, index,
                                                                                                   dx, window);
   });
+}
+
+// Windows of 2 x 2 have bf16 kernels of their own.
+void max_pool2d_any(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
+  (is_2x2(window) ? max_pool2d_cpu : cpu::widened<max_pool2d_cpu>)(x, y, index, window);
+}
+void max_pool2d_backward_any(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window) {
+  (is_2x2(window) ? max_pool2d_backward_cpu : cpu::widened<max_pool2d_backward_cpu>)(dy, index, dx, window);
 }
 
 // The inputs each output averages along one dimension.
@@ -313,9 +365,9 @@ void adaptive_avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx) {
 }  // namespace
 
 constinit Kernel<void(const Tensor&, Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d{
-    "max_pool2d", cpu::widened<max_pool2d_cpu>};
+    "max_pool2d", max_pool2d_any};
 constinit Kernel<void(const Tensor&, const Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d_backward{
-    "max_pool2d_backward", cpu::widened<max_pool2d_backward_cpu>};
+    "max_pool2d_backward", max_pool2d_backward_any};
 constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d{
     "avg_pool2d", cpu::widened<avg_pool2d_cpu>};
 constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d_backward{
