@@ -1,6 +1,6 @@
 // What cuDNN's kernels leave over: scale, shift and ReLU per channel, and filters with their scale multiplied
 // in, which spares a pass over the result where filters are smaller than images. The one idea: a thread owns
-// one vector of 16 bytes, whose channels are neighbours, so that parameters come in vectors too.
+// one vector, whose channels are neighbours, so that parameters come in vectors too, of 16 bytes at most.
 #include <karyon/core/functors.h>
 #include <karyon/cuda/conv_epilogue.h>
 #include <karyon/cuda/map.cuh>
@@ -87,7 +87,7 @@ void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool re
   check(!shift.defined() || shift.dtype() == parameters, "channel_affine: scale is ", parameters,
         " but shift is ", shift.defined() ? shift.dtype() : parameters);
   dispatch("channel_affine", y, parameters, [&]<class T, class P>() {
-    constexpr int widest = 16 / sizeof(T);
+    constexpr int widest = vector_length<T, P>;
     const std::int64_t n = y.numel(), channels = y.size(-1);
     auto* values = static_cast<T*>(y.data_ptr());
     const auto *factors = data_or_null<const P>(scale), *summands = data_or_null<const P>(shift);

@@ -8,7 +8,8 @@ if(NOT KARYON_CUDA_FOUND)
   return()
 endif()
 
-add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
+add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16_test.cpp
+  cuda/products_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
 target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
 

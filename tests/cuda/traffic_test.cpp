@@ -86,10 +86,11 @@ TEST_CASE("traffic of a training step and of inference", "[.][traffic]") {
   const auto step = [](Norm norm, DType precision) {
     const AutocastGuard autocast(precision);
     // A pixel's channels are whole sectors of 32 bytes.
-    const std::int64_t width = precision == bf16 ? 16 : 8;
-    UNet net({.in_channels = 3, .out_channels = 1, .base_width = width, .depth = 2, .norm = norm});
+    const std::int64_t width = precision == bf16 ? 16 : 8, side = precision == bf16 ? 16 : 32;
+    const int depth = precision == bf16 ? 1 : 2;
+    UNet net({.in_channels = 3, .out_channels = 1, .base_width = width, .depth = depth, .norm = norm});
     net.to(cuda);
-    const Tensor x = random({2, 32, 32, 3}), target = gt(random({2, 32, 32, 1}), 0.0).to(f32);
+    const Tensor x = random({2, side, side, 3}), target = gt(random({2, side, side, 1}), 0.0).to(f32);
     for (const bool adam : {true, false}) {
       std::unique_ptr<Optimizer> optimizer;
       if (adam) optimizer = std::make_unique<Adam>(net.parameters());
@@ -117,34 +118,5 @@ TEST_CASE("traffic of layer norm, pools and resampling", "[.][traffic]") {
     back(interpolate(x, 2, {.mode = InterpolateMode::bilinear}));
     back(interpolate(x, 2));
     back(linear(x, leaf({64, 32}, dtype), leaf({64})));
-  }
-}
-
-// Whole chunks of 16 bytes only, and each tile with each order of a and b: what is left of bank conflicts is
-// what docs/cuda_products.md explains. With KARYON_TF32=1 the products of f32 are those of TF32.
-TEST_CASE("traffic of every tile of the matrix product, in whole chunks", "[.][products]") {
-  struct Sizes {
-    std::int64_t m, n, k;
-    bool transpose_a, transpose_b;
-  };
-  for (const DType dtype : {f32, bf16}) {
-    for (const Sizes& s : std::initializer_list<Sizes>{{16896, 128, 64, false, true},
-                                                       {16896, 128, 64, false, false},
-                                                       {128, 128, 33792, true, false},
-                                                       {64, 64, 64, false, true},
-                                                       {64, 64, 64, false, false},
-                                                       {64, 64, 64, true, false},
-                                                       {64, 64, 64, true, true},
-                                                       {16896, 32, 64, false, true},
-                                                       {16896, 32, 64, false, false},
-                                                       {32, 16896, 64, true, false}}) {
-      const Tensor a = random(s.transpose_a ? Shape{s.k, s.m} : Shape{s.m, s.k}, dtype);
-      const Tensor b = random(s.transpose_b ? Shape{s.n, s.k} : Shape{s.k, s.n}, dtype);
-      Tensor y = empty({s.m, s.n}, {.dtype = dtype, .device = cuda});
-      kernels::matmul(s.transpose_a, s.transpose_b, false, a, b, y);
-    }
-    Tensor x = leaf({1, 16, 16, 32}, dtype), w = leaf({64, 3, 3, 32}, dtype);
-    back(conv2d(x, w, leaf({64}), {.padding = 1}));
-    back(conv_transpose2d(x, leaf({32, 2, 2, 16}, dtype), leaf({16}), {.stride = 2}));
   }
 }

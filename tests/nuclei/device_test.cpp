@@ -104,7 +104,7 @@ TEST_CASE("nuclei: a training on the device of the tests has the CPU's losses") 
   const fs::path out = train(there + " --precision bf16");
   losses_agree(found[2], 0.01);
   CHECK(found[2] != found[1]);
-  const Result r = shell("$nuclei train " + there + " --epochs 3 --resume " + out.string());
+  const Result r = shell("$nuclei train --device cpu --epochs 3 --resume " + out.string());
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("32 x 32, bf16,"));
 }
