@@ -5,21 +5,65 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include <karyon/core/backend.h>
 
 namespace karyon {
+
+class Storage;
+
+/// Contents that are not in memory until somebody asks for them. A kernel that knows their kind reads what
+/// they are made of instead, and a pass over memory is spared: see core/ops/deferred.h.
+class Deferred {
+ public:
+  Deferred() = default;
+  virtual ~Deferred() = default;
+  Deferred(const Deferred&) = delete;
+  Deferred& operator=(const Deferred&) = delete;
+  /// The contents in memory of their own.
+  virtual std::shared_ptr<Storage> make() const = 0;
+};
 
 /// A block of device memory, shared by the tensors that view it.
 class Storage {
  public:
   Storage(std::size_t bytes, Device device)
       : data_(backend(device.type).allocate(bytes, device.index)), bytes_(bytes), device_(device) {}
-  ~Storage() { backend(device_.type).deallocate(data_, bytes_, device_.index); }
+  /// Memory that is made when data() is first called.
+  Storage(std::size_t bytes, Device device, std::shared_ptr<const Deferred> contents)
+      : data_(nullptr), bytes_(bytes), device_(device), deferred_(std::move(contents)) {}
+  ~Storage() {
+    if (data_ != nullptr && !made_) backend(device_.type).deallocate(data_, bytes_, device_.index);
+  }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
-  void* data() const { return data_; }
+  void* data() const {
+    void* const data = data_.load(std::memory_order_acquire);
+    return data != nullptr ? data : make();
+  }
+  /// What data() would make the contents of; null once they are in memory.
+  std::shared_ptr<const Deferred> deferred() const {
+    if (data_.load(std::memory_order_acquire) != nullptr) return nullptr;
+    const std::lock_guard lock(mutex_);
+    return deferred_;
+  }
+  /// Before the contents change: makes what was deferred and would be made of them.
+  void settle() {
+    std::vector<std::weak_ptr<Storage>> dependents;
+    {
+      const std::lock_guard lock(mutex_);
+      dependents.swap(dependents_);
+    }
+    for (const auto& dependent : dependents)
+      if (const auto storage = dependent.lock()) storage->data();
+  }
+  void add_dependent(const std::shared_ptr<Storage>& dependent) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(dependents_, [](const auto& other) { return other.expired(); });
+    dependents_.push_back(dependent);
+  }
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
@@ -32,23 +76,36 @@ class Storage {
 
   /// What a kernel made of the contents (packed filters, say) and keeps with them until they change or die.
   std::shared_ptr<void> derived() const {
-    const std::lock_guard lock(derived_mutex_);
+    const std::lock_guard lock(mutex_);
     return derived_;
   }
   void keep_derived(std::shared_ptr<void> derived) {
-    const std::lock_guard lock(derived_mutex_);
+    const std::lock_guard lock(mutex_);
     has_derived_.store(derived != nullptr, std::memory_order_relaxed);
     derived_.swap(derived);
   }
 
  private:
-  void* data_;
+  void* make() const {
+    const std::lock_guard lock(mutex_);
+    if (data_ == nullptr) {
+      made_ = deferred_->make();
+      deferred_ = nullptr;
+      data_.store(made_->data(), std::memory_order_release);
+    }
+    return data_;
+  }
+
+  mutable std::atomic<void*> data_;
   std::size_t bytes_;
   Device device_;
   std::atomic<std::uint64_t> version_{0};
   std::atomic<bool> has_derived_{false};
-  mutable std::mutex derived_mutex_;
+  mutable std::mutex mutex_;
   std::shared_ptr<void> derived_;
+  mutable std::shared_ptr<const Deferred> deferred_;
+  mutable std::shared_ptr<Storage> made_;
+  std::vector<std::weak_ptr<Storage>> dependents_;
 };
 
 }  // namespace karyon

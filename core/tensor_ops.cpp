@@ -76,6 +76,7 @@ Tensor Tensor::reshape(Shape shape) const {
 void Tensor::check_in_place(const char* op) const {
   check(!requires_grad() || !grad_enabled(), op,
         ": would change a tensor that requires a gradient in place; use NoGradGuard or detach()");
+  impl_->storage->settle();
 }
 
 Tensor& Tensor::fill_(double value) {

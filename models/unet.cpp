@@ -29,17 +29,22 @@ std::unique_ptr<Module> make_norm(Norm norm, std::int64_t channels) {
 
 Tensor norm_relu(Module* norm, Tensor x) { return norm ? (*norm)(std::move(x)) : relu(x); }
 
-// At inference one pass over memory, while training the three layers one by one.
-Tensor conv_norm_relu(Conv2d& conv, Module* norm, Tensor x) {
+// The input is given in parts, which stand side by side in their channels. At inference one pass over memory,
+// while training the layers one by one.
+Tensor conv_norm_relu(Conv2d& conv, Module* norm, std::vector<Tensor> inputs) {
   const auto* batch = dynamic_cast<const BatchNorm2d*>(norm);
   const bool affine = !norm || (batch && !batch->is_training());
-  if (!affine || grad_enabled() || CallObserver::present()) return norm_relu(norm, conv(std::move(x)));
+  if (!affine || grad_enabled() || CallObserver::present()) {
+    Tensor x = inputs.size() == 1 ? std::move(inputs[0]) : cat(inputs, -1);
+    inputs.clear();
+    return norm_relu(norm, conv(std::move(x)));
+  }
   Tensor scale, shift = conv.bias;
   if (batch) {
     std::tie(scale, shift) = batch->evaluation_affine();
     if (conv.bias.defined()) shift = shift + scale * conv.bias;
   }
-  return conv2d_affine(x, conv.weight, scale, shift, {.conv = conv.options, .relu = true});
+  return conv2d_affine(inputs, conv.weight, scale, shift, {.conv = conv.options, .relu = true});
 }
 
 const UNetOptions& checked(const UNetOptions& o) {
@@ -78,8 +83,15 @@ DoubleConv::DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm
 }
 
 Tensor DoubleConv::forward(Tensor x) {
-  x = conv_norm_relu(conv1, norm1.get(), std::move(x));
-  return conv_norm_relu(conv2, norm2.get(), std::move(x));
+  std::vector<Tensor> inputs(1);
+  inputs[0] = std::move(x);
+  return forward(std::move(inputs));
+}
+
+Tensor DoubleConv::forward(std::vector<Tensor> inputs) {
+  std::vector<Tensor> between(1);
+  between[0] = conv_norm_relu(conv1, norm1.get(), std::move(inputs));
+  return conv_norm_relu(conv2, norm2.get(), std::move(between));
 }
 
 UpBlock::UpBlock(std::int64_t in_channels, Norm norm, UpMode up_mode)
@@ -99,9 +111,10 @@ Tensor UpBlock::forward(Tensor x, Tensor skip) {
   // small image costs a quarter.
   if (mode == UpMode::bilinear)
     x = interpolate(x, {2 * x.size(1), 2 * x.size(2)}, {.mode = InterpolateMode::bilinear});
-  x = cat({skip, x}, -1);
-  skip = Tensor();
-  return DoubleConv::forward(std::move(x));
+  std::vector<Tensor> parts(2);
+  parts[0] = std::move(skip);
+  parts[1] = std::move(x);
+  return DoubleConv::forward(std::move(parts));
 }
 
 UNet::UNet(const UNetOptions& o)

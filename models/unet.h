@@ -25,6 +25,8 @@ struct UNetOptions {
 struct DoubleConv : Module {
   DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm norm);
   Tensor forward(Tensor x) override;
+  /// The same of images side by side in their channels, as cat(inputs, -1) would join them.
+  Tensor forward(std::vector<Tensor> inputs);
 
   Conv2d conv1, conv2;
   std::unique_ptr<Module> norm1, norm2;  // null without a norm

@@ -6,8 +6,11 @@
 #include <vector>
 
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/cpu/widened.h>
+#include <karyon/core/ops/deferred.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -231,9 +234,35 @@ void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
   widened<conv2d_affine_in_f32>(g, x, weight, scale, shift, relu, y);
 }
 
+// Whether a gradient in parts can be written part by part: each begins a block of outputs.
+bool writes_apart(const DeferredCat& parts) {
+  std::int64_t first = 0;
+  for (const SavedTensor& part : parts.parts) {
+    if (first % conv_block_width() != 0) return false;
+    first += part.get().size(-1);
+  }
+  return true;
+}
+
 void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
                           Tensor& dx) {
-  run_chosen(backward_data_list, dy.dtype(), g, dy, weight, bias, dx);
+  const DataArgs& chosen = choose(backward_data_list, g, dy.dtype(), [](const char*, const char*) {});
+  const auto apart = deferred_as<DeferredCat>(dx);
+  if (!apart || (chosen.run == conv2d_backward_data_winograd && writes_apart(*apart)))
+    return chosen.run(g, dy, weight, bias, dx);
+  Tensor whole = empty(dx.shape(), {.dtype = dx.dtype()});
+  chosen.run(g, dy, weight, bias, whole);
+  std::int64_t first = 0;
+  for (const SavedTensor& saved : apart->parts) {
+    Tensor part = saved.get();
+    const std::int64_t c = part.size(-1);
+    kernels::copy_runs(whole, part,
+                       {.outer = part.numel() / c,
+                        .length = c,
+                        .from = {.offset = first, .outer_stride = g.c},
+                        .to = {.outer_stride = c}});
+    first += c;
+  }
 }
 
 void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight) {

@@ -10,6 +10,7 @@
 #include <hwy/cache_control.h>
 
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv_input.h>
 #include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/filter_cache.h>
 #include <karyon/core/cpu/scratch.h>
@@ -31,8 +32,10 @@ struct Tap {
 
 // One grid of outputs, out(i, j) = sum over taps of in(i * step + tap), for one group of channels.
 struct TapConv {
-  // The side read: [n, in_h, in_w, in_channels], of which channels c0 ... c0 + c - 1.
+  // The side read: [n, in_h, in_w, in_channels], of which channels c0 ... c0 + c - 1; where scale is given,
+  // max(scale in + shift, 0) of it, and c is whole vectors.
   const float* in;
+  const float *scale = nullptr, *shift = nullptr;
   std::int64_t n, in_h, in_w, in_channels, c0, c;
   Pair step = 1;
   std::vector<Tap> taps = {};  // sorted by row, then col
@@ -76,7 +79,7 @@ struct Blocking {
     }
     passes = ceil_div(
         t.c, std::max<std::int64_t>(max_taps / static_cast<std::int64_t>(t.taps.size()), 128) / 128 * 128);
-    channels = ceil_div(t.c, passes);
+    channels = std::min(t.c, ceil_div(ceil_div(t.c, passes), 16) * 16);
     block_w = (t.cols - 1) * t.step.w + col_max - col_min + 1;
     const std::int64_t rows_that_fit = block_floats / (block_w * channels) - (row_max - row_min + 1);
     band = std::clamp<std::int64_t>(rows_that_fit / t.step.h + 1, 1, t.rows);
@@ -88,7 +91,7 @@ struct Blocking {
 
   // Whether the input can be read where it lies: one tap, which meets every pixel in turn.
   bool in_place(const TapConv& t) const {
-    return t.taps.size() == 1 && t.step.h == 1 && t.step.w == 1 && row_min >= 0 && col_min >= 0 &&
+    return t.taps.size() == 1 && !t.scale && t.step.h == 1 && t.step.w == 1 && row_min >= 0 && col_min >= 0 &&
            row_min + t.rows <= t.in_h && col_min + t.cols <= t.in_w;
   }
   std::int64_t first_channel(std::int64_t pass) const { return pass * channels; }
@@ -139,12 +142,14 @@ void fill_block(const TapConv& t, const Blocking& b, std::int64_t image, std::in
     const float* from =
         t.in + ((image * t.in_h + row) * t.in_w + left + b.col_min) * t.in_channels + t.c0 + c0;
     float* to = block + left * c;
-    if (c == t.in_channels) {
-      std::memcpy(to, from, static_cast<std::size_t>((right - left) * c) * sizeof(float));
-    } else {
-      for (std::int64_t p = left; p < right; ++p, from += t.in_channels, to += c)
-        std::copy(from, from + c, to);
-    }
+    // All channels of a row of pixels lie together, some of them pixel by pixel.
+    const bool together = c == t.in_channels;
+    const ImagePart part{.channels = c,
+                         .scale = t.scale ? t.scale + t.c0 + c0 : nullptr,
+                         .shift = t.shift ? t.shift + t.c0 + c0 : nullptr};
+    if (together) read_pixels(part, from, right - left, to);
+    for (std::int64_t p = left; p < right && !together; ++p, from += t.in_channels, to += c)
+      read_pixels(part, from, 1, to);
     std::fill(block + right * c, block + b.block_w * c, 0.0f);
   }
 }
@@ -349,9 +354,17 @@ std::vector<Tap> forward_taps(const ConvGeometry& g) {
   return taps;
 }
 
-TapConv forward_conv(const ConvGeometry& g, const float* x, std::int64_t group) {
+// What a convolution in groups of `channels` reads; where it cannot read x apart, x is made.
+ConvInput grouped_input(const Tensor& x, std::int64_t channels) {
+  if (channels % 16 != 0) x.data<float>();
+  return conv_input(x, false);
+}
+
+TapConv forward_conv(const ConvGeometry& g, const ImagePart& x, std::int64_t group) {
   const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
-  return {.in = x,
+  return {.in = x.data,
+          .scale = x.scale,
+          .shift = x.shift,
           .n = g.n,
           .in_h = g.h,
           .in_w = g.w,
@@ -401,8 +414,9 @@ bool read_alike(const TapConv& a, const TapConv& b) {
 
 void conv2d_direct(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                    Tensor& y) {
+  const ConvInput in = grouped_input(x, g.c / g.groups);
   for (std::int64_t group = 0; group < g.groups; ++group)
-    forward({forward_conv(g, x.data<float>(), group)},
+    forward({forward_conv(g, in.parts[0], group)},
             {.tensor = weight, .view = forward_view(g), .keep = g.keep_filters},
             bias.defined() ? bias.data<float>() : nullptr, y.data<float>());
 }
@@ -410,6 +424,7 @@ void conv2d_direct(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
 void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                  const Tensor& bias, Tensor& dx) {
   const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
+  const ConvInput in = grouped_input(dy, kg);
   for (std::int64_t group = 0; group < g.groups; ++group) {
     // Outputs and inputs change places: "out" is c within the group, "in" is k.
     const std::int64_t filter = g.kernel.h * g.kernel.w * cg;
@@ -428,7 +443,9 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const 
     for (std::int64_t ph = 0; ph < std::min(g.stride.h, g.h); ++ph) {
       const auto row_taps = phase_taps(ph, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h);
       for (std::int64_t pw = 0; pw < std::min(g.stride.w, g.w); ++pw) {
-        TapConv t{.in = dy.data<float>(),
+        TapConv t{.in = in.parts[0].data,
+                  .scale = in.parts[0].scale,
+                  .shift = in.parts[0].shift,
                   .n = g.n,
                   .in_h = g.h_out,
                   .in_w = g.w_out,
@@ -457,8 +474,9 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const 
 
 void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                    Tensor& dweight) {
+  const ConvInput in = grouped_input(x, g.c / g.groups);
   for (std::int64_t group = 0; group < g.groups; ++group)
-    backward_weight(forward_conv(g, x.data<float>(), group), dy.data<float>(), dweight.data<float>(),
+    backward_weight(forward_conv(g, in.parts[0], group), dy.data<float>(), dweight.data<float>(),
                     forward_view(g));
 }
 

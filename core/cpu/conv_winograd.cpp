@@ -13,6 +13,7 @@
 #include <hwy/cache_control.h>
 
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv_input.h>
 #include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/filter_cache.h>
 #include <karyon/core/cpu/scratch.h>
@@ -82,19 +83,30 @@ struct OutputBlocks {
   std::int64_t width(std::int64_t block) const { return rounded(outputs(block)); }
 };
 
-// Copies a size x size window at (y, x) into a dense block of `width` channels, with zeros where there is
-// nothing.
-void gather(const Images<const float>& from, std::int64_t image, std::int64_t y, std::int64_t x,
-            std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width, float* to) {
-  for (std::int64_t i = 0; i < size; ++i) {
-    for (std::int64_t j = 0; j < size; ++j, to += width) {
-      const bool inside = y + i >= 0 && y + i < from.h && x + j >= 0 && x + j < from.w;
-      const std::int64_t n = inside ? channels : 0;
-      if (inside)
-        std::memcpy(to, from.data + ((image * from.h + y + i) * from.w + x + j) * from.c + first,
-                    static_cast<std::size_t>(n) * sizeof(float));
-      std::fill(to + n, to + width, 0.0f);
+// Copies a size x size window at (y, x) of channels first ... first + channels - 1 into a dense block of
+// `width` channels, with zeros where there is nothing. A part that is read through an affine function is
+// copied whole (first is 0, and both widths are its channels).
+void gather(const Images<const float>& from, const ImagePart& part, std::int64_t image, std::int64_t y,
+            std::int64_t x, std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width,
+            float* to) {
+  const std::int64_t left = std::clamp<std::int64_t>(-x, 0, size),
+                     right = std::clamp<std::int64_t>(from.w - x, left, size);
+  for (std::int64_t i = 0; i < size; ++i, to += size * width) {
+    if (y + i < 0 || y + i >= from.h || left == right) {
+      std::fill_n(to, size * width, 0.0f);
+      continue;
     }
+    const float* row = from.data + ((image * from.h + y + i) * from.w + x) * from.c + first;
+    std::fill_n(to, left * width, 0.0f);
+    if (width == from.c) {
+      read_pixels(part, row + left * from.c, right - left, to + left * width);
+    } else {
+      for (std::int64_t j = left; j < right; ++j) {
+        std::memcpy(to + j * width, row + j * from.c, static_cast<std::size_t>(channels) * sizeof(float));
+        std::fill_n(to + j * width + channels, width - channels, 0.0f);
+      }
+    }
+    std::fill_n(to + right * width, (size - right) * width, 0.0f);
   }
 }
 
@@ -102,15 +114,52 @@ void gather(const Images<const float>& from, std::int64_t image, std::int64_t y,
 struct Window {
   const float* data;
   Grid at;
+  const float *scale, *shift;
 };
-Window window(const Images<const float>& from, std::int64_t image, std::int64_t y, std::int64_t x,
-              std::int64_t size, std::int64_t first, std::int64_t channels, std::int64_t width,
-              float* spare) {
+Window window(const Images<const float>& from, const ImagePart& part, std::int64_t image, std::int64_t y,
+              std::int64_t x, std::int64_t size, std::int64_t first, std::int64_t channels,
+              std::int64_t width, float* spare) {
   if (width == channels && y >= 0 && x >= 0 && y + size <= from.h && x + size <= from.w)
-    return {from.data + ((image * from.h + y) * from.w + x) * from.c + first, {from.w * from.c, from.c}};
-  gather(from, image, y, x, size, first, channels, width, spare);
-  return {spare, {size * width, width}};
+    return {from.data + ((image * from.h + y) * from.w + x) * from.c + first,
+            {from.w * from.c, from.c},
+            part.scale,
+            part.shift};
+  gather(from, part, image, y, x, size, first, channels, width, spare);
+  return {spare, {size * width, width}, nullptr, nullptr};
 }
+
+// Images to read, in parts side by side in their channels.
+struct Input {
+  const ConvInput& from;
+  std::int64_t n, h, w, c;
+
+  // The planes of the tile whose window begins at (y, x), all channels.
+  void transform(int m, std::int64_t image, std::int64_t y, std::int64_t x, float* planes, std::int64_t plane,
+                 float* spare) const {
+    for (const ImagePart& part : from.parts) {
+      const std::int64_t width = rounded(part.channels);
+      const Window seen = window({part.data, n, h, w, part.channels}, part, image, y, x, m + 2, 0,
+                                 part.channels, width, spare);
+      winograd_input(m, seen.data, seen.at, seen.scale, seen.shift, planes + part.first, plane, width);
+    }
+  }
+};
+
+// Images to write, in parts whose first channels begin blocks of outputs.
+struct OutputPart {
+  float* data;
+  std::int64_t first, channels;
+};
+struct Output {
+  std::vector<OutputPart> parts;
+  std::int64_t n, h, w, c;
+
+  const OutputPart& part_of(std::int64_t k) const {
+    std::size_t i = 0;
+    while (i + 1 < parts.size() && parts[i + 1].first <= k) ++i;
+    return parts[i];
+  }
+};
 
 // Where weight(out k, tap, in c) lies: tap t at t * tap, or at (8 - t) * tap if turned. One of k and c is 1.
 struct FilterView {
@@ -147,8 +196,8 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
 }
 
 // in -> out with the filter given; both directions are this.
-void convolve(const Images<const float>& in, const Images<float>& out, Pair padding, const FilterView& view,
-              bool keep_filters, const Tensor& scale, const Tensor& shift, bool relu) {
+void convolve(const Input& in, const Output& out, Pair padding, const FilterView& view, bool keep_filters,
+              const Tensor& scale, const Tensor& shift, bool relu) {
   const Tiling tiling(out.n, out.h, out.w);
   if (tiling.count == 0) return;
   const int m = tiling.m;
@@ -190,8 +239,10 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
   const std::int64_t parts =
       std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks.count);
   const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane, y_tile = planes * width + skew;
-  const bool stream = out.n * out.h * out.w * out.c >= stream_floats && out.c % 16 == 0 &&
-                      reinterpret_cast<std::uintptr_t>(out.data) % 64 == 0;
+  const bool stream = std::ranges::all_of(out.parts, [&](const OutputPart& part) {
+    return out.n * out.h * out.w * part.channels >= stream_floats && part.channels % 16 == 0 &&
+           reinterpret_cast<std::uintptr_t>(part.data) % 64 == 0;
+  });
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     float* v = scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
@@ -202,8 +253,7 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
       if (n <= 0) continue;
       for (std::int64_t i = 0; i < n; ++i) {
         const auto [image, y, x] = tiling.place(first + i);
-        const Window from = window(in, image, y - padding.h, x - padding.w, m + 2, 0, c, c_width, spare);
-        winograd_input(m, from.data, from.at, v + i * v_tile, v_plane, c_width);
+        in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, spare);
       }
       for (std::int64_t block = part * blocks.count / parts; block < (part + 1) * blocks.count / parts;
            ++block) {
@@ -236,12 +286,14 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
                                 .accumulate = c0 > 0,
                                 .ahead = filter_plane(k_width)});
         }
+        const OutputPart& to_part = out.part_of(k0);
+        const std::int64_t to_c = to_part.channels;
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, y, x] = tiling.place(first + i);
-          float* to = out.data + ((image * out.h + y) * out.w + x) * out.c + k0;
+          float* to = to_part.data + ((image * out.h + y) * out.w + x) * to_c + k0 - to_part.first;
           const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
           if (outputs == k_width && y + m <= out.h && x + m <= out.w) {
-            winograd_output(m, product + i * y_tile, k_width, epilogue, to, {out.w * out.c, out.c}, k_width,
+            winograd_output(m, product + i * y_tile, k_width, epilogue, to, {out.w * to_c, to_c}, k_width,
                             stream);
             continue;
           }
@@ -250,7 +302,7 @@ void convolve(const Images<const float>& in, const Images<float>& out, Pair padd
           for (std::int64_t row = 0; row < std::min<std::int64_t>(m, out.h - y); ++row)
             for (std::int64_t col = 0; col < std::min<std::int64_t>(m, out.w - x); ++col)
               for (std::int64_t k = 0; k < outputs; ++k)
-                to[(row * out.w + col) * out.c + k] = spare[(row * m + col) * k_width + k];
+                to[(row * out.w + col) * to_c + k] = spare[(row * m + col) * k_width + k];
         }
       }
     }
@@ -279,15 +331,27 @@ void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weigh
 
 void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
                             const Tensor& shift, bool relu, Tensor& y) {
-  convolve({x.data<float>(), g.n, g.h, g.w, g.c}, {y.data<float>(), g.n, g.h_out, g.w_out, g.k}, g.padding,
+  const ConvInput in = conv_input(x, true);
+  convolve({in, g.n, g.h, g.w, g.c}, {{{y.data<float>(), 0, g.k}}, g.n, g.h_out, g.w_out, g.k}, g.padding,
            {.weight = weight, .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, g.keep_filters, scale,
            shift, relu);
 }
 
 void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                    const Tensor& bias, Tensor& dx) {
-  convolve({dy.data<float>(), g.n, g.h_out, g.w_out, g.k}, {dx.data<float>(), g.n, g.h, g.w, g.c},
-           {2 - g.padding.h, 2 - g.padding.w},
+  const ConvInput in = conv_input(dy, true);
+  Output out{{}, g.n, g.h, g.w, g.c};
+  if (const auto apart = deferred_as<DeferredCat>(dx)) {
+    std::int64_t first = 0;
+    for (const SavedTensor& saved : apart->parts) {
+      Tensor part = saved.get();
+      out.parts.push_back({part.data<float>(), first, part.size(-1)});
+      first += part.size(-1);
+    }
+  } else {
+    out.parts.push_back({dx.data<float>(), 0, g.c});
+  }
+  convolve({in, g.n, g.h_out, g.w_out, g.k}, out, {2 - g.padding.h, 2 - g.padding.w},
            {.weight = weight, .k = 1, .c = 9 * g.c, .tap = g.c, .turned = true}, g.keep_filters, {}, bias,
            false);
 }
@@ -298,7 +362,9 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
                                      Tensor& dweight) {
   const Tiling tiling(g.n, g.h_out, g.w_out);
   const int m = tiling.m;
-  const Images<const float> in{x.data<float>(), g.n, g.h, g.w, g.c};
+  const ConvInput parts_of_x = conv_input(x, true);
+  const Input in{parts_of_x, g.n, g.h, g.w, g.c};
+  const ImagePart plain{.channels = g.k};
   const Images<const float> dy{dy_.data<float>(), g.n, g.h_out, g.w_out, g.k};
   const std::int64_t c = g.c, c_width = rounded(c), planes = tiling.planes;
   const OutputBlocks blocks(g.k);
@@ -349,10 +415,8 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
         const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, row, col] = tiling.place(first + i);
-          const Window from =
-              window(in, image, row - g.padding.h, col - g.padding.w, m + 2, 0, c, c_width, spare);
-          winograd_input(m, from.data, from.at, v + i * v_tile, v_plane, c_width);
-          const Window grad = window(dy, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
+          in.transform(m, image, row - g.padding.h, col - g.padding.w, v + i * v_tile, v_plane, spare);
+          const Window grad = window(dy, plain, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
           // Each block of outputs is dense, as the register tiles read it.
           for (std::int64_t block = block_begin; block < block_end; ++block) {
             const std::int64_t width = blocks.width(block);

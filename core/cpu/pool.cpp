@@ -1,13 +1,17 @@
 // Rows of output pixels are shared out among threads. Backward gathers: each row of dx is written by
 // one chunk, which visits the output rows whose windows reach it, in order.
 #include <algorithm>
-#include <bit>
 #include <limits>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
 #include <karyon/core/cpu/map.h>
+#include <karyon/core/cpu/norm_rows.h>
+#include <karyon/core/cpu/pool_rows.h>
+#include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/widened.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/parallel.h>
 
@@ -21,11 +25,9 @@ std::int64_t grain(std::int64_t elements) {
   return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, elements));
 }
 
-using cpu::Computed;
-
-// An index as wide as what T is compared as: the masks of comparisons of one then select the other directly.
+// An index as wide as T: the masks of comparisons of one then select the other directly.
 template <class T>
-using Wide = std::conditional_t<sizeof(Computed<T>) == 4, std::int32_t, std::int64_t>;
+using Wide = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 
 struct Range {
   std::int64_t begin, end;
@@ -55,21 +57,18 @@ void max_row_2x2(const T* __restrict x0, const T* __restrict x1, std::int64_t ou
   for (std::int64_t ox = 0; ox < outputs; ++ox) {
     const T *a = x0 + 2 * ox * c, *b = a + c, *d = x1 + 2 * ox * c, *e = d + c;
     for (std::int64_t k = 0; k < c; ++k) {
-      using C = Computed<T>;
-      const C first = static_cast<C>(a[k]), second = static_cast<C>(b[k]), third = static_cast<C>(d[k]),
-              fourth = static_cast<C>(e[k]);
-      C best = first;
+      T best = a[k];
       Wide<T> won = 0;
-      const bool second_wins = (second > best) | (second != second);
-      best = second_wins ? second : best;
-      won = second_wins ? 1 : won;
-      const bool third_wins = (third > best) | (third != third);
-      best = third_wins ? third : best;
-      won = third_wins ? 2 : won;
-      const bool fourth_wins = (fourth > best) | (fourth != fourth);
-      best = fourth_wins ? fourth : best;
-      won = fourth_wins ? 3 : won;
-      y[ox * c + k] = static_cast<T>(best);
+      const bool second = (b[k] > best) | (b[k] != b[k]);
+      best = second ? b[k] : best;
+      won = second ? 1 : won;
+      const bool third = (d[k] > best) | (d[k] != d[k]);
+      best = third ? d[k] : best;
+      won = third ? 2 : won;
+      const bool fourth = (e[k] > best) | (e[k] != e[k]);
+      best = fourth ? e[k] : best;
+      won = fourth ? 3 : won;
+      y[ox * c + k] = best;
       index[ox * c + k] = static_cast<std::uint8_t>(won);
     }
   }
@@ -83,7 +82,10 @@ template <class T>
 void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
   const Shape in = x.shape(), out = y.shape();
   const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
-  const T* from = x.data<T>();
+  // A batch norm that was left unmade is made here, two rows at a time.
+  const auto norm = deferred_as<DeferredNorm>(x);
+  const Tensor source = norm ? norm->x.get() : x;
+  const T* from = source.data<T>();
   T* to = y.data<T>();
   std::uint8_t* won = index.defined() ? index.data<std::uint8_t>() : nullptr;
   parallel_for(out[0] * out[1], grain(in_row * 2), [&](std::int64_t b, std::int64_t e) {
@@ -93,7 +95,17 @@ void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
       const T* top = from + (image * in[1] + 2 * oy) * in_row;
       T* dst = to + i * out_row;
       std::uint8_t* tap = won ? won + i * out_row : unasked.data();
-      cpu::vectorized([=] { max_row_2x2(top, top + in_row, out[2], c, dst, tap); });
+      if (norm) {
+        T* rows = reinterpret_cast<T*>(cpu::scratch(2 * in_row, 0));
+        cpu::norm_affine(dtype_of<T>, top, 2 * in[2], c, norm->scale.data<float>(), norm->shift.data<float>(),
+                         0, false, rows);
+        top = rows;
+      }
+      if constexpr (std::is_same_v<T, BFloat16>) {
+        cpu::max_pool_row(top, top + in_row, out[2], c, dst, tap);
+      } else {
+        max_row_2x2(top, top + in_row, out[2], c, dst, tap);
+      }
     }
   });
 }
@@ -158,10 +170,6 @@ void add_where(const T* __restrict dy, const I* __restrict index, int tap, std::
   }
 }
 
-// What has the size of T and can be chosen by a mask: bf16 only moves here.
-template <class T>
-using Moved = std::conditional_t<std::is_same_v<T, BFloat16>, std::uint16_t, T>;
-
 // The two rows of dx under one row of 2 x 2 windows, written once.
 template <class T>
 void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict index, std::int64_t outputs,
@@ -170,10 +178,10 @@ void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict
   for (std::int64_t ox = 0; ox < outputs; ++ox, dy += c, index += c, dx += 2 * c) {
     T* __restrict second = dx + c;
     for (std::int64_t k = 0; k < c; ++k) {
-      const Moved<T> d = std::bit_cast<Moved<T>>(dy[k]);
+      const T d = dy[k];
       const Wide<T> won = index[k];
-      dx[k] = std::bit_cast<T>(won == left ? d : Moved<T>(0));
-      second[k] = std::bit_cast<T>(won == right ? d : Moved<T>(0));
+      dx[k] = won == left ? d : T(0);
+      second[k] = won == right ? d : T(0);
     }
   }
 }
@@ -194,8 +202,11 @@ void max_pool_2x2_backward(const Tensor& dy, const Tensor& index, Tensor& dx) {
         continue;
       }
       const std::int64_t row = (image * out[1] + iy / 2) * out_row;
-      cpu::vectorized(
-          [=] { max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2)); });
+      if constexpr (std::is_same_v<T, BFloat16>) {
+        cpu::max_pool_row_backward(from + row, won + row, out[2], c, static_cast<int>(iy % 2) * 2, dst);
+      } else {
+        max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2));
+      }
       std::fill(dst + 2 * out_row, dst + in_row, T());
     }
   });

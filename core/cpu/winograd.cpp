@@ -162,7 +162,9 @@ struct FilterGradient<4> {
 // out = M in M^T for every channel: rows into a buffer that stays in L1, then columns. The outer loops are
 // not unrolled: 36 vectors do not fit in registers, and a compiler that tries spills more than the buffer
 // costs.
-template <class M, bool streaming = false>
+// `epilogue` holds what a transform to outputs ends with, or what the values of one that reads through an
+// affine function (`affine`) are put through first.
+template <class M, bool streaming = false, bool affine = false>
 void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, Grid out,
                std::int64_t channels, const Epilogue* epilogue = nullptr) {
   constexpr bool finishes = M::last;
@@ -170,11 +172,20 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
   HWY_ALIGN float buffer[M::in * M::out * 16];
   for (std::int64_t c = 0; c < channels; c += lanes) {
     const float* row = from + c;
+    V scale, shift, floor;
+    if constexpr (finishes || affine) {
+      scale = hn::LoadU(d, epilogue->scale + c);
+      shift = hn::LoadU(d, epilogue->shift + c);
+      floor = hn::Set(d, epilogue->floor);
+    }
 #pragma GCC unroll 1
     for (int i = 0; i < M::in; ++i, row += in.row) {
       V x[M::in], changed[M::out];
 #pragma GCC unroll 6
-      for (int j = 0; j < M::in; ++j) x[j] = hn::LoadU(d, row + j * in.pixel);
+      for (int j = 0; j < M::in; ++j) {
+        x[j] = hn::LoadU(d, row + j * in.pixel);
+        if constexpr (affine) x[j] = hn::Max(floor, hn::MulAdd(scale, x[j], shift));  // NaN stays NaN
+      }
       if constexpr (M::step > 0) {
 #pragma GCC unroll 4
         for (int j = 0; j < M::step; ++j) hwy::Prefetch(row + (M::in + M::step + j) * in.pixel);
@@ -182,12 +193,6 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
       M::apply(x, changed);
 #pragma GCC unroll 6
       for (int j = 0; j < M::out; ++j) hn::Store(changed[j], d, buffer + (i * M::out + j) * lanes);
-    }
-    V scale, shift, floor;
-    if constexpr (finishes) {
-      scale = hn::LoadU(d, epilogue->scale + c);
-      shift = hn::LoadU(d, epilogue->shift + c);
-      floor = hn::Set(d, epilogue->floor);
     }
     float* column = to + c;
 #pragma GCC unroll 1
@@ -217,8 +222,12 @@ void transform_any(int m, const float* from, Grid in, float* to, Grid out, std::
          : transform<M<4>>(from, in, to, out, channels, epilogue);
 }
 
-void input(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<Input>(m, from, in, to, out, channels);
+void input(int m, const float* from, Grid in, const float* scale, const float* shift, float* to, Grid out,
+           std::int64_t channels) {
+  if (!scale) return transform_any<Input>(m, from, in, to, out, channels);
+  const Epilogue affine{scale, shift, 0};
+  m == 2 ? transform<Input<2>, false, true>(from, in, to, out, channels, &affine)
+         : transform<Input<4>, false, true>(from, in, to, out, channels, &affine);
 }
 void output(int m, const float* from, Grid in, const Epilogue& epilogue, float* to, Grid out,
             std::int64_t channels, bool stream) {
@@ -252,9 +261,9 @@ Grid planes_of(int m, std::int64_t plane) { return {(m + 2) * plane, plane}; }
 
 }  // namespace
 
-void winograd_input(int m, const float* x, Grid at, float* planes, std::int64_t plane,
-                    std::int64_t channels) {
-  HWY_DYNAMIC_DISPATCH(input)(m, x, at, planes, planes_of(m, plane), channels);
+void winograd_input(int m, const float* x, Grid at, const float* scale, const float* shift, float* planes,
+                    std::int64_t plane, std::int64_t channels) {
+  HWY_DYNAMIC_DISPATCH(input)(m, x, at, scale, shift, planes, planes_of(m, plane), channels);
 }
 void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
                      Grid at, std::int64_t channels, bool stream) {

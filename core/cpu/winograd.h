@@ -19,8 +19,9 @@ struct Epilogue {
   float floor;
 };
 
-/// planes = B^T x B, for one t x t tile of the input.
-void winograd_input(int m, const float* x, Grid at, float* planes, std::int64_t plane, std::int64_t channels);
+/// planes = B^T x B, for one t x t tile of the input; where scale is given, of max(scale x + shift, 0).
+void winograd_input(int m, const float* x, Grid at, const float* scale, const float* shift, float* planes,
+                    std::int64_t plane, std::int64_t channels);
 
 /// y = A^T planes A, one m x m tile of the output, through the epilogue. `stream` writes around the caches,
 /// which pays where y is too large to stay in them; y and its strides must then be multiples of 64 bytes.

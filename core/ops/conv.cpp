@@ -1,11 +1,24 @@
+#include <memory>
+
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/deferred.h>
+#include <karyon/core/ops/layout.h>
 
 namespace karyon {
 namespace {
 
 TensorOptions like(const Tensor& x) { return {.dtype = x.dtype(), .device = x.device()}; }
+
+// Memory for the gradient of x; in parts where x is joined of parts and was never in one piece.
+Tensor gradient_for(const Tensor& x) {
+  const auto joined = deferred_as<DeferredCat>(x);
+  if (!joined) return empty_like(x);
+  std::vector<Tensor> parts;
+  for (const SavedTensor& part : joined->parts) parts.push_back(empty_like(part.get()));
+  return defer(x.shape(), x.dtype(), std::make_shared<DeferredCat>(parts), {});
+}
 
 Tensor backward_bias(const Tensor& dy) {
   Tensor db = empty({dy.size(-1)}, {.dtype = parameter_dtype(dy.dtype()), .device = dy.device()});
@@ -85,13 +98,14 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, co
                  need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
                  weight = SavedTensor(weight)](const Tensor& dy) {
                   Tensor dx, dw, db;
+                  const Tensor from = need_x || need_w ? x.get() : Tensor();
                   if (need_x) {
-                    dx = empty_like(x.get());
+                    dx = gradient_for(from);
                     kernels::conv2d_backward_data(g, dy, weight.get(), {}, dx);
                   }
                   if (need_w) {
                     dw = empty_like(weight.get());
-                    kernels::conv2d_backward_weight(g, x.get(), dy, dw);
+                    kernels::conv2d_backward_weight(g, from, dy, dw);
                   }
                   if (need_b) db = backward_bias(dy);
                   return std::vector{dx, dw, db};
@@ -109,6 +123,24 @@ Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& s
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   kernels::conv2d_affine(g, x, weight, scale, shift, options.relu, y);
   return y;
+}
+
+Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& filters, const Tensor& scale,
+                     const Tensor& shift, const Conv2dAffineOptions& options) {
+  check(!inputs.empty() && inputs[0].dim() == 4, "conv2d_affine: expects images [N, H, W, C]");
+  if (inputs.size() == 1) return conv2d_affine(inputs[0], filters, scale, shift, options);
+  bool joined = false;
+  Shape shape = inputs[0].shape();
+  shape[3] = 0;
+  for (const Tensor& x : inputs) {
+    joined = joined || x.dim() != 4 || x.dtype() != f32 || x.device().type != DeviceType::cpu ||
+             x.requires_grad() || x.size(-1) % 16 != 0;
+    for (int d = 0; d < 3 && !joined; ++d) joined = x.size(d) != shape[d];
+    shape[3] += x.size(-1);
+  }
+  // cat says what is wrong with parts that do not fit.
+  const Tensor x = joined ? cat(inputs, -1) : defer(shape, f32, std::make_shared<DeferredCat>(inputs), {});
+  return conv2d_affine(x, filters, scale, shift, options);
 }
 
 Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor& bias,
@@ -154,13 +186,14 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                  need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
                  weight = SavedTensor(weight)](const Tensor& dy) {
                   Tensor dx, dw, db;
+                  const Tensor from = need_x || need_w ? x.get() : Tensor();
                   if (need_x) {
-                    dx = empty_like(x.get());
+                    dx = empty_like(from);
                     kernels::conv2d(g, dy, weight.get(), {}, dx);
                   }
                   if (need_w) {
                     dw = empty_like(weight.get());
-                    kernels::conv2d_backward_weight(g, dy, x.get(), dw);
+                    kernels::conv2d_backward_weight(g, dy, from, dw);
                   }
                   if (need_b) db = backward_bias(dy);
                   return std::vector{dx, dw, db};

@@ -1,4 +1,6 @@
 #pragma once
+#include <vector>
+
 #include <karyon/core/kernel.h>
 
 namespace karyon {
@@ -34,6 +36,11 @@ struct Conv2dAffineOptions {
 /// and otherwise as conv2d.
 Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options = {});
+
+/// The same with an input in parts that stand side by side in their channels: conv2d_affine(cat(inputs, -1),
+/// ...) without joining them where the kernel can read them apart.
+Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& weight, const Tensor& scale,
+                     const Tensor& shift, const Conv2dAffineOptions& options = {});
 
 struct ConvTranspose2dOptions {
   Pair stride = 1;

@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <memory>
 #include <utility>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/layout.h>
 
 namespace karyon {
@@ -67,6 +70,19 @@ Tensor scatter(const Tensor& x, const Shape& shape, const kernels::CopyRuns& run
   return y;
 }
 
+// Whether images joined in their channels may wait until they are used: a convolution reads the parts where
+// they are whole vectors of channels.
+bool can_defer(const std::vector<Tensor>& parts, int dim) {
+  const Tensor& first = parts[0];
+  bool wanted = false;
+  for (const Tensor& part : parts) {
+    wanted = wanted || part.requires_grad();
+    if (part.dim() != 4 || part.size(-1) % 16 != 0) return false;
+  }
+  return wanted && grad_enabled() && parts.size() > 1 && dim == 3 && first.numel() > 0 &&
+         first.device().type == DeviceType::cpu && first.dtype() == f32;
+}
+
 void check_images(const Tensor& x, const char* op) {
   check(x.dim() == 4, op, ": expects images [N, H, W, C], got ", x.shape());
 }
@@ -85,23 +101,32 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     check(x.dtype() == first.dtype(), "cat: expects one dtype, got ", first.dtype(), " and ", x.dtype());
     total += x.shape()[dim];
   }
-  Tensor y = empty_for(first, with_size(first.shape(), dim, total));
+  const Shape shape = with_size(first.shape(), dim, total);
+  const bool deferred = can_defer(tensors, dim);
+  Tensor y = deferred ? defer(shape, first.dtype(), std::make_shared<DeferredCat>(tensors), tensors)
+                      : empty_for(first, shape);
   std::vector<kernels::CopyRuns> pieces;  // of y, into each input
   std::vector<Shape> wanted;              // by the inputs that need a gradient; no dimensions otherwise
   std::int64_t start = 0;
   for (const Tensor& x : tensors) {
     pieces.push_back(slice_runs(y.shape(), x.shape(), dim, start));
     wanted.push_back(x.requires_grad() ? x.shape() : Shape());
-    kernels::copy_runs(x, y, reversed(pieces.back()));
+    if (!deferred) kernels::copy_runs(x, y, reversed(pieces.back()));
     start += x.shape()[dim];
   }
-  return record("cat", y, tensors,
-                [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
-                  std::vector<Tensor> grads(pieces.size());
-                  for (std::size_t i = 0; i < pieces.size(); ++i)
-                    if (wanted[i].dims() > 0) grads[i] = gather(dy, wanted[i], pieces[i]);
-                  return grads;
-                });
+  return record(
+      "cat", y, tensors, [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
+        std::vector<Tensor> grads(pieces.size());
+        const auto apart = deferred_as<DeferredCat>(dy);
+        const bool never_joined =
+            apart && std::ranges::equal(apart->parts, pieces, [](const auto& part, const auto& piece) {
+              return part.get().size(-1) == piece.length;
+            });
+        for (std::size_t i = 0; i < pieces.size(); ++i)
+          if (wanted[i].dims() > 0)
+            grads[i] = never_joined ? apart->parts[i].get() : gather(dy, wanted[i], pieces[i]);
+        return grads;
+      });
 }
 
 Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length) {

@@ -1,4 +1,5 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/norm.h>
 
 namespace karyon {
@@ -21,6 +22,24 @@ Tensor empty_if(bool wanted, const Tensor& dy) { return wanted ? empty_like(dy) 
 // Statistics or a parameter's gradient beside x.
 Tensor beside_if(bool wanted, const Shape& shape, const Tensor& x) {
   return wanted ? empty(shape, {.dtype = parameter_dtype(x.dtype()), .device = x.device()}) : Tensor();
+}
+
+// Whether batch norm with ReLU of x may wait until it is used: the kernels that read x instead take whole
+// vectors of channels.
+bool can_defer(const Tensor& x) {
+  return x.device().type == DeviceType::cpu && x.dtype() == f32 && x.size(-1) % 16 == 0 && x.numel() > 0;
+}
+
+// Batch norm as scale x + shift, [C] each.
+std::pair<Tensor, Tensor> scale_and_shift(const Tensor& weight, const Tensor& bias, const Tensor& mean,
+                                          const Tensor& rstd) {
+  Tensor scale = rstd.clone(), shift = zeros_like(rstd);
+  for (std::int64_t k = 0; k < scale.numel(); ++k) {
+    if (weight.defined()) scale.data<float>()[k] *= weight.data<float>()[k];
+    shift.data<float>()[k] =
+        (bias.defined() ? bias.data<float>()[k] : 0.0f) - mean.data<float>()[k] * scale.data<float>()[k];
+  }
+  return {scale, shift};
 }
 
 }  // namespace
@@ -50,8 +69,15 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   } else {
     kernels::batch_norm_running(running_mean, running_var, options.eps, mean, rstd);
   }
-  Tensor y = empty_like(x);
-  kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
+  const bool deferred =
+      options.relu && can_defer(x) && (x.requires_grad() || wanted(weight) || wanted(bias)) && grad_enabled();
+  std::shared_ptr<const DeferredNorm> recipe;
+  if (deferred) {
+    const auto [scale, shift] = scale_and_shift(weight, bias, mean, rstd);
+    recipe = std::make_shared<DeferredNorm>(x, scale, shift);
+  }
+  Tensor y = deferred ? defer(x.shape(), x.dtype(), recipe, {x}) : empty_like(x);
+  if (!deferred) kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
   y = record("batch_norm", y, {x, weight, bias},
              [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
               relu = options.relu, from_batch, shape, want_x = x.requires_grad(),
@@ -63,8 +89,12 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
                return std::vector{dx, dweight, dbias};
              });
   // Backward keeps x in any case, so the next layer need not keep y: it is one pass over memory to make
-  // again.
-  if (options.relu)
+  // again, or none for a kernel that reads x.
+  if (deferred) {
+    offer_recompute(y, [recipe, x = SavedTensor(x), shape = x.shape(), dtype = x.dtype()] {
+      return defer(shape, dtype, recipe, {x.get()});
+    });
+  } else if (options.relu) {
     offer_recompute(y,
                     [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd] {
                       const Tensor from = x.get();
@@ -72,6 +102,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
                       kernels::batch_norm(from, weight.get(), bias.get(), mean, rstd, true, again);
                       return again;
                     });
+  }
   return y;
 }
 

@@ -1,0 +1,42 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include <karyon/core/autograd.h>
+#include <karyon/core/storage.h>
+
+// Results that an operation leaves unmade while it is recorded on the CPU, because the kernels that use them
+// most can read what they are made of. Whoever else asks for the memory gets it made, once.
+namespace karyon {
+
+/// max(scale x + shift, 0) per channel: a batch norm with its ReLU. f32, whole vectors of channels.
+struct DeferredNorm : Deferred {
+  DeferredNorm(const Tensor& x, const Tensor& scale, const Tensor& shift);
+  std::shared_ptr<Storage> make() const override;
+
+  SavedTensor x;
+  Tensor scale, shift;  // [C]
+};
+
+/// Images side by side in their channels: cat(parts, -1).
+struct DeferredCat : Deferred {
+  explicit DeferredCat(const std::vector<Tensor>& parts);
+  std::shared_ptr<Storage> make() const override;
+
+  std::vector<SavedTensor> parts;
+};
+
+/// A tensor of these contents, made of `sources`: before one of those changes in place it is made.
+Tensor defer(const Shape& shape, DType dtype, std::shared_ptr<const Deferred> contents,
+             const std::vector<Tensor>& sources);
+
+/// What all of x would be made of if that is of this kind and not in memory yet; else null.
+template <class Kind>
+std::shared_ptr<const Kind> deferred_as(const Tensor& x) {
+  if (!x.defined()) return nullptr;
+  const Storage& storage = *x.impl()->storage;
+  if (static_cast<std::size_t>(x.numel()) * element_size(x.dtype()) != storage.bytes()) return nullptr;
+  return std::dynamic_pointer_cast<const Kind>(storage.deferred());
+}
+
+}  // namespace karyon

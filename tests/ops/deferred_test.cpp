@@ -1,0 +1,211 @@
+// Batch norm with ReLU and cat leave their result unmade while they are recorded: whoever uses it must see
+// what it would have been, and gradients must not depend on who that is.
+#include "op_check.h"
+
+#include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/deferred.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/norm.h>
+#include <karyon/core/ops/pool.h>
+#include <karyon/core/parallel.h>
+
+using namespace karyon;
+using namespace karyon::test;
+
+namespace {
+
+Tensor norm_relu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return batch_norm(x, weight, bias, {}, {}, {.training = true, .relu = true});
+}
+
+// What uses a batch norm: [norm of x, filters or undefined] -> output.
+struct Use {
+  const char* name;
+  Shape weight;
+  std::function<Tensor(const Tensor& x, const Tensor& weight)> run;
+};
+const std::vector<Use>& uses() {
+  static const std::vector<Use> all{
+      {"winograd", {32, 3, 3, 32}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.padding = 1}); }},
+      {"winograd without padding", {48, 3, 3, 32}, [](auto& x, auto& w) { return conv2d(x, w); }},
+      {"stride 2",
+       {20, 3, 3, 32},
+       [](auto& x, auto& w) { return conv2d(x, w, {}, {.stride = 2, .padding = 1}); }},
+      {"1 x 1", {5, 1, 1, 32}, [](auto& x, auto& w) { return conv2d(x, w); }},
+      {"groups of 16", {4, 3, 3, 16}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.groups = 2}); }},
+      {"groups of 8", {4, 3, 3, 8}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.groups = 4}); }},
+      {"transposed",
+       {32, 2, 2, 24},
+       [](auto& x, auto& w) { return conv_transpose2d(x, w, {}, {.stride = 2}); }},
+      {"max pool", {}, [](auto& x, auto&) { return max_pool2d(x); }},
+      {"max pool of 3", {}, [](auto& x, auto&) { return max_pool2d(x, {.kernel_size = 3, .stride = 2}); }},
+      {"average pool", {}, [](auto& x, auto&) { return avg_pool2d(x, {.kernel_size = 2}); }},
+      {"twice", {32, 3, 3, 32}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.padding = 1}) * x; }},
+      {"reshaped",
+       {},
+       [](auto& x, auto&) {
+         return x.reshape({-1, 64}) * 2.0;
+       }},
+  };
+  return all;
+}
+
+std::vector<std::vector<float>> values_and_gradients(const Tensor& y, const std::vector<Tensor>& inputs) {
+  std::vector<std::vector<float>> all{y.to_vector<float>()};
+  Generator generator(3);
+  y.backward(randn(y.shape(), generator));
+  for (const Tensor& x : inputs)
+    if (x.defined() && x.grad().defined()) all.push_back(x.grad().to_vector<float>());
+  return all;
+}
+
+// f32, which defers, against f64, which does not.
+void check_against_f64(const std::function<Tensor(const std::vector<Tensor>&)>& f,
+                       const std::vector<Tensor>& inputs) {
+  std::vector<Tensor> in32, in64;
+  for (const Tensor& x : inputs) {
+    in32.push_back(x.clone().requires_grad_());
+    in64.push_back(x.to(f64).requires_grad_());
+  }
+  const Tensor y32 = f(in32), y64 = f(in64);
+  CHECK(difference(y32, y64) < 5e-5);
+  Generator generator(3);
+  const Tensor dy = randn(y32.shape(), generator);
+  y32.backward(dy);
+  y64.backward(dy.to(f64));
+  for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(difference(in32[i].grad(), in64[i].grad()) < 5e-5);
+}
+
+}  // namespace
+
+TEST_CASE("a batch norm that is not made yet serves every operation") {
+  Generator generator(1);
+  const Tensor x = randn({2, 17, 16, 32}, generator), scale = randn({32}, generator),
+               shift = randn({32}, generator);
+  for (const Use& use : uses()) {
+    INFO(use.name);
+    std::vector<Tensor> inputs{x, scale, shift};
+    if (use.weight.dims() > 0) inputs.push_back(randn(use.weight, generator) * 0.2);
+    check_against_f64(
+        [&](const auto& in) {
+          const Tensor y = norm_relu(in[0], in[1], in[2]);
+          return use.run(y, in.size() > 3 ? in[3] : Tensor());
+        },
+        inputs);
+  }
+}
+
+TEST_CASE("batch norm waits only where it is recorded, in f32, with whole vectors of channels") {
+  Generator generator(2);
+  const auto waits = [](const Tensor& y) { return deferred_as<DeferredNorm>(y) != nullptr; };
+  const Tensor w = ones({32}).requires_grad_(), b = zeros({32});
+  const Tensor x = randn({1, 4, 4, 32}, generator);
+  const Tensor y = norm_relu(x, w, b);
+  CHECK(waits(y));
+  CHECK(waits(y.detach()));
+  CHECK(y.data<float>() != nullptr);
+  CHECK(!waits(y));  // made
+  CHECK(!waits(batch_norm(x, w, b, {}, {}, {.training = true})));
+  CHECK(!waits(norm_relu(x, ones({32}), b)));
+  CHECK(!waits(norm_relu(x.to(f64), w.detach().to(f64).requires_grad_(), b.to(f64))));
+  CHECK(!waits(norm_relu(randn({1, 4, 4, 24}, generator), ones({24}).requires_grad_(), zeros({24}))));
+  const NoGradGuard no_grad;
+  CHECK(!waits(norm_relu(x, w, b)));
+}
+
+TEST_CASE("what is not made yet does not see later changes of what it is made of") {
+  Generator generator(4);
+  Tensor x = randn({1, 6, 6, 16}, generator), w = ones({16}).requires_grad_(), b = zeros({16});
+  const std::vector<float> expected = norm_relu(x, w, b).to_vector<float>();
+  const Tensor y = norm_relu(x, w, b), again = norm_relu(x, w, b);
+  const Tensor joined = cat({y, again}, -1);
+  {
+    const NoGradGuard no_grad;
+    w.mul_(3);
+    x.mul_(2);
+  }
+  CHECK(y.to_vector<float>() == expected);
+  CHECK(narrow(joined.detach(), -1, 16, 16).to_vector<float>() == expected);
+}
+
+TEST_CASE("images are joined where they are read") {
+  // Parts that begin blocks of outputs, ones that do not, and three of them.
+  const auto channels = GENERATE(values<std::vector<std::int64_t>>({{32, 32}, {16, 32}, {64, 32, 16}}));
+  Generator generator(5);
+  std::vector<Tensor> inputs;
+  std::int64_t total = 0;
+  for (std::int64_t c : channels) {
+    inputs.push_back(randn({2, 12, 13, c}, generator));
+    total += c;
+  }
+  const std::size_t parts = inputs.size();
+  const std::int64_t kernel = GENERATE(3, 1);
+  inputs.push_back(randn({24, kernel, kernel, total}, generator) * 0.2);
+  inputs.push_back(randn({channels[0]}, generator));
+  inputs.push_back(randn({channels[0]}, generator));
+  check_against_f64(
+      [&](const auto& in) {
+        std::vector<Tensor> tensors(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(parts));
+        tensors[0] = norm_relu(tensors[0], in[parts + 1], in[parts + 2]);  // neither is made
+        const Tensor x = cat(tensors, -1);
+        return conv2d(x, in[parts], {}, {.padding = kernel / 2});
+      },
+      inputs);
+}
+
+TEST_CASE("a hook on joined images sees their whole gradient") {
+  Generator generator(6);
+  const Tensor a = randn({1, 16, 16, 32}, generator).requires_grad_(),
+               b = randn({1, 16, 16, 32}, generator).requires_grad_();
+  const Tensor w = randn({16, 3, 3, 64}, generator);
+  Tensor x = cat({a, b}, -1);
+  x.retain_grad();
+  std::vector<float> seen;
+  x.register_hook([&](const Tensor& grad) {
+    seen = grad.to_vector<float>();
+    return grad * 2.0;
+  });
+  const Tensor y = conv2d(x, w, {}, {.padding = 1});
+  y.backward(ones_like(y));
+  REQUIRE(x.grad().defined());
+  const Tensor grads = cat({a.grad(), b.grad()}, -1);
+  std::vector<float> twice = seen;
+  for (float& value : twice) value *= 2;
+  CHECK(seen.size() == static_cast<std::size_t>(x.numel()));
+  CHECK(grads.to_vector<float>() == twice);
+}
+
+TEST_CASE("conv2d_affine of parts is conv2d_affine of the joined images") {
+  Generator generator(7);
+  const NoGradGuard no_grad;
+  for (const auto& [first, second, size] : {std::tuple{32, 32, 20}, {16, 48, 16}, {8, 24, 16}, {3, 13, 6}}) {
+    const Tensor a = randn({1, size, size, first}, generator), b = randn({1, size, size, second}, generator);
+    const Tensor w = randn({24, 3, 3, first + second}, generator), scale = randn({24}, generator);
+    const Conv2dAffineOptions options{.conv = {.padding = 1}, .relu = true};
+    CHECK(conv2d_affine({a, b}, w, scale, {}, options).to_vector<float>() ==
+          conv2d_affine(cat({a, b}, -1), w, scale, {}, options).to_vector<float>());
+  }
+  const Tensor a = zeros({1, 4, 4, 16}), w = zeros({4, 3, 3, 32});
+  CHECK_THROWS_WITH(conv2d_affine({a, zeros({1, 5, 4, 16})}, w, {}, {}), Catch::Contains("cat"));
+  CHECK_THROWS_WITH(conv2d_affine({a, a, a}, w, {}, {}), Catch::Contains("expects 32 input channels"));
+  CHECK_THROWS_WITH(conv2d_affine(std::vector<Tensor>{}, w, {}, {}), Catch::Contains("[N, H, W, C]"));
+}
+
+TEST_CASE("deferred results have the same bits with 1 and 2 threads") {
+  const int before = num_threads();
+  std::vector<std::vector<float>> results[2];
+  for (int threads : {1, 2}) {
+    set_num_threads(threads);
+    Generator generator(8);
+    const Tensor x = randn({2, 40, 36, 32}, generator).requires_grad_(),
+                 other = randn({2, 40, 36, 32}, generator).requires_grad_(),
+                 w = randn({32, 3, 3, 64}, generator).requires_grad_(),
+                 scale = randn({32}, generator).requires_grad_(), shift = randn({32}, generator);
+    const Tensor y = conv2d(cat({norm_relu(x, scale, shift), other}, -1), w, {}, {.padding = 1});
+    results[threads - 1] = values_and_gradients(y, {x, other, w, scale});
+  }
+  set_num_threads(before);
+  CHECK(results[0] == results[1]);
+}
