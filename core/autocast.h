@@ -5,14 +5,22 @@
 // weights to bf16, add up in f32 and give bf16; what follows runs in the type that comes. Parameters, their
 // gradients and the optimizer's state stay f32.
 //
-// | operations | under the guard | bf16 inputs, guard or not |
-// |---|---|---|
-// | conv2d, conv2d_affine, conv_transpose2d, matmul, linear | f32 inputs and weights are cast | result bf16;
-// sums and biases f32 | | norms | as they come | result bf16; statistics and parameters f32 | | activations,
-// pools, interpolate, dropout, neg, abs, clamp, + and * with a number | as they come | result bf16, computed
-// in f32 | | two tensors: add, sub, mul, div, maximum, minimum, where, comparisons | as they come | bf16
-// beside f32 becomes f32 | | cat, split, stack, pad, crop, permute, reshape | as they come | moved | | exp,
-// log, sqrt, pow, reductions, softmax, losses | as they come | cast to f32; result f32 |
+// What becomes of bf16:
+//   conv2d, conv2d_affine,     under the guard f32 inputs and weights are cast; bf16 in, bf16 out; sums and
+//   conv_transpose2d, matmul,  biases in f32
+//   linear
+//   norms                      bf16 in, bf16 out; statistics and parameters in f32
+//   activations, pools,        bf16 in, bf16 out; computed in f32
+//   interpolate, dropout, neg,
+//   abs, clamp, + and * with
+//   a number
+//   add, sub, mul, div, where, bf16 beside f32 becomes f32
+//   maximum, minimum,
+//   comparisons
+//   cat, split, stack, pad,    moved as they are
+//   crop, permute, reshape
+//   exp, log, sqrt, pow,       cast to f32; f32 out
+//   reductions, softmax, losses
 namespace karyon {
 
 /// What convolutions and matrix products of this thread cast f32 tensors to: bf16 or, if nothing is cast,
