@@ -185,34 +185,27 @@ void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, 
   Tensor partial = zeros({chunks * size});
   parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t most = ceil_div(std::min(g.w_out, segment_pixels), 2), x_pair = 2 * rows.elements;
-    const std::vector<BFloat16> none(static_cast<std::size_t>(std::max(rows.elements, g.k)));
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t chunk = task / parts, part = task % parts;
       const std::int64_t block_begin = part * blocks / parts, block_end = (part + 1) * blocks / parts;
       const std::int64_t k0 = block_begin * bf16_block, k = std::min(g.k, block_end * bf16_block) - k0;
       BFloat16* padded = bf16_scratch(rows.block_size(g), 0);
-      BFloat16* v = bf16_scratch(most * x_pair + 64, 1);
+      BFloat16* v = bf16_scratch(most * x_pair, 1);
       BFloat16* w = bf16_scratch((block_end - block_begin) * most * 64, 2);
       for (std::int64_t row = chunk * count / chunks; row < (chunk + 1) * count / chunks; ++row) {
         const BFloat16* in = rows.at(g, x.data<BFloat16>(), row / g.h_out, row % g.h_out, padded);
         for (std::int64_t first = 0; first < g.w_out; first += 2 * most) {
           const std::int64_t cols = std::min(2 * most, g.w_out - first);
-          for (std::int64_t i = 0; i < cols; i += 2) {
-            const bool both = i + 1 < cols;
-            const BFloat16* pixel = in + (first + i) * g.stride.w * g.c;
-            BFloat16* to = v + i / 2 * x_pair;
-            for (const Run& run : rows.runs) {
-              bf16_interleave(pixel + run.offset, both ? pixel + g.stride.w * g.c + run.offset : none.data(),
-                              run.length, to);
-              to += 2 * run.length;
-            }
-            const BFloat16* grad = dy.data<BFloat16>() + (row * g.w_out + first + i) * g.k + k0;
-            for (std::int64_t b = 0; b < block_end - block_begin; ++b) {
-              const std::int64_t outputs = std::min(bf16_block, k - b * bf16_block);
-              bf16_interleave(grad + b * bf16_block, both ? grad + g.k + b * bf16_block : none.data(),
-                              outputs, w + (b * most + i / 2) * 64);
-            }
+          std::int64_t at = 0;
+          for (const Run& run : rows.runs) {
+            bf16_interleave(in + first * g.stride.w * g.c + run.offset, g.stride.w * g.c, cols, run.length,
+                            v + at, x_pair, run.length);
+            at += 2 * run.length;
           }
+          const BFloat16* grad = dy.data<BFloat16>() + (row * g.w_out + first) * g.k + k0;
+          for (std::int64_t b = 0; b < block_end - block_begin; ++b)
+            bf16_interleave(grad + b * bf16_block, g.k, cols, std::min(bf16_block, k - b * bf16_block),
+                            w + b * most * 64, 64, bf16_block);
           for (std::int64_t b = block_begin; b < block_end; ++b)
             bf16_weight_tiles({.x = v,
                                .x_pair = x_pair,
@@ -230,7 +223,7 @@ void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, 
       const std::int64_t block = task / pieces, e0 = task % pieces * 16;
       float* sums = partial.data<float>() + (block * elements + e0) * bf16_block;
       for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-        for (std::int64_t i = 0; i < 16 * bf16_block; ++i) sums[i] += sums[chunk * size + i];
+        bf16_add_sums(sums + chunk * size, 16 * bf16_block, sums);
       for (std::int64_t k = 0; k < bf16_block && block * bf16_block + k < g.k; k += 16)
         transpose_rounded(sums + k, bf16_block,
                           dweight.data<BFloat16>() + (block * bf16_block + k) * rows.elements + e0,
