@@ -25,6 +25,15 @@ class Deferred {
   virtual std::shared_ptr<Storage> make() const = 0;
 };
 
+/// What a kernel made of the contents of memory and keeps with them: packed filters, channels' moments.
+class Derived {
+ public:
+  Derived() = default;
+  virtual ~Derived() = default;
+  Derived(const Derived&) = delete;
+  Derived& operator=(const Derived&) = delete;
+};
+
 /// A block of device memory, shared by the tensors that view it.
 class Storage {
  public:
@@ -74,12 +83,12 @@ class Storage {
     if (has_derived_.load(std::memory_order_relaxed)) keep_derived(nullptr);
   }
 
-  /// What a kernel made of the contents (packed filters, say) and keeps with them until they change or die.
-  std::shared_ptr<void> derived() const {
+  /// What is kept with the contents until they change or die; or null.
+  std::shared_ptr<Derived> derived() const {
     const std::lock_guard lock(mutex_);
     return derived_;
   }
-  void keep_derived(std::shared_ptr<void> derived) {
+  void keep_derived(std::shared_ptr<Derived> derived) {
     const std::lock_guard lock(mutex_);
     has_derived_.store(derived != nullptr, std::memory_order_relaxed);
     derived_.swap(derived);
@@ -102,7 +111,7 @@ class Storage {
   std::atomic<std::uint64_t> version_{0};
   std::atomic<bool> has_derived_{false};
   mutable std::mutex mutex_;
-  std::shared_ptr<void> derived_;
+  std::shared_ptr<Derived> derived_;
   mutable std::shared_ptr<const Deferred> deferred_;
   mutable std::shared_ptr<Storage> made_;
   std::vector<std::weak_ptr<Storage>> dependents_;

@@ -9,6 +9,9 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include <hwy/cache_control.h>
@@ -17,6 +20,7 @@
 #include <karyon/core/cpu/conv_input.h>
 #include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/filter_cache.h>
+#include <karyon/core/cpu/moments.h>
 #include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd.h>
@@ -203,9 +207,51 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
   }
 }
 
+// Moments of the outputs, unit by unit of tiles: what they add up to around a value of each.
+class UnitMoments {
+ public:
+  UnitMoments(std::int64_t units, std::int64_t c)
+      : c_(c), counts_(static_cast<std::size_t>(units)), values_(static_cast<std::size_t>(units * 3 * c)) {}
+
+  /// Sums of channels k0, ... of a unit around `centre`, still zero.
+  TileSums start(std::int64_t unit, std::int64_t k0, std::int64_t channels, const float* centre) {
+    float* at = values_.data() + unit * 3 * c_ + k0;
+    std::copy_n(centre, channels, at);
+    return {at, at + c_, at + 2 * c_};
+  }
+  void count(std::int64_t unit, std::int64_t values) { counts_[static_cast<std::size_t>(unit)] = values; }
+
+  std::shared_ptr<ChannelMoments> join() const {
+    auto all = std::make_shared<ChannelMoments>();
+    const auto c = static_cast<std::size_t>(c_);
+    std::vector<double> mean(c), m2(c);
+    all->mean.resize(c);
+    all->m2.resize(c);
+    for (std::size_t unit = 0; unit < counts_.size(); ++unit) {
+      const auto n = static_cast<double>(counts_[unit]);
+      if (n == 0) continue;
+      const float* at = values_.data() + unit * 3 * c;
+      for (std::size_t k = 0; k < c; ++k) {
+        const auto sum = static_cast<double>(at[c + k]);
+        mean[k] = static_cast<double>(at[k]) + sum / n;
+        m2[k] = std::max(0.0, static_cast<double>(at[2 * c + k]) - sum * sum / n);
+      }
+      join_moments(all->count, n, c_, all->mean.data(), all->m2.data(), mean.data(), m2.data());
+      all->count += n;
+    }
+    return all;
+  }
+
+ private:
+  std::int64_t c_;
+  std::vector<std::int64_t> counts_;
+  std::vector<float> values_;  // [unit][centre, sum, squares][c]
+};
+
 // in -> out with the filter given; both directions are this.
 void convolve(const Input& in, const Output& out, Pair padding, const FilterView& view, bool keep_filters,
-              const Tensor& scale, const Tensor& shift, bool relu) {
+              const Tensor& scale, const Tensor& shift, bool relu,
+              std::shared_ptr<ChannelMoments>* moments = nullptr) {
   const Tiling tiling(out.n, out.h, out.w);
   if (tiling.count == 0) return;
   const int m = tiling.m;
@@ -251,6 +297,8 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
     return out.n * out.h * out.w * part.channels >= stream_floats && part.channels % 16 == 0 &&
            reinterpret_cast<std::uintptr_t>(part.data) % 64 == 0;
   });
+  std::optional<UnitMoments> unit_moments;
+  if (moments) unit_moments.emplace(units.count, out.c);
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     float* v = scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
@@ -296,26 +344,51 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
         }
         const OutputPart& to_part = out.part_of(k0);
         const std::int64_t to_c = to_part.channels;
+        const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
+        TileSums sums{};
+        if (unit_moments) {
+          winograd_output(m, product, k_width, epilogue, spare, {m * k_width, k_width}, k_width, false);
+          sums = unit_moments->start(task / parts, k0, k_width, spare);
+        }
+        std::int64_t count = 0;
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, y, x] = tiling.place(first + i);
           float* to = to_part.data + ((image * out.h + y) * out.w + x) * to_c + k0 - to_part.first;
-          const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
+          const std::int64_t rows = std::min<std::int64_t>(m, out.h - y),
+                             cols = std::min<std::int64_t>(m, out.w - x);
+          count += rows * cols;
           if (outputs == k_width && y + m <= out.h && x + m <= out.w) {
             winograd_output(m, product + i * y_tile, k_width, epilogue, to, {out.w * to_c, to_c}, k_width,
-                            stream);
+                            stream, unit_moments ? &sums : nullptr);
             continue;
           }
           winograd_output(m, product + i * y_tile, k_width, epilogue, spare, {m * k_width, k_width}, k_width,
                           false);
-          for (std::int64_t row = 0; row < std::min<std::int64_t>(m, out.h - y); ++row)
-            for (std::int64_t col = 0; col < std::min<std::int64_t>(m, out.w - x); ++col)
-              for (std::int64_t k = 0; k < outputs; ++k)
-                to[(row * out.w + col) * to_c + k] = spare[(row * m + col) * k_width + k];
+          for (std::int64_t row = 0; row < rows; ++row)
+            for (std::int64_t col = 0; col < cols; ++col)
+              for (std::int64_t k = 0; k < outputs; ++k) {
+                const float value = spare[(row * m + col) * k_width + k];
+                to[(row * out.w + col) * to_c + k] = value;
+                if (!unit_moments) continue;
+                const float off = value - sums.centre[k];
+                sums.sum[k] += off;
+                sums.squares[k] += off * off;
+              }
         }
+        if (unit_moments && block == 0) unit_moments->count(task / parts, count);
       }
     }
     if (stream) hwy::FlushStream();  // before another thread may read it
   });
+  if (moments) *moments = unit_moments->join();
+}
+
+void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
+             const Tensor& shift, bool relu, Tensor& y, std::shared_ptr<ChannelMoments>* moments) {
+  const ConvInput in = conv_input(x, true);
+  convolve({in, g.n, g.h, g.w, g.c}, {{{y.data<float>(), 0, g.k}}, g.n, g.h_out, g.w_out, g.k}, g.padding,
+           {.weight = weight, .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, g.keep_filters, scale,
+           shift, relu, moments);
 }
 
 }  // namespace
@@ -334,15 +407,15 @@ const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype) {
 
 void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                      Tensor& y) {
-  conv2d_affine_winograd(g, x, weight, {}, bias, false, y);
+  std::shared_ptr<ChannelMoments> moments;
+  const bool wanted = g.moments && g.k % 16 == 0;
+  forward(g, x, weight, {}, bias, false, y, wanted ? &moments : nullptr);
+  if (moments) y.impl()->storage->keep_derived(std::move(moments));
 }
 
 void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
                             const Tensor& shift, bool relu, Tensor& y) {
-  const ConvInput in = conv_input(x, true);
-  convolve({in, g.n, g.h, g.w, g.c}, {{{y.data<float>(), 0, g.k}}, g.n, g.h_out, g.w_out, g.k}, g.padding,
-           {.weight = weight, .k = 9 * g.c, .c = 1, .tap = g.c, .turned = false}, g.keep_filters, scale,
-           shift, relu);
+  forward(g, x, weight, scale, shift, relu, y, nullptr);
 }
 
 void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,

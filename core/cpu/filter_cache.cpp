@@ -13,12 +13,10 @@ constexpr std::size_t most_bytes = std::size_t{256} << 20;
 std::atomic<std::size_t> bytes_kept{0};
 
 // The packed forms of one storage's contents.
-class Kept {
+class Kept : public Derived {
  public:
   explicit Kept(std::uint64_t version) : version_(version) {}
-  ~Kept() { bytes_kept.fetch_sub(bytes_); }
-  Kept(const Kept&) = delete;
-  Kept& operator=(const Kept&) = delete;
+  ~Kept() override { bytes_kept.fetch_sub(bytes_); }
 
   std::uint64_t version() const { return version_; }
   Tensor find(const FilterKey& key) const {
@@ -52,7 +50,7 @@ class Kept {
 Tensor kept_filters(const Tensor& weight, const FilterKey& key, const std::function<Tensor()>& make) {
   Storage& storage = *weight.impl()->storage;
   const std::uint64_t version = storage.version();
-  auto kept = std::static_pointer_cast<Kept>(storage.derived());
+  auto kept = std::dynamic_pointer_cast<Kept>(storage.derived());
   if (!kept || kept->version() != version) {
     kept = std::make_shared<Kept>(version);
     storage.keep_derived(kept);

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
 #include <karyon/core/cpu/map.h>
+#include <karyon/core/cpu/moments.h>
 #include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/simd.h>
 #include <karyon/core/ops/norm.h>
@@ -118,19 +120,21 @@ void sum_lanes(const Layout& l, std::int64_t begin, std::int64_t end, const S* x
 }
 
 // Means and sums of squared deviations [images, C]: two passes over each block while it is in cache,
-// blocks and chunks joined by the formula of Chan, Golub and LeVeque (1979).
+// blocks and chunks joined.
 struct Moments {
   Doubles mean, m2;
 };
 
-void join(double n_a, double n_b, std::int64_t c, double* mean, double* m2, const double* mean_b,
-          const double* m2_b) {
-  const double share = n_b / (n_a + n_b);
-  for (std::int64_t k = 0; k < c; ++k) {
-    const double delta = mean_b[k] - mean[k];
-    mean[k] += delta * share;
-    m2[k] += m2_b[k] + delta * delta * n_a * share;
-  }
+// The moments of all rows that the convolution left which wrote x, if it did.
+template <class T>
+std::optional<Moments> known_moments(const Tensor& x) {
+  const Storage& storage = *x.impl()->storage;
+  const auto known = std::dynamic_pointer_cast<cpu::ChannelMoments>(storage.derived());
+  if (!known || static_cast<std::size_t>(x.numel()) * sizeof(T) != storage.bytes()) return std::nullopt;
+  const auto c = static_cast<std::size_t>(x.size(-1));
+  if (known->mean.size() != c || known->count * static_cast<double>(c) != static_cast<double>(x.numel()))
+    return std::nullopt;
+  return Moments{known->mean, known->m2};
 }
 
 template <class S>
@@ -155,7 +159,7 @@ Moments moments(const S* x, const Layout& l) {
       const T* __restrict mid = centres.data();
       sum_lanes(l, b, e, from, mid, sums.data());
       fold(l, sums.data(), block_m2.data());
-      join(static_cast<double>(b - begin), n, c, mean, m2, block_mean.data(), block_m2.data());
+      cpu::join_moments(static_cast<double>(b - begin), n, c, mean, m2, block_mean.data(), block_m2.data());
     }
   });
   Moments out{Doubles(static_cast<std::size_t>(l.images * c)),
@@ -164,8 +168,8 @@ Moments moments(const S* x, const Layout& l) {
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       const double* mean = partial.data() + (i * chunks + chunk) * 2 * c;
       const std::int64_t before = chunk * l.chunk_rows(), n = std::min(l.chunk_rows(), l.rows - before);
-      join(static_cast<double>(before), static_cast<double>(n), c, out.mean.data() + i * c,
-           out.m2.data() + i * c, mean, mean + c);
+      cpu::join_moments(static_cast<double>(before), static_cast<double>(n), c, out.mean.data() + i * c,
+                        out.m2.data() + i * c, mean, mean + c);
     }
   return out;
 }
@@ -340,7 +344,8 @@ void batch_norm_statistics_cpu(const Tensor& x, double momentum, double eps, Ten
   dispatch_mapped(x.dtype(), "batch_norm", [&]<class S>() {
     using T = Computed<S>;
     const Layout l = batch_layout(x);
-    const Moments m = moments(x.data<S>(), l);
+    const std::optional<Moments> known = known_moments<S>(x);
+    const Moments m = known ? *known : moments(x.data<S>(), l);
     const auto n = static_cast<double>(l.rows);
     T *rm = optional<T>(running_mean), *rv = optional<T>(running_var);
     for (std::int64_t k = 0; k < l.c; ++k) {
@@ -424,8 +429,8 @@ void group_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, d
     for (std::int64_t g = 0; g < l.images * groups; ++g) {
       double centre = 0, m2 = 0;
       for (std::int64_t k = 0; k < width; ++k)
-        join(rows * static_cast<double>(k), rows, 1, &centre, &m2, m.mean.data() + g * width + k,
-             m.m2.data() + g * width + k);
+        cpu::join_moments(rows * static_cast<double>(k), rows, 1, &centre, &m2, m.mean.data() + g * width + k,
+                          m.m2.data() + g * width + k);
       mean.data<T>()[g] = static_cast<T>(centre);
       rstd.data<T>()[g] = static_cast<T>(1 / std::sqrt(m2 / (rows * static_cast<double>(width)) + eps));
     }
@@ -475,6 +480,16 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
 }
 
 }  // namespace
+
+void cpu::join_moments(double n_a, double n_b, std::int64_t c, double* mean, double* m2, const double* mean_b,
+                       const double* m2_b) {
+  const double share = n_b / (n_a + n_b);
+  for (std::int64_t k = 0; k < c; ++k) {
+    const double delta = mean_b[k] - mean[k];
+    mean[k] += delta * share;
+    m2[k] += m2_b[k] + delta * delta * n_a * share;
+  }
+}
 
 constinit Kernel<void(const Tensor&, double, double, Tensor&, Tensor&, Tensor&, Tensor&)>
     kernels::batch_norm_statistics{"batch_norm_statistics", batch_norm_statistics_cpu};

@@ -219,11 +219,16 @@ void softmax_cpu(bool log, const Tensor& x, Tensor& y) {
     const T* in = x.data<T>();
     T* out = y.data<T>();
     const std::int64_t n = x.size(1), inner = x.size(2);
-    for_tiles(x, [&](std::int64_t first, std::int64_t width) {
-      cpu::vectorized([=] {
-        if (inner == 1) return softmax_row(log, in + first, n, out + first);
-        softmax_columns(log, in + first, n, inner, width, out + first);
+    if (inner == 1) {
+      parallel_for(x.size(0), std::max<std::int64_t>(grain / n, 1), [&](std::int64_t b, std::int64_t e) {
+        cpu::vectorized([=] {
+          for (std::int64_t row = b; row < e; ++row) softmax_row(log, in + row * n, n, out + row * n);
+        });
       });
+      return;
+    }
+    for_tiles(x, [&](std::int64_t first, std::int64_t width) {
+      cpu::vectorized([=] { softmax_columns(log, in + first, n, inner, width, out + first); });
     });
   });
 }

@@ -164,9 +164,9 @@ struct FilterGradient<4> {
 // costs.
 // `epilogue` holds what a transform to outputs ends with, or what the values of one that reads through an
 // affine function (`affine`) are put through first.
-template <class M, bool streaming = false, bool affine = false>
+template <class M, bool streaming = false, bool affine = false, bool summing = false>
 void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, Grid out,
-               std::int64_t channels, const Epilogue* epilogue = nullptr) {
+               std::int64_t channels, const Epilogue* epilogue = nullptr, const TileSums* sums = nullptr) {
   constexpr bool finishes = M::last;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   HWY_ALIGN float buffer[M::in * M::out * 16];
@@ -194,6 +194,8 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
 #pragma GCC unroll 6
       for (int j = 0; j < M::out; ++j) hn::Store(changed[j], d, buffer + (i * M::out + j) * lanes);
     }
+    V centre, sum = hn::Zero(d), squares = hn::Zero(d);
+    if constexpr (summing) centre = hn::LoadU(d, sums->centre + c);
     float* column = to + c;
 #pragma GCC unroll 1
     for (int j = 0; j < M::out; ++j, column += out.pixel) {
@@ -205,12 +207,21 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
       for (int i = 0; i < M::out; ++i) {
         V value = changed[i];
         if constexpr (finishes) value = hn::Max(floor, hn::MulAdd(scale, value, shift));  // NaN stays NaN
+        if constexpr (summing) {
+          const V off = hn::Sub(value, centre);
+          sum = hn::Add(sum, off);
+          squares = hn::MulAdd(off, off, squares);
+        }
         if constexpr (streaming) {
           hn::Stream(value, d, column + i * out.row);
         } else {
           hn::StoreU(value, d, column + i * out.row);
         }
       }
+    }
+    if constexpr (summing) {
+      hn::StoreU(hn::Add(hn::LoadU(d, sums->sum + c), sum), d, sums->sum + c);
+      hn::StoreU(hn::Add(hn::LoadU(d, sums->squares + c), squares), d, sums->squares + c);
     }
   }
 }
@@ -230,7 +241,13 @@ void input(int m, const float* from, Grid in, const float* scale, const float* s
          : transform<Input<4>, false, true>(from, in, to, out, channels, &affine);
 }
 void output(int m, const float* from, Grid in, const Epilogue& epilogue, float* to, Grid out,
-            std::int64_t channels, bool stream) {
+            std::int64_t channels, bool stream, const TileSums* sums) {
+  if (sums) {
+    const auto run = m == 2   ? transform<Output<2>, false, false, true>
+                     : stream ? transform<Output<4>, true, false, true>
+                              : transform<Output<4>, false, false, true>;
+    return run(from, in, to, out, channels, &epilogue, sums);
+  }
   if (stream && m == 4) return transform<Output<4>, true>(from, in, to, out, channels, &epilogue);
   transform_any<Output>(m, from, in, to, out, channels, &epilogue);
 }
@@ -266,8 +283,8 @@ void winograd_input(int m, const float* x, Grid at, const float* scale, const fl
   HWY_DYNAMIC_DISPATCH(input)(m, x, at, scale, shift, planes, planes_of(m, plane), channels);
 }
 void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
-                     Grid at, std::int64_t channels, bool stream) {
-  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), epilogue, y, at, channels, stream);
+                     Grid at, std::int64_t channels, bool stream, const TileSums* sums) {
+  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), epilogue, y, at, channels, stream, sums);
 }
 void winograd_filter(int m, const float* taps, Grid at, float* planes, std::int64_t plane,
                      std::int64_t channels) {

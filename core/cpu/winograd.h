@@ -19,14 +19,21 @@ struct Epilogue {
   float floor;
 };
 
+/// What outputs less a centre add up to, per channel; a transform adds its tile.
+struct TileSums {
+  const float* centre;
+  float *sum, *squares;
+};
+
 /// planes = B^T x B, for one t x t tile of the input; where scale is given, of max(scale x + shift, 0).
 void winograd_input(int m, const float* x, Grid at, const float* scale, const float* shift, float* planes,
                     std::int64_t plane, std::int64_t channels);
 
-/// y = A^T planes A, one m x m tile of the output, through the epilogue. `stream` writes around the caches,
-/// which pays where y is too large to stay in them; y and its strides must then be multiples of 64 bytes.
+/// y = A^T planes A, one m x m tile of the output, through the epilogue and added to `sums` if given.
+/// `stream` writes around the caches, which pays where y is too large to stay in them; y and its strides must
+/// then be multiples of 64 bytes.
 void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
-                     Grid at, std::int64_t channels, bool stream);
+                     Grid at, std::int64_t channels, bool stream, const TileSums* sums = nullptr);
 
 /// planes = G filter G^T, for the 3 x 3 taps of a filter.
 void winograd_filter(int m, const float* filter, Grid at, float* planes, std::int64_t plane,

@@ -67,6 +67,7 @@ struct ConvGeometry {
   std::int64_t h_out = 0, w_out = 0, k = 0;
   Pair kernel = 1, stride = 1, padding = 0, dilation = 1;
   std::int64_t groups = 1;
+  bool moments = false;       ///< a batch norm is to be expected: its statistics of y are welcome with y
   bool keep_filters = false;  ///< nothing trains: what a kernel makes of the weights serves later calls, too
 };
 

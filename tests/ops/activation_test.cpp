@@ -142,3 +142,18 @@ TEST_CASE("activation misuse") {
   CHECK_THROWS_WITH(relu(zeros({1}, {.dtype = i64})), Catch::Contains("relu: expects f32 or f64, got i64"));
   CHECK_THROWS_WITH(softplus(zeros({1}), 0), Catch::Contains("softplus: expects a beta other than 0"));
 }
+
+TEST_CASE("gelu in f32 keeps its digits, tails included") {
+  std::vector<double> points;
+  for (double x = -12.5; x <= 12.5; x += 1.0 / 64) points.push_back(x);
+  const Tensor x = tensor(points);
+  const std::vector<float> y = gelu(x).to_vector<float>();
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const double exact = 0.5 * points[i] * std::erfc(-points[i] * std::sqrt(0.5));
+    const double allowed = (points[i] > -4 ? 2e-6 : 1e-5) * std::abs(exact);
+    INFO(points[i]);
+    CHECK(std::abs(static_cast<double>(y[i]) - exact) <= allowed);
+  }
+  CHECK(std::isnan(gelu(tensor({NAN})).item()));
+  CHECK(gelu(tensor({INFINITY})).item() == INFINITY);
+}

@@ -1,5 +1,9 @@
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
+#include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/parallel.h>
 
@@ -282,4 +286,53 @@ TEST_CASE("normalization errors say what was expected and what came") {
   CHECK_THROWS_WITH(layer_norm(x, {4}), Contains("to end in [4], got [2, 4, 4, 6]"));
   CHECK_THROWS_WITH(layer_norm(zeros({6}), {2, 6}), Contains("to end in [2, 6]"));
   CHECK_THROWS_WITH(layer_norm(x, {6}, {}, zeros({1, 6})), Contains("layer_norm: bias"));
+}
+
+TEST_CASE("batch norm takes the moments that a convolution computed while it wrote") {
+  // Whole tiles, tiles beyond the image, tiles of 2 x 2, one unit of tiles; means far from zero.
+  const auto [n, size, out, offset] = GENERATE(table<std::int64_t, std::int64_t, std::int64_t, double>(
+      {{4, 32, 32, 0}, {2, 45, 48, 1}, {40, 2, 16, 0}, {1, 16, 64, 30}}));
+  Generator generator(21);
+  const Tensor x = randn({n, size, size, 16}, generator) + offset,
+               w = (randn({out, 3, 3, 16}, generator) * 0.1).requires_grad_();
+  const Tensor y = conv2d(x, w, {}, {.padding = 1});
+  const bool kept = y.impl()->storage->derived() != nullptr;
+  CHECK(kept == (std::getenv("KARYON_CONV") == nullptr));
+  auto norm = [&, out = out](const Tensor& from) {
+    Tensor mean = zeros({out}), var = ones({out});
+    const Tensor normalized = batch_norm(from, {}, {}, mean, var, {.training = true, .momentum = 1});
+    return std::vector{normalized.detach(), mean, var};
+  };
+  const auto taken = norm(y), computed = norm(y.detach().clone()), exact = [&, out = out] {
+    Tensor mean = zeros({out}, {.dtype = f64}), var = ones({out}, {.dtype = f64});
+    return std::vector{batch_norm(y.detach().to(f64), {}, {}, mean, var, {.training = true, .momentum = 1}),
+                       mean, var};
+  }();
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(difference(taken[i], exact[i]) < 2e-5);
+    CHECK(difference(computed[i], exact[i]) < 2e-5);
+  }
+  // They go when the values change.
+  const NoGradGuard no_grad;
+  Tensor changed = y.detach();
+  changed.mul_(2);
+  CHECK(y.impl()->storage->derived() == nullptr);
+  CHECK(difference(norm(changed)[1], taken[1] * 2.0) < 2e-5);
+}
+
+TEST_CASE("moments of a convolution have the same bits with 1 and 2 threads") {
+  const int before = num_threads();
+  const std::int64_t size = GENERATE(16, 50);
+  std::vector<float> results[2];
+  for (int threads : {1, 2}) {
+    set_num_threads(threads);
+    Generator generator(22);
+    const Tensor x = randn({2, size, size, 16}, generator),
+                 w = randn({160, 3, 3, 16}, generator).requires_grad_();
+    Tensor mean = zeros({160}), var = ones({160});
+    batch_norm(conv2d(x, w, {}, {.padding = 1}), {}, {}, mean, var, {.training = true});
+    results[threads - 1] = cat({mean, var}, 0).to_vector<float>();
+  }
+  set_num_threads(before);
+  CHECK(results[0] == results[1]);
 }
