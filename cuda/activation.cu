@@ -9,15 +9,16 @@ namespace {
 using kernels::Activation;
 
 void activation(Activation op, double p, double q, const Tensor& x, Tensor& y) {
-  check_f32("activation", x);
-  functors::visit(op, p, q, [&](auto f) { map_same<float>(f, y, Input<float>{x}); });
+  functors::visit(op, p, q, [&](auto f) {
+    dispatch_float("activation", x, f, [&]<class T>(auto g) { map_same<T>(g, y, Input<T>{x}); });
+  });
 }
 
 void activation_backward(Activation op, double p, double q, const Tensor& dy, const Tensor& saved,
                          Tensor& dx) {
-  check_f32("activation_backward", dy);
   functors::visit(op, p, q, [&](auto f) {
-    map_same<float>(Grad<decltype(f)>{f}, dx, Input<float>{dy}, Input<float>{saved});
+    dispatch_float("activation_backward", dy, Grad<decltype(f)>{f},
+                   [&]<class T>(auto g) { map_same<T>(g, dx, Input<T>{dy}, Input<T>{saved}); });
   });
 }
 

@@ -52,13 +52,18 @@ ConvProblem problem_of(ConvDirection direction, const ConvGeometry& g, DType dty
 }
 
 // cuDNN adds a shift and takes the maximum in the convolution's own kernel. A scale is multiplied into the
-// filters where those are smaller than the image; what is left is done in one pass afterwards.
+// filters where those are smaller than the image; what is left is done in one pass afterwards. Beside bf16 it
+// takes no shift of f32: rounding that costs no more precision than rounding the sum before the shift is
+// added.
 std::string affine_cudnn(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
                          const Tensor& shift, bool relu, Tensor& y) {
   ConvProblem problem = problem_of(ConvDirection::forward, g, x.dtype());
   ConvPointers pointers{.x = x.data_ptr(), .weight = weight.data_ptr(), .y = y.data_ptr()};
   const bool fold = scale.defined() && weight.numel() < y.numel();
-  if (shift.defined() && shift.dtype() == x.dtype() && (fold || !scale.defined())) {
+  if (shift.defined() && (fold || !scale.defined())) {
+    const bool round = shift.dtype() != x.dtype();
+    Workspace rounded(round ? static_cast<std::size_t>(shift.numel()) * element_size(bf16) : 0);
+    if (round) round_to_bf16(shift, rounded.data<BFloat16>());
     Workspace scaled(fold ? static_cast<std::size_t>(weight.numel()) * element_size(weight.dtype()) : 0);
     if (fold) {
       scale_filters(weight, scale, scaled.data<void>());
@@ -66,7 +71,7 @@ std::string affine_cudnn(const ConvGeometry& g, const Tensor& x, const Tensor& w
     }
     problem.shift = true;
     problem.relu = relu;
-    pointers.shift = shift.data_ptr();
+    pointers.shift = round ? rounded.data<void>() : shift.data_ptr();
     if (conv_cudnn(problem, pointers).empty()) return {};
     problem.shift = problem.relu = false;
     pointers.shift = nullptr;

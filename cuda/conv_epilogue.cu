@@ -1,6 +1,6 @@
 // What cuDNN's kernels leave over: scale, shift and ReLU per channel, and filters with their scale multiplied
 // in, which spares a pass over the result where filters are smaller than images. The one idea: a thread owns
-// one vector of 16 bytes, whose channels are neighbours, so that parameters come in vectors too.
+// one vector, whose channels are neighbours, so that parameters come in vectors too, of 16 bytes at most.
 #include <karyon/core/functors.h>
 #include <karyon/cuda/conv_epilogue.h>
 #include <karyon/cuda/map.cuh>
@@ -53,6 +53,12 @@ __global__ void __launch_bounds__(map_threads)
   store(out + i, values);
 }
 
+__global__ void __launch_bounds__(map_threads)
+    round_values(const float* values, BFloat16* out, std::int64_t n) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * map_threads + threadIdx.x;
+  if (i < n) out[i] = from_float<BFloat16>(values[i]);
+}
+
 // Calls f with the element types of a tensor and of its parameters.
 template <class F>
 void dispatch(const char* op, const Tensor& y, DType parameters, F f) {
@@ -81,7 +87,7 @@ void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool re
   check(!shift.defined() || shift.dtype() == parameters, "channel_affine: scale is ", parameters,
         " but shift is ", shift.defined() ? shift.dtype() : parameters);
   dispatch("channel_affine", y, parameters, [&]<class T, class P>() {
-    constexpr int widest = 16 / sizeof(T);
+    constexpr int widest = vector_length<T, P>;
     const std::int64_t n = y.numel(), channels = y.size(-1);
     auto* values = static_cast<T*>(y.data_ptr());
     const auto *factors = data_or_null<const P>(scale), *summands = data_or_null<const P>(shift);
@@ -93,6 +99,11 @@ void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool re
              relu, n, channels);
     }
   });
+}
+
+void round_to_bf16(const Tensor& values, BFloat16* out) {
+  launch(round_values, grid_for(values.numel(), map_threads), map_threads, 0, values.data<float>(), out,
+         values.numel());
 }
 
 void scale_filters(const Tensor& weight, const Tensor& scale, void* out) {

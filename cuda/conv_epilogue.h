@@ -12,4 +12,7 @@ void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool re
 /// out[k, ...] = weight[k, ...] scale[k], for a weight of K filters; `out` has room for it, in its dtype.
 void scale_filters(const Tensor& weight, const Tensor& scale, void* out);
 
+/// out[i] = values[i], f32, in bf16.
+void round_to_bf16(const Tensor& values, BFloat16* out);
+
 }  // namespace karyon::cuda

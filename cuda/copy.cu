@@ -81,6 +81,8 @@ struct Scale {
   __device__ T operator()(T y) const { return y * factor; }
 };
 void scale(double factor, Tensor& y) {
+  if (y.dtype() == bf16)
+    return map_same<BFloat16>(InFloat<Scale<float>>{{static_cast<float>(factor)}}, y, Input<BFloat16>{y});
   dispatch_floating(y.dtype(), "mul_",
                     [&]<class T>() { map_same<T>(Scale<T>{static_cast<T>(factor)}, y, Input<T>{y}); });
 }

@@ -5,6 +5,7 @@
 #include <karyon/core/ops/dropout.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/launch.cuh>
+#include <karyon/cuda/scalar.cuh>
 
 namespace karyon::cuda {
 namespace {
@@ -12,41 +13,43 @@ namespace {
 constexpr int threads = 256;
 
 // Kept where the upper 24 bits of the word are at least `least`.
+template <class T>
 __global__ void __launch_bounds__(threads)
-    dropout_kernel(const float* x, float* y, std::int64_t n, bool vectors, std::uint64_t seed,
-                   std::uint64_t first, std::uint32_t least, float scale) {
+    dropout_kernel(const T* x, T* y, std::int64_t n, bool vectors, std::uint64_t seed, std::uint64_t first,
+                   std::uint32_t least, float scale) {
   const std::int64_t group = std::int64_t{blockIdx.x} * threads + threadIdx.x, i = 4 * group;
   if (i >= n) return;
   const auto words = philox(seed, first + static_cast<std::uint64_t>(group));
   const bool whole = vectors && i + 4 <= n;
-  Vec<float, 4> values{};
+  float values[4] = {};
   if (whole) {
-    values = load<4>(x + i);
+    load_vector<T, 4>(x + i, values);
   } else {
 #pragma unroll
     for (int k = 0; k < 4; ++k)
-      if (i + k < n) values[k] = x[i + k];
+      if (i + k < n) values[k] = to_float(x[i + k]);
   }
 #pragma unroll
   for (int k = 0; k < 4; ++k)
     values[k] = words[static_cast<std::size_t>(k)] >> 8 >= least ? values[k] * scale : 0.0f;
   if (whole) {
-    store(y + i, values);
+    store_vector<T, 4>(y + i, values);
   } else {
 #pragma unroll
     for (int k = 0; k < 4; ++k)
-      if (i + k < n) y[i + k] = values[k];
+      if (i + k < n) y[i + k] = from_float<T>(values[k]);
   }
 }
 
 void dropout(const Tensor& x, double p, std::uint64_t seed, std::uint64_t first, Tensor& y) {
-  check_f32("dropout", x);
+  check(x.dtype() == f32 || x.dtype() == bf16, "dropout: expects f32 or bf16 on cuda, got ", x.dtype());
   const auto least = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));
   const float scale = p < 1 ? static_cast<float>(1 / (1 - p)) : 0.0f;
-  const float* from = x.data<float>();
-  float* to = y.data<float>();
-  launch(dropout_kernel, grid_for(x.numel(), 4 * threads), threads, 0, from, to, x.numel(),
-         aligned(16, from, to), seed, first, least, scale);
+  auto run = [&]<class T>(const T* from, T* to) {
+    launch(dropout_kernel<T>, grid_for(x.numel(), 4 * threads), threads, 0, from, to, x.numel(),
+           aligned(4 * sizeof(T), from, to), seed, first, least, scale);
+  };
+  x.dtype() == f32 ? run(x.data<float>(), y.data<float>()) : run(x.data<BFloat16>(), y.data<BFloat16>());
 }
 
 }  // namespace

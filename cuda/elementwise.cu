@@ -11,22 +11,42 @@ using kernels::Binary;
 using kernels::Side;
 using kernels::Unary;
 
+template <class F, class... Any>
+constexpr bool one_of = (... || std::is_same_v<F, Any>);
+// Formulas that bf16 arrays may have; the others are applied to what was cast to f32.
+template <class F>
+constexpr bool takes_bf16 = one_of<F, functors::Abs, functors::Clamp, functors::Add, functors::Sub,
+                                   functors::Mul, functors::Div, functors::Maximum, functors::Minimum>;
+
+// dispatch_float for g, which is made of the formula F.
+template <class F, class G, class Run>
+void dispatch_formula(const char* op, const Tensor& x, G g, Run run) {
+  if constexpr (takes_bf16<F>) {
+    dispatch_float(op, x, g, run);
+  } else {
+    check_f32(op, x);
+    run.template operator()<float>(g);
+  }
+}
+
 void unary(Unary op, double p, double q, const Tensor& x, Tensor& y) {
-  auto linear = [&]<class T>() {
-    if (op == Unary::add) return map_same<T>(functors::AddScalar{p}, y, Input<T>{x});
-    if (op == Unary::mul) return map_same<T>(functors::MulScalar{p}, y, Input<T>{x});
-    map_same<T>(functors::Neg{}, y, Input<T>{x});
+  auto linear = [&](auto f) {
+    if (x.dtype() == i64) return map_same<std::int64_t>(f, y, Input<std::int64_t>{x});
+    dispatch_float("unary", x, f, [&]<class T>(auto g) { map_same<T>(g, y, Input<T>{x}); });
   };
-  if (x.dtype() == i64) return linear.operator()<std::int64_t>();
-  check_f32("unary", x);
-  if (op == Unary::add || op == Unary::mul || op == Unary::neg) return linear.operator()<float>();
-  functors::visit_nonlinear(op, p, q, [&](auto f) { map_same<float>(f, y, Input<float>{x}); });
+  if (op == Unary::add) return linear(functors::AddScalar{p});
+  if (op == Unary::mul) return linear(functors::MulScalar{p});
+  if (op == Unary::neg) return linear(functors::Neg{});
+  functors::visit_nonlinear(op, p, q, [&](auto f) {
+    dispatch_formula<decltype(f)>("unary", x, f, [&]<class T>(auto g) { map_same<T>(g, y, Input<T>{x}); });
+  });
 }
 
 void unary_backward(Unary op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx) {
-  check_f32("unary_backward", dy);
   functors::visit_nonlinear(op, p, q, [&](auto f) {
-    map_same<float>(Grad<decltype(f)>{f}, dx, Input<float>{dy}, Input<float>{saved});
+    using F = decltype(f);
+    dispatch_formula<F>("unary_backward", dy, Grad<F>{f},
+                        [&]<class T>(auto g) { map_same<T>(g, dx, Input<T>{dy}, Input<T>{saved}); });
   });
 }
 
@@ -57,8 +77,10 @@ void binary(Binary op, const Tensor& a, const Tensor& b, Tensor& y) {
     if (op == Binary::sub) return map<T>(functors::Sub{}, y, Input<T>{a}, Input<T>{b});
     map<T>(functors::Mul{}, y, Input<T>{a}, Input<T>{b});
   } else {
-    check_f32("binary", a);
-    functors::visit_arithmetic(op, [&](auto f) { map<float>(f, y, Input<float>{a}, Input<float>{b}); });
+    functors::visit_arithmetic(op, [&](auto f) {
+      dispatch_formula<decltype(f)>("binary", a, f,
+                                    [&]<class T>(auto g) { map<T>(g, y, Input<T>{a}, Input<T>{b}); });
+    });
   }
 }
 
@@ -75,15 +97,14 @@ struct BinaryGrad {
 };
 
 void binary_backward(Binary op, Side side, const Tensor& dy, const Tensor& a, const Tensor& b, Tensor& dx) {
-  check_f32("binary_backward", dy);
-  using Float = Input<float>;
   functors::visit_arithmetic(op, [&](auto f) {
     using F = decltype(f);
     if constexpr (requires { f.grad_a(0.0f, 0.0f, 0.0f); }) {
+      auto run = [&]<class T>(auto g) { map<T>(g, dx, Input<T>{dy}, Input<T>{a}, Input<T>{b}); };
       if (side == Side::a) {
-        map<float>(BinaryGrad<F, Side::a>{f}, dx, Float{dy}, Float{a}, Float{b});
+        dispatch_formula<F>("binary_backward", dy, BinaryGrad<F, Side::a>{f}, run);
       } else {
-        map<float>(BinaryGrad<F, Side::b>{f}, dx, Float{dy}, Float{a}, Float{b});
+        dispatch_formula<F>("binary_backward", dy, BinaryGrad<F, Side::b>{f}, run);
       }
     }
   });

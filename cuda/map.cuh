@@ -4,6 +4,7 @@
 
 #include <karyon/core/tensor.h>
 #include <karyon/cuda/launch.cuh>
+#include <karyon/cuda/scalar.cuh>
 
 // y[i] = f(a[i], b[i], ...) with broadcasting. The one idea: each thread owns one vector of 16 bytes at most,
 // so that a warp asks for whole lines; a broadcast input is read in vectors too where its run allows it.
@@ -157,6 +158,24 @@ void map(F f, Tensor& y, Input<In>... inputs) {
   };
   launch(map_broadcast<N, F, Stored<Out>, Stored<In>...>, grid_for(y.numel(), map_threads * N), map_threads,
          0, f, y.numel(), aligned(16, out), out, source(inputs)...);
+}
+
+/// A formula of floats for arrays of bf16: computed in float, rounded once.
+template <class F>
+struct InFloat {
+  F f;
+  template <class... T>
+  __device__ BFloat16 operator()(T... x) const {
+    return from_float<BFloat16>(f(to_float(x)...));
+  }
+};
+
+/// Calls run.operator()<T>(g) with the element type of x, f32 or bf16, and f, or what computes it in float.
+template <class F, class Run>
+void dispatch_float(const char* op, const Tensor& x, F f, Run run) {
+  if (x.dtype() == bf16) return run.template operator()<BFloat16>(InFloat<F>{f});
+  check(x.dtype() == f32, op, ": expects f32 or bf16 on cuda, got ", x.dtype());
+  run.template operator()<float>(f);
 }
 
 /// The gradient formula of a functor, as a functor.

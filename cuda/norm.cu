@@ -159,7 +159,8 @@ void statistics(const Tensor& x, std::int64_t images, std::int64_t groups, doubl
 struct ChannelParams {
   const float *mean, *rstd, *weight, *bias;
   int groups, width;  ///< of a group
-  bool vectors;       ///< a group is a channel, and vectors of 4 are aligned
+  bool by_channel;  ///< a group is a channel of the only image, and vectors of 4 of mean and rstd are aligned
+  bool vectors;     ///< vectors of 4 of weight and bias are aligned
 };
 
 /// y = scale x + shift.
@@ -171,17 +172,23 @@ struct Channels {
     float rstd[V], weight[V], bias[V] = {};
 #pragma unroll
     for (int i = 0; i < V; ++i) weight[i] = 1;
-    if (p.vectors) {
+    if (p.by_channel) {
       load_vector<float, V>(p.mean + column, mean);
       load_vector<float, V>(p.rstd + column, rstd);
-      if (p.weight) load_vector<float, V>(p.weight + column, weight);
-      if (p.bias) load_vector<float, V>(p.bias + column, bias);
     } else {
 #pragma unroll
       for (int i = 0; i < V; ++i) {
         const std::int64_t group = image * p.groups + (column + i) / p.width;
         mean[i] = p.mean[group];
         rstd[i] = p.rstd[group];
+      }
+    }
+    if (p.vectors) {
+      if (p.weight) load_vector<float, V>(p.weight + column, weight);
+      if (p.bias) load_vector<float, V>(p.bias + column, bias);
+    } else {
+#pragma unroll
+      for (int i = 0; i < V; ++i) {
         if (p.weight) weight[i] = p.weight[column + i];
         if (p.bias) bias[i] = p.bias[column + i];
       }
@@ -398,7 +405,8 @@ ChannelParams channel_params(const Tensor& weight, const Tensor& bias, const Ten
           .bias = optional(bias),
           .groups = static_cast<int>(groups),
           .width = static_cast<int>(columns / groups),
-          .vectors = images == 1 && groups == columns && whole_vectors(weight, bias, mean, rstd)};
+          .by_channel = images == 1 && groups == columns && whole_vectors(mean, rstd),
+          .vectors = whole_vectors(weight, bias)};
 }
 
 void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,

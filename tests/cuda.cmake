@@ -8,7 +8,8 @@ if(NOT KARYON_CUDA_FOUND)
   return()
 endif()
 
-add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
+add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16_test.cpp
+  cuda/products_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
 target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
 
@@ -52,6 +53,7 @@ device_test(cuda/allocator GPUEMU_MEMORY=64 cuda_memory_test)
 device_test(cuda/tf32 "KARYON_CUDA_CONV=gemm;KARYON_TF32=1" cuda_test "[tf32]" --warn NoTests)
 set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gemm KARYON_TF32=1)
 device_tests(ops)
+device_tests(layers layers)
 device_tests(optim optimizer)
 device_tests(models unet_golden)
 if(TARGET nuclei_test)
@@ -64,14 +66,21 @@ if(Python3_FOUND)
   set(gates Python3::Interpreter ${PROJECT_SOURCE_DIR}/scripts/cuda_gates --library $<TARGET_FILE:karyon_cuda>
     --ptxas ${CUDAToolkit_BIN_DIR}/ptxas)
   set(traffic ${CMAKE_CURRENT_BINARY_DIR}/traffic.csv)
+  set(products ${CMAKE_CURRENT_BINARY_DIR}/products.csv)
   if(TARGET gpuemu)
-    add_test(NAME emu/traffic_begin COMMAND ${CMAKE_COMMAND} -E rm -f ${traffic})
+    add_test(NAME emu/traffic_begin COMMAND ${CMAKE_COMMAND} -E rm -f ${traffic} ${products})
     set_tests_properties(emu/traffic_begin PROPERTIES FIXTURES_SETUP traffic_begin)
     add_test(NAME emu/traffic COMMAND cuda_test "[traffic]" --warn NoTests)
     set_tests_properties(emu/traffic PROPERTIES TIMEOUT 900 LABELS emu FIXTURES_SETUP traffic FIXTURES_REQUIRED traffic_begin
       ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CUDA_CONV=gemm;GPUEMU_COUNTERS=${traffic}"
       FAIL_REGULAR_EXPRESSION "gpuemu: report")
-    add_test(NAME cuda_gates COMMAND ${gates} --counters ${traffic})
+    foreach(tf32 0 1)
+      add_test(NAME emu/traffic_products_tf32_${tf32} COMMAND cuda_test "[products]" --warn NoTests)
+      set_tests_properties(emu/traffic_products_tf32_${tf32} PROPERTIES TIMEOUT 900 LABELS emu FIXTURES_SETUP traffic
+        FIXTURES_REQUIRED traffic_begin FAIL_REGULAR_EXPRESSION "gpuemu: report"
+        ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CUDA_CONV=gemm;GPUEMU_COUNTERS=${products};KARYON_TF32=${tf32}")
+    endforeach()
+    add_test(NAME cuda_gates COMMAND ${gates} --counters ${traffic} --products ${products})
     set_tests_properties(cuda_gates PROPERTIES FIXTURES_REQUIRED traffic)
   else()
     add_test(NAME cuda_gates COMMAND ${gates})

@@ -1,5 +1,6 @@
 #pragma once
 #include <catch2/catch.hpp>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -13,9 +14,10 @@
 #include "test_device.h"
 
 // The proof that every operation passes: forward in f32 and f64 against an independent double
-// reference, gradient against finite differences, f32 gradients against f64 ones, nothing leaked.
-// With KARYON_TEST_DEVICE=cuda all that is f32 runs on the CUDA device, with the same tolerances; f64 stays
-// on the CPU, whose finite differences the ordinary run has checked.
+// reference, gradient against finite differences, f32 gradients against f64 ones, nothing leaked. Then the
+// same in bf16, against f64 on the same inputs, rounded to bf16.
+// With KARYON_TEST_DEVICE=cuda all that is f32 or bf16 runs on the CUDA device, with the same tolerances; f64
+// stays on the CPU, whose finite differences the ordinary run has checked.
 namespace karyon::test {
 
 using Op = std::function<Tensor(const std::vector<Tensor>&)>;
@@ -25,6 +27,13 @@ struct OpCheckOptions {
   double gradient_tolerance = 1e-4;  ///< f32 gradients against f64 gradients, likewise
   bool gradient = true;
   GradcheckOptions gradcheck = {};
+  /// bf16 has 8 significant bits, so one rounding is off by 2^-8 of a value at worst; an eighth is added for
+  /// sums in f32. Gradients meet up to three: of what forward saved, of dy times something, of the sum.
+  double bf16_forward_tolerance = 1.125 / 256;
+  double bf16_gradient_tolerance = 3 * 1.125 / 256;
+  bool bf16 = true;
+  std::size_t parameters_from =
+      SIZE_MAX;  ///< inputs from here on stay f32 beside bf16: a norm's weight, a bias
 };
 
 /// Largest |a - b| relative to max(1, largest |b|); infinite if shapes differ or anything is NaN.
@@ -38,6 +47,42 @@ inline double difference(const Tensor& a, const Tensor& b) {
     if (!std::isnan(x[i]) && x[i] != y[i]) worst = std::max(worst, std::abs(x[i] - y[i]) / scale);
   }
   return worst;
+}
+
+/// The bf16 part of check_op.
+inline void check_op_in_bf16(const Op& op, const Op& reference, const std::vector<Tensor>& inputs,
+                             const OpCheckOptions& options) {
+  INFO("in bf16");
+  std::vector<Tensor> in16, in64;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Tensor leaf = inputs[i], wide = leaf;
+    if (leaf.defined() && is_floating(leaf.dtype())) {
+      leaf = leaf.detach().to(i < options.parameters_from ? bf16 : f32).clone();
+      wide = leaf.to(f64).requires_grad_(options.gradient);
+      leaf = leaf.to(device()).requires_grad_(options.gradient);
+    } else if (leaf.defined()) {
+      leaf = leaf.to(device());
+    }
+    in16.push_back(leaf);
+    in64.push_back(wide);
+  }
+  const Tensor out16 = op(in16);
+  {
+    const NoGradGuard no_grad;
+    CHECK(difference(out16, reference(in64)) <= options.bf16_forward_tolerance);
+  }
+  if (!options.gradient) return;
+  Generator generator(7);
+  const Tensor weighting = randn(out16.shape(), generator).to(bf16);
+  op(in64).backward(weighting.to(f64));
+  out16.backward(weighting.to(out16.dtype()).to(device()));
+  for (std::size_t i = 0; i < in64.size(); ++i) {
+    if (!in64[i].defined() || !in64[i].requires_grad()) continue;
+    INFO("gradient of input " << i);
+    REQUIRE(in16[i].grad().defined());
+    CHECK(in16[i].grad().dtype() == in16[i].dtype());
+    CHECK(difference(in16[i].grad(), in64[i].grad()) <= options.bf16_gradient_tolerance);
+  }
 }
 
 /// inputs: f32 tensors (or i64 / bool / undefined, passed on as they are).
@@ -70,6 +115,7 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
     CHECK(difference(out64, expected) <= 1e-10);
     CHECK(difference(out32, expected) <= options.forward_tolerance);
   }
+  if (options.bf16) check_op_in_bf16(op, reference, inputs, options);
   if (!options.gradient) return;
 
   REQUIRE(out64.requires_grad());

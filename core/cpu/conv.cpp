@@ -248,8 +248,9 @@ void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor&
                           Tensor& dx) {
   const DataArgs& chosen = choose(backward_data_list, g, dy.dtype(), [](const char*, const char*) {});
   const auto apart = deferred_as<DeferredCat>(dx);
-  if (!apart || (chosen.run == conv2d_backward_data_winograd && writes_apart(*apart)))
-    return chosen.run(g, dy, weight, bias, dx);
+  const bool in_parts =
+      chosen.run == conv2d_backward_data_winograd || chosen.run == conv2d_backward_data_winograd_bf16;
+  if (!apart || (in_parts && writes_apart(*apart))) return chosen.run(g, dy, weight, bias, dx);
   Tensor whole = empty(dx.shape(), {.dtype = dx.dtype()});
   chosen.run(g, dy, weight, bias, whole);
   std::int64_t first = 0;

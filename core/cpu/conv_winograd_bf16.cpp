@@ -11,7 +11,9 @@
 #include <karyon/core/cpu/bf16_tiles.h>
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd_bf16.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
@@ -23,7 +25,6 @@ constexpr std::int64_t tile_step = 28;            // two of the register tiles' 
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
 constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
 constexpr std::int64_t skew = 32;          // bf16 that keep planes from meeting in the same cache sets
-constexpr std::int64_t stream_bytes = std::int64_t{8} << 20;
 
 std::int64_t blocks_of(std::int64_t channels) { return ceil_div(channels, bf16_block) * bf16_block; }
 BFloat16* bf16_scratch(std::int64_t count, int slot) {
@@ -58,6 +59,84 @@ struct Images {
   }
 };
 using In = Images<const BFloat16>;
+
+// An input, wherever it lies: in parts that were not joined, of batch norms that were not made.
+struct Input {
+  struct Part {
+    In images;
+    std::int64_t first;          // channel
+    std::vector<float> factors;  // see Bf16Norm
+  };
+  std::int64_t n, h, w, c = 0;
+  std::vector<Part> parts = {};
+  std::vector<Tensor> held = {};
+
+  Input(const Tensor& x, std::int64_t n_, std::int64_t h_, std::int64_t w_) : n(n_), h(h_), w(w_) {
+    const auto joined = deferred_as<DeferredCat>(x);
+    const bool apart = joined && std::ranges::all_of(joined->parts, [](const SavedTensor& part) {
+                         return part.get().size(-1) % bf16_block == 0;
+                       });
+    if (!apart) add(x);
+    for (std::size_t i = 0; apart && i < joined->parts.size(); ++i) add(joined->parts[i].get());
+  }
+
+  void transform(std::int64_t image, std::int64_t y, std::int64_t x, const BFloat16* zeros,
+                 BFloat16* planes_at, std::int64_t plane) const {
+    for (const Part& part : parts) {
+      const BFloat16* pixels[planes];
+      part.images.window<6>(image, y, x, zeros, pixels);
+      winograd_bf16_input(pixels, norm(part, zeros), part.images.c, 8 * part.images.c,
+                          {planes_at + part.first, plane, bf16_block});
+    }
+  }
+  static Bf16Norm norm(const Part& part, const BFloat16* zeros) {
+    return {part.factors.empty() ? nullptr : part.factors.data(), zeros};
+  }
+
+ private:
+  void add(const Tensor& x) {
+    const auto deferred = x.size(-1) % bf16_block == 0 ? deferred_as<DeferredNorm>(x) : nullptr;
+    Part part{{nullptr, n, h, w, x.size(-1)}, c, {}};
+    held.push_back(deferred ? deferred->x.get() : x);
+    part.images.data = held.back().data<BFloat16>();
+    if (deferred)
+      for (std::int64_t block = 0; block < x.size(-1); block += bf16_block)
+        for (const Tensor& values : {deferred->scale, deferred->shift})
+          for (std::int64_t odd = 0; odd < 2; ++odd)
+            for (std::int64_t i = odd; i < bf16_block; i += 2)
+              part.factors.push_back(values.data<float>()[block + i]);
+    parts.push_back(std::move(part));
+    c += x.size(-1);
+  }
+};
+
+// Where outputs go: to the parts that a tensor is left in, each a whole number of blocks, or to all of it.
+struct Output {
+  struct Part {
+    Images<BFloat16> images;
+    std::int64_t first;  // channel
+    Tensor held;
+  };
+  std::int64_t n, h, w, c = 0;
+  std::vector<Part> parts = {};
+
+  Output(const Tensor& y, std::int64_t n_, std::int64_t h_, std::int64_t w_) : n(n_), h(h_), w(w_) {
+    const auto apart = deferred_as<DeferredCat>(y);
+    if (!apart) add(y);
+    for (std::size_t i = 0; apart && i < apart->parts.size(); ++i) add(apart->parts[i].get());
+  }
+  // From channel k on; of the part that holds it.
+  Images<BFloat16> at(std::int64_t k) const {
+    const auto part = std::find_if(parts.rbegin(), parts.rend(), [&](const Part& p) { return p.first <= k; });
+    return {part->images.data + k - part->first, n, h, w, part->images.c};
+  }
+
+ private:
+  void add(Tensor y) {
+    parts.push_back({{y.data<BFloat16>(), n, h, w, y.size(-1)}, c, y});
+    c += y.size(-1);
+  }
+};
 
 // How an output [n, h_out, w_out] is cut into tiles, and these into units whose planes stay in the L2 cache.
 // A few tiles are one unit.
@@ -133,8 +212,8 @@ void transform_filters(const Filters& f, std::int64_t k0, std::int64_t c0, std::
 }
 
 // in -> out with the filters given; both directions are this.
-void convolve(const In& in, const Images<BFloat16>& out, Pair padding, const Filters& filters,
-              const Tensor& scale, const Tensor& shift, bool relu) {
+void convolve(const Input& in, const Output& out, Pair padding, const Filters& filters, const Tensor& scale,
+              const Tensor& shift, bool relu) {
   const Tiling tiling(out.n, out.h, out.w);
   if (tiling.count == 0) return;
   const std::int64_t c_width = blocks_of(in.c), blocks = ceil_div(out.c, bf16_block);
@@ -167,9 +246,11 @@ void convolve(const In& in, const Images<BFloat16>& out, Pair padding, const Fil
   // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
   // every output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks);
-  const bool stream = out.n * out.h * out.w * out.c * 2 >= stream_bytes && out.c % 32 == 0 &&
-                      out.h % m == 0 && out.w % m == 0 &&
-                      reinterpret_cast<std::uintptr_t>(out.data) % 64 == 0;
+  const bool stream = out.n * out.h * out.w * out.c >= stream_floats && out.h % m == 0 && out.w % m == 0 &&
+                      std::ranges::all_of(out.parts, [](const Output::Part& part) {
+                        return part.images.c % bf16_block == 0 &&
+                               reinterpret_cast<std::uintptr_t>(part.images.data) % 64 == 0;
+                      });
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     BFloat16* v = bf16_scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
@@ -179,9 +260,7 @@ void convolve(const In& in, const Images<BFloat16>& out, Pair padding, const Fil
       const std::int64_t n = std::min(units.tiles, tiling.count - first);
       for (std::int64_t i = 0; i < n; ++i) {
         const auto [image, y, x] = tiling.place(first + i);
-        const BFloat16* pixels[36];
-        in.window<6>(image, y - padding.h, x - padding.w, zeros.data(), pixels);
-        winograd_bf16_input(pixels, in.c, 8 * in.c, {v + i * v_tile, v_plane, 32});
+        in.transform(image, y - padding.h, x - padding.w, zeros.data(), v + i * v_tile, v_plane);
       }
       for (std::int64_t block = part * blocks / parts; block < (part + 1) * blocks / parts; ++block) {
         const std::int64_t k0 = block * bf16_block;
@@ -210,7 +289,7 @@ void convolve(const In& in, const Images<BFloat16>& out, Pair padding, const Fil
                                product + q * bf16_block);
         }
         const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
-        const Images<BFloat16> to{out.data + k0, out.n, out.h, out.w, out.c};
+        const Images<BFloat16> to = out.at(k0);
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, y, x] = tiling.place(first + i);
           BFloat16* pixels[16];
@@ -239,14 +318,14 @@ void conv2d_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& 
 
 void conv2d_affine_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
                                  const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
-  convolve({x.data<BFloat16>(), g.n, g.h, g.w, g.c}, {y.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k},
-           g.padding, {weight.data<BFloat16>(), g.c, g.k, false}, scale, shift, relu);
+  convolve({x, g.n, g.h, g.w}, {y, g.n, g.h_out, g.w_out}, g.padding,
+           {weight.data<BFloat16>(), g.c, g.k, false}, scale, shift, relu);
 }
 
 void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                         const Tensor& bias, Tensor& dx) {
-  convolve({dy.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k}, {dx.data<BFloat16>(), g.n, g.h, g.w, g.c},
-           {2 - g.padding.h, 2 - g.padding.w}, {weight.data<BFloat16>(), g.k, g.c, true}, {}, bias, false);
+  convolve({dy, g.n, g.h_out, g.w_out}, {dx, g.n, g.h, g.w}, {2 - g.padding.h, 2 - g.padding.w},
+           {weight.data<BFloat16>(), g.k, g.c, true}, {}, bias, false);
 }
 
 // Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are
@@ -254,7 +333,8 @@ void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy,
 void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy_,
                                           Tensor& dweight) {
   const Tiling tiling(g.n, g.h_out, g.w_out);
-  const In in{x.data<BFloat16>(), g.n, g.h, g.w, g.c}, dy{dy_.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k};
+  const Input in(x, g.n, g.h, g.w);
+  const In dy{dy_.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k};
   const std::int64_t c = g.c, c_width = blocks_of(c), blocks = ceil_div(g.k, bf16_block);
   const std::vector<BFloat16> zeros(static_cast<std::size_t>(std::max(c_width, blocks * bf16_block)));
   const Tiling::Units units = tiling.units(planes * 2 * (c_width + blocks * bf16_block));
@@ -299,18 +379,22 @@ void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x
            ++unit) {
         const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
         for (std::int64_t i = 0; i < n; i += 2) {
-          const BFloat16 *pixels[2][36], *gradient[2][16];
+          const BFloat16 *pixels[2][planes], *gradient[2][16];
+          Tiling::Place at[2];
           for (std::int64_t j = 0; j < 2; ++j) {
-            const auto [image, row, col] = tiling.place(first + i + j);
-            if (i + j == n) {  // an odd tile has no partner
-              std::fill(pixels[j], pixels[j] + 36, zeros.data());
-              std::fill(gradient[j], gradient[j] + 16, zeros.data());
-              continue;
-            }
-            in.window<6>(image, row - g.padding.h, col - g.padding.w, zeros.data(), pixels[j]);
-            grads.window<4>(image, row, col, zeros.data(), gradient[j]);
+            at[j] = tiling.place(first + i + j);
+            if (i + j == n)
+              at[j].y = -2 * (g.h + g.kernel.h);  // an odd tile has no partner: all of it is outside
+            grads.window<4>(at[j].image, at[j].y, at[j].x, zeros.data(), gradient[j]);
           }
-          winograd_bf16_input_pair(pixels, c, 8 * c, {v + i / 2 * v_pair, v_plane, 64});
+          for (const Input::Part& of_x : in.parts) {
+            for (std::int64_t j = 0; j < 2; ++j)
+              of_x.images.window<6>(at[j].image, at[j].y - g.padding.h, at[j].x - g.padding.w, zeros.data(),
+                                    pixels[j]);
+            winograd_bf16_input_pair(pixels, Input::norm(of_x, zeros.data()), of_x.images.c,
+                                     8 * of_x.images.c,
+                                     {v + i / 2 * v_pair + 2 * of_x.first, v_plane, 2 * bf16_block});
+          }
           winograd_bf16_gradient_pair(gradient, k, 8 * g.k, {w + i * bf16_block, w_plane, w_block});
         }
         for (std::int64_t block = block_begin; block < block_end; ++block)
@@ -344,7 +428,7 @@ void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x
       for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
         const float* more = sums_of(chunk, block) + c0 * bf16_block;
         for (std::int64_t q = 0; q < planes; ++q)
-          for (std::int64_t i = 0; i < n; ++i) sums[q * sum_plane + i] += more[q * sum_plane + i];
+          bf16_add_sums(more + q * sum_plane, n, sums + q * sum_plane);
       }
       finish(block, sums, c0, 16);
     }

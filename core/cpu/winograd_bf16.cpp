@@ -99,17 +99,29 @@ __mmask32 first(std::int64_t n) {
 }
 
 // Rows of 32 channels of a tile into buffers of even and odd ones, M applied along them.
-template <class M>
-void rows(const BFloat16* const* x, std::int64_t c, __mmask32 mask, std::int64_t ahead, V* evens, V* odds) {
+template <class M, bool normed>
+void rows(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t c, __mmask32 mask, std::int64_t ahead,
+          V* evens, V* odds) {
+  V even_scale, odd_scale, even_shift, odd_shift;
+  if constexpr (normed) {
+    const float* factors = norm.factors + 2 * c;
+    even_scale = _mm512_loadu_ps(factors), odd_scale = _mm512_loadu_ps(factors + 16);
+    even_shift = _mm512_loadu_ps(factors + 32), odd_shift = _mm512_loadu_ps(factors + 48);
+  }
 #pragma GCC unroll 1
   for (int i = 0; i < M::in; ++i) {
     V e[M::in], o[M::in], changed[M::out];
 #pragma GCC unroll 6
     for (int j = 0; j < M::in; ++j) {
-      const BFloat16* from = x[i * M::in + j] + c;
-      const __m512i both = _mm512_maskz_loadu_epi16(mask, from);
+      const __m512i both = _mm512_maskz_loadu_epi16(mask, x[i * M::in + j] + c);
       e[j] = even(both);
       o[j] = odd(both);
+      if constexpr (normed) {
+        const V zero = _mm512_setzero_ps();  // NaN stays NaN
+        const auto inside = static_cast<__mmask16>(x[i * M::in + j] == norm.outside ? 0 : 0xffff);
+        e[j] = _mm512_maskz_max_ps(inside, zero, _mm512_fmadd_ps(even_scale, e[j], even_shift));
+        o[j] = _mm512_maskz_max_ps(inside, zero, _mm512_fmadd_ps(odd_scale, o[j], odd_shift));
+      }
     }
     if (M::in > 3) {
 #pragma GCC unroll 4
@@ -134,14 +146,14 @@ void column(const V* buffer, int j, V* changed) {
 }
 
 // out = M in M^T, through buffers that stay in L1: all of a tile does not fit in registers.
-template <class M>
-void transform(const BFloat16* const* x, std::int64_t channels, std::int64_t ahead,
+template <class M, bool normed = false>
+void transform(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
                const Bf16Planes& planes) {
   alignas(64) V evens[M::in * M::out], odds[M::in * M::out];
   const __m512i zip = zip_index();
   BFloat16* to = planes.data;
   for (std::int64_t c = 0; c < channels; c += 32, to += planes.block) {
-    rows<M>(x, c, first(channels - c), ahead, evens, odds);
+    rows<M, normed>(x, norm, c, first(channels - c), ahead, evens, odds);
 #pragma GCC unroll 1
     for (int j = 0; j < M::out; ++j) {
       V e[M::out], o[M::out];
@@ -155,8 +167,8 @@ void transform(const BFloat16* const* x, std::int64_t channels, std::int64_t ahe
   }
 }
 
-template <class M>
-void transform_pair(const BFloat16* const* x, std::int64_t channels, std::int64_t ahead,
+template <class M, bool normed = false>
+void transform_pair(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
                     const Bf16Planes& planes) {
   constexpr int size = M::in * M::in;
   alignas(64) V evens[2][M::in * M::out], odds[2][M::in * M::out];
@@ -167,8 +179,8 @@ void transform_pair(const BFloat16* const* x, std::int64_t channels, std::int64_
   BFloat16* to = planes.data;
   for (std::int64_t c = 0; c < channels; c += 32, to += planes.block) {
     const __mmask32 mask = first(channels - c);
-    rows<M>(x, c, mask, ahead, evens[0], odds[0]);
-    rows<M>(x + size, c, mask, ahead, evens[1], odds[1]);
+    rows<M, normed>(x, norm, c, mask, ahead, evens[0], odds[0]);
+    rows<M, normed>(x + size, norm, c, mask, ahead, evens[1], odds[1]);
 #pragma GCC unroll 1
     for (int j = 0; j < M::out; ++j) {
       V one[M::out], other[M::out];
@@ -237,24 +249,25 @@ void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, s
 
 }  // namespace
 
-void winograd_bf16_input(const BFloat16* const (&x)[36], std::int64_t channels, std::int64_t ahead,
-                         const Bf16Planes& planes) {
-  transform<Input>(x, channels, ahead, planes);
+void winograd_bf16_input(const BFloat16* const (&x)[36], const Bf16Norm& norm, std::int64_t channels,
+                         std::int64_t ahead, const Bf16Planes& planes) {
+  (norm.factors ? transform<Input, true> : transform<Input, false>)(x, norm, channels, ahead, planes);
 }
-void winograd_bf16_input_pair(const BFloat16* const (&x)[2][36], std::int64_t channels, std::int64_t ahead,
-                              const Bf16Planes& planes) {
-  transform_pair<Input>(x[0], channels, ahead, planes);
+void winograd_bf16_input_pair(const BFloat16* const (&x)[2][36], const Bf16Norm& norm, std::int64_t channels,
+                              std::int64_t ahead, const Bf16Planes& planes) {
+  (norm.factors ? transform_pair<Input, true> : transform_pair<Input, false>)(x[0], norm, channels, ahead,
+                                                                              planes);
 }
 void winograd_bf16_gradient_pair(const BFloat16* const (&dy)[2][16], std::int64_t channels,
                                  std::int64_t ahead, const Bf16Planes& planes) {
-  transform_pair<OutputGradient>(dy[0], channels, ahead, planes);
+  transform_pair<OutputGradient>(dy[0], {}, channels, ahead, planes);
 }
 void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channels, const Bf16Planes& planes) {
-  transform<Filter>(taps, channels, 0, planes);
+  transform<Filter>(taps, {}, channels, 0, planes);
 }
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
                                const Bf16Planes& planes) {
-  transform_pair<Filter>(taps[0], channels, 0, planes);
+  transform_pair<Filter>(taps[0], {}, channels, 0, planes);
 }
 
 void winograd_bf16_output(const float* planes, const Epilogue& epilogue, BFloat16* const (&y)[16],
@@ -333,8 +346,9 @@ void transpose_rounded(const float* x, std::int64_t x_row, BFloat16* y, std::int
 }
 KARYON_BF16_END
 #else
-void winograd_bf16_input(const BFloat16* const (&)[36], std::int64_t, std::int64_t, const Bf16Planes&) {}
-void winograd_bf16_input_pair(const BFloat16* const (&)[2][36], std::int64_t, std::int64_t,
+void winograd_bf16_input(const BFloat16* const (&)[36], const Bf16Norm&, std::int64_t, std::int64_t,
+                         const Bf16Planes&) {}
+void winograd_bf16_input_pair(const BFloat16* const (&)[2][36], const Bf16Norm&, std::int64_t, std::int64_t,
                               const Bf16Planes&) {}
 void winograd_bf16_gradient_pair(const BFloat16* const (&)[2][16], std::int64_t, std::int64_t,
                                  const Bf16Planes&) {}

@@ -20,12 +20,20 @@ struct Bf16Planes {
   std::int64_t plane, block;
 };
 
+/// What the pixels of an input are: max(scale x + shift, 0) where `factors` are given, [channels /
+/// 32][4][16]: the scales of the 16 even channels, of the odd ones, the shifts of both. A pixel at `outside`
+/// is 0.
+struct Bf16Norm {
+  const float* factors = nullptr;
+  const BFloat16* outside = nullptr;
+};
+
 /// planes = B^T x B. `ahead` elements after each pixel, memory is asked for.
-void winograd_bf16_input(const BFloat16* const (&x)[36], std::int64_t channels, std::int64_t ahead,
-                         const Bf16Planes& planes);
+void winograd_bf16_input(const BFloat16* const (&x)[36], const Bf16Norm& norm, std::int64_t channels,
+                         std::int64_t ahead, const Bf16Planes& planes);
 /// The same for two tiles: planes hold pairs, of the one tile and of the other.
-void winograd_bf16_input_pair(const BFloat16* const (&x)[2][36], std::int64_t channels, std::int64_t ahead,
-                              const Bf16Planes& planes);
+void winograd_bf16_input_pair(const BFloat16* const (&x)[2][36], const Bf16Norm& norm, std::int64_t channels,
+                              std::int64_t ahead, const Bf16Planes& planes);
 /// planes = A dy A^T for two tiles of 4 x 4 pixels.
 void winograd_bf16_gradient_pair(const BFloat16* const (&dy)[2][16], std::int64_t channels,
                                  std::int64_t ahead, const Bf16Planes& planes);

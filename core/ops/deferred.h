@@ -9,7 +9,7 @@
 // most can read what they are made of. Whoever else asks for the memory gets it made, once.
 namespace karyon {
 
-/// max(scale x + shift, 0) per channel: a batch norm with its ReLU. f32, whole vectors of channels.
+/// max(scale x + shift, 0) per channel: a batch norm with its ReLU. f32 or bf16, scale and shift f32.
 struct DeferredNorm : Deferred {
   DeferredNorm(const Tensor& x, const Tensor& scale, const Tensor& shift);
   std::shared_ptr<Storage> make() const override;
@@ -25,6 +25,12 @@ struct DeferredCat : Deferred {
 
   std::vector<SavedTensor> parts;
 };
+
+/// Whether there are kernels that read what x is made of: on the CPU, for whole vectors of channels.
+inline bool reads_in_parts(const Tensor& x) {
+  if (x.device().type != DeviceType::cpu) return false;
+  return (x.dtype() == f32 && x.size(-1) % 16 == 0) || (x.dtype() == bf16 && x.size(-1) % 32 == 0);
+}
 
 /// A tensor of these contents, made of `sources`: before one of those changes in place it is made.
 Tensor defer(const Shape& shape, DType dtype, std::shared_ptr<const Deferred> contents,

@@ -77,10 +77,9 @@ bool can_defer(const std::vector<Tensor>& parts, int dim) {
   bool wanted = false;
   for (const Tensor& part : parts) {
     wanted = wanted || part.requires_grad();
-    if (part.dim() != 4 || part.size(-1) % 16 != 0) return false;
+    if (part.dim() != 4 || !reads_in_parts(part)) return false;
   }
-  return wanted && grad_enabled() && parts.size() > 1 && dim == 3 && first.numel() > 0 &&
-         first.device().type == DeviceType::cpu && first.dtype() == f32;
+  return wanted && grad_enabled() && parts.size() > 1 && dim == 3 && first.numel() > 0;
 }
 
 void check_images(const Tensor& x, const char* op) {

@@ -26,9 +26,7 @@ Tensor beside_if(bool wanted, const Shape& shape, const Tensor& x) {
 
 // Whether batch norm with ReLU of x may wait until it is used: the kernels that read x instead take whole
 // vectors of channels.
-bool can_defer(const Tensor& x) {
-  return x.device().type == DeviceType::cpu && x.dtype() == f32 && x.size(-1) % 16 == 0 && x.numel() > 0;
-}
+bool can_defer(const Tensor& x) { return reads_in_parts(x) && x.numel() > 0; }
 
 // Batch norm as scale x + shift, [C] each.
 std::pair<Tensor, Tensor> scale_and_shift(const Tensor& weight, const Tensor& bias, const Tensor& mean,

@@ -81,6 +81,12 @@ int run(int argc, char** argv) {
   train->add_option("--seed", t.seed, "of weights, order, crops and split")->capture_default_str();
   train->add_option("--limit", t.limit, "use only so many images, spread over the set (0: all)")
       ->capture_default_str();
+  train
+      ->add_option("--precision", t.precision,
+                   "f32, or bf16: activations of half the size, and faster products where the processor or "
+                   "GPU has them; weights stay f32")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
   train->footer(
       "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run\n"
       "  nuclei train --data stage1_train --out folds --folds 5");
@@ -203,8 +209,9 @@ int run(int argc, char** argv) {
     if (*train) {
       if (!resume.empty()) {
         t.resume = resume;
-        for (const char* option : {"--crop", "--batch-size", "--base-width", "--depth", "--lr",
-                                   "--validation", "--folds", "--fold", "--patience", "--seed", "--limit"})
+        for (const char* option :
+             {"--crop", "--batch-size", "--base-width", "--depth", "--lr", "--validation", "--folds",
+              "--fold", "--patience", "--seed", "--limit", "--precision"})
           if (train->count(option) > 0)
             throw nuclei::UsageError(
                 std::string(option) +

@@ -72,7 +72,8 @@ Json to_json(const TrainOptions& o, std::int64_t epochs) {
           {"folds", o.folds},
           {"fold", o.fold},
           {"patience", o.patience},
-          {"limit", o.limit}};
+          {"limit", o.limit},
+          {"precision", o.precision}};
 }
 
 void check_options(const TrainOptions& o) {
@@ -97,11 +98,14 @@ void check_options(const TrainOptions& o) {
                                                 std::to_string(o.folds) + ", got " + std::to_string(o.fold));
   require(o.patience >= 0, "--patience: expects 0 or more epochs");
   require(o.limit >= 0, "--limit: expects 0 or more");
+  require(o.precision == "f32" || o.precision == "bf16",
+          "--precision: expects f32 or bf16, got '" + o.precision + "'");
 }
 
 // Cross entropy for all maps; for the two that say yes or no also the overlap of the areas, in which the few
 // pixels of borders and of sparse pictures count as much as those of others.
-Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch) {
+Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptions& o) {
+  const karyon::AutocastGuard autocast(o.precision == "bf16" ? karyon::bf16 : karyon::f32);
   const Tensor logits = model(batch[0]);
   const Tensor& target = batch[1];
   const Tensor entropy = karyon::bce_with_logits(logits, target, {.weight = batch[2]});
@@ -251,6 +255,7 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
       options_.fold = saved.value("fold", 0);
       options_.patience = saved.value("patience", std::int64_t{0});
       options_.limit = saved.at("limit");
+      options_.precision = saved.value("precision", "f32");
     } catch (const Json::exception& e) {
       throw Failure(file.string() + ": damaged checkpoint: " + e.what());
     }
@@ -348,7 +353,7 @@ std::int64_t Training::epochs_that_fit() {
     karyon::Batch batch = *epoch.next();
     for (Tensor& x : batch) x = x.to(device_);
     const auto begin = Clock::now();
-    loss_of(probe, batch).backward();
+    loss_of(probe, batch, options_).backward();
     optimizer.step();
     optimizer.zero_grad();
     const double time = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -422,7 +427,7 @@ bool Training::train_epoch() {
     for (Tensor& x : *batch) x = x.to(device_);
     optimizer_->set_lr(schedule_->lr_at(epoch_ * batches + batch_));
     optimizer_->zero_grad();
-    const Tensor loss = loss_of(*model_, *batch);
+    const Tensor loss = loss_of(*model_, *batch, options_);
     const auto value = loss.item<double>();
     if (!std::isfinite(value))
       throw Failure("training: the loss became " + std::to_string(value) + " in epoch " +
@@ -556,10 +561,11 @@ bool Training::run() {
                             return n;
                           }()) +
                           " parameters";
-  std::fprintf(stderr, "%s, %lld epochs of %lld steps, batches of %lld crops of %lld x %lld, %d threads\n",
+  std::fprintf(stderr,
+               "%s, %lld epochs of %lld steps, batches of %lld crops of %lld x %lld, %s, %d threads\n",
                model_info.c_str(), static_cast<long long>(epochs_), static_cast<long long>(loader_->size()),
                static_cast<long long>(loader_->options().batch_size), static_cast<long long>(options_.crop),
-               static_cast<long long>(options_.crop), karyon::num_threads());
+               static_cast<long long>(options_.crop), options_.precision.c_str(), karyon::num_threads());
   if (epoch_ >= epochs_)
     std::fprintf(stderr, "all %lld epochs are done; --epochs asks for more\n",
                  static_cast<long long>(epochs_));

@@ -77,6 +77,8 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "train --data x --out y --threads 0",
                                 "train --data x --out y --max-minutes 0",
                                 "train --data x --out y --device tpu",
+                                "train --data x --out y --precision f16",
+                                "train --resume y --precision bf16",
                                 "predict",
                                 "predict --page 0 image.png",
                                 "predict --page x image.png",

@@ -1,5 +1,5 @@
 // The program and its devices: what it says without a GPU, and that it learns on one what it learns on the
-// CPU.
+// CPU, in f32 and in bf16.
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <sstream>
@@ -77,19 +77,34 @@ TEST_CASE("nuclei: a training on the device of the tests has the CPU's losses") 
       " --epochs 2 --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 --threads 2 ";
   std::vector<std::map<std::string, std::vector<double>>> found;
   const bool gpu = device() != karyon::Device::cpu();
-  for (const std::string name : {"cpu", gpu ? "cuda" : "auto"}) {
-    const fs::path out = folder.path() / name;
-    const Result r = shell("$nuclei " + settings + "--device " + name + " --out " + out.string());
+  const std::string there = gpu ? "--device cuda" : "--device auto";
+  const auto train = [&](const std::string& how) {
+    const fs::path out = folder.path() / std::to_string(found.size());
+    const Result r = shell("$nuclei " + settings + how + " --out " + out.string());
     REQUIRE(r.code == 0);
-    if (gpu) CHECK_THAT(r.text, !Contains("without CUDA"));
+    if (gpu && how != "--device cpu") CHECK_THAT(r.text, !Contains("without CUDA"));
     found.push_back(metrics(out));
-  }
-  REQUIRE(found[0].size() >= 3);
-  for (const auto& [column, values] : found[0]) {
-    INFO(column);
-    REQUIRE(found[1].at(column).size() == values.size());
-    for (std::size_t i = 0; i < values.size(); ++i)
-      if (column.find("loss") != std::string::npos)
-        CHECK(found[1].at(column)[i] == Approx(values[i]).epsilon(1e-3));
-  }
+    return out;
+  };
+  const auto losses_agree = [&](const auto& some, double tolerance) {
+    REQUIRE(found[0].size() >= 3);
+    for (const auto& [column, values] : found[0]) {
+      INFO(column);
+      REQUIRE(some.at(column).size() == values.size());
+      for (std::size_t i = 0; i < values.size(); ++i)
+        if (column.find("loss") != std::string::npos)
+          CHECK(some.at(column)[i] == Approx(values[i]).epsilon(tolerance));
+    }
+  };
+  train("--device cpu");
+  train(there);
+  losses_agree(found[1], 1e-3);
+
+  // In bf16 the losses of the same steps are those of f32 but for its 8 bits; what is resumed stays bf16.
+  const fs::path out = train(there + " --precision bf16");
+  losses_agree(found[2], 0.01);
+  CHECK(found[2] != found[1]);
+  const Result r = shell("$nuclei train --device cpu --epochs 3 --resume " + out.string());
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("32 x 32, bf16,"));
 }

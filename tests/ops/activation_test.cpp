@@ -139,7 +139,8 @@ TEST_CASE("an activation that keeps only its output lets the input go") {
 }
 
 TEST_CASE("activation misuse") {
-  CHECK_THROWS_WITH(relu(zeros({1}, {.dtype = i64})), Catch::Contains("relu: expects f32 or f64, got i64"));
+  CHECK_THROWS_WITH(relu(zeros({1}, {.dtype = i64})),
+                    Catch::Contains("relu: expects f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(softplus(zeros({1}), 0), Catch::Contains("softplus: expects a beta other than 0"));
 }
 

@@ -82,7 +82,8 @@ void check_conv2d(const Case& c) {
                              c.bias ? randn({c.out}, generator) : Tensor()};
   check_op(
       "conv2d", [&](const auto& in) { return conv2d(in[0], in[1], in[2], c.options); },
-      [&](const auto& in) { return conv2d_by_definition(in[0], in[1], in[2], c.options); }, inputs);
+      [&](const auto& in) { return conv2d_by_definition(in[0], in[1], in[2], c.options); }, inputs,
+      {.parameters_from = 2});
 }
 
 struct TransposeCase {
@@ -99,7 +100,8 @@ void check_conv_transpose2d(const TransposeCase& c) {
                              c.bias ? randn({c.out}, generator) : Tensor()};
   check_op(
       "conv_transpose2d", [&](const auto& in) { return conv_transpose2d(in[0], in[1], in[2], c.options); },
-      [&](const auto& in) { return conv_transpose2d_by_definition(in[0], in[1], in[2], c.options); }, inputs);
+      [&](const auto& in) { return conv_transpose2d_by_definition(in[0], in[1], in[2], c.options); }, inputs,
+      {.parameters_from = 2});
 }
 
 // Sizes too large for finite differences: f32 forward and gradients against f64.

@@ -61,7 +61,7 @@ TEST_CASE("dropout's ends: evaluation, p = 0 and p = 1") {
   CHECK(dropout(zeros({0, 3}), 0.5, true, generator).shape() == Shape{0, 3});
   CHECK_THROWS_WITH(dropout(x, 1.5), Catch::Contains("dropout: expects p in [0, 1], got 1.5"));
   CHECK_THROWS_WITH(dropout(x, NAN), Catch::Contains("got nan"));
-  CHECK_THROWS_WITH(dropout(x.to(i64)), Catch::Contains("f32 or f64, got i64"));
+  CHECK_THROWS_WITH(dropout(x.to(i64)), Catch::Contains("f32, f64 or bf16, got i64"));
 }
 
 TEST_CASE("dropout gives the same bits with any number of threads") {

@@ -204,8 +204,8 @@ TEST_CASE("i64 arithmetic is exact, wraps, and takes whole numbers") {
   CHECK((a + 2).to_vector<std::int64_t>() == Ints{big + 2, -1});
   CHECK((a * -1).to_vector<std::int64_t>() == Ints{-big, 3});
   CHECK_THROWS_WITH(a * 0.5, Catch::Contains("mul: expects a whole number beside i64, got 0.5"));
-  CHECK_THROWS_WITH(div(a, a), Catch::Contains("div: expects f32 or f64, got i64"));
-  CHECK_THROWS_WITH(neg(a), Catch::Contains("neg: expects f32 or f64, got i64"));
+  CHECK_THROWS_WITH(div(a, a), Catch::Contains("div: expects f32, f64 or bf16, got i64"));
+  CHECK_THROWS_WITH(neg(a), Catch::Contains("neg: expects f32, f64 or bf16, got i64"));
 }
 
 TEST_CASE("numbers keep the dtype") {
@@ -332,9 +332,7 @@ TEST_CASE("misuse is an error that names the operation") {
                     Catch::Contains("add: shapes [2, 3] and [2] do not broadcast"));
   CHECK_THROWS_WITH(mul(zeros({1}), zeros({1}, {.dtype = f64})),
                     Catch::Contains("mul: expects one dtype, got f32 and f64"));
-  CHECK_THROWS_WITH(exp(zeros({1}, {.dtype = u8})), Catch::Contains("exp: expects f32 or f64, got u8"));
-  CHECK_THROWS_WITH(add(zeros({1}, {.dtype = bf16}), zeros({1}, {.dtype = bf16})),
-                    Catch::Contains("got bf16"));
+  CHECK_THROWS_WITH(exp(zeros({1}, {.dtype = u8})), Catch::Contains("exp: expects f32, f64 or bf16, got u8"));
   CHECK_THROWS_WITH(where(zeros({1}), zeros({1}), zeros({1})),
                     Catch::Contains("where: expects a bool condition"));
   CHECK_THROWS_WITH(clamp(zeros({1}), 1, 0), Catch::Contains("clamp: expects low <= high, got 1 and 0"));

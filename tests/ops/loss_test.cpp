@@ -45,8 +45,8 @@ Tensor pointwise(const Tensor& x, const Tensor& t, Reduction reduction, F f) {
 
 double p(double x) { return 1 / (1 + std::exp(-x)); }
 
-// The targets are given in the dtype of the input and where it is, and want no gradient.
-Tensor as(const Tensor& t, const Tensor& x) { return t.to(x.dtype()).to(x.device()); }
+// The targets are given in the dtype of the input (f32 beside bf16) and where it is, and want no gradient.
+Tensor as(const Tensor& t, const Tensor& x) { return t.to(parameter_dtype(x.dtype())).to(x.device()); }
 
 const std::vector<Shape> shapes = {{2, 3, 5, 1}, {1}, {7, 4}, {1, 3, 3, 5}};
 
@@ -301,7 +301,7 @@ TEST_CASE("loss errors say what was expected and what came") {
   CHECK_THROWS_WITH(bce_with_logits(x, zeros({2, 1})),
                     Contains("bce_with_logits: expects a target like the input f32[2, 3], got f32[2, 1]"));
   CHECK_THROWS_WITH(mse_loss(x, x.to(f64)), Contains("f64[2, 3]"));
-  CHECK_THROWS_WITH(l1_loss(x.to(i64), x.to(i64)), Contains("l1_loss: expects f32 or f64, got i64"));
+  CHECK_THROWS_WITH(l1_loss(x.to(i64), x.to(i64)), Contains("l1_loss: expects f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(bce_with_logits(x, x, {.weight = zeros({2})}),
                     Contains("[2] and [2, 3] do not broadcast"));
   CHECK_THROWS_WITH(bce_with_logits(x, x, {.pos_weight = zeros({4, 2, 3})}),

@@ -84,7 +84,8 @@ TEST_CASE("linear and its gradients") {
             out_shape[x[0].dim() - 1] = 3;
             return tensor(out, out_shape, {.dtype = f64});
           },
-          {normal(shape, 1), normal({3, 5}, 2), with_bias ? normal({3}, 3) : Tensor()});
+          {normal(shape, 1), normal({3, 5}, 2), with_bias ? normal({3}, 3) : Tensor()},
+          {.parameters_from = 2});
     }
 }
 
@@ -144,10 +145,10 @@ TEST_CASE("matmul misuse") {
   CHECK_THROWS_WITH(matmul(zeros({1, 1}), zeros({1, 1}, {.dtype = f64})),
                     Catch::Contains("matmul: expects one dtype, got f32 and f64"));
   CHECK_THROWS_WITH(matmul(zeros({1, 1}, {.dtype = i64}), zeros({1, 1}, {.dtype = i64})),
-                    Catch::Contains("matmul: expects f32 or f64, got i64"));
+                    Catch::Contains("matmul: expects f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(linear(zeros({2, 3}), zeros({4, 2})),
                     Catch::Contains("linear: expects a weight of [out, 3] for x [2, 3], got [4, 2]"));
   CHECK_THROWS_WITH(linear(zeros({2, 3}), zeros({4, 3}), zeros({3})),
-                    Catch::Contains("linear: expects a bias of [4], got [3]"));
+                    Catch::Contains("linear: expects a bias of f32 [4], got f32 [3]"));
   CHECK_THROWS_AS(linear(zeros({}), zeros({1, 1})), Error);
 }

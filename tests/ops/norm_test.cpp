@@ -87,7 +87,7 @@ TEST_CASE("batch_norm by the batch, with and without weight, bias and relu") {
             return batch_norm(in[0], in[1], in[2], {}, {}, {.training = true, .relu = relu});
           },
           [&](const std::vector<Tensor>& in) { return batch_reference(in[0], in[1], in[2], 1e-5, relu); },
-          {x, weight, bias});
+          {x, weight, bias}, {.parameters_from = 1});
   }
   check_op(
       "batch_norm, bare",
@@ -102,7 +102,7 @@ TEST_CASE("batch_norm by the running statistics") {
     check_op(
         "batch_norm, eval",
         [&](const std::vector<Tensor>& in) {
-          auto as = [&](const Tensor& t) { return t.to(in[0].dtype()).to(in[0].device()); };
+          auto as = [&](const Tensor& t) { return t.to(parameter_dtype(in[0].dtype())).to(in[0].device()); };
           return batch_norm(in[0], in[1], in[2], as(mean), as(var), {.relu = relu});
         },
         [&](const std::vector<Tensor>& in) {
@@ -116,7 +116,7 @@ TEST_CASE("batch_norm by the running statistics") {
           }
           return y;
         },
-        {random({2, 3, 5, 3}, 4), tensor({1, 0.5, -2}), tensor({0.1, 0.2, 0.3})});
+        {random({2, 3, 5, 3}, 4), tensor({1, 0.5, -2}), tensor({0.1, 0.2, 0.3})}, {.parameters_from = 1});
   CHECK(batch_norm(zeros({0, 4, 4, 3}), {}, {}, mean, var).shape() == Shape{0, 4, 4, 3});
 }
 
@@ -212,7 +212,8 @@ TEST_CASE("group_norm") {
     };
     const Op op = [&](const std::vector<Tensor>& in) { return group_norm(in[0], c.groups, in[1], in[2]); };
     const Tensor x = random(c.shape, 10, 1, 2);
-    check_op("group_norm", op, reference, {x, random({channels}, 11), random({channels}, 12)});
+    check_op("group_norm", op, reference, {x, random({channels}, 11), random({channels}, 12)},
+             {.parameters_from = 1});
     check_op("group_norm, bare", op, reference, {x, {}, {}});
   }
   CHECK(group_norm(zeros({0, 3, 3, 4}), 2).shape() == Shape{0, 3, 3, 4});
@@ -237,8 +238,8 @@ TEST_CASE("layer_norm") {
       return layer_norm(in[0], c.normalized_shape, in[1], in[2]);
     };
     const Tensor x = random(c.shape, 13, -1, 3);
-    check_op("layer_norm", op, reference,
-             {x, random(c.normalized_shape, 14), random(c.normalized_shape, 15)});
+    check_op("layer_norm", op, reference, {x, random(c.normalized_shape, 14), random(c.normalized_shape, 15)},
+             {.parameters_from = 1});
     check_op("layer_norm, bare", op, reference, {x, {}, {}});
   }
   CHECK(layer_norm(zeros({0, 3}), {3}).shape() == Shape{0, 3});
@@ -278,7 +279,7 @@ TEST_CASE("normalization errors say what was expected and what came") {
                     Contains("batch_norm: weight expects f32[6], got f32[5]"));
   CHECK_THROWS_WITH(batch_norm(x, c, c.to(f64), {}, {}), Contains("bias expects f32[6], got f64[6]"));
   CHECK_THROWS_WITH(batch_norm(x, c, c, c, {}), Contains("both running_mean and running_var"));
-  CHECK_THROWS_WITH(batch_norm(x.to(i64), {}, {}, {}, {}), Contains("f32 or f64, got i64"));
+  CHECK_THROWS_WITH(batch_norm(x.to(i64), {}, {}, {}, {}), Contains("f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(batch_norm(c, {}, {}, {}, {}), Contains("at least 2 dimensions, got [6]"));
   CHECK_THROWS_WITH(group_norm(x, 4), Contains("divisible by 4 groups"));
   CHECK_THROWS_WITH(group_norm(zeros({2, 0, 4}), 2), Contains("values to normalize, got [2, 0, 4]"));

@@ -199,7 +199,7 @@ TEST_CASE("pooling errors say what was expected and what came") {
   const Tensor x = zeros({1, 4, 4, 2});
   CHECK_THROWS_WITH(max_pool2d(zeros({4, 4, 2})),
                     Contains("max_pool2d: expects images [N, H, W, C], got [4, 4, 2]"));
-  CHECK_THROWS_WITH(max_pool2d(x.to(i64)), Contains("f32 or f64, got i64"));
+  CHECK_THROWS_WITH(max_pool2d(x.to(i64)), Contains("f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(max_pool2d(x, {.kernel_size = 5}),
                     Contains("(5, 5)") && Contains("does not fit in [1, 4, 4, 2]"));
   CHECK_THROWS_WITH(max_pool2d(x, {.padding = 2}), Contains("half the kernel (2, 2), got (2, 2)"));

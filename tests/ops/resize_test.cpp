@@ -136,7 +136,7 @@ TEST_CASE("interpolate's errors and empty batches") {
   CHECK_THROWS_WITH(interpolate(x, {0, 3}), Contains("interpolate: expects") && Contains("(0, 3)"));
   CHECK_THROWS_WITH(interpolate(zeros({1, 0, 4, 2}), 2), Contains("[1, 0, 4, 2]"));
   CHECK_THROWS_WITH(interpolate(zeros({4, 4, 2}), 2), Contains("[N, H, W, C], got [4, 4, 2]"));
-  CHECK_THROWS_WITH(interpolate(x.to(i64), 2), Contains("f32 or f64, got i64"));
+  CHECK_THROWS_WITH(interpolate(x.to(i64), 2), Contains("f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(interpolate(x, 2, {.align_corners = true}), Contains("bilinear"));
   CHECK(interpolate(zeros({0, 4, 4, 2}), 3).shape() == Shape{0, 3, 3, 2});
 }
