@@ -1,4 +1,5 @@
 // Our convolutions: forward, backward-data, backward-weights, with packing, padding and filter transforms.
+#include <karyon/core/cpu/bf16_tiles.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/random.h>
 
@@ -7,7 +8,7 @@
 namespace karyon::bench {
 namespace {
 
-std::function<void()> prepare(const Layer& l, Pass pass) {
+std::function<void()> prepare(const Layer& l, Pass pass, DType dtype) {
   Generator generator(1);
   // As the kernels see it, a transposed convolution is backward-data of a strided one.
   const std::int64_t large = l.transposed ? 2 * l.size : l.size, stride = l.transposed ? 2 : 1;
@@ -22,8 +23,9 @@ std::function<void()> prepare(const Layer& l, Pass pass) {
                        .kernel = l.kernel,
                        .stride = stride,
                        .padding = l.kernel == 3 ? 1 : 0};
-  const Tensor w = rand({k, l.kernel, l.kernel, c}, generator);
-  Tensor x = rand({g.n, g.h, g.w, c}, generator), y = rand({g.n, g.h_out, g.w_out, k}, generator);
+  const Tensor w = rand({k, l.kernel, l.kernel, c}, generator).to(dtype);
+  Tensor x = rand({g.n, g.h, g.w, c}, generator).to(dtype);
+  Tensor y = rand({g.n, g.h_out, g.w_out, k}, generator).to(dtype);
   if (pass == Pass::backward_weights)
     return [g, x, y, dw = empty_like(w)]() mutable { kernels::conv2d_backward_weight(g, x, y, dw); };
   if ((pass == Pass::forward) != l.transposed)
@@ -38,8 +40,12 @@ const int registered = [] {
         Layer{64, 128, 64, 2, true}, Layer{128, 64, 32, 2, true}})
     layers.push_back(l);
   for (const Layer& l : layers)
-    for (const Pass pass : passes)
-      register_flops(l.name("karyon", pass), l.flops(), [l, pass] { return prepare(l, pass); });
+    for (const Pass pass : passes) {
+      register_flops(l.name("karyon", pass), l.flops(), [l, pass] { return prepare(l, pass, f32); });
+      if (cpu::has_bf16_dot())
+        register_bf16_flops(l.name("karyon_bf16", pass), l.flops(),
+                            [l, pass] { return prepare(l, pass, bf16); });
+    }
   return 0;
 }();
 

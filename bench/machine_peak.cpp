@@ -46,7 +46,41 @@ double fma_rate() {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include <karyon/core/cpu/bf16_tiles.h>
+
+#include <karyon/core/cpu/bf16_dot.h>
+
 namespace karyon::bench {
+
+#if KARYON_BF16_DOT
+KARYON_BF16_BEGIN
+// As fma_rate, with dot products of pairs: four operations a lane.
+double dot_rate() {
+  constexpr int chains = 24;
+  constexpr long steps = 10'000'000;
+  __m512 acc[chains];
+#pragma GCC unroll 24
+  for (int i = 0; i < chains; ++i) acc[i] = _mm512_set1_ps(static_cast<float>(i));
+  const auto one = (__m512bh)_mm512_set1_epi32(0x3f803f80), tiny = (__m512bh)_mm512_set1_epi32(0x30003000);
+  const auto start = std::chrono::steady_clock::now();
+  for (long s = 0; s < steps; ++s) {
+#pragma GCC unroll 24
+    for (int i = 0; i < chains; ++i) acc[i] = _mm512_dpbf16_ps(acc[i], one, tiny);
+  }
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  __m512 sum = acc[0];
+#pragma GCC unroll 24
+  for (int i = 1; i < chains; ++i) sum = _mm512_add_ps(sum, acc[i]);
+  float lanes[16];
+  _mm512_storeu_ps(lanes, sum);
+  volatile float sink = lanes[0];
+  (void)sink;
+  return 4.0 * 16 * chains * steps / time.count();
+}
+KARYON_BF16_END
+#else
+double dot_rate() { return 0; }
+#endif
 
 HWY_EXPORT(fma_rate);
 
@@ -68,20 +102,33 @@ double copy_peak() {
   return peak;
 }
 
+namespace {
+
+// Of all threads together, the best of several runs.
+template <class F>
+double best_sum(F rate_of_one) {
+  double best = 0;
+  for (int run = 0; run < 3; ++run) {
+    std::vector<double> rates(static_cast<std::size_t>(num_threads()));
+    std::vector<std::thread> threads;
+    for (double& rate : rates) threads.emplace_back([&] { rate = rate_of_one(); });
+    for (std::thread& thread : threads) thread.join();
+    double sum = 0;
+    for (double rate : rates) sum += rate;
+    best = std::max(best, sum);
+  }
+  return best;
+}
+
+}  // namespace
+
 double fma_peak() {
-  static const double peak = [] {
-    double best = 0;
-    for (int run = 0; run < 3; ++run) {
-      std::vector<double> rates(static_cast<std::size_t>(num_threads()));
-      std::vector<std::thread> threads;
-      for (double& rate : rates) threads.emplace_back([&rate] { rate = HWY_DYNAMIC_DISPATCH(fma_rate)(); });
-      for (std::thread& thread : threads) thread.join();
-      double sum = 0;
-      for (double rate : rates) sum += rate;
-      best = std::max(best, sum);
-    }
-    return best;
-  }();
+  static const double peak = best_sum([] { return HWY_DYNAMIC_DISPATCH(fma_rate)(); });
+  return peak;
+}
+
+double bf16_peak() {
+  static const double peak = cpu::has_bf16_dot() ? best_sum(dot_rate) : 0;
   return peak;
 }
 

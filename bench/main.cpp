@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("threads", std::to_string(karyon::num_threads()));
   benchmark::AddCustomContext("fma_peak_gflops", std::to_string(karyon::bench::fma_peak() / 1e9));
+  benchmark::AddCustomContext("bf16_peak_gflops", std::to_string(karyon::bench::bf16_peak() / 1e9));
   benchmark::AddCustomContext("copy_peak_gbytes", std::to_string(karyon::bench::copy_peak() / 1e9));
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

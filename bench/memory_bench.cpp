@@ -100,6 +100,19 @@ void norms() {
   forward("layer_norm", 2, [] { return [a = image()] { return layer_norm(a, {channels}); }; });
 }
 
+// Half the bytes.
+void in_bf16() {
+  const auto narrow = [] { return image().to(bf16); };
+  forward("relu_bf16", 1, [narrow] { return [a = narrow()] { return relu(a); }; });
+  forward("max_pool2d_bf16", 0.625, [narrow] { return [a = narrow()] { return max_pool2d(a); }; });
+  forward("batch_norm_relu_bf16", 1.5, [narrow] {
+    return [a = narrow(), weight = ones({channels}), bias = zeros({channels})] {
+      return batch_norm(a, weight, bias, {}, {}, {.training = true, .relu = true});
+    };
+  });
+  forward("to_bf16", 1.5, [] { return [a = image()] { return a.to(bf16); }; });
+}
+
 void pools() {
   forward("max_pool2d", 1.25, [] { return [a = image()] { return max_pool2d(a); }; });
   forward("avg_pool2d", 1.25, [] { return [a = image()] { return avg_pool2d(a); }; });
@@ -137,7 +150,7 @@ void matmuls() {
 }
 
 const int registered = [] {
-  for (const auto family : {elementwise, reductions, layout, norms, pools, training, matmuls}) family();
+  for (const auto family : {elementwise, reductions, layout, norms, in_bf16, pools, training, matmuls}) family();
   return 0;
 }();
 

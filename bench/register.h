@@ -37,6 +37,11 @@ inline void register_flops(const std::string& name, double flops, const Prepare&
   register_rate(name, "GFLOP/s", flops, fma_peak, prepare);
 }
 
+/// In bf16, where the processor has dot products of it.
+inline void register_bf16_flops(const std::string& name, double flops, const Prepare& prepare) {
+  register_rate(name, "GFLOP/s", flops, bf16_peak, prepare);
+}
+
 /// bytes: what has to be read and written at least, each byte once.
 inline void register_bytes(const std::string& name, double bytes, const Prepare& prepare) {
   register_rate(name, "GB/s", bytes, copy_peak, prepare);

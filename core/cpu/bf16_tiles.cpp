@@ -27,6 +27,10 @@ __mmask16 first(std::int64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffff : (1 << std::max<std::int64_t>(n, 0)) - 1);
 }
 
+__mmask32 first_of_32(std::int64_t n) {
+  return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << std::max<std::int64_t>(n, 0)) - 1;
+}
+
 template <int pixels, int vectors, class Out>
 void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
   __m512 acc[pixels][vectors];
@@ -147,16 +151,27 @@ void bf16_weight_tiles(const Bf16WeightTiles& t) {
     weight_piece(count, t, t.x + 2 * begin, t.sums + begin * bf16_block, Sizes{});
   });
 }
-void bf16_interleave(const BFloat16* a, const BFloat16* b, std::int64_t n, BFloat16* to) {
+void bf16_interleave(const BFloat16* x, std::int64_t x_pixel, std::int64_t pixels, std::int64_t n,
+                     BFloat16* to, std::int64_t to_pair, std::int64_t width) {
   const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
                                        38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-  for (std::int64_t i = 0; i < n; i += 32, to += 64) {
-    const __mmask32 mask = n - i >= 32 ? ~__mmask32{0} : (__mmask32{1} << (n - i)) - 1;
-    const __m512i x = _mm512_maskz_loadu_epi16(mask, a + i), y = _mm512_maskz_loadu_epi16(mask, b + i);
-    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(x, low, y));
-    _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi16(x, high, y));
+  for (std::int64_t i = 0; i < n; i += 32) {
+    const __mmask32 mask = first_of_32(n - i);
+    const __mmask32 low_part = first_of_32(2 * (width - i)), high_part = first_of_32(2 * (width - i) - 32);
+    const BFloat16* from = x + i;
+    BFloat16* out = to + 2 * i;
+    for (std::int64_t p = 0; p < pixels; p += 2, from += 2 * x_pixel, out += to_pair) {
+      const __m512i one = _mm512_maskz_loadu_epi16(mask, from);
+      const __m512i other = _mm512_maskz_loadu_epi16(p + 1 < pixels ? mask : 0, from + x_pixel);
+      _mm512_mask_storeu_epi16(out, low_part, _mm512_permutex2var_epi16(one, low, other));
+      _mm512_mask_storeu_epi16(out + 32, high_part, _mm512_permutex2var_epi16(one, high, other));
+    }
   }
+}
+void bf16_add_sums(const float* more, std::int64_t n, float* sums) {
+  for (std::int64_t i = 0; i < n; i += 16)
+    _mm512_storeu_ps(sums + i, _mm512_add_ps(_mm512_loadu_ps(sums + i), _mm512_loadu_ps(more + i)));
 }
 KARYON_BF16_END
 
@@ -166,10 +181,12 @@ bool has_bf16_dot() {
 }
 #else
 bool has_bf16_dot() { return false; }
+void bf16_add_sums(const float*, std::int64_t, float*) {}
 void bf16_forward_tiles(const Bf16Tiles&, float*) {}
 void bf16_forward_tiles(const Bf16Tiles&, BFloat16*) {}
 void bf16_weight_tiles(const Bf16WeightTiles&) {}
-void bf16_interleave(const BFloat16*, const BFloat16*, std::int64_t, BFloat16*) {}
+void bf16_interleave(const BFloat16*, std::int64_t, std::int64_t, std::int64_t, BFloat16*, std::int64_t,
+                     std::int64_t) {}
 #endif
 
 }  // namespace karyon::cpu

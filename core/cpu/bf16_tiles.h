@@ -43,7 +43,13 @@ struct Bf16WeightTiles {
 };
 void bf16_weight_tiles(const Bf16WeightTiles& tiles);
 
-/// to[i][0] = a[i], to[i][1] = b[i] for n values, and zeros up to a multiple of 32.
-void bf16_interleave(const BFloat16* a, const BFloat16* b, std::int64_t n, BFloat16* to);
+/// The pairs of a row of pixels: to[p][i][0] = x[2 p][i], to[p][i][1] = x[2 p + 1][i] for `n` values, then
+/// zeros up to `width`, a multiple of 32 or n; to_pair from one pair to the next. An odd last pixel is paired
+/// with zeros.
+void bf16_interleave(const BFloat16* x, std::int64_t x_pixel, std::int64_t pixels, std::int64_t n,
+                     BFloat16* to, std::int64_t to_pair, std::int64_t width);
+
+/// sums += more; n is a multiple of 16.
+void bf16_add_sums(const float* more, std::int64_t n, float* sums);
 
 }  // namespace karyon::cpu

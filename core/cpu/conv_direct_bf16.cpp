@@ -63,22 +63,29 @@ struct Rows {
   }
 };
 
-// Filters as the tiles read them, [block of outputs][pair][32][2]; weight(output, i) is at(output, i).
-template <class At>
-Tensor pack_filters(std::int64_t outputs, const std::vector<Run>& runs, std::int64_t pairs, At at) {
-  const std::int64_t blocks = ceil_div(outputs, bf16_block);
-  Tensor packed = empty({blocks * pairs * 2 * bf16_block}, {.dtype = bf16});
+// Filters as the tiles read them, [block of outputs][pair][32][2], from weights [outputs][elements of the
+// runs].
+Tensor pack_filters(const BFloat16* weight, std::int64_t outputs, const Rows& rows) {
+  const std::int64_t blocks = ceil_div(outputs, bf16_block), elements = rows.elements;
+  const bool whole = 2 * rows.pairs == elements && elements % 32 == 0;  // pairs as they lie, 16 at a time
+  Tensor packed = empty({blocks * rows.pairs * 2 * bf16_block}, {.dtype = bf16});
   parallel_for(blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block) {
-      BFloat16* to = packed.data<BFloat16>() + block * pairs * 2 * bf16_block;
+      BFloat16* to = packed.data<BFloat16>() + block * rows.pairs * 2 * bf16_block;
+      const std::int64_t k0 = block * bf16_block;
+      if (whole && k0 + bf16_block <= outputs) {
+        for (std::int64_t e = 0; e < elements; e += 32, to += 16 * 2 * bf16_block)
+          for (std::int64_t half = 0; half < 2; ++half)
+            transpose_pairs(weight + (k0 + 16 * half) * elements + e, elements, to + 32 * half,
+                            2 * bf16_block);
+        continue;
+      }
       std::int64_t first = 0;
-      for (const Run& run : runs) {
+      for (const Run& run : rows.runs) {
         for (std::int64_t e = 0; e < run.length; e += 2)
-          for (std::int64_t k = 0; k < bf16_block; ++k)
-            for (std::int64_t half = 0; half < 2; ++half) {
-              const std::int64_t output = block * bf16_block + k;
-              *to++ = output < outputs && e + half < run.length ? at(output, first + e + half) : BFloat16();
-            }
+          for (std::int64_t k = k0; k < k0 + bf16_block; ++k)
+            for (std::int64_t i = e; i < e + 2; ++i)
+              *to++ = k < outputs && i < run.length ? weight[k * elements + first + i] : BFloat16();
         first += run.length;
       }
     }
@@ -116,9 +123,7 @@ void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& we
                         Tensor& y) {
   const Rows rows(g);
   const std::int64_t blocks = ceil_div(g.k, bf16_block);
-  const auto* w = weight.data<BFloat16>();
-  const Tensor packed = pack_filters(
-      g.k, rows.runs, rows.pairs, [&](std::int64_t k, std::int64_t i) { return w[k * rows.elements + i]; });
+  const Tensor packed = pack_filters(weight.data<BFloat16>(), g.k, rows);
   const std::vector<float> start = spread_bias(bias, g.k, g.k);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
     BFloat16* block = bf16_scratch(rows.block_size(g), 0);
@@ -146,29 +151,33 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, c
   const std::int64_t side = g.kernel.w * g.c, blocks = ceil_div(side, bf16_block);
   const std::vector<Run> runs{{.offset = 0, .length = g.k}};
   const std::int64_t pairs = ceil_div(g.k, 2);
-  const auto* w = weight.data<BFloat16>();
-  std::vector<Tensor> packed;
-  for (std::int64_t i = 0; i < g.kernel.h; ++i)
-    packed.push_back(pack_filters(side, runs, pairs, [&](std::int64_t output, std::int64_t k) {
-      return w[(k * g.kernel.h + i) * side + output];
-    }));
+  // A row of the filters of one pixel after the other: paired as pixels are.
+  const std::int64_t packed_block = pairs * 2 * bf16_block;
+  Tensor packed = empty({g.kernel.h * blocks * packed_block}, {.dtype = bf16});
+  parallel_for(g.kernel.h * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t i = task / blocks, first = task % blocks * bf16_block;
+      bf16_interleave(weight.data<BFloat16>() + i * side + first, g.kernel.h * side, g.k,
+                      std::min(bf16_block, side - first), packed.data<BFloat16>() + task * packed_block,
+                      2 * bf16_block, bf16_block);
+    }
+  });
   const std::vector<float> start = spread_bias(bias, side, g.c);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row)
       for (std::int64_t i = 0; i < g.kernel.h; ++i)
         for (std::int64_t b = 0; b < blocks; ++b)
-          bf16_forward_tiles(
-              {.x = dy.data<BFloat16>() + row * g.w_out * g.k,
-               .x_pixel = g.k,
-               .runs = runs.data(),
-               .run_count = 1,
-               .filter = packed[static_cast<std::size_t>(i)].data<BFloat16>() + b * pairs * 2 * bf16_block,
-               .y_pixel = side,
-               .cols = g.w_out,
-               .outputs = std::min(bf16_block, side - b * bf16_block),
-               .bias = start.data() + b * bf16_block,
-               .accumulate = false},
-              dx.data<BFloat16>() + (row * g.kernel.h + i) * g.w * g.c + b * bf16_block);
+          bf16_forward_tiles({.x = dy.data<BFloat16>() + row * g.w_out * g.k,
+                              .x_pixel = g.k,
+                              .runs = runs.data(),
+                              .run_count = 1,
+                              .filter = packed.data<BFloat16>() + (i * blocks + b) * packed_block,
+                              .y_pixel = side,
+                              .cols = g.w_out,
+                              .outputs = std::min(bf16_block, side - b * bf16_block),
+                              .bias = start.data() + b * bf16_block,
+                              .accumulate = false},
+                             dx.data<BFloat16>() + (row * g.kernel.h + i) * g.w * g.c + b * bf16_block);
   });
 }
 
@@ -185,34 +194,27 @@ void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, 
   Tensor partial = zeros({chunks * size});
   parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t most = ceil_div(std::min(g.w_out, segment_pixels), 2), x_pair = 2 * rows.elements;
-    const std::vector<BFloat16> none(static_cast<std::size_t>(std::max(rows.elements, g.k)));
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t chunk = task / parts, part = task % parts;
       const std::int64_t block_begin = part * blocks / parts, block_end = (part + 1) * blocks / parts;
       const std::int64_t k0 = block_begin * bf16_block, k = std::min(g.k, block_end * bf16_block) - k0;
       BFloat16* padded = bf16_scratch(rows.block_size(g), 0);
-      BFloat16* v = bf16_scratch(most * x_pair + 64, 1);
+      BFloat16* v = bf16_scratch(most * x_pair, 1);
       BFloat16* w = bf16_scratch((block_end - block_begin) * most * 64, 2);
       for (std::int64_t row = chunk * count / chunks; row < (chunk + 1) * count / chunks; ++row) {
         const BFloat16* in = rows.at(g, x.data<BFloat16>(), row / g.h_out, row % g.h_out, padded);
         for (std::int64_t first = 0; first < g.w_out; first += 2 * most) {
           const std::int64_t cols = std::min(2 * most, g.w_out - first);
-          for (std::int64_t i = 0; i < cols; i += 2) {
-            const bool both = i + 1 < cols;
-            const BFloat16* pixel = in + (first + i) * g.stride.w * g.c;
-            BFloat16* to = v + i / 2 * x_pair;
-            for (const Run& run : rows.runs) {
-              bf16_interleave(pixel + run.offset, both ? pixel + g.stride.w * g.c + run.offset : none.data(),
-                              run.length, to);
-              to += 2 * run.length;
-            }
-            const BFloat16* grad = dy.data<BFloat16>() + (row * g.w_out + first + i) * g.k + k0;
-            for (std::int64_t b = 0; b < block_end - block_begin; ++b) {
-              const std::int64_t outputs = std::min(bf16_block, k - b * bf16_block);
-              bf16_interleave(grad + b * bf16_block, both ? grad + g.k + b * bf16_block : none.data(),
-                              outputs, w + (b * most + i / 2) * 64);
-            }
+          std::int64_t at = 0;
+          for (const Run& run : rows.runs) {
+            bf16_interleave(in + first * g.stride.w * g.c + run.offset, g.stride.w * g.c, cols, run.length,
+                            v + at, x_pair, run.length);
+            at += 2 * run.length;
           }
+          const BFloat16* grad = dy.data<BFloat16>() + (row * g.w_out + first) * g.k + k0;
+          for (std::int64_t b = 0; b < block_end - block_begin; ++b)
+            bf16_interleave(grad + b * bf16_block, g.k, cols, std::min(bf16_block, k - b * bf16_block),
+                            w + b * most * 64, 64, bf16_block);
           for (std::int64_t b = block_begin; b < block_end; ++b)
             bf16_weight_tiles({.x = v,
                                .x_pair = x_pair,
@@ -230,7 +232,7 @@ void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, 
       const std::int64_t block = task / pieces, e0 = task % pieces * 16;
       float* sums = partial.data<float>() + (block * elements + e0) * bf16_block;
       for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-        for (std::int64_t i = 0; i < 16 * bf16_block; ++i) sums[i] += sums[chunk * size + i];
+        bf16_add_sums(sums + chunk * size, 16 * bf16_block, sums);
       for (std::int64_t k = 0; k < bf16_block && block * bf16_block + k < g.k; k += 16)
         transpose_rounded(sums + k, bf16_block,
                           dweight.data<BFloat16>() + (block * bf16_block + k) * rows.elements + e0,

@@ -11,6 +11,7 @@
 #include <karyon/core/cpu/bf16_tiles.h>
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd_bf16.h>
 #include <karyon/core/ops/deferred.h>
 #include <karyon/core/parallel.h>
@@ -24,7 +25,6 @@ constexpr std::int64_t tile_step = 28;            // two of the register tiles' 
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
 constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
 constexpr std::int64_t skew = 32;          // bf16 that keep planes from meeting in the same cache sets
-constexpr std::int64_t stream_bytes = std::int64_t{8} << 20;
 
 std::int64_t blocks_of(std::int64_t channels) { return ceil_div(channels, bf16_block) * bf16_block; }
 BFloat16* bf16_scratch(std::int64_t count, int slot) {
@@ -246,7 +246,7 @@ void convolve(const Input& in, const Output& out, Pair padding, const Filters& f
   // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
   // every output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks);
-  const bool stream = out.n * out.h * out.w * out.c * 2 >= stream_bytes && out.h % m == 0 && out.w % m == 0 &&
+  const bool stream = out.n * out.h * out.w * out.c >= stream_floats && out.h % m == 0 && out.w % m == 0 &&
                       std::ranges::all_of(out.parts, [](const Output::Part& part) {
                         return part.images.c % bf16_block == 0 &&
                                reinterpret_cast<std::uintptr_t>(part.images.data) % 64 == 0;
@@ -428,7 +428,7 @@ void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x
       for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
         const float* more = sums_of(chunk, block) + c0 * bf16_block;
         for (std::int64_t q = 0; q < planes; ++q)
-          for (std::int64_t i = 0; i < n; ++i) sums[q * sum_plane + i] += more[q * sum_plane + i];
+          bf16_add_sums(more + q * sum_plane, n, sums + q * sum_plane);
       }
       finish(block, sums, c0, 16);
     }

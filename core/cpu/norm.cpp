@@ -71,8 +71,8 @@ std::int64_t vector_groups(const Layout& l, std::int64_t begin, std::int64_t end
 template <class S>
 bool streams(const Layout& l, const S* to) {
   constexpr std::int64_t size = sizeof(S);
-  return l.images * l.rows * l.c * size >= cpu::stream_floats * 4 &&
-         reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && l.lanes() * size % 64 == 0;
+  return l.images * l.rows * l.c >= cpu::stream_floats && reinterpret_cast<std::uintptr_t>(to) % 64 == 0 &&
+         l.lanes() * size % 64 == 0;
 }
 
 // Calls fn(offset, width) for the groups of rows that fill the lanes, then for what is left of them; the

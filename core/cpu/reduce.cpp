@@ -220,11 +220,13 @@ void softmax_cpu(bool log, const Tensor& x, Tensor& y) {
     T* out = y.data<T>();
     const std::int64_t n = x.size(1), inner = x.size(2);
     if (inner == 1) {
-      parallel_for(x.size(0), std::max<std::int64_t>(grain / n, 1), [&](std::int64_t b, std::int64_t e) {
-        cpu::vectorized([=] {
-          for (std::int64_t row = b; row < e; ++row) softmax_row(log, in + row * n, n, out + row * n);
-        });
-      });
+      parallel_for(x.size(0), std::max<std::int64_t>(grain / std::max<std::int64_t>(n, 1), 1),
+                   [&](std::int64_t b, std::int64_t e) {
+                     cpu::vectorized([=] {
+                       for (std::int64_t row = b; row < e; ++row)
+                         softmax_row(log, in + row * n, n, out + row * n);
+                     });
+                   });
       return;
     }
     for_tiles(x, [&](std::int64_t first, std::int64_t width) {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <sstream>
 
+#include <karyon/core/autocast.h>
+#include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/layers/activation.h>
 #include <karyon/layers/conv.h>
@@ -19,6 +21,7 @@
 #include "op_check.h"
 
 using namespace karyon;
+using test::device;
 using test::difference;
 
 namespace {
@@ -31,6 +34,12 @@ double deviation(const Tensor& x) {
   double sum = 0;
   for (const double v : x.to_vector<double>()) sum += v * v;
   return std::sqrt(sum / static_cast<double>(x.numel()));
+}
+// Of a layer that is where the tests compute.
+template <class Layer>
+Tensor on_device(Layer&& layer, const Tensor& x) {
+  layer.to(device());
+  return layer(x);
 }
 }  // namespace
 
@@ -74,24 +83,24 @@ TEST_CASE("init: the same seed gives the same weights") {
 }
 
 TEST_CASE("layers: shapes") {
-  const Tensor x = randn({2, 9, 7, 4});
-  CHECK(Conv2d(4, 6, 3)(x).shape() == Shape{2, 7, 5, 6});
-  CHECK(Conv2d(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2, .bias = false})(x).shape() ==
+  const Tensor x = randn({2, 9, 7, 4}).to(device());
+  CHECK(on_device(Conv2d(4, 6, 3), x).shape() == Shape{2, 7, 5, 6});
+  CHECK(on_device(Conv2d(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2, .bias = false}), x).shape() ==
         Shape{2, 5, 4, 6});
-  CHECK(ConvTranspose2d(4, 3, 2, {.stride = 2})(x).shape() == Shape{2, 18, 14, 3});
-  CHECK(BatchNorm2d(4)(x).shape() == x.shape());
-  CHECK(GroupNorm(2, 4)(x).shape() == x.shape());
-  CHECK(LayerNorm({4})(x).shape() == x.shape());
-  CHECK(Linear(4, 5, false)(x).shape() == Shape{2, 9, 7, 5});
-  CHECK(MaxPool2d(2)(x).shape() == Shape{2, 4, 3, 4});
-  CHECK(AvgPool2d({.kernel_size = 3, .stride = 1})(x).shape() == Shape{2, 7, 5, 4});
-  CHECK(AdaptiveAvgPool2d(1)(x).shape() == Shape{2, 1, 1, 4});
-  CHECK(Upsample({2, 3}, {.mode = InterpolateMode::bilinear})(x).shape() == Shape{2, 18, 21, 4});
-  CHECK(Softmax()(x).shape() == x.shape());
+  CHECK(on_device(ConvTranspose2d(4, 3, 2, {.stride = 2}), x).shape() == Shape{2, 18, 14, 3});
+  CHECK(on_device(BatchNorm2d(4), x).shape() == x.shape());
+  CHECK(on_device(GroupNorm(2, 4), x).shape() == x.shape());
+  CHECK(on_device(LayerNorm({4}), x).shape() == x.shape());
+  CHECK(on_device(Linear(4, 5, false), x).shape() == Shape{2, 9, 7, 5});
+  CHECK(on_device(MaxPool2d(2), x).shape() == Shape{2, 4, 3, 4});
+  CHECK(on_device(AvgPool2d({.kernel_size = 3, .stride = 1}), x).shape() == Shape{2, 7, 5, 4});
+  CHECK(on_device(AdaptiveAvgPool2d(1), x).shape() == Shape{2, 1, 1, 4});
+  CHECK(on_device(Upsample({2, 3}, {.mode = InterpolateMode::bilinear}), x).shape() == Shape{2, 18, 21, 4});
+  CHECK(on_device(Softmax(), x).shape() == x.shape());
 }
 
 TEST_CASE("layers: activations are the operations") {
-  const Tensor x = randn({50});
+  const Tensor x = randn({50}).to(device());
   CHECK(difference(ReLU()(x), relu(x)) == 0);
   CHECK(difference(LeakyReLU(0.2)(x), leaky_relu(x, 0.2)) == 0);
   CHECK(difference(Sigmoid()(x), sigmoid(x)) == 0);
@@ -104,7 +113,8 @@ TEST_CASE("layers: activations are the operations") {
 
 TEST_CASE("layers: batch norm counts batches, learns its statistics and fuses the relu") {
   BatchNorm2d plain(3), fused(3, {.relu = true});
-  const Tensor x = randn({4, 5, 6, 3});
+  for (BatchNorm2d* norm : {&plain, &fused}) norm->to(device());
+  const Tensor x = randn({4, 5, 6, 3}).to(device());
   CHECK(difference(fused(x), relu(plain(x))) < 1e-6);
   plain(x);
   CHECK(plain.num_batches_tracked.item<int>() == 2);
@@ -116,13 +126,13 @@ TEST_CASE("layers: batch norm counts batches, learns its statistics and fuses th
   CHECK(plain.running_mean.to_vector<float>() == mean);
   CHECK_THROWS_WITH(plain(zeros({2, 3})), Catch::StartsWith("BatchNorm2d"));
   GroupNorm group(3, 3), group_relu(3, 3, {.relu = true});
-  CHECK(difference(group_relu(x), relu(group(x))) < 1e-6);
+  CHECK(difference(on_device(group_relu, x), relu(on_device(group, x))) < 1e-6);
 }
 
 TEST_CASE("layers: dropout draws from its generator, and only while training") {
   Generator generator(1);
   Dropout layer(0.5, &generator);
-  const Tensor x = ones({1000});
+  const Tensor x = ones({1000}, {.device = device()});
   const auto a = layer(x).to_vector<float>(), b = layer(x).to_vector<float>();
   CHECK(a != b);
   generator = Generator(1);
@@ -145,15 +155,45 @@ TEST_CASE("layers: bad sizes are Errors that name the layer") {
 }
 
 TEST_CASE("layers: losses keep their options") {
-  const Tensor x = randn({2, 3}), t = tensor({0, 1, 1, 0, 0, 1}, {2, 3});
+  const Tensor x = randn({2, 3}).to(device()), t = tensor({0, 1, 1, 0, 0, 1}, {2, 3}, {.device = device()});
+  const Tensor classes = arange(2).to(device());
   CHECK(BCEWithLogitsLoss()(x, t).item() == bce_with_logits(x, t).item());
-  const BceOptions weighted{.pos_weight = tensor({3}), .reduction = Reduction::sum};
+  const BceOptions weighted{.pos_weight = tensor({3}, {.device = device()}), .reduction = Reduction::sum};
   CHECK(BCEWithLogitsLoss{weighted}(x, t).item() == bce_with_logits(x, t, weighted).item());
   CHECK(DiceLoss{2}(x, t).item() == dice_loss(x, t, 2).item());
   CHECK(FocalLoss{{.gamma = 1}}(x, t).item() == focal_loss(x, t, {.gamma = 1}).item());
   CHECK(MSELoss()(x, t).item() == mse_loss(x, t).item());
   CHECK(L1Loss{Reduction::none}(x, t).shape() == x.shape());
-  CHECK(CrossEntropyLoss()(x, arange(2)).item() == cross_entropy(x, arange(2)).item());
+  CHECK(CrossEntropyLoss()(x, classes).item() == cross_entropy(x, classes).item());
+}
+
+TEST_CASE("layers: under autocast results are bf16 where they multiply, parameters and their gradients f32") {
+  const Tensor x = randn({2, 6, 8, 4}).to(device());
+  const auto check_layer = [&](auto&& layer, const Tensor& in) {
+    const AutocastGuard autocast(bf16);
+    const Tensor y = on_device(layer, in);
+    CHECK(y.dtype() == bf16);
+    y.backward(ones_like(y));
+    for (const Tensor& p : layer.parameters()) {
+      CHECK(p.dtype() == f32);
+      CHECK(p.grad().dtype() == f32);
+      CHECK(largest(p.grad()) > 0);
+    }
+  };
+  check_layer(Conv2d(4, 6, 3), x);
+  check_layer(ConvTranspose2d(4, 3, 2, {.stride = 2}), x);
+  check_layer(Linear(4, 5), x);
+  const Tensor half = x.to(bf16) * 2.0 + 1.0;
+  check_layer(GroupNorm(2, 4, {.relu = true}), half);
+  check_layer(BatchNorm2d(4, {.relu = true}), half);
+  BatchNorm2d norm(4);
+  CHECK(on_device(norm, x).dtype() == f32);
+  on_device(norm, half);
+  CHECK(norm.running_mean.dtype() == f32);
+  CHECK(on_device(MaxPool2d(2), half).dtype() == bf16);
+  CHECK(on_device(Upsample(2), half).dtype() == bf16);
+  CHECK(on_device(Softmax(), half).dtype() == f32);
+  CHECK(on_device(Dropout(0.5), half).dtype() == bf16);
 }
 
 TEST_CASE("summary: counts by hand, and modes as they were") {
