@@ -7,8 +7,8 @@
 // Private to core/cpu: the transforms of F(4 x 4, 3 x 3) for images, filters and planes in bf16, computed in
 // f32 with AVX512_BF16 (see bf16_tiles.h). A tile is 6 x 6 pixels and becomes 36 planes.
 //
-// The points are 0, +-5/8, +-3/2 and infinity: with planes rounded to bf16 the result is off by 0.6 %
-// (relative L2 norm; 0, +-1, +-2, which f32 takes, would give 1.3 %).
+// The points are 0, +-5/8, +-3/2 and infinity: with planes rounded to bf16 the result is off by 1.1 %
+// (relative L2 norm; 0, +-1, +-2, which f32 takes, give 2.5 %).
 //
 // Pixels are given one by one, [row][col] of the tile; those outside of an image point at zeros, and where an
 // output is outside at memory that nobody reads. Planes lie `plane` elements apart, and in them each 32

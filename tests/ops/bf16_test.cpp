@@ -195,13 +195,14 @@ TEST_CASE("bf16 pools") {
   const std::int64_t c = GENERATE(1, 5, 32, 48);
   const std::vector<Input> x{{{2, 9, 11, c}}};
   // The values move without arithmetic.
-  for (const Pool2dOptions& options : {Pool2dOptions{.kernel_size = 2}, Pool2dOptions{.kernel_size = 3, .stride = 3}}) {
+  for (const Pool2dOptions& options :
+       {Pool2dOptions{.kernel_size = 2}, Pool2dOptions{.kernel_size = 3, .stride = 3}}) {
     const Results results = run([&](const auto& in) { return max_pool2d(in[0], options); }, x);
     for (std::size_t i = 0; i < 2; ++i) CHECK(relative_error(results.of_bf16[i], results.of_f64[i]) == 0);
   }
   check_bf16(
-      "overlapping max_pool2d", [](const auto& in) { return max_pool2d(in[0], {.kernel_size = 3, .stride = 1}); },
-      x);
+      "overlapping max_pool2d",
+      [](const auto& in) { return max_pool2d(in[0], {.kernel_size = 3, .stride = 1}); }, x);
   check_bf16(
       "avg_pool2d", [](const auto& in) { return avg_pool2d(in[0], {.kernel_size = 3, .padding = 1}); }, x);
   check_bf16(
@@ -308,5 +309,5 @@ TEST_CASE("bf16 implementations say why they are passed over") {
   CHECK((text == "winograd_bf16" ||
          text.find("the processor has no dot products of bf16") != std::string::npos ||
          text.find("above what KARYON_CONV allows") != std::string::npos));
-  CHECK(cpu::explain_conv2d(g, f32).find("not winograd_bf16: ") == 0);
+  CHECK(cpu::explain_conv2d(g, f32).find("bf16") == std::string::npos);
 }
