@@ -191,6 +191,22 @@ TEST_CASE("bf16 batch_norm moves running statistics in f32") {
   CHECK(relative_error(var, var64) < 1e-6);
 }
 
+TEST_CASE("bf16 convolutions and pools of batch norms and joins that wait to be read") {
+  const auto joined = [](const auto& in) {
+    const Tensor x = batch_norm(in[0], in[1], in[2], {}, {}, {.relu = true});
+    return cat({x, in[3]}, -1);
+  };
+  const std::vector<Input> inputs{{{2, 18, 21, 32}}, {{32}, f32}, {{32}, f32}, {{2, 18, 21, 64}}};
+  auto with_filters = inputs;
+  with_filters.push_back({{40, 3, 3, 96}, bf16, 0.1});
+  // The norm's parameters get sums of rounded gradients, which cancel.
+  check_bf16(
+      "conv2d", [&](const auto& in) { return conv2d(joined(in), in[4], {}, {.padding = 1}); }, with_filters,
+      5e-2);
+  check_bf16(
+      "max_pool2d", [&](const auto& in) { return max_pool2d(joined(in)); }, inputs, 5e-2);
+}
+
 TEST_CASE("bf16 pools") {
   const std::int64_t c = GENERATE(1, 5, 32, 48);
   const std::vector<Input> x{{{2, 9, 11, c}}};
