@@ -150,7 +150,8 @@ void matmuls() {
 }
 
 const int registered = [] {
-  for (const auto family : {elementwise, reductions, layout, norms, in_bf16, pools, training, matmuls}) family();
+  for (const auto family : {elementwise, reductions, layout, norms, in_bf16, pools, training, matmuls})
+    family();
   return 0;
 }();
 

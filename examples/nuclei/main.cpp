@@ -216,8 +216,8 @@ int run(int argc, char** argv) {
       if (!resume.empty()) {
         t.resume = resume;
         for (const char* option :
-             {"--init", "--crop", "--batch-size", "--base-width", "--depth", "--lr", "--validation", "--folds",
-              "--fold", "--patience", "--seed", "--limit", "--precision"})
+             {"--init", "--crop", "--batch-size", "--base-width", "--depth", "--lr", "--validation",
+              "--folds", "--fold", "--patience", "--seed", "--limit", "--precision"})
           if (train->count(option) > 0)
             throw nuclei::UsageError(
                 std::string(option) +
