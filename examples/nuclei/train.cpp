@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -474,7 +475,8 @@ bool Training::train_epoch() {
 bool Training::validate(double seconds) {
   Evaluation evaluation;
   double loss = 0;
-  Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
+  std::optional<Progress> progress;
+  if (!validation_.empty()) progress.emplace("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
     const auto begin = Clock::now();
     const PixelMaps maps = predict_maps(*average_, e.image);
@@ -485,26 +487,29 @@ bool Training::validate(double seconds) {
     for (std::size_t i = 0; i < p.size(); ++i)
       sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
     loss += sum / static_cast<double>(p.size());
-    progress.update(static_cast<std::int64_t>(evaluation.images().size()));
+    progress->update(static_cast<std::int64_t>(evaluation.images().size()));
     if (stop_requested) return false;
   }
-  progress.finish();
+  if (progress) progress->finish();
   evaluation_ = std::move(evaluation);
   const std::vector<Scores> scores = evaluation_.scores();
   ++epoch_;
   const bool any = !scores.empty();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
   EpochMetrics m{.epoch = epoch_,
                  .train_loss = loss_sum_ / static_cast<double>(std::max<std::int64_t>(batch_, 1)),
-                 .validation_loss = any ? loss / static_cast<double>(scores.size()) : std::nan(""),
-                 .scores = any ? mean(scores) : Scores{},
+                 .validation_loss = any ? loss / static_cast<double>(scores.size()) : nan,
+                 .scores = any ? mean(scores) : Scores{.accuracy = nan, .iou = nan, .dice = nan, .bowl = nan},
                  .lr = optimizer_->lr(),
                  .seconds = seconds};
   history_.push_back(to_json(m));
-  std::fprintf(stderr, "epoch %lld/%lld  train loss %s  val loss %s  accuracy %s  IoU %s  Dice %s  DSB %s\n",
-               static_cast<long long>(epoch_), static_cast<long long>(epochs_),
-               fixed(m.train_loss, 4).c_str(), fixed(m.validation_loss, 4).c_str(),
-               percent(m.scores.accuracy, 2).c_str(), fixed(m.scores.iou, 4).c_str(),
-               fixed(m.scores.dice, 4).c_str(), fixed(m.scores.bowl, 4).c_str());
+  std::string line = "epoch " + std::to_string(epoch_) + '/' + std::to_string(epochs_) + "  train loss " +
+                     fixed(m.train_loss, 4);
+  if (any)
+    line += "  val loss " + fixed(m.validation_loss, 4) + "  accuracy " + percent(m.scores.accuracy, 2) +
+            "  IoU " + fixed(m.scores.iou, 4) + "  Dice " + fixed(m.scores.dice, 4) + "  DSB " +
+            fixed(m.scores.bowl, 4);
+  std::fprintf(stderr, "%s\n", line.c_str());
   // Nuclei found count as much as pixels covered.
   const double quality = any ? m.scores.bowl + m.scores.dice : static_cast<double>(epoch_);
   if (quality > best_) {
