@@ -197,7 +197,7 @@ Tensor pack_filter(const TapConv& t, const Blocking& b, const Weights& weights) 
       0,  weights.view.k_stride, weights.view.origin + weights.tensor.impl()->offset, b.channels, t.k0, t.c,
       t.k};
   for (const Tap& tap : t.taps) key.insert(key.end(), {tap.i, tap.j});
-  return kept_filters(weights.tensor, key, pack);
+  return used_before(weights.tensor, key) ? kept_filters(weights.tensor, key, pack) : pack();
 }
 
 // Grids that read the same input in the same blocks: a task makes each block once for all of them.

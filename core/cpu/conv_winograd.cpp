@@ -264,7 +264,9 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
   const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
   const Units units = tiling.units(c_width + width, tile_step);
   // Filters that serve one unit only are transformed where they are used, a piece at a time.
-  const bool keep = keep_filters && tiling.count <= keep_tiles, at_once = units.count == 1 && !keep;
+  const FilterKey key{1, m, view.turned, c, out.c, view.weight.impl()->offset};
+  const bool keep = keep_filters && tiling.count <= keep_tiles && used_before(view.weight, key);
+  const bool at_once = units.count == 1 && !keep;
   const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
   auto filter_plane = [&](std::int64_t k_width) { return piece * k_width + skew; };
   const std::int64_t filter_block = planes * filter_plane(width);
@@ -283,8 +285,7 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
   };
   Tensor filters;
   if (keep) {
-    filters =
-        kept_filters(view.weight, {1, m, view.turned, c, out.c, view.weight.impl()->offset}, transform_all);
+    filters = kept_filters(view.weight, key, transform_all);
   } else if (!at_once) {
     filters = transform_all();
   }
