@@ -29,7 +29,7 @@ void demo(const std::filesystem::path& out, std::uint64_t seed, const std::strin
   const bool done = train({.data = out / "training-images",
                            .out = out / "run",
                            .resume = {},
-                           .epochs = 40,
+                           .epochs = 64,
                            .max_minutes = {},
                            .crop = 192,
                            .batch_size = 4,
