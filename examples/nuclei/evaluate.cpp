@@ -74,6 +74,7 @@ Json everything(const EvaluateOptions& options, const Evaluation& evaluation, co
   json["images"] = Json::array();
   json["model"] = options.model.string();
   json["data"] = options.data.string();
+  json["tta"] = options.tta;
   json["bootstrap"] = {{"resamples", kResamples}, {"level", 0.95}, {"over", "images"}};
   json["by_modality"] = by_modality(evaluation, evaluation.scores());
   for (const auto& [key, scores] :
@@ -166,7 +167,8 @@ std::string read_if_there(const fs::path& path) {
 std::vector<std::pair<std::string, std::string>> configuration(const EvaluateOptions& options,
                                                                const Segmenter& segmenter) {
   std::vector<std::pair<std::string, std::string>> entries{{"model", fs::absolute(options.model).string()},
-                                                           {"images", fs::absolute(options.data).string()}};
+                                                           {"images", fs::absolute(options.data).string()},
+                                                           {"tta", options.tta ? "yes" : "no"}};
   for (const auto& [key, value] : segmenter.metadata) {
     // Settings are kept as JSON objects; a row each is easier to read.
     const Json json = Json::parse(value, nullptr, false);
@@ -201,7 +203,7 @@ std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
     for (const Sample& sample : samples) {
       const Example example = read_example(sample);
       const auto begin = Clock::now();
-      const LabelMap found = segmenter(example.image);
+      const LabelMap found = segmenter(example.image, options.tta);
       const double seconds = seconds_since(begin);
       finding += seconds;
       evaluation.add(example, found, seconds);

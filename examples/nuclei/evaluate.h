@@ -12,6 +12,7 @@ struct EvaluateOptions {
   std::filesystem::path model, data;
   std::filesystem::path json;    // empty: not written
   std::filesystem::path report;  // empty: default_report()
+  bool tta = false;
   bool write_report = true;
   std::string device = "auto";
 };

@@ -219,6 +219,30 @@ void relight(float* rgb, std::int64_t crop, bool grey, Generator& generator) {
   }
 }
 
+// How often each picture is cut. A large picture has room for more crops; one of few of its group has no
+// near-duplicates to speak for it; and a modality with few crops gets more. Only part of the way each time
+// (exponents below 1): a picture seen too often is learned by heart.
+std::vector<double> crops_per_pass(const std::vector<Example>& examples,
+                                   const std::vector<Modality>& modalities, const std::vector<int>& groups,
+                                   std::int64_t crop) {
+  std::vector<double> members(examples.size()), crops(examples.size());
+  for (int group : groups) ++members[static_cast<std::size_t>(group)];
+  std::array<double, 3> total{};
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const double area = static_cast<double>(examples[i].image.width) * examples[i].image.height;
+    crops[i] = std::clamp(std::sqrt(area / static_cast<double>(crop * crop)), 1.0, 4.0) /
+               std::cbrt(members[static_cast<std::size_t>(groups[i])]);
+    total[static_cast<std::size_t>(modalities[i])] += crops[i];
+  }
+  const double most = *std::max_element(total.begin(), total.end());
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    crops[i] *=
+        std::clamp(std::pow(most / total[static_cast<std::size_t>(modalities[i])], 2.0 / 3), 1.0, 3.0);
+  const double least = *std::min_element(crops.begin(), crops.end());
+  for (double& c : crops) c /= least;
+  return crops;
+}
+
 }  // namespace
 
 Levels find_levels(ImageSource& source) {
@@ -255,13 +279,6 @@ std::vector<float> normalize(const Image& image) {
   return out;
 }
 
-Tensor to_input(const Image& image) {
-  const std::vector<float> values = normalize(image);
-  Tensor input = karyon::empty({1, image.height, image.width, 3});
-  std::copy(values.begin(), values.end(), input.data<float>());
-  return input;
-}
-
 CropDataset::Source CropDataset::make_source(const Example& e, bool grey) {
   Source s{.width = e.image.width, .height = e.image.height, .grey = grey};
   // 0 ... 255 stands for -0.25 ... 1.5, the range of normalize().
@@ -286,30 +303,22 @@ CropDataset::Source CropDataset::make_source(const Example& e, bool grey) {
 
 CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOptions& options)
     : options_(options) {
-  std::array<std::int64_t, 3> count{};
+  std::vector<ImageStats> stats;
   std::vector<Modality> modalities;
   for (const Example& e : examples) {
-    modalities.push_back(modality(image_stats(e.image)));
-    ++count[static_cast<std::size_t>(modalities.back())];
+    stats.push_back(image_stats(e.image));
+    modalities.push_back(modality(stats.back()));
   }
-  const std::int64_t most = *std::max_element(count.begin(), count.end());
   sources_.resize(examples.size());
   karyon::parallel_for(
       static_cast<std::int64_t>(examples.size()), 1, [&](std::int64_t begin, std::int64_t end) {
         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
           sources_[i] = make_source(examples[i], modalities[i] != Modality::stained);
       });
-  for (std::size_t i = 0; i < examples.size(); ++i) {
-    const double area = static_cast<double>(sources_[i].width) * sources_[i].height;
-    const double crops = std::sqrt(area / static_cast<double>(options.crop * options.crop));
-    // A rare modality is brought three quarters of the way (geometrically) to the most frequent one.
-    const double rarity = std::pow(
-        static_cast<double>(most) / static_cast<double>(count[static_cast<std::size_t>(modalities[i])]),
-        0.75);
-    const auto times =
-        static_cast<int>(std::lround(std::clamp(crops, 1.0, 4.0) * std::clamp(rarity, 1.0, 6.0)));
-    for (int k = 0; k < times; ++k) order_.push_back(i);
-  }
+  const std::vector<double> crops =
+      crops_per_pass(examples, modalities, group_by_similarity(stats), options.crop);
+  for (std::size_t i = 0; i < crops.size(); ++i)
+    for (std::int64_t k = 0; k < std::lround(crops[i]); ++k) order_.push_back(i);
 }
 
 std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) const {

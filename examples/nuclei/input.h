@@ -26,9 +26,6 @@ void normalize(const float* pixels, std::size_t count, int channels, const Level
 ///   returns  [height, width, 3] values, a little beyond [0, 1] at most
 std::vector<float> normalize(const Image& image);
 
-/// The network's input for a picture: normalize() as f32 [1, H, W, 3].
-karyon::Tensor to_input(const Image& image);
-
 struct AugmentOptions {
   std::int64_t crop = 256;  // side of a training crop, pixels
 };
@@ -37,8 +34,8 @@ struct AugmentOptions {
 inline constexpr std::int64_t kMaps = 3;
 
 /// Training crops of a set of pictures with true nuclei. One pass gives each picture one crop or more: large
-/// pictures and rare modalities come more often. Every crop is turned, scaled, mirrored, bent and re-lit by
-/// the generator it is given.
+/// pictures, those of small groups (group_by_similarity) and rare modalities come more often. Every crop is
+/// turned, scaled, mirrored, bent and re-lit by the generator it is given.
 ///   get()  input f32 [crop, crop, 3], target [crop, crop, kMaps] (inside a nucleus, contact_borders,
 ///          depth_inside), weight [crop, crop, kMaps] of the cross entropy: more at gaps and in small nuclei
 class CropDataset : public karyon::Dataset {

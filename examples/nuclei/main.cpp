@@ -102,6 +102,8 @@ int run(int argc, char** argv) {
   evaluate->add_option("--model", scoring.model,
                        "model.safetensors of a run (default: the one that comes with nuclei)");
   evaluate->add_option("--data", scoring.data, "folder in the Data Science Bowl layout")->required();
+  const char* tta = "average over eight turned and mirrored versions: a little better, eight times as slow";
+  evaluate->add_flag("--tta", scoring.tta, tta);
   evaluate->add_option("--json", scoring.json, "write every score here too");
   evaluate->add_option("--report", scoring.report,
                        "where the HTML report goes (default: report.html beside --json or in this folder; "
@@ -146,8 +148,7 @@ int run(int argc, char** argv) {
   predict
       ->add_option("--max-memory", max_memory, "larger images are worked on in parts; the result is the same")
       ->capture_default_str();
-  predict->add_flag("--tta", p.tta,
-                    "average over eight turned and mirrored versions: a little better, eight times as slow");
+  predict->add_flag("--tta", p.tta, tta);
   predict->add_option("--channel", p.channel, "channel with the nuclei, by number (from 1) or name")
       ->group("Which picture of a file");
   predict->add_option("--page", page, "page of a TIFF (slice, time point), from 1, or all")

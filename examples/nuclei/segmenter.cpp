@@ -1,12 +1,15 @@
 #include "segmenter.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 
 #include <nlohmann/json.hpp>
 
 #include "error.h"
 #include "input.h"
+#include "tiles.h"
 
 namespace nuclei {
 
@@ -58,11 +61,19 @@ PixelMaps maps_of(const float* values, int width, int height) {
 
 }  // namespace
 
-PixelMaps predict_maps(karyon::UNet& model, const Image& image) {
-  const karyon::NoGradGuard no_grad;
-  const karyon::Device device = model.parameters().front().device();
-  const karyon::Tensor maps = karyon::sigmoid(model(to_input(image).to(device))).to(karyon::Device::cpu());
-  return maps_of(maps.data<float>(), image.width, image.height);
+PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta) {
+  const int width = image.width, height = image.height;
+  const Tiling whole = plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max());
+  const std::vector<float> input = normalize(image);
+  std::vector<float> maps(input.size() / 3 * static_cast<std::size_t>(kMaps));
+  const auto read = [&](const Rect& part, float* out) {
+    const auto row = 3 * static_cast<std::ptrdiff_t>(part.width());
+    for (int y = part.y0; y < part.y1; ++y, out += row)
+      std::copy_n(input.begin() + 3 * (static_cast<std::ptrdiff_t>(y) * width + part.x0), row, out);
+  };
+  predict_core(model, whole, width, height, {0, 0, width, height}, tta, read, maps.data(),
+               static_cast<std::size_t>(width));
+  return maps_of(maps.data(), width, height);
 }
 
 std::string to_text(const SegmentOptions& o) {
@@ -106,8 +117,8 @@ LabelMap Segmenter::decode(const std::vector<float>& maps, int width, int height
   return segment(maps_of(maps.data(), width, height), thresholds);
 }
 
-LabelMap Segmenter::operator()(const Image& image) {
-  return segment(predict_maps(*model, image), thresholds);
+LabelMap Segmenter::operator()(const Image& image, bool tta) {
+  return segment(predict_maps(*model, image, tta), thresholds);
 }
 
 }  // namespace nuclei

@@ -24,7 +24,8 @@ karyon::Device select_device(const std::string& name);
 std::filesystem::path default_model();
 
 /// What the model says of every pixel of a picture. The model is in evaluation mode and has kMaps outputs.
-PixelMaps predict_maps(karyon::UNet& model, const Image& image);
+///   tta  the mean over the picture's eight turned and mirrored versions
+PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false);
 
 /// Thresholds to and from the model's file.
 inline constexpr const char* kThresholdsKey = "nuclei.thresholds";
@@ -36,7 +37,7 @@ SegmentOptions thresholds_from(const std::string& text);
 struct Segmenter {
   /// Throws Failure if the file cannot be read or is not a network for nuclei.
   Segmenter(const std::filesystem::path& file, karyon::Device device);
-  LabelMap operator()(const Image& image);
+  LabelMap operator()(const Image& image, bool tta = false);
   /// Separate nuclei out of what the network says of each pixel; [height, width, channels] as it comes out of
   /// the last activation. Nuclei that do not touch, not even through others, are found independently.
   LabelMap decode(const std::vector<float>& maps, int width, int height) const;

@@ -32,7 +32,6 @@ TEST_CASE("nuclei: flat and tiny pictures normalize to finite values") {
                        .channels = 1,
                        .pixels = std::vector<float>(static_cast<std::size_t>(size * size), level)};
       for (const float v : normalize(flat)) CHECK(std::isfinite(v));
-      CHECK(to_input(flat).shape() == karyon::Shape{1, size, size, 3});
     }
 }
 
@@ -91,4 +90,15 @@ TEST_CASE("nuclei: a crop keeps picture and target together") {
     CHECK(std::abs(inside / n - outside / (static_cast<double>(pixels) - n)) > 0.3);
   }
   CHECK(with_nucleus > 10);
+}
+
+TEST_CASE("nuclei: what is rare in a set is cut oftener") {
+  // 27 pictures of one experiment, one of another, one of stained tissue.
+  std::vector<Example> examples(27, make_synthetic(1, 64, 64, Style::fluorescence));
+  const auto crops = [&] { return CropDataset(examples, {.crop = 64}).size(); };
+  CHECK(crops() == 27);
+  examples.push_back(make_synthetic(2, 64, 48, Style::fluorescence));
+  CHECK(crops() == 27 + 3);  // the cube root of 27
+  examples.push_back(make_synthetic(3, 64, 64, Style::stained));
+  CHECK(crops() == 27 + 3 + 3 * 3);  // and a rare modality at most three times as often
 }
