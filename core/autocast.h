@@ -16,9 +16,9 @@
 //   a number
 //   add, sub, mul, div, where, bf16 beside f32 becomes f32
 //   maximum, minimum,
-//   comparisons
-//   cat, split, stack, pad,    moved as they are
-//   crop, permute, reshape
+//   comparisons, cat
+//   split, stack, pad, crop,   moved as they are
+//   permute, reshape
 //   exp, log, sqrt, pow,       cast to f32; f32 out
 //   reductions, softmax, losses
 namespace karyon {

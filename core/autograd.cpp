@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <map>
+#include <mutex>
 
 namespace karyon {
 namespace {
@@ -40,8 +41,11 @@ void accumulate(Tensor& sum, Tensor grad) {
   sum.add_(grad);
 }
 
-// A leaf keeps its gradient to itself: a later in-place accumulation must not reach another tensor.
+// A leaf keeps its gradient to itself: a later in-place accumulation must not reach another tensor. Graphs of
+// several threads may share leaves.
 void deliver_to_leaf(Tensor::Impl& leaf, Tensor grad) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
   if (!leaf.grad.defined() && !grad.owns_storage_alone()) grad = grad.clone();
   accumulate(leaf.grad, std::move(grad));
 }
@@ -124,6 +128,7 @@ Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs
 
 void Tensor::register_hook(TensorHook hook) {
   check(requires_grad(), "register_hook: the tensor does not require a gradient");
+  check(hook != nullptr, "register_hook: expects a function, got none");
   (node() ? node()->hooks : impl_->hooks).push_back(std::move(hook));
 }
 
@@ -181,7 +186,9 @@ void Tensor::backward(const Tensor& grad_output) const {
   while (!pending.empty()) {
     Pending next = std::move(pending.extract(pending.begin()).mapped());
     Node& node = *next.node;
-    check(node.backward != nullptr, node.name, ": backward through a graph that is already freed");
+    check(node.backward != nullptr, node.name,
+          ": backward through a graph that is already freed; for several losses over one graph call backward "
+          "on their sum");
     next.grad = call_hooks(node.hooks, std::move(next.grad));
     std::vector<Tensor> grads = node.backward(next.grad);
     node.backward = nullptr;  // frees what forward saved

@@ -14,6 +14,7 @@ template <class F>
 void fill_groups(Tensor& x, const char* op, Generator& generator, F fill) {
   check(!x.requires_grad() || !grad_enabled(), op,
         ": would change a tensor that requires a gradient in place; use NoGradGuard or detach()");
+  x.settle();
   const std::int64_t n = x.numel(), groups = (n + 3) / 4;
   const std::uint64_t seed = generator.seed(), first = generator.reserve(static_cast<std::uint64_t>(groups));
   Tensor host = x.device() == Device::cpu() ? x : empty(x.shape(), {.dtype = x.dtype()});

@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <system_error>
 
 #include <nlohmann/json.hpp>
@@ -17,6 +20,48 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 
 const std::pair<DType, const char*> dtype_names[] = {{f32, "F32"}, {f64, "F64"}, {bf16, "BF16"},
                                                      {i64, "I64"}, {u8, "U8"},   {boolean, "BOOL"}};
+
+// Types of other programs' files that are read as a wider one of ours.
+float half_to_float(std::uint16_t half) {
+  const auto exponent = (half >> 10) & 31, fraction = half & 1023;
+  const float magnitude = exponent == 31  ? (fraction ? std::numeric_limits<float>::quiet_NaN()
+                                                      : std::numeric_limits<float>::infinity())
+                          : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                                          : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+  return half & 0x8000 ? -magnitude : magnitude;
+}
+
+template <class From, class To>
+void widen(const char* from, Tensor& to) {
+  To* out = to.data<To>();
+  for (std::int64_t i = 0; i < to.numel(); ++i) {
+    From value;
+    std::memcpy(&value, from + static_cast<std::size_t>(i) * sizeof value, sizeof value);
+    out[i] = static_cast<To>(value);
+  }
+}
+
+void widen_half(const char* from, Tensor& to) {
+  float* out = to.data<float>();
+  for (std::int64_t i = 0; i < to.numel(); ++i) {
+    std::uint16_t half;
+    std::memcpy(&half, from + static_cast<std::size_t>(i) * sizeof half, sizeof half);
+    out[i] = half_to_float(half);
+  }
+}
+
+struct ForeignType {
+  const char* name;
+  std::size_t bytes;
+  DType dtype;
+  void (*widen)(const char* from, Tensor& to);
+};
+const ForeignType foreign_types[] = {{"F16", 2, f32, widen_half},
+                                     {"I8", 1, i64, widen<std::int8_t, std::int64_t>},
+                                     {"I16", 2, i64, widen<std::int16_t, std::int64_t>},
+                                     {"I32", 4, i64, widen<std::int32_t, std::int64_t>},
+                                     {"U16", 2, i64, widen<std::uint16_t, std::int64_t>},
+                                     {"U32", 4, i64, widen<std::uint32_t, std::int64_t>}};
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
@@ -82,20 +127,28 @@ TensorFile load_safetensors(const std::filesystem::path& path) {
   try {
     const nlohmann::json header = nlohmann::json::parse(text);
     check(header.is_object(), where, "not a safetensors file: the header is not an object");
+    for (const auto& [name, entry] : header.items())
+      if (name != "__metadata__" && entry.contains("data_offsets"))
+        check(entry["data_offsets"].at(1).get<std::uint64_t>() <= data_bytes, where, "tensor '", name,
+              "' ends beyond the file: truncated, or damaged");
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
         file.metadata = entry.get<std::map<std::string, std::string>>();
         continue;
       }
       const auto dtype_text = entry.at("dtype").get<std::string>();
-      const std::pair<DType, const char*>* dtype = nullptr;
-      for (const auto& known : dtype_names)
-        if (dtype_text == known.second) dtype = &known;
-      check(dtype != nullptr, where, "tensor '", name, "' has unsupported type ", dtype_text);
+      std::size_t element = 0;  // bytes in the file
+      DType dtype = f32;
+      const ForeignType* foreign = nullptr;
+      for (const auto& [known, its_name] : dtype_names)
+        if (dtype_text == its_name) dtype = known, element = element_size(known);
+      for (const ForeignType& other : foreign_types)
+        if (dtype_text == other.name) foreign = &other, dtype = other.dtype, element = other.bytes;
+      check(element > 0, where, "tensor '", name, "' has unsupported type ", dtype_text);
       const auto sizes = entry.at("shape").get<std::vector<std::int64_t>>();
       check(sizes.size() <= Shape::max_dims, where, "tensor '", name, "' has ", sizes.size(), " dimensions");
       const bool nothing = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
-      std::uint64_t bytes = nothing ? 0 : element_size(dtype->first);
+      std::uint64_t bytes = nothing ? 0 : element;
       for (const std::int64_t s : sizes) {
         check(s >= 0 && (nothing || bytes <= data_bytes / static_cast<std::uint64_t>(s)), where, "tensor '",
               name, "' does not fit in the file: truncated, or damaged");
@@ -109,11 +162,14 @@ TensorFile load_safetensors(const std::filesystem::path& path) {
       const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
       check(begin <= end && end <= data_bytes && end - begin == bytes, where, "tensor '", name,
             "' does not fit in the file: truncated, or damaged");
-      Tensor x = empty(Shape(sizes), {.dtype = dtype->first});
+      Tensor x = empty(Shape(sizes), {.dtype = dtype});
+      std::vector<char> buffer(foreign ? bytes : 0);
       in.seekg(static_cast<std::streamoff>(8 + length + begin));
-      in.read(static_cast<char*>(x.data_ptr()), static_cast<std::streamsize>(bytes));
+      in.read(foreign ? buffer.data() : static_cast<char*>(x.data_ptr()),
+              static_cast<std::streamsize>(bytes));
       check(in.good(), where, "truncated");
-      if (dtype->first == boolean) {  // any other byte would be undefined as a bool
+      if (foreign) foreign->widen(buffer.data(), x);
+      if (dtype == boolean) {  // any other byte would be undefined as a bool
         auto* raw = static_cast<std::uint8_t*>(x.data_ptr());
         for (std::uint64_t i = 0; i < bytes; ++i) raw[i] = raw[i] != 0;
       }

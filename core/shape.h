@@ -55,7 +55,7 @@ class Shape {
 
 /// `dim` counted from the front, where -1 is the last. Throws Error if out of range.
 inline int normalize_dim(int dim, int dims, const char* op) {
-  check(dim >= -dims && dim < dims, op, ": dimension ", dim, " of a tensor with ", dims);
+  check(dim >= -dims && dim < dims, op, ": dimension ", dim, " of a tensor with ", dims, " dimensions");
   return dim < 0 ? dim + dims : dim;
 }
 

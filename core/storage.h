@@ -58,12 +58,16 @@ class Storage {
     const std::lock_guard lock(mutex_);
     return deferred_;
   }
-  /// Before the contents change: makes what was deferred and would be made of them.
+  /// Before the contents change: makes what was deferred and would be made of them, and forgets what was
+  /// derived from them.
   void settle() {
+    if (has_derived_.load(std::memory_order_relaxed)) keep_derived(nullptr);
+    if (!has_dependents_.load(std::memory_order_acquire)) return;
     std::vector<std::weak_ptr<Storage>> dependents;
     {
       const std::lock_guard lock(mutex_);
       dependents.swap(dependents_);
+      has_dependents_.store(false, std::memory_order_relaxed);
     }
     for (const auto& dependent : dependents)
       if (const auto storage = dependent.lock()) storage->data();
@@ -72,6 +76,7 @@ class Storage {
     const std::lock_guard lock(mutex_);
     std::erase_if(dependents_, [](const auto& other) { return other.expired(); });
     dependents_.push_back(dependent);
+    has_dependents_.store(true, std::memory_order_release);
   }
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
@@ -109,7 +114,7 @@ class Storage {
   std::size_t bytes_;
   Device device_;
   std::atomic<std::uint64_t> version_{0};
-  std::atomic<bool> has_derived_{false};
+  std::atomic<bool> has_derived_{false}, has_dependents_{false};
   mutable std::mutex mutex_;
   std::shared_ptr<Derived> derived_;
   mutable std::shared_ptr<const Deferred> deferred_;

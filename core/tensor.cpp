@@ -30,6 +30,7 @@ void* Tensor::checked_data(DType dtype) const {
 
 std::uint64_t Tensor::version() const { return live(impl_)->storage->version(); }
 void Tensor::bump_version() { live(impl_)->storage->bump_version(); }
+void Tensor::settle() { live(impl_)->storage->settle(); }
 bool Tensor::owns_storage_alone() const {
   return live(impl_).use_count() == 1 && impl_->storage.use_count() == 1;
 }

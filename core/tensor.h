@@ -37,12 +37,16 @@ class Tensor {
   DType dtype() const;
   Device device() const;
 
-  /// The elements. Throws Error if T is not the dtype. Does not move the version on; a caller that
-  /// writes to memory somebody may have derived from calls bump_version() after.
+  /// The elements, to write to: what operations may read later instead of this memory is settled first. A
+  /// pointer is good for writing until the next operation on the tensor; ask again after. Throws Error if T
+  /// is not the dtype. Does not move the version on; a caller that changes what a gradient needs calls
+  /// bump_version() after, so that backward says so.
   template <class T>
   T* data() {
+    settle();
     return static_cast<T*>(checked_data(dtype_of<T>));
   }
+  /// The elements, to read.
   template <class T>
   const T* data() const {
     return static_cast<const T*>(checked_data(dtype_of<T>));
@@ -50,6 +54,8 @@ class Tensor {
   void* data_ptr() const;
   std::uint64_t version() const;
   void bump_version();
+  /// Before a change in place by other means than data<T>(): see Storage::settle().
+  void settle();
   /// True if no other handle and no other tensor shares the memory.
   bool owns_storage_alone() const;
 
@@ -65,7 +71,7 @@ class Tensor {
       return static_cast<T>(to_vector<std::int64_t>()[0]);  // whole numbers of 64 bits keep them all
     }
   }
-  /// All elements, copied to the CPU and converted to T.
+  /// All elements, copied to the CPU and converted to T: float, double, std::int64_t, std::uint8_t or bool.
   template <class T>
   std::vector<T> to_vector() const;
 
@@ -83,6 +89,8 @@ class Tensor {
   // In place; on a tensor that requires a gradient only under NoGradGuard.
   Tensor& fill_(double value);
   Tensor& zero_() { return fill_(0); }
+  // A source that requires a gradient is an error, as it would get none, and so is one whose memory overlaps
+  // this tensor's but is not the same.
   /// Copies src's values (same shape; dtype and device may differ).
   Tensor& copy_(const Tensor& src);
   /// this += alpha * other; same shape and dtype.
@@ -102,7 +110,8 @@ class Tensor {
   /// Called with this tensor's whole gradient during backward().
   void register_hook(TensorHook hook);
   /// Accumulates d this / d leaf into every leaf's grad(). `grad_output` defaults to 1 for a tensor
-  /// of one element. The graph is freed as it is walked.
+  /// of one element. The graph is freed as it is walked: for two losses over one graph call backward on
+  /// their sum. Threads may run backward at once over graphs that share leaves, but no inner tensors.
   void backward(const Tensor& grad_output = {}) const;
   const std::shared_ptr<Node>& node() const;
 
@@ -113,6 +122,7 @@ class Tensor {
  private:
   void* checked_data(DType dtype) const;
   void check_in_place(const char* op) const;
+  void check_source(const char* op, const Tensor& source) const;
 
   std::shared_ptr<Impl> impl_;
 };

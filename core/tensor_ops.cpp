@@ -14,6 +14,23 @@ Tensor make(const Shape& shape, DType dtype, std::shared_ptr<Storage> storage, s
   return Tensor(std::move(impl));
 }
 
+constexpr std::int64_t max_numel = std::int64_t{1} << 46;
+
+// The product of sizes that are 0 or more.
+std::int64_t checked_numel(const char* op, const Shape& shape) {
+  std::int64_t numel = 1;
+  bool none = false;
+  for (const std::int64_t size : shape) {
+    check(size >= 0, op, ": negative size in ", shape);
+    none = none || size == 0;
+  }
+  for (const std::int64_t size : shape) {
+    check(none || numel <= max_numel / size, op, ": ", shape, " is too large");
+    numel = none ? 0 : numel * size;
+  }
+  return none ? 0 : numel;
+}
+
 }  // namespace
 
 template <class T>
@@ -55,17 +72,14 @@ Tensor Tensor::clone() const {
 Tensor Tensor::detach() const { return view(*this, shape()); }
 
 Tensor Tensor::reshape(Shape shape) const {
-  std::int64_t known = 1;
   int unknown = -1;
   for (int d = 0; d < shape.dims(); ++d) {
-    if (shape[d] == -1) {
-      check(unknown < 0, "reshape: only one size may be -1, got ", shape);
-      unknown = d;
-    } else {
-      check(shape[d] >= 0, "reshape: negative size in ", shape);
-      known *= shape[d];
-    }
+    if (shape[d] != -1) continue;
+    check(unknown < 0, "reshape: only one size may be -1, got ", shape);
+    unknown = d;
+    shape[d] = 1;
   }
+  const std::int64_t known = checked_numel("reshape", shape);
   if (unknown >= 0 && known > 0) shape[unknown] = numel() / known;
   check(shape.numel() == numel() && (unknown < 0 || known > 0), "reshape: ", this->shape(), " has ", numel(),
         " elements, which do not fill ", shape);
@@ -79,6 +93,16 @@ void Tensor::check_in_place(const char* op) const {
   impl_->storage->settle();
 }
 
+void Tensor::check_source(const char* op, const Tensor& source) const {
+  check(source.defined(), op, ": the source is undefined");
+  check(!grad_enabled() || !source.requires_grad(), op,
+        ": the source requires a gradient and would get none; use a = a + b, NoGradGuard or detach()");
+  const Impl &to = *impl_, &from = *source.impl();
+  check(to.storage != from.storage || to.offset == from.offset || to.offset + numel() <= from.offset ||
+            from.offset + source.numel() <= to.offset,
+        op, ": source and target overlap in memory; clone() the source");
+}
+
 Tensor& Tensor::fill_(double value) {
   check_in_place("fill_");
   kernels::fill(*this, value);
@@ -88,6 +112,7 @@ Tensor& Tensor::fill_(double value) {
 
 Tensor& Tensor::copy_(const Tensor& src) {
   check_in_place("copy_");
+  check_source("copy_", src);
   check(src.shape() == shape(), "copy_: expects shape ", shape(), ", got ", src.shape());
   kernels::convert(src.detach().to(device()), *this);
   bump_version();
@@ -96,6 +121,7 @@ Tensor& Tensor::copy_(const Tensor& src) {
 
 Tensor& Tensor::add_(const Tensor& other, double alpha) {
   check_in_place("add_");
+  check_source("add_", other);
   check(other.shape() == shape() && other.dtype() == dtype(), "add_: expects ", dtype(), shape(), ", got ",
         other.dtype(), other.shape());
   kernels::axpy(alpha, other, *this);
@@ -118,19 +144,14 @@ Tensor& Tensor::requires_grad_(bool on) {
 }
 
 Tensor view(const Tensor& x, const Shape& shape, std::int64_t offset) {
-  check(offset >= 0 && offset + shape.numel() <= x.numel(), "view: ", shape, " from element ", offset,
-        " does not fit in ", x.shape());
+  check(offset >= 0 && checked_numel("view", shape) <= x.numel() - offset, "view: ", shape, " from element ",
+        offset, " does not fit in ", x.shape());
   return make(shape, x.dtype(), x.impl()->storage, x.impl()->offset + offset);
 }
 
 Tensor empty(const Shape& shape, TensorOptions options) {
-  std::int64_t numel = 1;
-  for (std::int64_t size : shape) {
-    check(size >= 0, "empty: negative size in ", shape);
-    check(size == 0 || numel <= (std::int64_t{1} << 46) / size, "empty: ", shape, " is too large");
-    numel *= size;
-  }
-  const std::size_t bytes = static_cast<std::size_t>(numel) * element_size(options.dtype);
+  const std::size_t bytes =
+      static_cast<std::size_t>(checked_numel("empty", shape)) * element_size(options.dtype);
   return make(shape, options.dtype, std::make_shared<Storage>(bytes, options.device), 0);
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <typeinfo>
 
 #include <karyon/core/autograd.h>
@@ -71,8 +72,9 @@ void Module::visit_tensors(const std::string& prefix, const F& f) const {
 
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() const {
   std::vector<std::pair<std::string, Tensor>> out;
+  std::set<const Tensor::Impl*> seen;  // a module that is registered twice shares its parameters
   visit_tensors("", [&](const std::string& name, const Tensor& x, bool is_parameter) {
-    if (is_parameter) out.emplace_back(name, x);
+    if (is_parameter && seen.insert(x.impl().get()).second) out.emplace_back(name, x);
   });
   return out;
 }
@@ -158,7 +160,8 @@ void Module::to(Device device) {
 }
 
 void Module::to(DType dtype) {
-  check(is_floating(dtype), "Module::to: expects a floating type, got ", dtype);
+  check(dtype == f32 || dtype == f64, "Module::to: expects f32 or f64, got ", dtype,
+        dtype == bf16 ? "; parameters stay f32 beside activations of bf16: use AutocastGuard(bf16)" : "");
   convert_tensors([&](const Tensor& x) { return is_floating(x.dtype()) ? x.to(dtype) : x; });
 }
 

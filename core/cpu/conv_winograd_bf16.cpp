@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <hwy/cache_control.h>
@@ -98,7 +99,7 @@ struct Input {
     const auto deferred = x.size(-1) % bf16_block == 0 ? deferred_as<DeferredNorm>(x) : nullptr;
     Part part{{nullptr, n, h, w, x.size(-1)}, c, {}};
     held.push_back(deferred ? deferred->x.get() : x);
-    part.images.data = held.back().data<BFloat16>();
+    part.images.data = std::as_const(held.back()).data<BFloat16>();
     if (deferred)
       for (std::int64_t block = 0; block < x.size(-1); block += bf16_block)
         for (const Tensor& values : {deferred->scale, deferred->shift})

@@ -2,6 +2,8 @@
 #include <karyon/core/ops/copy.h>
 #include <karyon/core/parallel.h>
 
+#include <limits>
+
 namespace karyon {
 namespace {
 
@@ -15,6 +17,12 @@ To convert_value(From x) {
     return BFloat16(static_cast<float>(x));
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    // By way of i64, as a narrower type would wrap; what i64 cannot hold, NaN too, becomes its least.
+    constexpr From end = 9223372036854775808.0;
+    const auto whole =
+        x >= -end && x < end ? static_cast<std::int64_t>(x) : std::numeric_limits<std::int64_t>::min();
+    return static_cast<To>(whole);
   } else {
     return static_cast<To>(x);
   }

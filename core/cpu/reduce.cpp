@@ -27,11 +27,19 @@ struct Sum {
   static Acc add(Acc acc, T x) { return acc + static_cast<Acc>(x); }
   static Acc combine(Acc a, Acc b) { return a + b; }
 };
+template <>
+struct Sum<std::int64_t> {
+  using Acc = std::uint64_t;  // wraps
+  static constexpr Acc start = 0;
+  static Acc add(Acc acc, std::int64_t x) { return acc + static_cast<Acc>(x); }
+  static Acc combine(Acc a, Acc b) { return a + b; }
+};
 
 template <class T>
 struct Max {
   using Acc = T;
-  static constexpr Acc start = -std::numeric_limits<T>::infinity();
+  static constexpr Acc start = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
+                                                                    : std::numeric_limits<T>::lowest();
   static Acc add(Acc acc, T x) { return x > acc || x != x ? x : acc; }
   static Acc combine(Acc a, Acc b) { return add(a, b); }
 };
@@ -118,14 +126,26 @@ void reduce(const Tensor& x, Tensor& y, Finish finish) {
   }
 }
 
+// Calls `f.template operator()<T>()` with the C++ type of a type that is reduced.
+template <class F>
+void dispatch_reduced(DType dtype, const char* op, F&& f) {
+  if (dtype == i64) return f.template operator()<std::int64_t>();
+  dispatch_floating(dtype, op, f);
+}
+
 void sum_cpu(double scale, const Tensor& x, Tensor& y) {
+  if (x.dtype() == i64) {
+    check(scale == 1, "sum: whole numbers are not scaled");
+    return reduce<Sum<std::int64_t>, std::int64_t>(
+        x, y, [](std::uint64_t acc) { return static_cast<std::int64_t>(acc); });
+  }
   dispatch_floating(x.dtype(), "sum", [&]<class T>() {
     reduce<Sum<T>, T>(x, y, [scale](double acc) { return static_cast<T>(acc * scale); });
   });
 }
 
 void max_cpu(const Tensor& x, Tensor& y) {
-  dispatch_floating(x.dtype(), "max", [&]<class T>() { reduce<Max<T>, T>(x, y, [](T acc) { return acc; }); });
+  dispatch_reduced(x.dtype(), "max", [&]<class T>() { reduce<Max<T>, T>(x, y, [](T acc) { return acc; }); });
 }
 
 // Calls body(first element, width) for every tile of columns of x [outer, n, inner].
@@ -149,7 +169,7 @@ bool larger(T a, T b) {
 }
 
 void argmax_cpu(const Tensor& x, Tensor& y) {
-  dispatch_floating(x.dtype(), "argmax", [&]<class T>() {
+  dispatch_reduced(x.dtype(), "argmax", [&]<class T>() {
     const T* in = x.data<T>();
     auto* out = y.data<std::int64_t>();
     const std::int64_t n = x.size(1), inner = x.size(2);

@@ -62,7 +62,7 @@ inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
 inline Tensor operator+(const Tensor& x, double v) { return add(x, v); }
 inline Tensor operator+(double v, const Tensor& x) { return add(x, v); }
 inline Tensor operator-(const Tensor& x, double v) { return add(x, -v); }
-inline Tensor operator-(double v, const Tensor& x) { return add(neg(x), v); }
+inline Tensor operator-(double v, const Tensor& x) { return add(mul(x, -1.0), v); }
 inline Tensor operator*(const Tensor& x, double v) { return mul(x, v); }
 inline Tensor operator*(double v, const Tensor& x) { return mul(x, v); }
 // Beside bf16 the number is not rounded before it divides.
@@ -72,7 +72,7 @@ inline Tensor operator/(const Tensor& x, double v) {
 inline Tensor operator/(double v, const Tensor& x) {
   return div(full({}, v, {.dtype = parameter_dtype(x.dtype()), .device = x.device()}), x).to(x.dtype());
 }
-inline Tensor operator-(const Tensor& x) { return neg(x); }
+inline Tensor operator-(const Tensor& x) { return mul(x, -1.0); }
 
 /// x summed over the dimensions it was broadcast along, back to `shape`: the gradient of broadcasting.
 /// x itself if it has that shape; bf16 is summed in f32. Differentiable. Throws Error if `shape` does not

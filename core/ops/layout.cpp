@@ -2,6 +2,7 @@
 #include <memory>
 #include <utility>
 
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/layout.h>
@@ -91,6 +92,11 @@ void check_images(const Tensor& x, const char* op) {
 Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   check(!tensors.empty(), "cat: expects at least one tensor, got none");
   const Tensor& first = tensors[0];
+  if (std::ranges::any_of(tensors, [&](const Tensor& x) { return mixed(first, x); })) {
+    std::vector<Tensor> wide;
+    for (const Tensor& x : tensors) wide.push_back(widen(x));
+    return cat(wide, dim);
+  }
   dim = normalize_dim(dim, first.dim(), "cat");
   std::int64_t total = 0;
   for (const Tensor& x : tensors) {

@@ -7,9 +7,11 @@
 // where the dtype is floating.
 namespace karyon {
 
-/// The tensors one after another along `dim`; their other sizes and dtypes agree. Returns the joined shape.
+/// The tensors one after another along `dim`; their other sizes and dtypes agree, but that bf16 beside f32
+/// becomes f32. Returns the joined shape.
 Tensor cat(const std::vector<Tensor>& tensors, int dim);
-/// Elements start, ..., start + length - 1 along `dim`. Shares memory if dim is 0.
+/// Elements start, ..., start + length - 1 along `dim`. Shares memory if dim is 0; else a copy, and what is
+/// written to it does not reach x.
 Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length);
 /// Pieces of the given sizes (they sum to x's) along `dim`.
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim);

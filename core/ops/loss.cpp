@@ -12,6 +12,12 @@ void check_pair(const Tensor& input, const Tensor& target, const char* op) {
         target.shape());
 }
 
+// What is given beside the input is data.
+void check_constant(const Tensor& x, const char* op, const char* what) {
+  check(!x.defined() || !x.requires_grad() || !grad_enabled(), op, ": the ", what,
+        " requires a gradient and would get none; detach() it");
+}
+
 Tensor empty_loss(const Tensor& input, const Shape& unreduced, Reduction reduction) {
   return empty(reduction == Reduction::none ? unreduced : Shape(),
                {.dtype = input.dtype(), .device = input.device()});
@@ -21,6 +27,7 @@ Tensor empty_loss(const Tensor& input, const Shape& unreduced, Reduction reducti
 // of `shape`, else broadcast.
 Tensor periodic(const Tensor& weight, const Tensor& input, const char* op, const char* what) {
   if (!weight.defined()) return weight;
+  check_constant(weight, op, what);
   const Shape &shape = input.shape(), from = weight.shape();
   check(weight.dtype() == input.dtype(), op, ": ", what, " expects ", input.dtype(), ", got ",
         weight.dtype());
@@ -75,6 +82,7 @@ Tensor difference_loss(const char* op, const PointLoss& forward, const PointLoss
 Tensor bce_with_logits(const Tensor& input_, const Tensor& target_, const BceOptions& options) {
   const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, "bce_with_logits");
+  check_constant(target, "bce_with_logits", "target");
   const Tensor weight = periodic(options.weight, input, "bce_with_logits", "weight");
   const Tensor pos_weight = periodic(options.pos_weight, input, "bce_with_logits", "pos_weight");
   Tensor out = empty_loss(input, input.shape(), options.reduction);
@@ -98,6 +106,7 @@ Tensor cross_entropy(const Tensor& input_, const Tensor& target, const CrossEntr
             std::equal(target.shape().begin(), target.shape().end(), input.shape().begin()),
         "cross_entropy: expects input [..., C] and target [...], got ", input.shape(), " and ",
         target.shape());
+  check_constant(options.weight, "cross_entropy", "weight");
   const std::int64_t classes = input.size(-1);
   if (options.weight.defined())
     check(options.weight.shape() == Shape{classes} && options.weight.dtype() == input.dtype(),
@@ -127,7 +136,9 @@ Tensor cross_entropy(const Tensor& input_, const Tensor& target, const CrossEntr
 Tensor dice_loss(const Tensor& input_, const Tensor& target_, double smooth) {
   const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, "dice_loss");
-  check(input.dim() >= 2, "dice_loss: expects input [N, ..., C] with at least 2 dimensions, got ",
+  check_constant(target, "dice_loss", "target");
+  check(input.dim() >= 2 && input.size(-1) > 0,
+        "dice_loss: expects input [N, ..., C] with at least 2 dimensions and one channel, got ",
         input.shape());
   Tensor out = empty_loss(input, {}, Reduction::mean);
   Tensor fractions = empty({input.size(0), input.size(-1), 2}, {.dtype = f64, .device = input.device()});
@@ -143,6 +154,7 @@ Tensor dice_loss(const Tensor& input_, const Tensor& target_, double smooth) {
 Tensor focal_loss(const Tensor& input_, const Tensor& target_, const FocalOptions& options) {
   const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, "focal_loss");
+  check_constant(target, "focal_loss", "target");
   check(options.gamma >= 0 && options.alpha <= 1, "focal_loss: expects gamma >= 0 and alpha <= 1, got ",
         options.gamma, " and ", options.alpha);
   Tensor out = empty_loss(input, input.shape(), options.reduction);

@@ -10,6 +10,9 @@ void check_floating(const char* op, const Tensor& x) {
   check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 
+// Whole numbers and truth values as i64, in the CPU's memory: other backends reduce floating types only.
+Tensor counted(const Tensor& x) { return x.to(Device::cpu()).to(i64); }
+
 // Which dimensions go, and the shapes that follow from it.
 struct Plan {
   std::array<bool, Shape::max_dims> gone{};
@@ -20,7 +23,7 @@ struct Plan {
   Plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
     if (dims.empty()) gone.fill(true);
     for (const int dim : dims) {
-      bool& flag = gone[static_cast<std::size_t>(normalize_dim(dim, x.dim(), op))];
+      bool& flag = gone[static_cast<std::size_t>(normalize_dim(dim, std::max(x.dim(), 1), op))];
       check(!flag, op, ": dimension ", dim, " is given twice");
       flag = true;
     }
@@ -80,8 +83,8 @@ Tensor sum_or_mean(const char* op, const Tensor& x_, const std::vector<int>& dim
 
 // x as [outer, size of dim, inner].
 Tensor around(const char* op, const Tensor& x, int dim) {
-  check_floating(op, x);
-  dim = normalize_dim(dim, x.dim(), op);
+  dim = normalize_dim(dim, std::max(x.dim(), 1), op);
+  if (x.dim() == 0) return view(x, {1, 1, 1});
   std::int64_t outer = 1, inner = 1;
   for (int d = 0; d < dim; ++d) outer *= x.shape()[d];
   for (int d = dim + 1; d < x.dim(); ++d) inner *= x.shape()[d];
@@ -90,6 +93,7 @@ Tensor around(const char* op, const Tensor& x, int dim) {
 
 Tensor softmax(const char* name, bool log, const Tensor& x_, int dim) {
   const Tensor x = widen(x_);
+  check_floating(name, x);
   const Tensor in = around(name, x, dim);
   Tensor y = empty_like(in);
   kernels::softmax(log, in, y);
@@ -103,6 +107,7 @@ Tensor softmax(const char* name, bool log, const Tensor& x_, int dim) {
 }  // namespace
 
 Tensor sum(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  if (!is_floating(x.dtype())) return scaled_sum(counted(x), Plan("sum", x, dims, keepdim), 1).to(x.device());
   return sum_or_mean("sum", x, dims, keepdim, false);
 }
 Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
@@ -110,11 +115,11 @@ Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
 }
 
 Tensor max(const Tensor& x_, const std::vector<int>& dims, bool keepdim) {
-  const Tensor x = widen(x_);
-  check_floating("max", x);
+  const Tensor x = is_floating(x_.dtype()) ? widen(x_) : counted(x_);
   const Plan plan("max", x, dims, keepdim);
   check(plan.count > 0, "max: expects something to choose from, got ", x.shape());
   Tensor y = reduce(x, plan, [](const Tensor& in, Tensor& out, bool) { kernels::max(in, out); });
+  if (!is_floating(x.dtype())) return y.to(x_.dtype()).to(x_.device());
   return record("max", y, {x}, [plan, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
     Tensor dx = empty_like(x.get());
     kernels::binary(kernels::Binary::tie, x.get(), view(y.get(), plan.kept), dx);
@@ -124,11 +129,11 @@ Tensor max(const Tensor& x_, const std::vector<int>& dims, bool keepdim) {
 }
 
 Tensor argmax(const Tensor& x, int dim, bool keepdim) {
-  const Tensor in = around("argmax", widen(x), dim);
+  const Tensor in = around("argmax", is_floating(x.dtype()) ? widen(x) : counted(x), dim);
   check(in.size(1) > 0, "argmax: expects something to choose from, got ", x.shape());
-  Tensor y = empty({in.size(0), in.size(2)}, {.dtype = i64, .device = x.device()});
+  Tensor y = empty({in.size(0), in.size(2)}, {.dtype = i64, .device = in.device()});
   kernels::argmax(in, y);
-  return view(y, Plan("argmax", x, {dim}, keepdim).out);
+  return view(y, Plan("argmax", x, {dim}, keepdim).out).to(x.device());
 }
 
 Tensor softmax(const Tensor& x, int dim) { return softmax("softmax", false, x, dim); }

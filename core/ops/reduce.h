@@ -4,14 +4,15 @@
 #include <karyon/core/kernel.h>
 
 // Reductions over some dimensions (all, if none are given). With keepdim a reduced dimension stays
-// with size 1. f32, f64, or bf16, which is cast to f32 and gives f32. f32 sums are accumulated so that their
-// error does not grow with the count.
+// with size 1. f32, f64, or bf16, which is cast to f32 and gives f32; sum, max and argmax also i64, u8 and
+// bool. f32 sums are accumulated so that their error does not grow with the count. The one dimension of a
+// scalar is 0 or -1.
 namespace karyon {
 
 ///   x        any shape
 ///   returns  x's shape without `dims` (or with 1 in their place)
 /// Differentiable in x. Throws Error for a dimension out of range or given twice. The sum of nothing is 0,
-/// its mean NaN.
+/// its mean NaN. The sum of whole numbers or truth values is i64: sum(eq(a, b)) counts.
 Tensor sum(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 Tensor mean(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 /// The largest element, as torch.amax: elements that tie share the gradient evenly. NaN wins.
@@ -28,10 +29,10 @@ Tensor log_softmax(const Tensor& x, int dim);
 
 }  // namespace karyon
 
-// All see x as [outer, n, inner] and reduce n. f32, f64.
+// All see x as [outer, n, inner] and reduce n. f32, f64; sum, max and argmax on the CPU also i64.
 namespace karyon::kernels {
 
-/// y [outer, inner] = scale times the sum.
+/// y [outer, inner] = scale times the sum; scale is 1 for i64.
 extern Kernel<void(double scale, const Tensor& x, Tensor& y)> sum;
 /// y [outer, inner] = the largest; n >= 1.
 extern Kernel<void(const Tensor& x, Tensor& y)> max;

@@ -52,6 +52,7 @@ void Optimizer::step() {
     for (std::size_t b = 0; b < buffer_names_.size(); ++b) group->buffers[b].push_back(state.buffers[b]);
   }
   for (Group& group : groups) {
+    for (Tensor& p : group.parameters) p.settle();
     update(group);
     for (Tensor& p : group.parameters) p.bump_version();
     for (auto& buffers : group.buffers)

@@ -137,7 +137,7 @@ TEST_CASE("Types that do not go together are named") {
   CHECK_THROWS_WITH(layer_norm(half(x), {3}, c.to(f64), c),
                     Catch::Contains("layer_norm: weight expects f32"));
   CHECK_THROWS_WITH(mse_loss(half(x), x.to(f64)), Catch::Contains("expects a target like the input f32"));
-  CHECK_THROWS_WITH(cat({x, half(x)}, 3), Catch::Contains("cat: expects one dtype, got f32 and bf16"));
+  CHECK_THROWS_WITH(cat({x, x.to(f64)}, 3), Catch::Contains("cat: expects one dtype, got f32 and f64"));
 }
 
 TEST_CASE("A gradient of another type is an error, not another number") {
@@ -147,4 +147,15 @@ TEST_CASE("A gradient of another type is an error, not another number") {
   x.register_hook([](const Tensor& grad) { return grad.to(f32); });
   CHECK_THROWS_WITH(y.backward(ones({3})),
                     Catch::Contains("hook: expects a gradient of bf16[3], got f32[3]"));
+}
+
+TEST_CASE("Images of bf16 join those of f32 as f32") {
+  Tensor a = numbers({1, 2, 2, 3}).requires_grad_(), b = numbers({1, 2, 2, 4}, bf16).requires_grad_();
+  const Tensor joined = cat({a, b}, -1);
+  CHECK(joined.dtype() == f32);
+  CHECK(joined.to_vector<float>() == cat({a.detach(), b.detach().to(f32)}, -1).to_vector<float>());
+  CHECK(cat({b, a}, -1).dtype() == f32);
+  joined.backward(ones({1, 2, 2, 7}));
+  CHECK(a.grad().dtype() == f32);
+  CHECK(b.grad().dtype() == bf16);
 }

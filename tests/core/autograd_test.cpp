@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/backend.h>
@@ -160,4 +161,20 @@ TEST_CASE("errors name what was expected") {
   CHECK_THROWS_WITH(twice(x).backward(tensor({1})), Catch::Contains("[2]"));
   CHECK_THROWS_AS(tensor({1}, {.dtype = i64}).requires_grad_(), Error);
   CHECK_THROWS_AS(Tensor().shape(), Error);
+}
+
+TEST_CASE("threads may share the leaves of their graphs") {
+  Tensor w = zeros({1}).requires_grad_();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([w] {
+      for (int i = 0; i < 5000; ++i) w.backward(ones({1}));
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(w.grad().item() == 20000);
+}
+
+TEST_CASE("a hook is a function") {
+  Tensor x = ones({1}).requires_grad_();
+  CHECK_THROWS_WITH(x.register_hook({}), Catch::Contains("register_hook: expects a function"));
 }

@@ -1,6 +1,7 @@
 #include <sys/resource.h>
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <csignal>
 #include <cstring>
 
@@ -195,4 +196,39 @@ TEST_CASE("safetensors: empty tensors come back, overlapping ones are refused") 
   bytes[0] = static_cast<char>(header.size());
   write_bytes(folder / "b", bytes + header + std::string(8, '\0'));
   CHECK_THROWS_WITH(load_safetensors(folder / "b"), Catch::Contains("overlaps"));
+}
+
+TEST_CASE("safetensors: types of other programs come as wider ones") {
+  const TempFolder folder;
+  const std::string header =
+      with_header(R"({"h": {"dtype": "F16", "shape": [7], "data_offsets": [0, 14]},)"
+                  R"( "i": {"dtype": "I32", "shape": [2], "data_offsets": [14, 22]},)"
+                  R"( "s": {"dtype": "I8", "shape": [2], "data_offsets": [22, 24]},)"
+                  R"( "u": {"dtype": "U16", "shape": [1], "data_offsets": [24, 26]}})");
+  // 1, -2, the least, the largest, 0.333.., infinity, NaN
+  const std::uint16_t halves[] = {0x3c00, 0xc000, 0x0001, 0x7bff, 0x3555, 0x7c00, 0x7e00};
+  const std::int32_t ints[] = {-5, 2000000000};
+  std::string bytes = header;
+  const auto append = [&](const void* data, std::size_t n) {
+    bytes.append(static_cast<const char*>(data), n);
+  };
+  append(halves, sizeof halves);
+  append(ints, sizeof ints);
+  bytes += "\xff\x7f\xff\xff";
+  write_bytes(folder / "other", bytes);
+  const TensorFile file = load_safetensors(folder / "other");
+  const auto h = file.tensors.at("h").to_vector<float>();
+  CHECK(file.tensors.at("h").dtype() == f32);
+  CHECK(std::vector<float>(h.begin(), h.begin() + 4) ==
+        std::vector<float>{1, -2, std::ldexp(1.0f, -24), 65504});
+  CHECK(h[4] == 0.333251953125f);
+  CHECK((std::isinf(h[5]) && std::isnan(h[6])));
+  using Ints = std::vector<std::int64_t>;
+  CHECK(file.tensors.at("i").dtype() == i64);
+  CHECK(file.tensors.at("i").to_vector<std::int64_t>() == Ints{-5, 2000000000});
+  CHECK(file.tensors.at("s").to_vector<std::int64_t>() == Ints{-1, 127});
+  CHECK(file.tensors.at("u").to_vector<std::int64_t>() == Ints{65535});
+
+  write_bytes(folder / "cut", bytes.substr(0, bytes.size() - 1));
+  CHECK_THROWS_WITH(load_safetensors(folder / "cut"), Catch::Contains("truncated"));
 }

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 #include <karyon/core/autograd.h>
@@ -166,4 +167,42 @@ TEST_CASE("tensor: the allocator counts what is in use and reuses what is not") 
   CHECK(empty({1 << 20}).data_ptr() == first);
   backend(DeviceType::cpu).empty_cache();
   CHECK(memory_stats().reserved == memory_stats().current);
+}
+
+TEST_CASE("tensor: sizes that overflow or are negative are refused") {
+  const std::int64_t half = std::int64_t{1} << 32;
+  CHECK_THROWS_WITH(zeros({0}).reshape({half, half}), Catch::Contains("too large"));
+  CHECK_THROWS_WITH(view(zeros({4}), {half, half}), Catch::Contains("too large"));
+  CHECK_THROWS_WITH(view(zeros({4}), {-1, 2}), Catch::Contains("negative size"));
+  CHECK_THROWS_WITH(empty({half, half, 1}), Catch::Contains("too large"));
+  CHECK(zeros({0}).reshape({0, half, half}).numel() == 0);
+  CHECK_THROWS_WITH(zeros({0}).reshape({-1, 0}), Catch::Contains("do not fill"));
+  CHECK(zeros({6}).reshape({-1, 2}).shape() == Shape{3, 2});
+}
+
+TEST_CASE("tensor: in place, a source that overlaps or wants a gradient is refused") {
+  Tensor x = arange(10, {.dtype = f32});
+  CHECK_THROWS_WITH(view(x, {9}, 1).copy_(view(x, {9})), Catch::Contains("copy_: source and target overlap"));
+  CHECK_THROWS_WITH(view(x, {9}, 1).add_(view(x, {9})), Catch::Contains("add_: source and target overlap"));
+  view(x, {5}).copy_(view(x, {5}, 5));
+  CHECK(x.to_vector<float>() == Floats{5, 6, 7, 8, 9, 5, 6, 7, 8, 9});
+  x.add_(x);
+  CHECK(x.to_vector<float>()[4] == 18);
+
+  Tensor w = ones({2}).requires_grad_(), sum = zeros({2});
+  CHECK_THROWS_WITH(sum.add_(w), Catch::Contains("add_: the source requires a gradient"));
+  CHECK_THROWS_WITH(sum.copy_(w), Catch::Contains("copy_: the source requires a gradient"));
+  CHECK_THROWS_WITH(sum.add_(Tensor()), Catch::Contains("add_: the source is undefined"));
+  const NoGradGuard no_grad;
+  sum.add_(w);
+  CHECK(sum.to_vector<float>() == Floats{1, 1});
+}
+
+TEST_CASE("tensor: floats beyond the range of whole numbers convert to something defined") {
+  const Tensor odd = tensor({NAN, INFINITY, 1e30, -1e30, 300, -1}, {.dtype = f64});
+  const auto least = std::numeric_limits<std::int64_t>::min();
+  for (const DType from : {f32, f64})
+    CHECK(odd.to(from).to(i64).to_vector<std::int64_t>() == Ints{least, least, least, least, 300, -1});
+  CHECK(odd.to(u8).to_vector<std::int64_t>() == Ints{0, 0, 0, 0, 44, 255});
+  CHECK(full({1}, 1e30, {.dtype = i64}).item<std::int64_t>() == least);
 }

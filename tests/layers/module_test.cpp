@@ -90,6 +90,19 @@ TEST_CASE("module: names are taken once, and one-input modules alone have a forw
   CHECK_THROWS_WITH(Bare()(zeros({1})), Contains("Bare"));
 }
 
+TEST_CASE("module: what is registered twice is one parameter, and bf16 is for activations") {
+  struct Twice : Module {
+    Linear inner{3, 3};
+    Twice() {
+      register_module("a", inner);
+      register_module("b", inner);
+    }
+  } twice;
+  CHECK(twice.parameters().size() == 2);
+  CHECK(twice.state_dict().size() == 4);  // by either name
+  CHECK_THROWS_WITH(twice.to(bf16), Catch::Contains("use AutocastGuard(bf16)"));
+}
+
 TEST_CASE("module: train and eval reach all below") {
   Block block;
   CHECK(block.norm.is_training());

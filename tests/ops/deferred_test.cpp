@@ -9,6 +9,7 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/ops/pool.h>
+#include <karyon/core/optim/sgd.h>
 #include <karyon/core/parallel.h>
 
 using namespace karyon;
@@ -208,4 +209,39 @@ TEST_CASE("deferred results have the same bits with 1 and 2 threads") {
   }
   set_num_threads(before);
   CHECK(results[0] == results[1]);
+}
+
+TEST_CASE("what is written by pointer is seen by whoever kept something of it") {
+  Generator generator(3);
+  Tensor x = randn({1, 6, 6, 32}, generator).requires_grad_();
+  const Tensor weight = ones({32}), bias = zeros({32});
+  const auto fill = [](Tensor& t, float value) { std::fill_n(t.data<float>(), t.numel(), value); };
+
+  // A batch norm that is not made yet is that of the old values.
+  const auto before = norm_relu(x.detach(), weight, bias).to_vector<float>();
+  const Tensor norm = norm_relu(x, weight, bias);
+  fill(x, 7);
+  CHECK(norm.to_vector<float>() == before);
+
+  // What optimizers and random numbers change.
+  Tensor a = ones({1, 1, 1, 32}).requires_grad_(), b = ones({1, 1, 1, 32});
+  const Tensor joined = cat({a, b}, -1);
+  uniform_(b, 2, 3, generator);
+  a.set_grad(ones({1, 1, 1, 32}));
+  SGD({a}, {.lr = 1}).step();
+  CHECK(joined.to_vector<float>() == std::vector<float>(64, 1));
+  CHECK(a.detach().to_vector<float>() == std::vector<float>(32, 0));
+
+  // Filters that inference keeps packed, moments that a convolution keeps with what it made.
+  const NoGradGuard no_grad;
+  Tensor filters = randn({32, 3, 3, 32}, generator);
+  Tensor y;
+  for (int i = 0; i < 3; ++i) y = conv2d(x, filters, {}, {.padding = 1});
+  fill(filters, 0);
+  y = conv2d(x, filters, {}, {.padding = 1});
+  for (const float v : y.to_vector<float>()) REQUIRE(v == 0);
+  Tensor made = conv2d(randn({1, 6, 6, 32}, generator), randn({32, 3, 3, 32}, generator), {}, {.padding = 1});
+  for (std::int64_t i = 0; i < made.numel(); ++i) made.data<float>()[i] = static_cast<float>(i / 32 % 2);
+  const Tensor centred = batch_norm(made, weight, bias, {}, {}, {.training = true});
+  for (const float v : centred.to_vector<float>()) REQUIRE(std::abs(std::abs(v) - 1) < 1e-3);
 }

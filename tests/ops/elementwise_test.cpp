@@ -339,3 +339,9 @@ TEST_CASE("misuse is an error that names the operation") {
   CHECK_THROWS_WITH(lt(zeros({2}), zeros({3})), Catch::Contains("lt: shapes"));
   CHECK_THROWS_AS(add(Tensor(), zeros({1})), Error);
 }
+
+TEST_CASE("whole numbers are negated and subtracted from a number") {
+  const Tensor x = arange(3);
+  CHECK((10 - x).to_vector<std::int64_t>() == std::vector<std::int64_t>{10, 9, 8});
+  CHECK((-x).to_vector<std::int64_t>() == std::vector<std::int64_t>{0, -1, -2});
+}

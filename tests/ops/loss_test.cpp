@@ -308,7 +308,7 @@ TEST_CASE("loss errors say what was expected and what came") {
                     Contains("pos_weight [4, 2, 3] does not broadcast"));
   CHECK_THROWS_WITH(bce_with_logits(x, x, {.weight = zeros({3}, {.dtype = f64})}),
                     Contains("weight expects f32, got f64"));
-  CHECK_THROWS_WITH(dice_loss(zeros({3}), zeros({3})), Contains("at least 2 dimensions, got [3]"));
+  CHECK_THROWS_WITH(dice_loss(zeros({3}), zeros({3})), Contains("one channel, got [3]"));
   CHECK_THROWS_WITH(focal_loss(x, x, {.gamma = -1}), Contains("gamma >= 0"));
   const Tensor t = tensor({0, 3}, {.dtype = i64});
   CHECK_THROWS_WITH(cross_entropy(x, t), Contains("target 3 at position 1 is not a class in [0, 3)"));
@@ -318,4 +318,20 @@ TEST_CASE("loss errors say what was expected and what came") {
   CHECK_THROWS_WITH(cross_entropy(x, zeros({3}, {.dtype = i64})), Contains("[2, 3] and [3]"));
   CHECK_THROWS_WITH(cross_entropy(x, t, {.weight = zeros({2})}),
                     Contains("weight expects f32[3], got f32[2]"));
+}
+
+TEST_CASE("losses refuse what would silently get no gradient") {
+  Tensor wanting = ones({2, 3}).requires_grad_();
+  const Tensor x = zeros({2, 3}).requires_grad_();
+  CHECK_THROWS_WITH(bce_with_logits(x, wanting),
+                    Catch::Contains("bce_with_logits: the target requires a gradient"));
+  CHECK_THROWS_WITH(bce_with_logits(x, ones({2, 3}), {.weight = wanting}),
+                    Catch::Contains("the weight requires"));
+  CHECK_THROWS_WITH(bce_with_logits(x, ones({2, 3}), {.pos_weight = wanting}),
+                    Catch::Contains("pos_weight requires"));
+  CHECK_THROWS_WITH(dice_loss(x, wanting), Catch::Contains("dice_loss: the target requires a gradient"));
+  CHECK_THROWS_WITH(focal_loss(x, wanting), Catch::Contains("focal_loss: the target requires a gradient"));
+  CHECK_THROWS_WITH(dice_loss(zeros({2, 3, 0}), zeros({2, 3, 0})), Catch::Contains("one channel"));
+  const NoGradGuard no_grad;
+  CHECK(bce_with_logits(x, wanting).item() == Approx(std::log(2)));
 }

@@ -247,9 +247,49 @@ TEST_CASE("softmax of extreme values") {
 TEST_CASE("reduction misuse") {
   CHECK_THROWS_WITH(sum(zeros({2, 3}), {2}), Catch::Contains("sum: dimension 2 of a tensor with 2"));
   CHECK_THROWS_WITH(mean(zeros({2, 3}), {1, -1}), Catch::Contains("mean: dimension -1 is given twice"));
-  CHECK_THROWS_WITH(max(zeros({2}, {.dtype = i64})),
-                    Catch::Contains("max: expects f32, f64 or bf16, got i64"));
+  CHECK_THROWS_WITH(mean(zeros({2}, {.dtype = i64})),
+                    Catch::Contains("mean: expects f32, f64 or bf16, got i64"));
+  CHECK_THROWS_WITH(sum(zeros(Shape{}), {1}), Catch::Contains("sum: dimension 1 of a tensor with"));
+  CHECK_THROWS_WITH(max(zeros({0}, {.dtype = i64})), Catch::Contains("something to choose from"));
   CHECK_THROWS_WITH(softmax(zeros({2}), 1), Catch::Contains("softmax: dimension 1"));
-  CHECK_THROWS_WITH(argmax(zeros({2}, {.dtype = boolean}), 0),
-                    Catch::Contains("argmax: expects f32, f64 or bf16"));
+  CHECK_THROWS_WITH(softmax(zeros({2}, {.dtype = i64}), 0),
+                    Catch::Contains("softmax: expects f32, f64 or bf16"));
+}
+
+TEST_CASE("whole numbers and truth values are counted exactly") {
+  const std::int64_t large = (std::int64_t{1} << 53) + 1;  // no double
+  Tensor x = zeros({3, 100, 7}, {.dtype = i64});
+  for (std::int64_t i = 0; i < x.numel(); ++i) x.data<std::int64_t>()[i] = i % 11 - 5;
+  for (const std::vector<int>& dims : {std::vector<int>{}, {0}, {1}, {2}, {0, 2}, {1, 2}}) {
+    const Tensor by_axis = sum(x, dims), wide = sum(x.to(f64), dims);
+    CHECK(by_axis.dtype() == i64);
+    CHECK(by_axis.shape() == wide.shape());
+    CHECK(by_axis.to_vector<double>() == wide.to_vector<double>());
+    CHECK(max(x, dims).to_vector<double>() == max(x.to(f64), dims).to_vector<double>());
+  }
+  CHECK(argmax(x, 1).to_vector<double>() == argmax(x.to(f64), 1).to_vector<double>());
+  x.data<std::int64_t>()[710] = large;
+  std::int64_t total = 0;
+  for (const std::int64_t v : x.to_vector<std::int64_t>()) total += v;
+  CHECK(sum(x).item<std::int64_t>() == total);
+  CHECK(max(x).item<std::int64_t>() == large);
+  CHECK(argmax(x.reshape({2100}), 0).item<std::int64_t>() == 710);
+
+  const Tensor equal = eq(tensor({1, 2, 3, 4}), tensor({1, 0, 3, 4}));
+  CHECK(sum(equal).dtype() == i64);
+  CHECK(sum(equal).item<std::int64_t>() == 3);
+  CHECK(max(equal).dtype() == boolean);
+  CHECK(argmax(ne(tensor({1, 2}), tensor({1, 0})), 0).item<std::int64_t>() == 1);
+  CHECK(sum(full({1000}, 255, {.dtype = u8})).item<std::int64_t>() == 255000);
+  CHECK(sum(zeros({0, 2}, {.dtype = i64}), {0}).to_vector<double>() == std::vector<double>{0, 0});
+}
+
+TEST_CASE("a scalar has one dimension to reduce") {
+  const Tensor x = full({}, 3);
+  for (const int dim : {0, -1}) {
+    CHECK(sum(x, {dim}).item() == 3);
+    CHECK(max(x, {dim}).item() == 3);
+    CHECK(argmax(x, dim).item<std::int64_t>() == 0);
+    CHECK(softmax(x, dim).item() == 1);
+  }
 }
