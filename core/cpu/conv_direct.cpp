@@ -1,8 +1,8 @@
-// Direct convolution for every geometry, forward, transposed and for the weights, from one idea: a sum over
-// filter taps, each a shifted view of the input. A task copies a band of the input into a dense, padded block
-// that stays in the L2 cache (so the inner loops know no borders, strides or dilations), then walks it in
-// register tiles (conv_tiles.cpp). The gradient in the input is the same sum with other taps: for stride s it
-// falls into s x s interleaved grids of outputs, each with the taps that reach it.
+// Direct convolution for every geometry, forward and transposed, from one idea: a sum over filter taps, each
+// a shifted view of the input. A task copies a band of the input into a dense, padded block that stays in the
+// L2 cache (so the inner loops know no borders, strides or dilations), then walks it in register tiles
+// (conv_tiles.cpp). The gradient in the input is the same sum with other taps: for stride s it falls into s x
+// s interleaved grids of outputs, each with the taps that reach it.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -23,7 +23,6 @@ namespace {
 
 constexpr std::int64_t block_floats = 96 * 1024;  // of the padded input band: 384 KiB of a 1 MiB L2
 constexpr std::int64_t max_taps = 9 * 128;        // times channels per pass: 147 KiB more for 32 outputs
-constexpr std::int64_t segment_pixels = 128;      // whose x and dy stay in L1 while the weights' tiles sweep
 
 // Filter position (i, j), which reads the input at an offset of (row, col) from the output's position.
 struct Tap {
@@ -274,90 +273,12 @@ void forward(const std::vector<TapConv>& grids, const Weights& weights, const fl
   });
 }
 
-// dweight(k, tap, c) = sum over the grid of in(tap) * dy: partial sums over fixed chunks of bands, each laid
-// out as a packed filter, added up in order.
-void backward_weight(const TapConv& t, const float* dy, float* dweight, const WeightView& view) {
-  const Blocking b(t);
-  const std::int64_t size = b.packed_size(t), units = t.n * b.bands;
-  const std::int64_t chunks = std::clamp<std::int64_t>(
-      (std::int64_t{4} << 20) / std::max<std::int64_t>(size, 1), 1, std::clamp<std::int64_t>(units, 1, 16));
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, chunks), 1, b.blocks);
-  Tensor sums_of_chunks = zeros({size * chunks});
-  float* const partial = sums_of_chunks.data<float>();
-  const std::int64_t width = conv_block_width();
-  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t chunk = task / parts, part = task % parts;
-      float* sums = partial + chunk * size;
-      for (std::int64_t unit = chunk * units / chunks; unit < (chunk + 1) * units / chunks; ++unit) {
-        const std::int64_t image = unit / b.bands, first = unit % b.bands * b.band;
-        const std::int64_t rows = std::min(b.band, t.rows - first);
-        for (std::int64_t pass = 0; pass < b.passes && rows > 0; ++pass) {
-          const std::int64_t c = b.channels_in(t, pass);
-          float* block = scratch(b.max_block_pixels * b.channels, 0);
-          fill_block(t, b, image, first, rows, b.first_channel(pass), c, block);
-          const std::vector<Run> runs = b.runs(t, c);
-          // Segments of whole rows, or of a part of one row.
-          const std::int64_t seg_cols = ceil_div(t.cols, ceil_div(t.cols, segment_pixels));
-          const std::int64_t seg_rows = std::max<std::int64_t>(1, segment_pixels / t.cols);
-          float* dense = scratch(seg_rows * seg_cols * width, 1);
-          for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
-            const std::int64_t outputs = b.outputs_in(t, k), padded = rounded(outputs);
-            for (std::int64_t i = 0; i < rows; i += seg_rows) {
-              const std::int64_t in_rows = std::min(seg_rows, rows - i);
-              for (std::int64_t j = 0; j < t.cols; j += seg_cols) {
-                const std::int64_t in_cols = std::min(seg_cols, t.cols - j);
-                float* to = dense;
-                for (std::int64_t r = 0; r < in_rows; ++r) {
-                  const float* from = dy + t.out_offset(image, first + i + r, j) + k * width;
-                  for (std::int64_t p = 0; p < in_cols;
-                       ++p, to += padded, from += t.out_channels * t.out_step.w) {
-                    std::copy(from, from + outputs, to);
-                    std::fill(to + outputs, to + padded, 0.0f);
-                  }
-                }
-                conv_weight_tiles({.x = block + (i * t.step.h * b.block_w + j * t.step.w) * c,
-                                   .x_row = t.step.h * b.block_w * c,
-                                   .x_pixel = t.step.w * c,
-                                   .runs = runs.data(),
-                                   .run_count = static_cast<std::int64_t>(runs.size()),
-                                   .dy = dense,
-                                   .rows = in_rows,
-                                   .cols = in_cols,
-                                   .outputs = outputs,
-                                   .partial = sums + b.packed_offset(t, k, pass)});
-              }
-            }
-          }
-        }
-      }
-    }
-  });
-  parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block)
-      for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto) {
-        for (std::int64_t k = 0; k < outputs; ++k) {
-          float sum = 0;
-          for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
-            sum += partial[static_cast<std::size_t>(chunk * size + at + k)];
-          dweight[view.at(t.k0 + k0 + k, tap, c)] = sum;
-        }
-      });
-  });
-}
-
 std::vector<Tap> forward_taps(const ConvGeometry& g) {
   std::vector<Tap> taps;
   for (std::int64_t i = 0; i < g.kernel.h; ++i)
     for (std::int64_t j = 0; j < g.kernel.w; ++j)
       taps.push_back({i * g.dilation.h - g.padding.h, j * g.dilation.w - g.padding.w, i, j});
   return taps;
-}
-
-// What a convolution in groups of `channels` reads; where it cannot read x apart, x is made.
-ConvInput grouped_input(const Tensor& x, std::int64_t channels) {
-  if (channels % 16 != 0) x.data<float>();
-  return conv_input(x, false);
 }
 
 TapConv forward_conv(const ConvGeometry& g, const ImagePart& x, std::int64_t group) {
@@ -470,14 +391,6 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const 
     }
     flush();
   }
-}
-
-void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
-                                   Tensor& dweight) {
-  const ConvInput in = grouped_input(x, g.c / g.groups);
-  for (std::int64_t group = 0; group < g.groups; ++group)
-    backward_weight(forward_conv(g, in.parts[0], group), dy.data<float>(), dweight.data<float>(),
-                    forward_view(g));
 }
 
 }  // namespace karyon::cpu

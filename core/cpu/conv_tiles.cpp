@@ -113,15 +113,17 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
   }
 }
 
-// partial[0..elements) += sum over the grid of x[0..elements) * dy.
+// partial[0..elements) (+)= sum over the grid of x[0..elements) * dy. What was there is added last: the sum
+// of a grid keeps its digits, and nothing waits for it.
 template <int elements, int vectors>
-void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT partial) {
+void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT partial,
+                 const float* ahead, std::int64_t ahead_step) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   V acc[elements][vectors];
 #pragma GCC unroll 16
   for (int e = 0; e < elements; ++e)
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) acc[e][v] = hn::LoadU(d, partial + (e * vectors + v) * lanes);
+    for (int v = 0; v < vectors; ++v) acc[e][v] = hn::Zero(d);
   const float* HWY_RESTRICT dy = t.dy;
   for (std::int64_t i = 0; i < t.rows; ++i) {
     const float* HWY_RESTRICT in = x + i * t.x_row;
@@ -129,6 +131,8 @@ void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_R
       V g[vectors];
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) g[v] = hn::LoadU(d, dy + v * lanes);
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += ahead_step;
 #pragma GCC unroll 16
       for (int e = 0; e < elements; ++e) {
         const V value = hn::Set(d, in[e]);
@@ -139,6 +143,13 @@ void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_R
       in += t.x_pixel;
     }
   }
+  if (t.accumulate) {
+#pragma GCC unroll 16
+    for (int e = 0; e < elements; ++e)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v)
+        acc[e][v] = hn::Add(hn::LoadU(d, partial + (e * vectors + v) * lanes), acc[e][v]);
+  }
 #pragma GCC unroll 16
   for (int e = 0; e < elements; ++e)
 #pragma GCC unroll 2
@@ -146,7 +157,7 @@ void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_R
 }
 
 using ForwardFn = void (*)(const ForwardTiles&, const float*, float*);
-using WeightFn = void (*)(const WeightTiles&, const float*, float*);
+using WeightFn = void (*)(const WeightTiles&, const float*, float*, const float*, std::int64_t);
 
 template <int vectors, int... n>
 constexpr ForwardFn forward_fn(int pixels, std::integer_sequence<int, n...>) {
@@ -180,17 +191,121 @@ void weight_tiles(const WeightTiles& t) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const bool two = t.outputs > lanes;
   float* partial = t.partial;
+  std::int64_t pixels = 0;  // that all tiles together go through
+  for (std::int64_t r = 0; r < t.run_count; ++r) pixels += Pieces(t.runs[r].length).count * t.rows * t.cols;
+  const std::int64_t ahead_step = pixels > 0 ? (t.ahead_floats + pixels - 1) / pixels : 0;
+  const float* ahead = t.ahead ? t.ahead : t.dy;
   for (std::int64_t r = 0; r < t.run_count; ++r) {
     const float* x = t.x + t.runs[r].offset;
     const Pieces pieces(t.runs[r].length);
     for (std::int64_t piece = 0; piece < pieces.count; ++piece) {
       const std::int64_t elements = pieces.length(piece);
       const auto n = static_cast<int>(elements);
-      (two ? weight_fn<2>(n, Sizes{}) : weight_fn<1>(n, Sizes{}))(t, x, partial);
+      (two ? weight_fn<2>(n, Sizes{}) : weight_fn<1>(n, Sizes{}))(t, x, partial, ahead, ahead_step);
       x += elements;
       partial += elements * (two ? 2 : 1) * lanes;
+      ahead += t.rows * t.cols * ahead_step;
     }
   }
+}
+
+template <bool affine>
+void split_pixels(const PixelPanels& p) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const V zero = hn::Zero(d);
+  const float* from = p.from;
+  for (std::int64_t pixel = 0; pixel < p.count; ++pixel, from += p.pixel) {
+    float* panel = p.to;
+    for (std::int64_t first = 0; first < p.channels; first += p.width, panel += p.panel) {
+      const std::int64_t n = std::min(p.width, p.channels - first), whole = n / lanes * lanes;
+      float* to = panel + pixel * (p.padded ? rounded(n) : n);
+      for (std::int64_t c = 0; c < whole; c += lanes) {
+        V value = hn::LoadU(d, from + first + c);
+        if constexpr (affine)
+          value = hn::Max(
+              hn::MulAdd(value, hn::LoadU(d, p.scale + first + c), hn::LoadU(d, p.shift + first + c)), zero);
+        hn::StoreU(value, d, to + c);
+      }
+      if (whole == n) continue;
+      const V rest = load_part(from + first + whole, n - whole);
+      if (p.padded) {
+        hn::StoreU(rest, d, to + whole);
+      } else {
+        store_part(rest, to + whole, n - whole);
+      }
+    }
+  }
+}
+
+void split(const PixelPanels& p) { p.scale ? split_pixels<true>(p) : split_pixels<false>(p); }
+
+// A square of as many vectors as lanes. Blocks are 128 bits: first 4 x 4 floats within them, then blocks
+// change places.
+template <class Tag>
+void transpose_square(Tag tag, const float* from, std::int64_t from_stride, float* to,
+                      std::int64_t to_stride) {
+  constexpr int n = static_cast<int>(hn::MaxLanes(Tag()));
+  using Row = hn::Vec<Tag>;
+  Row row[n];
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) row[i] = hn::LoadU(tag, from + i * from_stride);
+#if HWY_TARGET != HWY_SCALAR
+  Row next[n];
+  if constexpr (n >= 4) {
+    const hn::Repartition<double, Tag> pairs;
+#pragma GCC unroll 4
+    for (int i = 0; i < n; i += 4) {
+      const auto a = hn::BitCast(pairs, hn::InterleaveLower(tag, row[i], row[i + 1])),
+                 b = hn::BitCast(pairs, hn::InterleaveUpper(tag, row[i], row[i + 1])),
+                 c = hn::BitCast(pairs, hn::InterleaveLower(tag, row[i + 2], row[i + 3])),
+                 e = hn::BitCast(pairs, hn::InterleaveUpper(tag, row[i + 2], row[i + 3]));
+      next[i] = hn::BitCast(tag, hn::InterleaveLower(pairs, a, c));
+      next[i + 1] = hn::BitCast(tag, hn::InterleaveUpper(pairs, a, c));
+      next[i + 2] = hn::BitCast(tag, hn::InterleaveLower(pairs, b, e));
+      next[i + 3] = hn::BitCast(tag, hn::InterleaveUpper(pairs, b, e));
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) row[i] = next[i];
+  }
+  if constexpr (n >= 8) {
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i)
+      if (i % 8 < 4) {
+        next[i] = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(row[i + 4]), row[i]);
+        next[i + 4] = hn::OddEvenBlocks(row[i + 4], hn::SwapAdjacentBlocks(row[i]));
+      }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) row[i] = next[i];
+  }
+  if constexpr (n >= 16) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      next[i] = hn::ConcatLowerLower(tag, row[i + 8], row[i]);
+      next[i + 8] = hn::ConcatUpperUpper(tag, row[i + 8], row[i]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) row[i] = next[i];
+  }
+#endif
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) hn::StoreU(row[i], tag, to + i * to_stride);
+}
+
+void transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols, float* to,
+               std::int64_t to_stride) {
+  constexpr auto n = static_cast<std::int64_t>(hn::MaxLanes(D()));
+  for (std::int64_t i = 0; i < rows; i += n)
+    for (std::int64_t j = 0; j < cols; j += n) {
+      const float* in = from + i * from_stride + j;
+      float* out = to + j * to_stride + i;
+      if (i + n <= rows && j + n <= cols) {
+        transpose_square(d, in, from_stride, out, to_stride);
+        continue;
+      }
+      for (std::int64_t q = 0; q < std::min(n, cols - j); ++q)
+        for (std::int64_t p = 0; p < std::min(n, rows - i); ++p)
+          out[q * to_stride + p] = in[p * from_stride + q];
+    }
 }
 
 }  // namespace karyon::cpu::HWY_NAMESPACE
@@ -202,11 +317,18 @@ namespace {
 
 HWY_EXPORT(forward_tiles);
 HWY_EXPORT(weight_tiles);
+HWY_EXPORT(split);
+HWY_EXPORT(transpose);
 
 }  // namespace
 
 void conv_forward_tiles(const ForwardTiles& tiles) { HWY_DYNAMIC_DISPATCH(forward_tiles)(tiles); }
 void conv_weight_tiles(const WeightTiles& tiles) { HWY_DYNAMIC_DISPATCH(weight_tiles)(tiles); }
+void conv_split_pixels(const PixelPanels& pixels) { HWY_DYNAMIC_DISPATCH(split)(pixels); }
+void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols,
+                    float* to, std::int64_t to_stride) {
+  HWY_DYNAMIC_DISPATCH(transpose)(from, from_stride, rows, cols, to, to_stride);
+}
 std::int64_t conv_block_width() { return 2 * simd_lanes(); }
 
 }  // namespace karyon::cpu
