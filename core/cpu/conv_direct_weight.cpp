@@ -19,8 +19,8 @@ namespace {
 constexpr std::int64_t segment_pixels = 256;                 // that a register tile sums up in one go
 constexpr std::int64_t least_unit = 1024;                    // pixels taken apart together
 constexpr std::int64_t unit_floats = std::int64_t{1} << 17;  // of x and dy, where more pixels fit
-constexpr std::int64_t most_floats = std::int64_t{1} << 19;  // of them in one task
-constexpr std::int64_t most_sums = std::int64_t{1} << 20;    // floats in the sums of all chunks
+constexpr std::int64_t most_sums = std::int64_t{5} << 18;    // floats in the sums of all chunks
+constexpr std::int64_t least_chunks = 8, most_chunks = 16;
 constexpr std::int64_t skew =
     16;  // between panels: at distances of 4 KiB they would share sets of the L1 cache
 
@@ -51,7 +51,7 @@ struct WeightGradient {
   std::int64_t groups_of_images = 0, bands = 1, strips = 1;
   std::int64_t images = 0, rows = 0, cols = 0;  // of a unit at most
   std::int64_t block_h = 0, block_w = 0;        // of x that the rows and columns of a unit read
-  std::int64_t chunks = 1, c_parts = 1, k_parts = 1;
+  std::int64_t chunks = 1;
 
   void plan() {
     const std::int64_t pixels = std::max(least_unit, unit_floats / (c + k));
@@ -60,9 +60,10 @@ struct WeightGradient {
     bands = ceil_div(g.h_out, std::clamp<std::int64_t>(pixels / cols, 1, g.h_out));
     const bool whole = strips == 1 && bands == 1;
     groups_of_images = whole ? ceil_div(g.n, std::max<std::int64_t>(pixels / (g.h_out * cols), 1)) : g.n;
-    // Chunks depend on the sizes alone, since they decide what is added in which order.
-    chunks = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::clamp<std::int64_t>(
-        most_sums / (panels * blocks * sums_size), 1, std::clamp<std::int64_t>(units(), 1, 16)))));
+    // From the sizes alone, since chunks decide what is added in which order.
+    const auto fit = std::bit_floor(
+        static_cast<std::uint64_t>(std::min(most_sums / (panels * blocks * sums_size), units())));
+    chunks = fit < least_chunks ? 1 : std::min<std::int64_t>(static_cast<std::int64_t>(fit), most_chunks);
     // As many units in each, if some more bands do it.
     for (std::int64_t more = bands; !whole && more <= std::min(g.h_out, 2 * bands); ++more)
       if (groups_of_images * strips * more % chunks == 0) {
@@ -73,19 +74,6 @@ struct WeightGradient {
     rows = ceil_div(g.h_out, bands);
     block_h = (rows - 1) * g.stride.h + (g.kernel.h - 1) * g.dilation.h + 1;
     block_w = (cols - 1) * g.stride.w + (g.kernel.w - 1) * g.dilation.w + 1;
-    // Tasks for all threads, and no larger than the caches: each takes its channels of x and outputs of dy
-    // apart.
-    auto floats = [&] {
-      return images * (block_h * block_w * ceil_div(panels, c_parts) * panel +
-                       rows * cols * ceil_div(blocks, k_parts) * width);
-    };
-    while (chunks * c_parts * k_parts < 2 * num_threads() || floats() > most_floats) {
-      const bool more_c = c_parts < panels, more_k = k_parts < blocks;
-      if (!more_c && !more_k) break;
-      const bool split_c = more_c && (!more_k || panels * panel * k_parts >= blocks * width * c_parts);
-      (split_c ? c_parts : k_parts) =
-          std::min(split_c ? 2 * c_parts : 2 * k_parts, split_c ? panels : blocks);
-    }
   }
   std::int64_t units() const { return groups_of_images * bands * strips; }
   std::int64_t channels_in(std::int64_t i) const { return std::min(panel, c - i * panel); }
@@ -93,6 +81,9 @@ struct WeightGradient {
 
   struct Unit {
     Share images, rows, cols;
+  };
+  struct Part {
+    std::int64_t first, count, width;
   };
   Unit unit(std::int64_t i) const {
     return {.images = {i / (bands * strips), groups_of_images, g.n},
@@ -103,70 +94,59 @@ struct WeightGradient {
   std::int64_t panel_floats() const { return images * block_h * block_w * panel + skew; }
   std::int64_t block_floats() const { return images * rows * cols * width + skew; }
 
-  // The pixels of x that a unit reads, panels `of` apart: [panel][image][row][col][c], zeros around the
-  // image.
-  void split_x(const Unit& u, const Share& of, float* to) const {
-    const std::int64_t left = u.cols.begin * g.stride.w - g.padding.w;
-    const std::int64_t first = std::clamp<std::int64_t>(-left, 0, block_w),
-                       last = std::clamp<std::int64_t>(g.w - left, first, block_w);
-    const std::int64_t c0 = of.begin * panel, channels = std::min(of.end * panel, c) - c0;
-    for (std::int64_t image = 0; image < u.images.size(); ++image)
-      for (std::int64_t i = 0; i < block_h; ++i) {
-        const std::int64_t row = u.rows.begin * g.stride.h - g.padding.h + i;
-        const bool inside = row >= 0 && row < g.h;
-        const std::int64_t begin = inside ? first : block_w, end = inside ? last : block_w;
-        const std::int64_t at = (image * block_h + i) * block_w;
-        for (std::int64_t p = of.begin; p < of.end; ++p) {
-          const std::int64_t n = channels_in(p);
-          float* line = to + (p - of.begin) * panel_floats() + at * n;
-          std::fill(line, line + begin * n, 0.0f);
-          std::fill(line + end * n, line + block_w * n, 0.0f);
-        }
-        if (begin == end) continue;
-        // A last panel of fewer channels has a start of its own.
-        const std::int64_t whole = channels / panel * panel;
-        auto split = [&](std::int64_t from_c, std::int64_t count, std::int64_t n) {
-          conv_split_pixels({.from = x.data +
-                                     (((u.images.begin + image) * g.h + row) * g.w + left + begin) * g.c +
-                                     group * c + c0 + from_c,
-                             .pixel = g.c,
-                             .count = end - begin,
-                             .channels = count,
-                             .scale = x.scale ? x.scale + group * c + c0 + from_c : nullptr,
-                             .shift = x.shift ? x.shift + group * c + c0 + from_c : nullptr,
-                             .to = to + from_c / panel * panel_floats() + (at + begin) * n,
-                             .width = panel,
-                             .panel = panel_floats(),
-                             .padded = false});
-        };
-        if (whole > 0) split(0, whole, panel);
-        if (whole < channels) split(whole, channels - whole, channels - whole);
+  // Lines of pixels in a unit: of x, with what the filter reaches beyond it, and of dy.
+  std::int64_t x_lines(const Unit& u) const { return u.images.size() * block_h; }
+  std::int64_t dy_lines(const Unit& u) const { return u.images.size() * u.rows.size(); }
+
+  // Line i of a unit of x, into [panel][line][col][c], with zeros around the image.
+  void split_x(const Unit& u, std::int64_t i, float* to) const {
+    const std::int64_t row = u.rows.begin * g.stride.h - g.padding.h + i % block_h,
+                       left = u.cols.begin * g.stride.w - g.padding.w;
+    const bool inside = row >= 0 && row < g.h;
+    const std::int64_t begin = inside ? std::clamp<std::int64_t>(-left, 0, block_w) : block_w,
+                       end = inside ? std::clamp<std::int64_t>(g.w - left, begin, block_w) : block_w;
+    const std::int64_t first = group * c, whole = c / panel * panel;
+    const float* from = x.data + (((u.images.begin + i / block_h) * g.h + row) * g.w + left + begin) * g.c;
+    // The last panel may have fewer channels.
+    for (const auto& [c0, count, n] : {Part{0, whole, panel}, Part{whole, c - whole, c - whole}}) {
+      float* line = to + c0 / panel * panel_floats() + i * block_w * n;
+      for (std::int64_t p = 0; p < count; p += n) {
+        float* padded = line + p / panel * panel_floats();
+        std::fill(padded, padded + begin * n, 0.0f);
+        std::fill(padded + end * n, padded + block_w * n, 0.0f);
       }
+      if (begin < end && count > 0)
+        conv_split_pixels({.from = from + first + c0,
+                           .pixel = g.c,
+                           .count = end - begin,
+                           .channels = count,
+                           .scale = x.scale ? x.scale + first + c0 : nullptr,
+                           .shift = x.shift ? x.shift + first + c0 : nullptr,
+                           .to = line + begin * n,
+                           .width = n,
+                           .panel = panel_floats(),
+                           .padded = false});
+    }
   }
 
-  // The pixels of dy of a unit, blocks `of` apart: [block][image][row][col][k].
-  void split_dy(const Unit& u, const Share& of, float* to) const {
-    const std::int64_t k0 = of.begin * width, outputs = std::min(of.end * width, k) - k0;
-    const std::int64_t whole = outputs / width * width;
-    std::int64_t at = 0;
-    for (std::int64_t image = u.images.begin; image < u.images.end; ++image)
-      for (std::int64_t row = u.rows.begin; row < u.rows.end; ++row, at += u.cols.size()) {
-        const float* from = dy + ((image * g.h_out + row) * g.w_out + u.cols.begin) * g.k + group * k + k0;
-        auto split = [&](std::int64_t from_k, std::int64_t count, std::int64_t n) {
-          conv_split_pixels({.from = from + from_k,
-                             .pixel = g.k,
-                             .count = u.cols.size(),
-                             .channels = count,
-                             .scale = nullptr,
-                             .shift = nullptr,
-                             .to = to + from_k / width * block_floats() + at * n,
-                             .width = width,
-                             .panel = block_floats(),
-                             .padded = true});
-        };
-        if (whole > 0) split(0, whole, width);
-        if (whole < outputs) split(whole, outputs - whole, rounded(outputs - whole));
-      }
+  // Line i of a unit of dy, into [block][line][col][k].
+  void split_dy(const Unit& u, std::int64_t i, float* to) const {
+    const std::int64_t whole = k / width * width, rest = rounded(k - whole);
+    const std::int64_t row =
+        (u.images.begin + i / u.rows.size()) * g.h_out + u.rows.begin + i % u.rows.size();
+    const float* from = dy + (row * g.w_out + u.cols.begin) * g.k + group * k;
+    for (const auto& [k0, count, n] : {Part{0, whole, width}, Part{whole, k - whole, rest}})
+      if (count > 0)
+        conv_split_pixels({.from = from + k0,
+                           .pixel = g.k,
+                           .count = u.cols.size(),
+                           .channels = count,
+                           .scale = nullptr,
+                           .shift = nullptr,
+                           .to = to + k0 / width * block_floats() + i * u.cols.size() * n,
+                           .width = n,
+                           .panel = block_floats(),
+                           .padded = true});
   }
 
   // What the next unit reads of x and dy, to be fetched while this one is computed: a stretch of each where
@@ -180,25 +160,18 @@ struct WeightGradient {
       tiles.ahead_floats = share.size();
     }
   };
-  Ahead ahead_of(const Unit& now, const Unit& then, std::int64_t multiplications) const {
-    Ahead ahead{.calls = multiplications * segments(now)};
+  Ahead ahead_of(const Unit& now, const Unit& then) const {
+    Ahead ahead{.calls = panels * blocks * segments(now)};
     if (strips > 1 || g.groups > 1) return ahead;
     const std::int64_t top = then.rows.begin * g.stride.h - g.padding.h;
-    const std::int64_t first = std::clamp<std::int64_t>(top, 0, g.h),
-                       last = std::clamp<std::int64_t>(top + block_h, 0, g.h);
-    // Rows that both read are at hand.
-    const std::int64_t read =
-        now.images.begin == then.images.begin
-            ? std::clamp<std::int64_t>(now.rows.begin * g.stride.h - g.padding.h + block_h, first, last)
-            : first;
-    if (c_parts == 1) {
-      ahead.x = x.data + (then.images.begin * g.h + read) * g.w * g.c;
-      ahead.x_floats = ((then.images.size() - 1) * g.h + last - read) * g.w * g.c;
-    }
-    if (k_parts == 1) {
-      ahead.dy = dy + (then.images.begin * g.h_out + then.rows.begin) * g.w_out * g.k;
-      ahead.dy_floats = then.images.size() * then.rows.size() * g.w_out * g.k;
-    }
+    const std::int64_t last = std::clamp<std::int64_t>(top + block_h, 0, g.h);
+    std::int64_t first = std::clamp<std::int64_t>(top, 0, last);
+    if (now.images.begin == then.images.begin)  // rows that both read are at hand
+      first = std::clamp<std::int64_t>(now.rows.begin * g.stride.h - g.padding.h + block_h, first, last);
+    ahead.x = x.data + (then.images.begin * g.h + first) * g.w * g.c;
+    ahead.x_floats = ((then.images.size() - 1) * g.h + last - first) * g.w * g.c;
+    ahead.dy = dy + (then.images.begin * g.h_out + then.rows.begin) * g.w_out * g.k;
+    ahead.dy_floats = dy_lines(then) * g.w_out * g.k;
     return ahead;
   }
 
@@ -217,6 +190,8 @@ struct WeightGradient {
   // Adds a unit's products of one panel and one block to their sums, or puts them there.
   void multiply(const Unit& u, std::int64_t p, const float* xs, std::int64_t b, const float* dys, bool first,
                 float* sums, Ahead& ahead) const {
+    xs += p * panel_floats();
+    dys += b * block_floats();
     const std::int64_t n = channels_in(p), padded = rounded(outputs_in(b)), unit_cols = u.cols.size();
     std::vector<Run> runs;
     for (std::int64_t i = 0; i < g.kernel.h; ++i)
@@ -252,51 +227,69 @@ struct WeightGradient {
                      dweight + ((group * k + b * width) * taps + tap) * c + p * panel, taps * c);
   }
 
-  void run() const {
-    const bool at_once = units() == 1;  // whose sums need no memory of their own
-    Tensor partial = at_once ? Tensor() : empty({chunks * panels * blocks * sums_size});
-    auto sums_of = [&](std::int64_t chunk, std::int64_t p, std::int64_t b) {
-      return partial.data<float>() + ((chunk * panels + p) * blocks + b) * sums_size;
+  // Few weights: threads share out the pixels, in chunks whose sums are added up in order.
+  void run_chunks() const {
+    Tensor partial = empty({chunks * panels * blocks * sums_size});
+    auto sums_of = [&](std::int64_t chunk, std::int64_t pair) {
+      return partial.data<float>() + (chunk * panels * blocks + pair) * sums_size;
     };
     const bool dy_in_place = g.k == width && blocks == 1 && strips == 1;
-    parallel_for(chunks * c_parts * k_parts, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t chunk = task / (c_parts * k_parts);
-        const Share units_of(chunk, chunks, units()), panels_of(task / k_parts % c_parts, c_parts, panels),
-            blocks_of(task % k_parts, k_parts, blocks);
-        float* xs = scratch(panels_of.size() * panel_floats(), 0);
-        float* dys = dy_in_place ? nullptr : scratch(blocks_of.size() * block_floats(), 1);
-        for (std::int64_t i = units_of.begin; i < units_of.end; ++i) {
+    parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+        const Share of(chunk, chunks, units());
+        float* xs = scratch(panels * panel_floats(), 0);
+        float* split = dy_in_place ? nullptr : scratch(blocks * block_floats(), 1);
+        for (std::int64_t i = of.begin; i < of.end; ++i) {
           const Unit u = unit(i);
-          split_x(u, panels_of, xs);
-          if (!dy_in_place) split_dy(u, blocks_of, dys);
-          const float* from_dy =
-              dy_in_place ? dy + (u.images.begin * g.h_out + u.rows.begin) * g.w_out * g.k : dys;
+          for (std::int64_t line = 0; line < x_lines(u); ++line) split_x(u, line, xs);
+          for (std::int64_t line = 0; !dy_in_place && line < dy_lines(u); ++line) split_dy(u, line, split);
+          const float* dys =
+              dy_in_place ? dy + (u.images.begin * g.h_out + u.rows.begin) * g.w_out * g.k : split;
           Ahead ahead;
-          if (i + 1 < units_of.end) ahead = ahead_of(u, unit(i + 1), panels_of.size() * blocks_of.size());
-          for (std::int64_t p = panels_of.begin; p < panels_of.end; ++p)
-            for (std::int64_t b = blocks_of.begin; b < blocks_of.end; ++b) {
-              float* sums = at_once ? scratch(sums_size, 2) : sums_of(chunk, p, b);
-              multiply(u, p, xs + (p - panels_of.begin) * panel_floats(), b,
-                       from_dy + (b - blocks_of.begin) * block_floats(), i == units_of.begin, sums, ahead);
-              if (chunks == 1 && i + 1 == units_of.end) finish(p, b, sums);
-            }
+          if (i + 1 < of.end) ahead = ahead_of(u, unit(i + 1));
+          for (std::int64_t pair = 0; pair < panels * blocks; ++pair)
+            multiply(u, pair / blocks, xs, pair % blocks, dys, i == of.begin, sums_of(chunk, pair), ahead);
         }
       }
     });
-    if (chunks == 1) return;
     parallel_for(panels * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t p = task / blocks, b = task % blocks;
-        float* sums = sums_of(0, p, b);
+      for (std::int64_t pair = begin; pair < end; ++pair) {
+        const std::int64_t p = pair / blocks, b = pair % blocks;
         for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-          vectorized([to = sums, more = sums_of(chunk, p, b),
+          vectorized([to = sums_of(0, pair), more = sums_of(chunk, pair),
                       size = taps * channels_in(p) * rounded(outputs_in(b))] {
             for (std::int64_t i = 0; i < size; ++i) to[i] += more[i];
           });
-        finish(p, b, sums);
+        finish(p, b, sums_of(0, pair));
       }
     });
+  }
+
+  // Many weights: all threads take a unit apart, then share out the pairs of a panel and a block.
+  void run_pairs() const {
+    const bool at_once = units() == 1;  // whose sums need no memory of their own
+    const std::int64_t pairs = panels * blocks, x_size = panels * panel_floats();
+    Tensor partial = at_once ? Tensor() : empty({pairs * sums_size});
+    Tensor split = empty({x_size + blocks * block_floats()});
+    float *xs = split.data<float>(), *dys = xs + x_size;
+    for (std::int64_t i = 0; i < units(); ++i) {
+      const Unit u = unit(i);
+      parallel_for(x_lines(u) + dy_lines(u), 4, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t line = begin; line < end; ++line)
+          line < x_lines(u) ? split_x(u, line, xs) : split_dy(u, line - x_lines(u), dys);
+      });
+      parallel_for(pairs, ceil_div(pairs, 8 * num_threads()), [&](std::int64_t begin, std::int64_t end) {
+        Ahead ahead;
+        if (i + 1 < units()) ahead = ahead_of(u, unit(i + 1));
+        ahead.call = begin * segments(u);
+        for (std::int64_t pair = begin; pair < end; ++pair) {
+          const std::int64_t p = pair / blocks, b = pair % blocks;
+          float* sums = at_once ? scratch(sums_size, 0) : partial.data<float>() + pair * sums_size;
+          multiply(u, p, xs, b, dys, i == 0, sums, ahead);
+          if (i + 1 == units()) finish(p, b, sums);
+        }
+      });
+    }
   }
 };
 
@@ -313,7 +306,7 @@ void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const
     WeightGradient gradient{
         .g = g, .x = in.parts[0], .dy = dy.data<float>(), .dweight = dweight.data<float>(), .group = group};
     gradient.plan();
-    gradient.run();
+    gradient.chunks > 1 ? gradient.run_chunks() : gradient.run_pairs();
   }
 }
 
