@@ -14,12 +14,15 @@
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
+std::int64_t segment_pixels = 256, least_unit = 512, unit_floats = 1 << 17, kt_noahead = 0, kt_inplace = 0,
+             kt_x = 0;
 namespace {
 
-constexpr std::int64_t segment_pixels = 256;                 // that a register tile sums up in one go
-constexpr std::int64_t least_unit = 1024;                    // pixels taken apart together
-constexpr std::int64_t unit_floats = std::int64_t{1} << 17;  // of x and dy, where more pixels fit
-constexpr std::int64_t most_sums = std::int64_t{5} << 18;    // floats in the sums of all chunks
+// that a register tile sums up in one go
+// pixels taken apart together
+// of x and dy, where more pixels fit
+constexpr std::int64_t most_sums = std::int64_t{5} << 18;  // floats in the sums of all chunks
+constexpr std::int64_t most_in_place = 64;
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;
 constexpr std::int64_t skew =
     16;  // between panels: at distances of 4 KiB they would share sets of the L1 cache
@@ -43,8 +46,12 @@ struct WeightGradient {
   std::int64_t taps = g.kernel.h * g.kernel.w;
   // Taps side by side and their channels are one run of register tiles: about 48 to 64 elements.
   std::int64_t taps_in_run = g.dilation.w == 1 ? g.kernel.w : 1;
-  std::int64_t panel = std::max<std::int64_t>(64 / taps_in_run / 16, 1) * 16, panels = ceil_div(c, panel);
+  // Without borders and scales, few channels are read where they lie; so is dy if it is one block.
+  bool x_in_place = !x.scale && g.groups == 1 && c <= most_in_place && g.padding.h == 0 && g.padding.w == 0;
+  std::int64_t panel = x_in_place ? c : std::max<std::int64_t>(64 / taps_in_run / 16, 1) * 16;
+  std::int64_t panels = ceil_div(c, panel);
   std::int64_t width = conv_block_width(), blocks = ceil_div(k, width);
+  bool dy_in_place = g.k == width;
   std::int64_t sums_size = taps * std::min(panel, c) * width;  // of one panel and block: [tap][c][k]
 
   // A unit is a share of the images, of their rows and of their columns; only whole images go together.
@@ -54,7 +61,7 @@ struct WeightGradient {
   std::int64_t chunks = 1;
 
   void plan() {
-    const std::int64_t pixels = std::max(least_unit, unit_floats / (c + k));
+    const std::int64_t pixels = std::max(least_unit, unit_floats / (c * g.stride.h * g.stride.w + k));
     strips = ceil_div(g.w_out, 2 * pixels);
     cols = ceil_div(g.w_out, strips);
     bands = ceil_div(g.h_out, std::clamp<std::int64_t>(pixels / cols, 1, g.h_out));
@@ -82,6 +89,11 @@ struct WeightGradient {
   struct Unit {
     Share images, rows, cols;
   };
+  // Where pixels lie: floats from one line or image to the next.
+  struct Lines {
+    const float* first;
+    std::int64_t line, image;
+  };
   struct Part {
     std::int64_t first, count, width;
   };
@@ -94,9 +106,9 @@ struct WeightGradient {
   std::int64_t panel_floats() const { return images * block_h * block_w * panel + skew; }
   std::int64_t block_floats() const { return images * rows * cols * width + skew; }
 
-  // Lines of pixels in a unit: of x, with what the filter reaches beyond it, and of dy.
-  std::int64_t x_lines(const Unit& u) const { return u.images.size() * block_h; }
-  std::int64_t dy_lines(const Unit& u) const { return u.images.size() * u.rows.size(); }
+  // Lines of pixels that a unit takes apart: of x, with what the filter reaches beyond it, and of dy.
+  std::int64_t x_lines(const Unit& u) const { return x_in_place ? 0 : u.images.size() * block_h; }
+  std::int64_t dy_lines(const Unit& u) const { return dy_in_place ? 0 : u.images.size() * u.rows.size(); }
 
   // Line i of a unit of x, into [panel][line][col][c], with zeros around the image.
   void split_x(const Unit& u, std::int64_t i, float* to) const {
@@ -162,7 +174,7 @@ struct WeightGradient {
   };
   Ahead ahead_of(const Unit& now, const Unit& then) const {
     Ahead ahead{.calls = panels * blocks * segments(now)};
-    if (strips > 1 || g.groups > 1) return ahead;
+    if (strips > 1 || g.groups > 1 || kt_noahead) return ahead;
     const std::int64_t top = then.rows.begin * g.stride.h - g.padding.h;
     const std::int64_t last = std::clamp<std::int64_t>(top + block_h, 0, g.h);
     std::int64_t first = std::clamp<std::int64_t>(top, 0, last);
@@ -171,7 +183,7 @@ struct WeightGradient {
     ahead.x = x.data + (then.images.begin * g.h + first) * g.w * g.c;
     ahead.x_floats = ((then.images.size() - 1) * g.h + last - first) * g.w * g.c;
     ahead.dy = dy + (then.images.begin * g.h_out + then.rows.begin) * g.w_out * g.k;
-    ahead.dy_floats = dy_lines(then) * g.w_out * g.k;
+    ahead.dy_floats = then.images.size() * then.rows.size() * g.w_out * g.k;
     return ahead;
   }
 
@@ -190,24 +202,30 @@ struct WeightGradient {
   // Adds a unit's products of one panel and one block to their sums, or puts them there.
   void multiply(const Unit& u, std::int64_t p, const float* xs, std::int64_t b, const float* dys, bool first,
                 float* sums, Ahead& ahead) const {
-    xs += p * panel_floats();
-    dys += b * block_floats();
     const std::int64_t n = channels_in(p), padded = rounded(outputs_in(b)), unit_cols = u.cols.size();
+    Lines in{xs + p * panel_floats(), block_w * n, block_h * block_w * n};
+    if (x_in_place)
+      in = {
+          x.data + ((u.images.begin * g.h + u.rows.begin * g.stride.h) * g.w + u.cols.begin * g.stride.w) * c,
+          g.w * c, g.h * g.w * c};
+    Lines grad{dys + b * block_floats(), unit_cols * padded, u.rows.size() * unit_cols * padded};
+    if (dy_in_place)
+      grad = {dy + ((u.images.begin * g.h_out + u.rows.begin) * g.w_out + u.cols.begin) * k, g.w_out * k,
+              g.h_out * g.w_out * k};
     std::vector<Run> runs;
     for (std::int64_t i = 0; i < g.kernel.h; ++i)
       for (std::int64_t j = 0; j < g.kernel.w; j += taps_in_run)
-        runs.push_back({(i * g.dilation.h * block_w + j * g.dilation.w) * n, taps_in_run * n});
+        runs.push_back({i * g.dilation.h * in.line + j * g.dilation.w * n, taps_in_run * n});
     const std::int64_t seg_cols = segment_cols(u), seg_rows = segment_rows(u);
     for (std::int64_t image = 0; image < u.images.size(); ++image)
       for (std::int64_t i = 0; i < u.rows.size(); i += seg_rows)
         for (std::int64_t j = 0; j < unit_cols; j += seg_cols) {
-          const std::int64_t row = image * block_h + i * g.stride.h;
-          WeightTiles tiles{.x = xs + (row * block_w + j * g.stride.w) * n,
-                            .x_row = g.stride.h * block_w * n,
+          WeightTiles tiles{.x = in.first + image * in.image + i * g.stride.h * in.line + j * g.stride.w * n,
+                            .x_row = g.stride.h * in.line,
                             .x_pixel = g.stride.w * n,
                             .runs = runs.data(),
                             .run_count = static_cast<std::int64_t>(runs.size()),
-                            .dy = dys + ((image * u.rows.size() + i) * unit_cols + j) * padded,
+                            .dy = grad.first + image * grad.image + i * grad.line + j * padded,
                             .rows = std::min(seg_rows, u.rows.size() - i),
                             .cols = std::min(seg_cols, unit_cols - j),
                             .outputs = outputs_in(b),
@@ -233,20 +251,19 @@ struct WeightGradient {
     auto sums_of = [&](std::int64_t chunk, std::int64_t pair) {
       return partial.data<float>() + (chunk * panels * blocks + pair) * sums_size;
     };
-    const bool dy_in_place = g.k == width && blocks == 1 && strips == 1;
     parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t chunk = begin; chunk < end; ++chunk) {
         const Share of(chunk, chunks, units());
-        float* xs = scratch(panels * panel_floats(), 0);
-        float* split = dy_in_place ? nullptr : scratch(blocks * block_floats(), 1);
+        float* xs = x_in_place ? nullptr : scratch(panels * panel_floats(), 0);
+        float* dys = dy_in_place ? nullptr : scratch(blocks * block_floats(), 1);
         for (std::int64_t i = of.begin; i < of.end; ++i) {
           const Unit u = unit(i);
           for (std::int64_t line = 0; line < x_lines(u); ++line) split_x(u, line, xs);
-          for (std::int64_t line = 0; !dy_in_place && line < dy_lines(u); ++line) split_dy(u, line, split);
-          const float* dys =
-              dy_in_place ? dy + (u.images.begin * g.h_out + u.rows.begin) * g.w_out * g.k : split;
+          for (std::int64_t line = 0; line < dy_lines(u); ++line) split_dy(u, line, dys);
           Ahead ahead;
-          if (i + 1 < of.end) ahead = ahead_of(u, unit(i + 1));
+          const std::int64_t then =
+              i + 1 < of.end ? i + 1 : Share(chunk + num_threads(), chunks, units()).begin;
+          if (then < units()) ahead = ahead_of(u, unit(then));
           for (std::int64_t pair = 0; pair < panels * blocks; ++pair)
             multiply(u, pair / blocks, xs, pair % blocks, dys, i == of.begin, sums_of(chunk, pair), ahead);
         }
@@ -268,9 +285,9 @@ struct WeightGradient {
   // Many weights: all threads take a unit apart, then share out the pairs of a panel and a block.
   void run_pairs() const {
     const bool at_once = units() == 1;  // whose sums need no memory of their own
-    const std::int64_t pairs = panels * blocks, x_size = panels * panel_floats();
+    const std::int64_t pairs = panels * blocks, x_size = x_in_place ? 0 : panels * panel_floats();
     Tensor partial = at_once ? Tensor() : empty({pairs * sums_size});
-    Tensor split = empty({x_size + blocks * block_floats()});
+    Tensor split = empty({x_size + (dy_in_place ? 0 : blocks * block_floats())});
     float *xs = split.data<float>(), *dys = xs + x_size;
     for (std::int64_t i = 0; i < units(); ++i) {
       const Unit u = unit(i);

@@ -210,34 +210,77 @@ void weight_tiles(const WeightTiles& t) {
 }
 
 template <bool affine>
-void split_pixels(const PixelPanels& p) {
+V split_vector(const PixelPanels& p, const float* from, std::int64_t c) {
+  const V value = hn::LoadU(d, from + c);
+  if constexpr (!affine) return value;
+  return hn::Max(hn::MulAdd(value, hn::LoadU(d, p.scale + c), hn::LoadU(d, p.shift + c)), hn::Zero(d));
+}
+
+// Panels of `vectors` each.
+template <bool affine, int vectors>
+void split_whole(const PixelPanels& p) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const V zero = hn::Zero(d);
-  const float* from = p.from;
+  constexpr std::int64_t width = vectors * static_cast<std::int64_t>(hn::MaxLanes(D()));
+  const std::int64_t whole = p.channels / width;
+  const float* HWY_RESTRICT from = p.from;
   for (std::int64_t pixel = 0; pixel < p.count; ++pixel, from += p.pixel) {
-    float* panel = p.to;
-    for (std::int64_t first = 0; first < p.channels; first += p.width, panel += p.panel) {
-      const std::int64_t n = std::min(p.width, p.channels - first), whole = n / lanes * lanes;
-      float* to = panel + pixel * (p.padded ? rounded(n) : n);
-      for (std::int64_t c = 0; c < whole; c += lanes) {
-        V value = hn::LoadU(d, from + first + c);
-        if constexpr (affine)
-          value = hn::Max(
-              hn::MulAdd(value, hn::LoadU(d, p.scale + first + c), hn::LoadU(d, p.shift + first + c)), zero);
-        hn::StoreU(value, d, to + c);
-      }
-      if (whole == n) continue;
-      const V rest = load_part(from + first + whole, n - whole);
-      if (p.padded) {
-        hn::StoreU(rest, d, to + whole);
-      } else {
-        store_part(rest, to + whole, n - whole);
-      }
+    float* HWY_RESTRICT to = p.to + pixel * width;
+    for (std::int64_t i = 0; i < whole; ++i, to += p.panel)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v)
+        hn::StoreU(split_vector<affine>(p, from, i * width + v * lanes), d, to + v * lanes);
+  }
+}
+
+// One panel of any width.
+template <bool affine>
+void split_panel(const PixelPanels& p) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t whole = p.channels / lanes * lanes, rest = p.channels - whole;
+  const std::int64_t step = p.padded && rest > 0 ? whole + lanes : p.channels;
+  const float* from = p.from;
+  float* to = p.to;
+  for (std::int64_t pixel = 0; pixel < p.count; ++pixel, from += p.pixel, to += step) {
+    for (std::int64_t c = 0; c < whole; c += lanes) hn::StoreU(split_vector<affine>(p, from, c), d, to + c);
+    if (rest == 0) continue;
+    if (p.padded) {
+      hn::StoreU(load_part(from + whole, rest), d, to + whole);
+    } else {
+      std::copy(from + whole, from + p.channels, to + whole);
     }
   }
 }
 
-void split(const PixelPanels& p) { p.scale ? split_pixels<true>(p) : split_pixels<false>(p); }
+template <bool affine>
+void split_pixels(const PixelPanels& p) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  if (p.channels % p.width == 0) {
+    if (p.width == lanes) return split_whole<affine, 1>(p);
+    if (p.width == 2 * lanes) return split_whole<affine, 2>(p);
+    if (p.width == 4 * lanes) return split_whole<affine, 4>(p);
+  }
+  PixelPanels one = p;
+  for (std::int64_t c = 0; c < p.channels; c += p.width) {
+    one.channels = std::min(p.width, p.channels - c);
+    split_panel<affine>(one);
+    one.from += p.width;
+    one.to += p.panel;
+    if constexpr (affine) {
+      one.scale += p.width;
+      one.shift += p.width;
+    }
+  }
+}
+
+void split(const PixelPanels& p) {
+  const bool as_it_lies = p.channels == p.pixel && p.channels <= p.width && !p.scale &&
+                          (!p.padded || p.channels % static_cast<std::int64_t>(hn::Lanes(d)) == 0);
+  if (as_it_lies) {
+    std::copy(p.from, p.from + p.count * p.channels, p.to);
+  } else {
+    p.scale ? split_pixels<true>(p) : split_pixels<false>(p);
+  }
+}
 
 // A square of as many vectors as lanes. Blocks are 128 bits: first 4 x 4 floats within them, then blocks
 // change places.
