@@ -14,18 +14,15 @@
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
-std::int64_t segment_pixels = 256, least_unit = 512, unit_floats = 1 << 17, kt_noahead = 0, kt_inplace = 0,
-             kt_x = 0;
 namespace {
 
-// that a register tile sums up in one go
-// pixels taken apart together
-// of x and dy, where more pixels fit
-constexpr std::int64_t most_sums = std::int64_t{5} << 18;  // floats in the sums of all chunks
-constexpr std::int64_t most_in_place = 64;
+constexpr std::int64_t unit_floats = 96 * 1024;  // of x and dy, taken apart together: for the L2 cache
+constexpr std::int64_t least_unit = 256, least_shared_unit = 1024;  // its pixels, where those were fewer
+constexpr std::int64_t most_in_place = 64;                          // channels that tiles read as they lie
+constexpr std::int64_t most_sums = std::int64_t{5} << 18;           // floats in the sums of all chunks
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;
-constexpr std::int64_t skew =
-    16;  // between panels: at distances of 4 KiB they would share sets of the L1 cache
+// Between panels: at distances of 4 KiB they would share sets of the L1 cache.
+constexpr std::int64_t skew = 16;
 
 // [begin, end) of the i-th of `parts` equal shares of n.
 struct Share {
@@ -46,12 +43,13 @@ struct WeightGradient {
   std::int64_t taps = g.kernel.h * g.kernel.w;
   // Taps side by side and their channels are one run of register tiles: about 48 to 64 elements.
   std::int64_t taps_in_run = g.dilation.w == 1 ? g.kernel.w : 1;
-  // Without borders and scales, few channels are read where they lie; so is dy if it is one block.
+  // Without borders and scales, few channels of x are read where they lie, as are those of dy.
   bool x_in_place = !x.scale && g.groups == 1 && c <= most_in_place && g.padding.h == 0 && g.padding.w == 0;
   std::int64_t panel = x_in_place ? c : std::max<std::int64_t>(64 / taps_in_run / 16, 1) * 16;
   std::int64_t panels = ceil_div(c, panel);
   std::int64_t width = conv_block_width(), blocks = ceil_div(k, width);
-  bool dy_in_place = g.k == width;
+  std::int64_t segment_pixels = x_in_place ? 256 : 512;  // that a register tile sums up in one go
+  bool dy_in_place = g.k == width || (k <= most_in_place && k % width == 0);
   std::int64_t sums_size = taps * std::min(panel, c) * width;  // of one panel and block: [tap][c][k]
 
   // A unit is a share of the images, of their rows and of their columns; only whole images go together.
@@ -61,7 +59,9 @@ struct WeightGradient {
   std::int64_t chunks = 1;
 
   void plan() {
-    const std::int64_t pixels = std::max(least_unit, unit_floats / (c * g.stride.h * g.stride.w + k));
+    const std::int64_t least =
+        most_sums / (panels * blocks * sums_size) < least_chunks ? least_shared_unit : least_unit;
+    const std::int64_t pixels = std::max(least, unit_floats / (c * g.stride.h * g.stride.w + k));
     strips = ceil_div(g.w_out, 2 * pixels);
     cols = ceil_div(g.w_out, strips);
     bands = ceil_div(g.h_out, std::clamp<std::int64_t>(pixels / cols, 1, g.h_out));
@@ -117,8 +117,8 @@ struct WeightGradient {
     const bool inside = row >= 0 && row < g.h;
     const std::int64_t begin = inside ? std::clamp<std::int64_t>(-left, 0, block_w) : block_w,
                        end = inside ? std::clamp<std::int64_t>(g.w - left, begin, block_w) : block_w;
-    const std::int64_t first = group * c, whole = c / panel * panel;
-    const float* from = x.data + (((u.images.begin + i / block_h) * g.h + row) * g.w + left + begin) * g.c;
+    const std::int64_t whole = c / panel * panel;
+    const std::int64_t from = (((u.images.begin + i / block_h) * g.h + row) * g.w + left + begin) * g.c;
     // The last panel may have fewer channels.
     for (const auto& [c0, count, n] : {Part{0, whole, panel}, Part{whole, c - whole, c - whole}}) {
       float* line = to + c0 / panel * panel_floats() + i * block_w * n;
@@ -128,12 +128,12 @@ struct WeightGradient {
         std::fill(padded + end * n, padded + block_w * n, 0.0f);
       }
       if (begin < end && count > 0)
-        conv_split_pixels({.from = from + first + c0,
+        conv_split_pixels({.from = x.data + from + group * c + c0,
                            .pixel = g.c,
                            .count = end - begin,
                            .channels = count,
-                           .scale = x.scale ? x.scale + first + c0 : nullptr,
-                           .shift = x.shift ? x.shift + first + c0 : nullptr,
+                           .scale = x.scale ? x.scale + group * c + c0 : nullptr,
+                           .shift = x.shift ? x.shift + group * c + c0 : nullptr,
                            .to = line + begin * n,
                            .width = n,
                            .panel = panel_floats(),
@@ -174,7 +174,7 @@ struct WeightGradient {
   };
   Ahead ahead_of(const Unit& now, const Unit& then) const {
     Ahead ahead{.calls = panels * blocks * segments(now)};
-    if (strips > 1 || g.groups > 1 || kt_noahead) return ahead;
+    if (strips > 1 || g.groups > 1) return ahead;
     const std::int64_t top = then.rows.begin * g.stride.h - g.padding.h;
     const std::int64_t last = std::clamp<std::int64_t>(top + block_h, 0, g.h);
     std::int64_t first = std::clamp<std::int64_t>(top, 0, last);
@@ -210,8 +210,9 @@ struct WeightGradient {
           g.w * c, g.h * g.w * c};
     Lines grad{dys + b * block_floats(), unit_cols * padded, u.rows.size() * unit_cols * padded};
     if (dy_in_place)
-      grad = {dy + ((u.images.begin * g.h_out + u.rows.begin) * g.w_out + u.cols.begin) * k, g.w_out * k,
-              g.h_out * g.w_out * k};
+      grad = {dy + ((u.images.begin * g.h_out + u.rows.begin) * g.w_out + u.cols.begin) * g.k + group * k +
+                  b * width,
+              g.w_out * g.k, g.h_out * g.w_out * g.k};
     std::vector<Run> runs;
     for (std::int64_t i = 0; i < g.kernel.h; ++i)
       for (std::int64_t j = 0; j < g.kernel.w; j += taps_in_run)
@@ -220,17 +221,20 @@ struct WeightGradient {
     for (std::int64_t image = 0; image < u.images.size(); ++image)
       for (std::int64_t i = 0; i < u.rows.size(); i += seg_rows)
         for (std::int64_t j = 0; j < unit_cols; j += seg_cols) {
-          WeightTiles tiles{.x = in.first + image * in.image + i * g.stride.h * in.line + j * g.stride.w * n,
-                            .x_row = g.stride.h * in.line,
-                            .x_pixel = g.stride.w * n,
-                            .runs = runs.data(),
-                            .run_count = static_cast<std::int64_t>(runs.size()),
-                            .dy = grad.first + image * grad.image + i * grad.line + j * padded,
-                            .rows = std::min(seg_rows, u.rows.size() - i),
-                            .cols = std::min(seg_cols, unit_cols - j),
-                            .outputs = outputs_in(b),
-                            .partial = sums,
-                            .accumulate = !first};
+          WeightTiles tiles{
+              .x = in.first + image * in.image + i * g.stride.h * in.line + j * g.stride.w * n,
+              .x_row = g.stride.h * in.line,
+              .x_pixel = g.stride.w * n,
+              .runs = runs.data(),
+              .run_count = static_cast<std::int64_t>(runs.size()),
+              .dy = grad.first + image * grad.image + i * grad.line + j * (dy_in_place ? g.k : padded),
+              .dy_row = grad.line,
+              .dy_pixel = dy_in_place ? g.k : padded,
+              .rows = std::min(seg_rows, u.rows.size() - i),
+              .cols = std::min(seg_cols, unit_cols - j),
+              .outputs = outputs_in(b),
+              .partial = sums,
+              .accumulate = !first};
           ahead.next(tiles);
           conv_weight_tiles(tiles);
           first = false;

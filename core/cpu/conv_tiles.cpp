@@ -124,8 +124,10 @@ void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_R
   for (int e = 0; e < elements; ++e)
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) acc[e][v] = hn::Zero(d);
-  const float* HWY_RESTRICT dy = t.dy;
+  const std::int64_t dy_pixel = t.dy_pixel ? t.dy_pixel : vectors * lanes;
+  const std::int64_t dy_row = t.dy_row ? t.dy_row : t.cols * vectors * lanes;
   for (std::int64_t i = 0; i < t.rows; ++i) {
+    const float* HWY_RESTRICT dy = t.dy + i * dy_row;
     const float* HWY_RESTRICT in = x + i * t.x_row;
     for (std::int64_t j = 0; j < t.cols; ++j) {
       V g[vectors];
@@ -139,7 +141,7 @@ void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_R
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) acc[e][v] = hn::MulAdd(value, g[v], acc[e][v]);
       }
-      dy += vectors * lanes;
+      dy += dy_pixel;
       in += t.x_pixel;
     }
   }

@@ -38,7 +38,8 @@ struct WeightTiles {
   std::int64_t x_row, x_pixel;
   const Run* runs;
   std::int64_t run_count;
-  const float* dy;  // dense: [rows][cols][outputs rounded up to whole vectors], zeros beyond the outputs
+  const float* dy;  // [rows][cols][outputs rounded up to whole vectors], zeros beyond the outputs
+  std::int64_t dy_row = 0, dy_pixel = 0;  // floats from one to the next; 0: dense
   std::int64_t rows, cols;
   std::int64_t outputs;
   float* partial;  // [sum of run lengths][outputs rounded up to whole vectors]
