@@ -166,17 +166,17 @@ TEST_CASE("blocked convolution agrees with the reference where tiles, blocks and
       {1, 21, 23, 32, 40, 3, {.stride = 2, .padding = 1}},
       {1, 14, 13, 260, 12, 1, {}},
       {1, 40, 40, 8, 24, 5, {.padding = 4, .dilation = 2, .groups = 4}},
-      // For the weights: read in place or not, in chunks of bands, of strips, of images; all threads
+      // For the weights: read in place or not, in chunks of bands, strips or images, or by all threads
       // together.
       {2, 33, 70, 20, 64, 2, {.stride = 2}},
       {2, 33, 35, 96, 64, 2, {.stride = 2}},
-      {1, 30, 41, 64, 64, 3, {.padding = 1, .groups = 2}},
+      {1, 60, 81, 64, 64, 3, {.padding = 1, .groups = 2}},
       {3, 41, 23, 33, 65, 5, {.padding = 2}},
       {1, 2, 4100, 5, 32, 3, {.padding = 1}},
       {1, 1, 3000, 24, 64, 1, {}},
-      {40, 5, 4, 17, 40, 3, {.padding = 1}},
-      {3, 13, 11, 144, 200, 3, {.padding = 1}},
-      {9, 16, 16, 130, 256, 3, {.stride = 2, .padding = 1}},
+      {90, 5, 4, 17, 40, 5, {.padding = 2}},
+      {2, 16, 16, 130, 144, 3, {.stride = 2, .padding = 1}},
+      {5, 16, 16, 72, 160, 4, {.padding = 1}},
   }));
   Generator generator(4);
   const Tensor x = randn({s.n, s.h, s.w, s.c}, generator), b = randn({s.k}, generator);
