@@ -6,10 +6,13 @@
 #include <bit>
 #include <vector>
 
+#include <hwy/cache_control.h>
+
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_input.h>
 #include <karyon/core/cpu/conv_tiles.h>
 #include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/parallel.h>
 
@@ -243,10 +246,13 @@ struct WeightGradient {
 
   // Sums [tap][c][k] to weights [k][tap][c].
   void finish(std::int64_t p, std::int64_t b, const float* sums) const {
-    const std::int64_t n = channels_in(p), padded = rounded(outputs_in(b));
+    const std::int64_t n = channels_in(p), outputs = outputs_in(b), padded = rounded(outputs);
+    const bool stream = g.k * taps * c >= stream_floats && c % 16 == 0 && panel % 16 == 0 &&
+                        outputs == padded && reinterpret_cast<std::uintptr_t>(dweight) % 64 == 0;
     for (std::int64_t tap = 0; tap < taps; ++tap)
-      conv_transpose(sums + tap * n * padded, padded, n, outputs_in(b),
-                     dweight + ((group * k + b * width) * taps + tap) * c + p * panel, taps * c);
+      conv_transpose(sums + tap * n * padded, padded, n, outputs,
+                     dweight + ((group * k + b * width) * taps + tap) * c + p * panel, taps * c, stream);
+    if (stream) hwy::FlushStream();  // before another thread may read it
   }
 
   // Few weights: threads share out the pixels, in chunks whose sums are added up in order.

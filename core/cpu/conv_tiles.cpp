@@ -286,7 +286,7 @@ void split(const PixelPanels& p) {
 
 // A square of as many vectors as lanes. Blocks are 128 bits: first 4 x 4 floats within them, then blocks
 // change places.
-template <class Tag>
+template <bool stream, class Tag>
 void transpose_square(Tag tag, const float* from, std::int64_t from_stride, float* to,
                       std::int64_t to_stride) {
   constexpr int n = static_cast<int>(hn::MaxLanes(Tag()));
@@ -333,18 +333,25 @@ void transpose_square(Tag tag, const float* from, std::int64_t from_stride, floa
   }
 #endif
 #pragma GCC unroll 16
-  for (int i = 0; i < n; ++i) hn::StoreU(row[i], tag, to + i * to_stride);
+  for (int i = 0; i < n; ++i) {
+    if constexpr (stream) {
+      hn::Stream(row[i], tag, to + i * to_stride);
+    } else {
+      hn::StoreU(row[i], tag, to + i * to_stride);
+    }
+  }
 }
 
 void transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols, float* to,
-               std::int64_t to_stride) {
+               std::int64_t to_stride, bool stream) {
   constexpr auto n = static_cast<std::int64_t>(hn::MaxLanes(D()));
   for (std::int64_t i = 0; i < rows; i += n)
     for (std::int64_t j = 0; j < cols; j += n) {
       const float* in = from + i * from_stride + j;
       float* out = to + j * to_stride + i;
       if (i + n <= rows && j + n <= cols) {
-        transpose_square(d, in, from_stride, out, to_stride);
+        stream ? transpose_square<true>(d, in, from_stride, out, to_stride)
+               : transpose_square<false>(d, in, from_stride, out, to_stride);
         continue;
       }
       for (std::int64_t q = 0; q < std::min(n, cols - j); ++q)
@@ -371,8 +378,8 @@ void conv_forward_tiles(const ForwardTiles& tiles) { HWY_DYNAMIC_DISPATCH(forwar
 void conv_weight_tiles(const WeightTiles& tiles) { HWY_DYNAMIC_DISPATCH(weight_tiles)(tiles); }
 void conv_split_pixels(const PixelPanels& pixels) { HWY_DYNAMIC_DISPATCH(split)(pixels); }
 void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols,
-                    float* to, std::int64_t to_stride) {
-  HWY_DYNAMIC_DISPATCH(transpose)(from, from_stride, rows, cols, to, to_stride);
+                    float* to, std::int64_t to_stride, bool stream) {
+  HWY_DYNAMIC_DISPATCH(transpose)(from, from_stride, rows, cols, to, to_stride, stream);
 }
 std::int64_t conv_block_width() { return 2 * simd_lanes(); }
 

@@ -63,9 +63,10 @@ struct PixelPanels {
 };
 void conv_split_pixels(const PixelPanels& pixels);
 
-/// to[j][i] = from[i][j] for i < rows, j < cols; the strides are floats from one row to the next.
+/// to[j][i] = from[i][j] for i < rows, j < cols; the strides are floats from one row to the next. `stream`
+/// writes around the caches: rows and cols must then be whole vectors, to and its stride aligned to 64 bytes.
 void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols,
-                    float* to, std::int64_t to_stride);
+                    float* to, std::int64_t to_stride, bool stream = false);
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 /// Channels rounded up to whole vectors.
