@@ -22,6 +22,7 @@ namespace karyon::cpu {
 namespace {
 
 constexpr std::int64_t block_floats = 96 * 1024;  // of the padded input band: 384 KiB of a 1 MiB L2
+constexpr std::int64_t unit_pixels = 1024;        // of images that go together
 constexpr std::int64_t max_taps = 9 * 128;        // times channels per pass: 147 KiB more for 32 outputs
 
 // Filter position (i, j), which reads the input at an offset of (row, col) from the output's position.
@@ -88,10 +89,11 @@ struct Blocking {
     max_block_pixels = ((band - 1) * t.step.h + row_max - row_min + 1) * block_w;
   }
 
-  // Whether the input can be read where it lies: one tap, which meets every pixel in turn.
+  // Whether the input can be read where it lies: no value twice, none beyond the borders.
   bool in_place(const TapConv& t) const {
-    return t.taps.size() == 1 && !t.scale && t.step.h == 1 && t.step.w == 1 && row_min >= 0 && col_min >= 0 &&
-           row_min + t.rows <= t.in_h && col_min + t.cols <= t.in_w;
+    return !t.scale && row_max - row_min < t.step.h && col_max - col_min < t.step.w && row_min >= 0 &&
+           col_min >= 0 && (t.rows - 1) * t.step.h + row_max < t.in_h &&
+           (t.cols - 1) * t.step.w + col_max < t.in_w;
   }
   std::int64_t first_channel(std::int64_t pass) const { return pass * channels; }
   std::int64_t channels_in(const TapConv& t, std::int64_t pass) const {
@@ -109,15 +111,16 @@ struct Blocking {
     return static_cast<std::int64_t>(t.taps.size()) * t.c * rounded(t.k);
   }
 
-  // Taps side by side read consecutive floats of the dense block.
-  std::vector<Run> runs(const TapConv& t, std::int64_t c) const {
+  // Where taps read c channels, `row` and `pixel` floats apart; those side by side read on where pixels are
+  // dense.
+  std::vector<Run> runs(const TapConv& t, std::int64_t c, std::int64_t row, std::int64_t pixel) const {
     std::vector<Run> out;
     for (std::size_t i = 0; i < t.taps.size(); ++i) {
       const Tap& tap = t.taps[i];
-      if (i > 0 && tap.row == t.taps[i - 1].row && tap.col == t.taps[i - 1].col + 1) {
+      if (i > 0 && c == pixel && tap.row == t.taps[i - 1].row && tap.col == t.taps[i - 1].col + 1) {
         out.back().length += c;
       } else {
-        out.push_back({((tap.row - row_min) * block_w + tap.col - col_min) * c, c});
+        out.push_back({(tap.row - row_min) * row + (tap.col - col_min) * pixel, c});
       }
     }
     return out;
@@ -153,19 +156,6 @@ void fill_block(const TapConv& t, const Blocking& b, std::int64_t image, std::in
   }
 }
 
-// Calls f(packed position of the first output, tap, channel, first output, outputs) for every stretch of
-// outputs.
-template <class F>
-void for_each_packed(const TapConv& t, const Blocking& b, std::int64_t block, F f) {
-  const std::int64_t outputs = b.outputs_in(t, block), width = rounded(outputs);
-  for (std::int64_t pass = 0; pass < b.passes; ++pass) {
-    std::int64_t at = b.packed_offset(t, block, pass);
-    for (const Tap& tap : t.taps)
-      for (std::int64_t c = 0; c < b.channels_in(t, pass); ++c, at += width)
-        f(at, tap, b.first_channel(pass) + c, block * conv_block_width(), outputs, width);
-  }
-}
-
 // The weights as one direction reads them, and whether their packed form serves later calls.
 struct Weights {
   const Tensor& tensor;
@@ -179,15 +169,44 @@ Tensor pack_filter(const TapConv& t, const Blocking& b, const Weights& weights) 
     const float* const weight = weights.tensor.data<float>();
     const WeightView& view = weights.view;
     Tensor packed = empty({b.packed_size(t)});
-    float* const to = packed.data<float>();
-    parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block)
-        for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto width) {
-          float* out = to + at;
-          const float* in = weight + view.at(t.k0 + k0, tap, c);
-          for (std::int64_t k = 0; k < outputs; ++k) out[k] = in[k * view.k_stride];
-          std::fill(out + outputs, out + width, 0.0f);
-        });
+    const std::int64_t taps = static_cast<std::int64_t>(t.taps.size()), width = conv_block_width();
+    auto at = [&](std::int64_t block, std::int64_t pass, std::int64_t tap) {
+      return packed.data<float>() + b.packed_offset(t, block, pass) +
+             tap * b.channels_in(t, pass) * rounded(b.outputs_in(t, block));
+    };
+    // Outputs lie side by side, or channels do: weights are read in stretches as long as may be.
+    const bool outputs_together = view.k_stride == 1;
+    const std::int64_t pieces = outputs_together ? 1 : b.blocks;
+    parallel_for(b.passes * taps * pieces, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t pass = task / (taps * pieces), tap = task / pieces % taps, first = task % pieces;
+        const std::int64_t channels = b.channels_in(t, pass), whole = t.k / width;
+        const float* from = weight + view.at(t.k0 + first * width, t.taps[static_cast<std::size_t>(tap)],
+                                             b.first_channel(pass));
+        if (!outputs_together) {
+          const std::int64_t outputs = b.outputs_in(t, first), padded = rounded(outputs);
+          float* to = at(first, pass, tap);
+          if (outputs < padded) std::fill(to, to + channels * padded, 0.0f);
+          conv_transpose(from, view.k_stride, outputs, channels, to, padded);
+          continue;
+        }
+        PixelPanels rows{.from = from,
+                         .pixel = view.c_stride,
+                         .count = channels,
+                         .channels = whole * width,
+                         .scale = nullptr,
+                         .shift = nullptr,
+                         .to = at(0, pass, tap),
+                         .width = width,
+                         .panel = taps * width * t.c,
+                         .padded = true};
+        if (whole > 0) conv_split_pixels(rows);
+        if (whole == b.blocks) continue;
+        rows.from += whole * width;
+        rows.channels = t.k - whole * width;
+        rows.to = at(whole, pass, tap);
+        conv_split_pixels(rows);
+      }
     });
     return packed;
   };
@@ -221,50 +240,62 @@ void forward(const std::vector<TapConv>& grids, const Weights& weights, const fl
   const bool stream = t.n * t.out_h * t.out_w * t.out_channels >= stream_floats && b.passes == 1 &&
                       t.out_channels % 16 == 0 && t.k % conv_block_width() == 0 && t.k0 % 16 == 0 &&
                       reinterpret_cast<std::uintptr_t>(out) % 64 == 0;
-  // Few images and bands: share out the blocks of outputs as well.
-  const std::int64_t units = t.n * b.bands;
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, units), 1, b.blocks);
+  // Images of few pixels go together, so that filters are read less often, and few units share out the blocks
+  // of outputs as well: all within what keeps the threads busy.
+  const std::int64_t tasks = 2 * num_threads(), block_size = b.max_block_pixels * b.channels;
+  std::int64_t images =
+      b.bands > 1 ? 1
+                  : std::clamp<std::int64_t>(
+                        std::min(unit_pixels / (t.rows * t.cols), 2 * block_floats / block_size), 1, t.n);
+  while (images > 1 && ceil_div(t.n, images) * b.blocks < 2 * tasks) images = ceil_div(images, 2);
+  const std::int64_t groups = ceil_div(t.n, images), units = groups * b.bands;
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(tasks, units), 1, b.blocks);
   parallel_for(units * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t unit = task / parts, part = task % parts, image = unit / b.bands;
+      const std::int64_t unit = task / parts, part = task % parts, group = unit / b.bands;
+      const std::int64_t first_image = group * t.n / groups, last_image = (group + 1) * t.n / groups;
       const std::int64_t first = unit % b.bands * b.band, rows = std::min(b.band, t.rows - first);
       if (rows <= 0) continue;
       for (std::int64_t pass = 0; pass < b.passes; ++pass) {
         const std::int64_t c = b.channels_in(t, pass);
-        const float* block;
-        Grid at;
-        std::vector<Run> runs;
+        const std::int64_t pixel = in_place ? t.in_channels : c,
+                           row = (in_place ? t.in_w : b.block_w) * pixel;
+        const std::int64_t image_size = in_place ? t.in_h * row : block_size;
+        const std::vector<Run> runs = b.runs(t, c, row, pixel);
+        const float* x;
         if (in_place) {
-          at = {t.in_w * t.in_channels, t.in_channels};
-          block = t.in + (image * t.in_h + first + b.row_min) * at.row + b.col_min * at.pixel + t.c0 +
-                  b.first_channel(pass);
-          runs = {{.offset = 0, .length = c}};
+          x = t.in + first_image * image_size + (first * t.step.h + b.row_min) * row + b.col_min * pixel +
+              t.c0 + b.first_channel(pass);
         } else {
-          float* filled = scratch(b.max_block_pixels * b.channels, 0);
-          fill_block(t, b, image, first, rows, b.first_channel(pass), c, filled);
-          block = filled;
-          at = {t.step.h * b.block_w * c, t.step.w * c};
-          runs = b.runs(t, c);
+          float* blocks = scratch(images * block_size, 0);
+          for (std::int64_t image = first_image; image < last_image; ++image)
+            fill_block(t, b, image, first, rows, b.first_channel(pass), c,
+                       blocks + (image - first_image) * block_size);
+          x = blocks;
         }
         for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
           const std::int64_t k0 = k * conv_block_width();
           for (std::size_t i = 0; i < grids.size(); ++i) {
             const TapConv& grid = grids[i];
-            conv_forward_tiles({.x = block,
-                                .x_row = at.row,
-                                .x_pixel = at.pixel,
-                                .runs = runs.data(),
-                                .run_count = static_cast<std::int64_t>(runs.size()),
-                                .filter = packed[i].data<float>() + b.packed_offset(grid, k, pass),
-                                .y = out + grid.out_offset(image, first, 0) + k0,
-                                .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
-                                .y_pixel = grid.out_step.w * grid.out_channels,
-                                .rows = rows,
-                                .cols = grid.cols,
-                                .outputs = b.outputs_in(grid, k),
-                                .bias = bias && pass == 0 ? bias + grid.k0 + k0 : nullptr,
-                                .accumulate = pass > 0,
-                                .stream = stream});
+            const std::int64_t filter = b.packed_offset(grid, k, pass);
+            for (std::int64_t image = first_image; image < last_image; ++image)
+              conv_forward_tiles(
+                  {.x = x + (image - first_image) * image_size,
+                   .x_row = t.step.h * row,
+                   .x_pixel = t.step.w * pixel,
+                   .runs = runs.data(),
+                   .run_count = static_cast<std::int64_t>(runs.size()),
+                   .filter = packed[i].data<float>() + filter,
+                   .y = out + grid.out_offset(image, first, 0) + k0,
+                   .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
+                   .y_pixel = grid.out_step.w * grid.out_channels,
+                   .rows = rows,
+                   .cols = grid.cols,
+                   .outputs = b.outputs_in(grid, k),
+                   .bias = bias && pass == 0 ? bias + grid.k0 + k0 : nullptr,
+                   .accumulate = pass > 0,
+                   .stream = stream,
+                   .ahead = k + 1 < b.blocks ? b.packed_offset(grid, k + 1, pass) - filter : 0});
           }
         }
       }
