@@ -89,11 +89,13 @@ struct Blocking {
     max_block_pixels = ((band - 1) * t.step.h + row_max - row_min + 1) * block_w;
   }
 
-  // Whether the input can be read where it lies: no value twice, none beyond the borders.
+  // Whether the input can be read where it lies: no value twice, none beyond the borders. Few blocks of
+  // outputs do not pay for reading it out of order, which a stride does.
   bool in_place(const TapConv& t) const {
-    return !t.scale && row_max - row_min < t.step.h && col_max - col_min < t.step.w && row_min >= 0 &&
-           col_min >= 0 && (t.rows - 1) * t.step.h + row_max < t.in_h &&
-           (t.cols - 1) * t.step.w + col_max < t.in_w;
+    const bool one_by_one = t.taps.size() == 1 && t.step.h == 1 && t.step.w == 1;
+    return !t.scale && (one_by_one || blocks >= 4) && row_max - row_min < t.step.h &&
+           col_max - col_min < t.step.w && row_min >= 0 && col_min >= 0 &&
+           (t.rows - 1) * t.step.h + row_max < t.in_h && (t.cols - 1) * t.step.w + col_max < t.in_w;
   }
   std::int64_t first_channel(std::int64_t pass) const { return pass * channels; }
   std::int64_t channels_in(const TapConv& t, std::int64_t pass) const {

@@ -166,6 +166,8 @@ TEST_CASE("blocked convolution agrees with the reference where tiles, blocks and
       {1, 21, 23, 32, 40, 3, {.stride = 2, .padding = 1}},
       {1, 14, 13, 260, 12, 1, {}},
       {1, 40, 40, 8, 24, 5, {.padding = 4, .dilation = 2, .groups = 4}},
+      {2, 20, 33, 24, 130, 2, {.stride = 2}},  // read where it lies
+      {6, 7, 8, 300, 70, 5, {.padding = 2}},   // images and passes
       // For the weights: read in place or not, in chunks of bands, strips or images, or by all threads
       // together.
       {2, 33, 70, 20, 64, 2, {.stride = 2}},
