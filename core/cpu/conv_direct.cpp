@@ -176,6 +176,9 @@ Tensor pack_filter(const TapConv& t, const Blocking& b, const Weights& weights) 
       return packed.data<float>() + b.packed_offset(t, block, pass) +
              tap * b.channels_in(t, pass) * rounded(b.outputs_in(t, block));
     };
+    // What no cache holds is written around them.
+    const bool stream = b.packed_size(t) >= 4 * stream_floats && t.k % width == 0 && t.c % 16 == 0 &&
+                        reinterpret_cast<std::uintptr_t>(packed.data<float>()) % 64 == 0;
     // Outputs lie side by side, or channels do: weights are read in stretches as long as may be.
     const bool outputs_together = view.k_stride == 1;
     const std::int64_t pieces = outputs_together ? 1 : b.blocks;
@@ -189,7 +192,8 @@ Tensor pack_filter(const TapConv& t, const Blocking& b, const Weights& weights) 
           const std::int64_t outputs = b.outputs_in(t, first), padded = rounded(outputs);
           float* to = at(first, pass, tap);
           if (outputs < padded) std::fill(to, to + channels * padded, 0.0f);
-          conv_transpose(from, view.k_stride, outputs, channels, to, padded);
+          conv_transpose(from, view.k_stride, outputs, channels, to, padded, stream);
+          if (stream) hwy::FlushStream();  // before another thread may read it
           continue;
         }
         PixelPanels rows{.from = from,
