@@ -172,46 +172,57 @@ Tensor pack_filter(const TapConv& t, const Blocking& b, const Weights& weights) 
     const WeightView& view = weights.view;
     Tensor packed = empty({b.packed_size(t)});
     const std::int64_t taps = static_cast<std::int64_t>(t.taps.size()), width = conv_block_width();
-    auto at = [&](std::int64_t block, std::int64_t pass, std::int64_t tap) {
-      return packed.data<float>() + b.packed_offset(t, block, pass) +
-             tap * b.channels_in(t, pass) * rounded(b.outputs_in(t, block));
-    };
     // What no cache holds is written around them.
     const bool stream = b.packed_size(t) >= 4 * stream_floats && t.k % width == 0 && t.c % 16 == 0 &&
                         reinterpret_cast<std::uintptr_t>(packed.data<float>()) % 64 == 0;
-    // Outputs lie side by side, or channels do: weights are read in stretches as long as may be.
+    auto from = [&](std::int64_t k, std::int64_t pass, std::int64_t tap, std::int64_t c) {
+      return weight + view.at(t.k0 + k, t.taps[static_cast<std::size_t>(tap)], b.first_channel(pass) + c);
+    };
+    auto to = [&](std::int64_t block, std::int64_t pass, std::int64_t tap, std::int64_t c) {
+      return packed.data<float>() + b.packed_offset(t, block, pass) +
+             (tap * b.channels_in(t, pass) + c) * rounded(b.outputs_in(t, block));
+    };
+    // Weights are read in stretches: where outputs lie side by side, all of them for some channels,
+    auto pack_channels = [&](std::int64_t pass, std::int64_t tap, std::int64_t c, std::int64_t count) {
+      PixelPanels rows{.from = from(0, pass, tap, c),
+                       .pixel = view.c_stride,
+                       .count = count,
+                       .channels = t.k / width * width,
+                       .scale = nullptr,
+                       .shift = nullptr,
+                       .to = to(0, pass, tap, c),
+                       .width = width,
+                       .panel = taps * width * t.c,
+                       .padded = true};
+      if (rows.channels > 0) conv_split_pixels(rows);
+      const std::int64_t rest = t.k - rows.channels;
+      if (rest == 0) return;
+      rows.from += rows.channels;
+      rows.channels = rest;
+      rows.to = to(b.blocks - 1, pass, tap, c);
+      conv_split_pixels(rows);
+    };
+    // else all channels for a block of outputs.
+    auto pack_block = [&](std::int64_t pass, std::int64_t tap, std::int64_t block) {
+      const std::int64_t channels = b.channels_in(t, pass), outputs = b.outputs_in(t, block);
+      float* block_to = to(block, pass, tap, 0);
+      if (outputs < rounded(outputs)) std::fill(block_to, block_to + channels * rounded(outputs), 0.0f);
+      conv_transpose(from(block * width, pass, tap, 0), view.k_stride, outputs, channels, block_to,
+                     rounded(outputs), stream);
+      if (stream) hwy::FlushStream();  // before another thread may read it
+    };
+    constexpr std::int64_t some = 32;  // channels
     const bool outputs_together = view.k_stride == 1;
-    const std::int64_t pieces = outputs_together ? 1 : b.blocks;
+    const std::int64_t pieces = outputs_together ? ceil_div(b.channels, some) : b.blocks;
     parallel_for(b.passes * taps * pieces, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t pass = task / (taps * pieces), tap = task / pieces % taps, first = task % pieces;
-        const std::int64_t channels = b.channels_in(t, pass), whole = t.k / width;
-        const float* from = weight + view.at(t.k0 + first * width, t.taps[static_cast<std::size_t>(tap)],
-                                             b.first_channel(pass));
+        const std::int64_t pass = task / (taps * pieces), tap = task / pieces % taps, piece = task % pieces;
+        const std::int64_t c = piece * some, channels = b.channels_in(t, pass);
         if (!outputs_together) {
-          const std::int64_t outputs = b.outputs_in(t, first), padded = rounded(outputs);
-          float* to = at(first, pass, tap);
-          if (outputs < padded) std::fill(to, to + channels * padded, 0.0f);
-          conv_transpose(from, view.k_stride, outputs, channels, to, padded, stream);
-          if (stream) hwy::FlushStream();  // before another thread may read it
-          continue;
+          pack_block(pass, tap, piece);
+        } else if (c < channels) {
+          pack_channels(pass, tap, c, std::min(some, channels - c));
         }
-        PixelPanels rows{.from = from,
-                         .pixel = view.c_stride,
-                         .count = channels,
-                         .channels = whole * width,
-                         .scale = nullptr,
-                         .shift = nullptr,
-                         .to = at(0, pass, tap),
-                         .width = width,
-                         .panel = taps * width * t.c,
-                         .padded = true};
-        if (whole > 0) conv_split_pixels(rows);
-        if (whole == b.blocks) continue;
-        rows.from += whole * width;
-        rows.channels = t.k - whole * width;
-        rows.to = at(whole, pass, tap);
-        conv_split_pixels(rows);
       }
     });
     return packed;
