@@ -1,8 +1,8 @@
-// Direct convolution for every geometry, forward, transposed and for the weights, from one idea: a sum over
-// filter taps, each a shifted view of the input. A task copies a band of the input into a dense, padded block
-// that stays in the L2 cache (so the inner loops know no borders, strides or dilations), then walks it in
-// register tiles (conv_tiles.cpp). The gradient in the input is the same sum with other taps: for stride s it
-// falls into s x s interleaved grids of outputs, each with the taps that reach it.
+// Direct convolution for every geometry, forward and transposed, from one idea: a sum over filter taps, each
+// a shifted view of the input. A task copies a band of the input into a dense, padded block that stays in the
+// L2 cache (so the inner loops know no borders, strides or dilations), then walks it in register tiles
+// (conv_tiles.cpp). The gradient in the input is the same sum with other taps: for stride s it falls into s x
+// s interleaved grids of outputs, each with the taps that reach it.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -22,8 +22,8 @@ namespace karyon::cpu {
 namespace {
 
 constexpr std::int64_t block_floats = 96 * 1024;  // of the padded input band: 384 KiB of a 1 MiB L2
+constexpr std::int64_t unit_pixels = 1024;        // of images that go together
 constexpr std::int64_t max_taps = 9 * 128;        // times channels per pass: 147 KiB more for 32 outputs
-constexpr std::int64_t segment_pixels = 128;      // whose x and dy stay in L1 while the weights' tiles sweep
 
 // Filter position (i, j), which reads the input at an offset of (row, col) from the output's position.
 struct Tap {
@@ -89,10 +89,13 @@ struct Blocking {
     max_block_pixels = ((band - 1) * t.step.h + row_max - row_min + 1) * block_w;
   }
 
-  // Whether the input can be read where it lies: one tap, which meets every pixel in turn.
+  // Whether the input can be read where it lies: no value twice, none beyond the borders. Few blocks of
+  // outputs do not pay for reading it out of order, which a stride does.
   bool in_place(const TapConv& t) const {
-    return t.taps.size() == 1 && !t.scale && t.step.h == 1 && t.step.w == 1 && row_min >= 0 && col_min >= 0 &&
-           row_min + t.rows <= t.in_h && col_min + t.cols <= t.in_w;
+    const bool one_by_one = t.taps.size() == 1 && t.step.h == 1 && t.step.w == 1;
+    return !t.scale && (one_by_one || blocks >= 4) && row_max - row_min < t.step.h &&
+           col_max - col_min < t.step.w && row_min >= 0 && col_min >= 0 &&
+           (t.rows - 1) * t.step.h + row_max < t.in_h && (t.cols - 1) * t.step.w + col_max < t.in_w;
   }
   std::int64_t first_channel(std::int64_t pass) const { return pass * channels; }
   std::int64_t channels_in(const TapConv& t, std::int64_t pass) const {
@@ -110,15 +113,16 @@ struct Blocking {
     return static_cast<std::int64_t>(t.taps.size()) * t.c * rounded(t.k);
   }
 
-  // Taps side by side read consecutive floats of the dense block.
-  std::vector<Run> runs(const TapConv& t, std::int64_t c) const {
+  // Where taps read c channels, `row` and `pixel` floats apart; those side by side read on where pixels are
+  // dense.
+  std::vector<Run> runs(const TapConv& t, std::int64_t c, std::int64_t row, std::int64_t pixel) const {
     std::vector<Run> out;
     for (std::size_t i = 0; i < t.taps.size(); ++i) {
       const Tap& tap = t.taps[i];
-      if (i > 0 && tap.row == t.taps[i - 1].row && tap.col == t.taps[i - 1].col + 1) {
+      if (i > 0 && c == pixel && tap.row == t.taps[i - 1].row && tap.col == t.taps[i - 1].col + 1) {
         out.back().length += c;
       } else {
-        out.push_back({((tap.row - row_min) * block_w + tap.col - col_min) * c, c});
+        out.push_back({(tap.row - row_min) * row + (tap.col - col_min) * pixel, c});
       }
     }
     return out;
@@ -154,19 +158,6 @@ void fill_block(const TapConv& t, const Blocking& b, std::int64_t image, std::in
   }
 }
 
-// Calls f(packed position of the first output, tap, channel, first output, outputs) for every stretch of
-// outputs.
-template <class F>
-void for_each_packed(const TapConv& t, const Blocking& b, std::int64_t block, F f) {
-  const std::int64_t outputs = b.outputs_in(t, block), width = rounded(outputs);
-  for (std::int64_t pass = 0; pass < b.passes; ++pass) {
-    std::int64_t at = b.packed_offset(t, block, pass);
-    for (const Tap& tap : t.taps)
-      for (std::int64_t c = 0; c < b.channels_in(t, pass); ++c, at += width)
-        f(at, tap, b.first_channel(pass) + c, block * conv_block_width(), outputs, width);
-  }
-}
-
 // The weights as one direction reads them, and whether their packed form serves later calls.
 struct Weights {
   const Tensor& tensor;
@@ -180,15 +171,59 @@ Tensor pack_filter(const TapConv& t, const Blocking& b, const Weights& weights) 
     const float* const weight = weights.tensor.data<float>();
     const WeightView& view = weights.view;
     Tensor packed = empty({b.packed_size(t)});
-    float* const to = packed.data<float>();
-    parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block)
-        for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto width) {
-          float* out = to + at;
-          const float* in = weight + view.at(t.k0 + k0, tap, c);
-          for (std::int64_t k = 0; k < outputs; ++k) out[k] = in[k * view.k_stride];
-          std::fill(out + outputs, out + width, 0.0f);
-        });
+    const std::int64_t taps = static_cast<std::int64_t>(t.taps.size()), width = conv_block_width();
+    // What no cache holds is written around them.
+    const bool stream = b.packed_size(t) >= 4 * stream_floats && t.k % width == 0 && t.c % 16 == 0 &&
+                        reinterpret_cast<std::uintptr_t>(packed.data<float>()) % 64 == 0;
+    auto from = [&](std::int64_t k, std::int64_t pass, std::int64_t tap, std::int64_t c) {
+      return weight + view.at(t.k0 + k, t.taps[static_cast<std::size_t>(tap)], b.first_channel(pass) + c);
+    };
+    auto to = [&](std::int64_t block, std::int64_t pass, std::int64_t tap, std::int64_t c) {
+      return packed.data<float>() + b.packed_offset(t, block, pass) +
+             (tap * b.channels_in(t, pass) + c) * rounded(b.outputs_in(t, block));
+    };
+    // Weights are read in stretches: where outputs lie side by side, all of them for some channels,
+    auto pack_channels = [&](std::int64_t pass, std::int64_t tap, std::int64_t c, std::int64_t count) {
+      PixelPanels rows{.from = from(0, pass, tap, c),
+                       .pixel = view.c_stride,
+                       .count = count,
+                       .channels = t.k / width * width,
+                       .scale = nullptr,
+                       .shift = nullptr,
+                       .to = to(0, pass, tap, c),
+                       .width = width,
+                       .panel = taps * width * t.c,
+                       .padded = true};
+      if (rows.channels > 0) conv_split_pixels(rows);
+      const std::int64_t rest = t.k - rows.channels;
+      if (rest == 0) return;
+      rows.from += rows.channels;
+      rows.channels = rest;
+      rows.to = to(b.blocks - 1, pass, tap, c);
+      conv_split_pixels(rows);
+    };
+    // else all channels for a block of outputs.
+    auto pack_block = [&](std::int64_t pass, std::int64_t tap, std::int64_t block) {
+      const std::int64_t channels = b.channels_in(t, pass), outputs = b.outputs_in(t, block);
+      float* block_to = to(block, pass, tap, 0);
+      if (outputs < rounded(outputs)) std::fill(block_to, block_to + channels * rounded(outputs), 0.0f);
+      conv_transpose(from(block * width, pass, tap, 0), view.k_stride, outputs, channels, block_to,
+                     rounded(outputs), stream);
+      if (stream) hwy::FlushStream();  // before another thread may read it
+    };
+    constexpr std::int64_t some = 32;  // channels
+    const bool outputs_together = view.k_stride == 1;
+    const std::int64_t pieces = outputs_together ? ceil_div(b.channels, some) : b.blocks;
+    parallel_for(b.passes * taps * pieces, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t pass = task / (taps * pieces), tap = task / pieces % taps, piece = task % pieces;
+        const std::int64_t c = piece * some, channels = b.channels_in(t, pass);
+        if (!outputs_together) {
+          pack_block(pass, tap, piece);
+        } else if (c < channels) {
+          pack_channels(pass, tap, c, std::min(some, channels - c));
+        }
+      }
     });
     return packed;
   };
@@ -222,127 +257,67 @@ void forward(const std::vector<TapConv>& grids, const Weights& weights, const fl
   const bool stream = t.n * t.out_h * t.out_w * t.out_channels >= stream_floats && b.passes == 1 &&
                       t.out_channels % 16 == 0 && t.k % conv_block_width() == 0 && t.k0 % 16 == 0 &&
                       reinterpret_cast<std::uintptr_t>(out) % 64 == 0;
-  // Few images and bands: share out the blocks of outputs as well.
-  const std::int64_t units = t.n * b.bands;
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, units), 1, b.blocks);
+  // Images of few pixels go together, so that filters are read less often, and few units share out the blocks
+  // of outputs as well: all within what keeps the threads busy.
+  const std::int64_t tasks = 2 * num_threads(), block_size = b.max_block_pixels * b.channels;
+  std::int64_t images =
+      b.bands > 1 ? 1
+                  : std::clamp<std::int64_t>(
+                        std::min(unit_pixels / (t.rows * t.cols), 2 * block_floats / block_size), 1, t.n);
+  while (images > 1 && ceil_div(t.n, images) * b.blocks < 2 * tasks) images = ceil_div(images, 2);
+  const std::int64_t groups = ceil_div(t.n, images), units = groups * b.bands;
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(tasks, units), 1, b.blocks);
   parallel_for(units * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t unit = task / parts, part = task % parts, image = unit / b.bands;
+      const std::int64_t unit = task / parts, part = task % parts, group = unit / b.bands;
+      const std::int64_t first_image = group * t.n / groups, last_image = (group + 1) * t.n / groups;
       const std::int64_t first = unit % b.bands * b.band, rows = std::min(b.band, t.rows - first);
       if (rows <= 0) continue;
       for (std::int64_t pass = 0; pass < b.passes; ++pass) {
         const std::int64_t c = b.channels_in(t, pass);
-        const float* block;
-        Grid at;
-        std::vector<Run> runs;
+        const std::int64_t pixel = in_place ? t.in_channels : c,
+                           row = (in_place ? t.in_w : b.block_w) * pixel;
+        const std::int64_t image_size = in_place ? t.in_h * row : block_size;
+        const std::vector<Run> runs = b.runs(t, c, row, pixel);
+        const float* x;
         if (in_place) {
-          at = {t.in_w * t.in_channels, t.in_channels};
-          block = t.in + (image * t.in_h + first + b.row_min) * at.row + b.col_min * at.pixel + t.c0 +
-                  b.first_channel(pass);
-          runs = {{.offset = 0, .length = c}};
+          x = t.in + first_image * image_size + (first * t.step.h + b.row_min) * row + b.col_min * pixel +
+              t.c0 + b.first_channel(pass);
         } else {
-          float* filled = scratch(b.max_block_pixels * b.channels, 0);
-          fill_block(t, b, image, first, rows, b.first_channel(pass), c, filled);
-          block = filled;
-          at = {t.step.h * b.block_w * c, t.step.w * c};
-          runs = b.runs(t, c);
+          float* blocks = scratch(images * block_size, 0);
+          for (std::int64_t image = first_image; image < last_image; ++image)
+            fill_block(t, b, image, first, rows, b.first_channel(pass), c,
+                       blocks + (image - first_image) * block_size);
+          x = blocks;
         }
         for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
           const std::int64_t k0 = k * conv_block_width();
           for (std::size_t i = 0; i < grids.size(); ++i) {
             const TapConv& grid = grids[i];
-            conv_forward_tiles({.x = block,
-                                .x_row = at.row,
-                                .x_pixel = at.pixel,
-                                .runs = runs.data(),
-                                .run_count = static_cast<std::int64_t>(runs.size()),
-                                .filter = packed[i].data<float>() + b.packed_offset(grid, k, pass),
-                                .y = out + grid.out_offset(image, first, 0) + k0,
-                                .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
-                                .y_pixel = grid.out_step.w * grid.out_channels,
-                                .rows = rows,
-                                .cols = grid.cols,
-                                .outputs = b.outputs_in(grid, k),
-                                .bias = bias && pass == 0 ? bias + grid.k0 + k0 : nullptr,
-                                .accumulate = pass > 0,
-                                .stream = stream});
+            const std::int64_t filter = b.packed_offset(grid, k, pass);
+            for (std::int64_t image = first_image; image < last_image; ++image)
+              conv_forward_tiles(
+                  {.x = x + (image - first_image) * image_size,
+                   .x_row = t.step.h * row,
+                   .x_pixel = t.step.w * pixel,
+                   .runs = runs.data(),
+                   .run_count = static_cast<std::int64_t>(runs.size()),
+                   .filter = packed[i].data<float>() + filter,
+                   .y = out + grid.out_offset(image, first, 0) + k0,
+                   .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
+                   .y_pixel = grid.out_step.w * grid.out_channels,
+                   .rows = rows,
+                   .cols = grid.cols,
+                   .outputs = b.outputs_in(grid, k),
+                   .bias = bias && pass == 0 ? bias + grid.k0 + k0 : nullptr,
+                   .accumulate = pass > 0,
+                   .stream = stream,
+                   .ahead = k + 1 < b.blocks ? b.packed_offset(grid, k + 1, pass) - filter : 0});
           }
         }
       }
     }
     if (stream) hwy::FlushStream();  // before another thread may read it
-  });
-}
-
-// dweight(k, tap, c) = sum over the grid of in(tap) * dy: partial sums over fixed chunks of bands, each laid
-// out as a packed filter, added up in order.
-void backward_weight(const TapConv& t, const float* dy, float* dweight, const WeightView& view) {
-  const Blocking b(t);
-  const std::int64_t size = b.packed_size(t), units = t.n * b.bands;
-  const std::int64_t chunks = std::clamp<std::int64_t>(
-      (std::int64_t{4} << 20) / std::max<std::int64_t>(size, 1), 1, std::clamp<std::int64_t>(units, 1, 16));
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, chunks), 1, b.blocks);
-  Tensor sums_of_chunks = zeros({size * chunks});
-  float* const partial = sums_of_chunks.data<float>();
-  const std::int64_t width = conv_block_width();
-  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t chunk = task / parts, part = task % parts;
-      float* sums = partial + chunk * size;
-      for (std::int64_t unit = chunk * units / chunks; unit < (chunk + 1) * units / chunks; ++unit) {
-        const std::int64_t image = unit / b.bands, first = unit % b.bands * b.band;
-        const std::int64_t rows = std::min(b.band, t.rows - first);
-        for (std::int64_t pass = 0; pass < b.passes && rows > 0; ++pass) {
-          const std::int64_t c = b.channels_in(t, pass);
-          float* block = scratch(b.max_block_pixels * b.channels, 0);
-          fill_block(t, b, image, first, rows, b.first_channel(pass), c, block);
-          const std::vector<Run> runs = b.runs(t, c);
-          // Segments of whole rows, or of a part of one row.
-          const std::int64_t seg_cols = ceil_div(t.cols, ceil_div(t.cols, segment_pixels));
-          const std::int64_t seg_rows = std::max<std::int64_t>(1, segment_pixels / t.cols);
-          float* dense = scratch(seg_rows * seg_cols * width, 1);
-          for (std::int64_t k = part * b.blocks / parts; k < (part + 1) * b.blocks / parts; ++k) {
-            const std::int64_t outputs = b.outputs_in(t, k), padded = rounded(outputs);
-            for (std::int64_t i = 0; i < rows; i += seg_rows) {
-              const std::int64_t in_rows = std::min(seg_rows, rows - i);
-              for (std::int64_t j = 0; j < t.cols; j += seg_cols) {
-                const std::int64_t in_cols = std::min(seg_cols, t.cols - j);
-                float* to = dense;
-                for (std::int64_t r = 0; r < in_rows; ++r) {
-                  const float* from = dy + t.out_offset(image, first + i + r, j) + k * width;
-                  for (std::int64_t p = 0; p < in_cols;
-                       ++p, to += padded, from += t.out_channels * t.out_step.w) {
-                    std::copy(from, from + outputs, to);
-                    std::fill(to + outputs, to + padded, 0.0f);
-                  }
-                }
-                conv_weight_tiles({.x = block + (i * t.step.h * b.block_w + j * t.step.w) * c,
-                                   .x_row = t.step.h * b.block_w * c,
-                                   .x_pixel = t.step.w * c,
-                                   .runs = runs.data(),
-                                   .run_count = static_cast<std::int64_t>(runs.size()),
-                                   .dy = dense,
-                                   .rows = in_rows,
-                                   .cols = in_cols,
-                                   .outputs = outputs,
-                                   .partial = sums + b.packed_offset(t, k, pass)});
-              }
-            }
-          }
-        }
-      }
-    }
-  });
-  parallel_for(b.blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block)
-      for_each_packed(t, b, block, [&](auto at, const Tap& tap, auto c, auto k0, auto outputs, auto) {
-        for (std::int64_t k = 0; k < outputs; ++k) {
-          float sum = 0;
-          for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
-            sum += partial[static_cast<std::size_t>(chunk * size + at + k)];
-          dweight[view.at(t.k0 + k0 + k, tap, c)] = sum;
-        }
-      });
   });
 }
 
@@ -352,12 +327,6 @@ std::vector<Tap> forward_taps(const ConvGeometry& g) {
     for (std::int64_t j = 0; j < g.kernel.w; ++j)
       taps.push_back({i * g.dilation.h - g.padding.h, j * g.dilation.w - g.padding.w, i, j});
   return taps;
-}
-
-// What a convolution in groups of `channels` reads; where it cannot read x apart, x is made.
-ConvInput grouped_input(const Tensor& x, std::int64_t channels) {
-  if (channels % 16 != 0) x.data<float>();
-  return conv_input(x, false);
 }
 
 TapConv forward_conv(const ConvGeometry& g, const ImagePart& x, std::int64_t group) {
@@ -470,14 +439,6 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const 
     }
     flush();
   }
-}
-
-void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
-                                   Tensor& dweight) {
-  const ConvInput in = grouped_input(x, g.c / g.groups);
-  for (std::int64_t group = 0; group < g.groups; ++group)
-    backward_weight(forward_conv(g, in.parts[0], group), dy.data<float>(), dweight.data<float>(),
-                    forward_view(g));
 }
 
 }  // namespace karyon::cpu

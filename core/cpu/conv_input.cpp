@@ -35,6 +35,11 @@ ConvInput conv_input(const Tensor& x, bool apart) {
   return input;
 }
 
+ConvInput grouped_input(const Tensor& x, std::int64_t channels) {
+  if (channels % 16 != 0) x.data<float>();
+  return conv_input(x, false);
+}
+
 void read_pixels(const ImagePart& part, const float* from, std::int64_t count, float* to) {
   if (part.scale) {
     norm_affine(f32, from, count, part.channels, part.scale, part.shift, 0, false, to);

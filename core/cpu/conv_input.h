@@ -24,6 +24,9 @@ struct ConvInput {
 /// x in parts that are whole vectors of channels; as one part if `apart` is false.
 ConvInput conv_input(const Tensor& x, bool apart);
 
+/// x as a convolution in groups of `channels` reads it, in one part; where it cannot read x apart, x is made.
+ConvInput grouped_input(const Tensor& x, std::int64_t channels);
+
 /// pixels [count][channels] of a part, as a convolution sees them.
 void read_pixels(const ImagePart& part, const float* from, std::int64_t count, float* to);
 

@@ -166,6 +166,19 @@ TEST_CASE("blocked convolution agrees with the reference where tiles, blocks and
       {1, 21, 23, 32, 40, 3, {.stride = 2, .padding = 1}},
       {1, 14, 13, 260, 12, 1, {}},
       {1, 40, 40, 8, 24, 5, {.padding = 4, .dilation = 2, .groups = 4}},
+      {2, 20, 33, 24, 130, 2, {.stride = 2}},  // read where it lies
+      {6, 7, 8, 300, 70, 5, {.padding = 2}},   // images and passes
+      // For the weights: read in place or not, in chunks of bands, strips or images, or by all threads
+      // together.
+      {2, 33, 70, 20, 64, 2, {.stride = 2}},
+      {2, 33, 35, 96, 64, 2, {.stride = 2}},
+      {1, 60, 81, 64, 64, 3, {.padding = 1, .groups = 2}},
+      {3, 41, 23, 33, 65, 5, {.padding = 2}},
+      {1, 2, 4100, 5, 32, 3, {.padding = 1}},
+      {1, 1, 3000, 24, 64, 1, {}},
+      {90, 5, 4, 17, 40, 5, {.padding = 2}},
+      {2, 16, 16, 130, 144, 3, {.stride = 2, .padding = 1}},
+      {5, 16, 16, 72, 160, 4, {.padding = 1}},
   }));
   Generator generator(4);
   const Tensor x = randn({s.n, s.h, s.w, s.c}, generator), b = randn({s.k}, generator);
@@ -272,9 +285,13 @@ TEST_CASE("the list of convolutions says which one it takes and why") {
 
 TEST_CASE("convolution gives the same bits with 1 and 2 threads") {
   const int before = num_threads();
-  // Many tiles, few tiles (work is shared out by channels then), and a geometry that only direct takes.
-  const auto [shape, out, stride] = GENERATE(table<Shape, std::int64_t, std::int64_t>(
-      {{{2, 40, 37, 24}, 40, 1}, {{2, 16, 16, 32}, 160, 1}, {{2, 40, 37, 24}, 40, 2}}));
+  // Many tiles, few tiles (work is shared out by channels then), and a geometry that only direct takes, with
+  // few pixels and with chunks of them.
+  const auto [shape, out, stride] =
+      GENERATE(table<Shape, std::int64_t, std::int64_t>({{{2, 40, 37, 24}, 40, 1},
+                                                         {{2, 16, 16, 32}, 160, 1},
+                                                         {{2, 40, 37, 24}, 40, 2},
+                                                         {{4, 120, 60, 24}, 40, 2}}));
   Generator generator(5);
   const Tensor x0 = randn(shape, generator), w0 = randn({out, 3, 3, shape[3]}, generator);
   std::vector<std::vector<float>> results[2];
