@@ -23,8 +23,12 @@ constexpr std::int64_t m = 4, planes = 36;
 constexpr std::int64_t block_bytes = 640 * 1024;  // of the planes of a unit of tiles, of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;            // two of the register tiles' rows, and pairs of tiles
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
-constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
-constexpr std::int64_t skew = 32;          // bf16 that keep planes from meeting in the same cache sets
+constexpr std::int64_t filter_piece = 64;       // input channels of filters transformed where they are used
+constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
+// Bytes of planes for the weights that are in the L3 cache at once: about as many as there are of sums.
+constexpr std::int64_t least_stage = 4 << 20, most_stage = 20 << 20;
+constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
+constexpr std::int64_t skew = 32;  // bf16 that keep planes from meeting in the same cache sets
 
 std::int64_t blocks_of(std::int64_t channels) { return ceil_div(channels, bf16_block) * bf16_block; }
 BFloat16* bf16_scratch(std::int64_t count, int slot) {
@@ -154,6 +158,11 @@ struct Tiling {
     const std::int64_t fit = block_bytes / bytes_of_a_tile / tile_step * tile_step;
     const std::int64_t wanted = ceil_div(count, std::clamp(fit, tile_step, most_tiles));
     const std::int64_t tiles = ceil_div(ceil_div(count, wanted), 2) * 2;
+    return {ceil_div(count, tiles), tiles};
+  }
+  // About as many units, a multiple of `chunks`.
+  Units even(const Units& units, std::int64_t chunks) const {
+    const std::int64_t tiles = ceil_div(ceil_div(count, ceil_div(units.count, chunks) * chunks), 2) * 2;
     return {ceil_div(count, tiles), tiles};
   }
   struct Place {
@@ -328,111 +337,189 @@ void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy,
            {weight.data<BFloat16>(), g.k, g.c, true}, {}, bias, false);
 }
 
-// Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are
-// f32, [block of outputs][plane][c][32].
-void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy_,
-                                          Tensor& dweight) {
-  const Tiling tiling(g.n, g.h_out, g.w_out);
-  const Input in(x, g.n, g.h, g.w);
-  const In dy{dy_.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k};
-  const std::int64_t c = g.c, c_width = blocks_of(c), blocks = ceil_div(g.k, bf16_block);
-  const std::vector<BFloat16> zeros(static_cast<std::size_t>(std::max(c_width, blocks * bf16_block)));
-  const Tiling::Units units = tiling.units(planes * 2 * (c_width + blocks * bf16_block));
-  // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
-  const bool at_once = units.count == 1;
-  const std::int64_t piece = at_once ? std::min(c_width, filter_piece) : c_width;
-  const std::int64_t sum_plane = piece * bf16_block + skew / 2, sum_block = planes * sum_plane;
-  const std::int64_t size = blocks * sum_block;
-  const std::int64_t chunks = std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1,
-                                                       std::clamp<std::int64_t>(units.count, 1, 16));
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks);
-  Tensor partial = at_once ? Tensor() : empty({chunks * size});
-  auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
-    return partial.data<float>() + chunk * size + block * sum_block;
-  };
-  // Planes to taps, then outputs outermost as the weights have them.
-  auto finish = [&](std::int64_t block, const float* sums, std::int64_t c0, std::int64_t n) {
-    alignas(64) float taps[9][16 * bf16_block];
-    const std::int64_t k0 = block * bf16_block;
-    for (; n > 0 && c0 < c; c0 += 16, n -= 16, sums += 16 * bf16_block) {
-      winograd_bf16_filter_gradient(sums, sum_plane, taps[0], 16 * bf16_block, 16 * bf16_block);
-      for (std::int64_t t = 0; t < 9; ++t)
-        for (std::int64_t k = k0; k < std::min(k0 + bf16_block, g.k); k += 16)
-          transpose_rounded(taps[t] + k - k0, bf16_block, dweight.data<BFloat16>() + (k * 9 + t) * c + c0,
-                            9 * c, g.k - k, c - c0);
+namespace {
+
+// Backward-weights: per plane, [C, tiles] x [tiles, K], summed in f32 over the tiles, then planes back to
+// taps.
+class WeightGradient {
+ public:
+  WeightGradient(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight)
+      : g_(g),
+        tiling_(g.n, g.h_out, g.w_out),
+        in_(x, g.n, g.h, g.w),
+        dy_{dy.data<BFloat16>(), g.n, g.h_out, g.w_out, g.k},
+        dweight_(dweight.data<BFloat16>()),
+        c_width_(blocks_of(g.c)),
+        k_width_(blocks_of(g.k)),
+        zeros_(static_cast<std::size_t>(std::max(c_width_, k_width_))) {}
+
+  void run() {
+    if (tiling_.count == 0) {
+      std::fill_n(dweight_, 9 * g_.c * g_.k, BFloat16());
+    } else if (planes * c_width_ * k_width_ <= most_sums && units().count >= least_chunks) {
+      in_chunks();
+    } else {
+      in_stages();
     }
+  }
+
+ private:
+  // Where pairs of tiles go: c or k / 32 blocks of planes of pairs of 32.
+  struct Planes {
+    BFloat16* data;
+    std::int64_t pair, plane, block;
   };
-  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t v_plane = 2 * c_width + skew, v_pair = planes * v_plane, pairs = units.tiles / 2;
-    const std::int64_t w_plane = pairs * 2 * bf16_block + skew, w_block = planes * w_plane;
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t chunk = task / parts, part = task % parts;
-      const std::int64_t block_begin = part * blocks / parts, block_end = (part + 1) * blocks / parts;
-      const std::int64_t k_begin = block_begin * bf16_block,
-                         k = std::min(g.k, block_end * bf16_block) - k_begin;
-      BFloat16* v = bf16_scratch(pairs * v_pair, 0);
-      BFloat16* w = bf16_scratch((block_end - block_begin) * w_block, 1);
-      const In grads{dy.data + k_begin, dy.n, dy.h, dy.w, dy.c};
-      for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
-        std::fill_n(sums_of(chunk, block), sum_block, 0.0f);
+
+  // The planes of tiles first and first + 1, of x and of outputs k0 ... k0 + k - 1 of dy, into pair `to`.
+  void transform(std::int64_t first, std::int64_t end, std::int64_t to, const Planes& v, const Planes& w,
+                 std::int64_t k0, std::int64_t k) const {
+    const BFloat16 *pixels[2][planes], *gradient[2][16];
+    const In grads{dy_.data + k0, dy_.n, dy_.h, dy_.w, dy_.c};
+    Tiling::Place at[2];
+    for (std::int64_t j = 0; j < 2; ++j) {
+      at[j] = tiling_.place(first + j);
+      if (first + j >= end)
+        at[j].y = -2 * (g_.h + g_.kernel.h);  // an odd tile has no partner: all of it is outside
+      grads.window<4>(at[j].image, at[j].y, at[j].x, zeros_.data(), gradient[j]);
+    }
+    for (const Input::Part& part : in_.parts) {
+      for (std::int64_t j = 0; j < 2; ++j)
+        part.images.window<6>(at[j].image, at[j].y - g_.padding.h, at[j].x - g_.padding.w, zeros_.data(),
+                              pixels[j]);
+      winograd_bf16_input_pair(pixels, Input::norm(part, zeros_.data()), part.images.c, 8 * part.images.c,
+                               {v.data + to * v.pair + part.first / bf16_block * v.block, v.plane, v.block});
+    }
+    winograd_bf16_gradient_pair(gradient, k, 8 * g_.k, {w.data + to * w.pair, w.plane, w.block});
+  }
+
+  // Sums of planes [q][32 channels][32 outputs] to taps, outputs outermost as the weights have them.
+  void finish(const float* sums, std::int64_t plane, std::int64_t c0, std::int64_t n, std::int64_t k0) const {
+    alignas(64) float taps[9][16 * bf16_block];
+    for (; n > 0 && c0 < g_.c; c0 += 16, n -= 16, sums += 16 * bf16_block) {
+      winograd_bf16_filter_gradient(sums, plane, taps[0], 16 * bf16_block, 16 * bf16_block);
+      for (std::int64_t t = 0; t < 9; ++t)
+        for (std::int64_t k = k0; k < std::min(k0 + bf16_block, g_.k); k += 16)
+          transpose_rounded(taps[t] + k - k0, bf16_block, dweight_ + (k * 9 + t) * g_.c + c0, 9 * g_.c,
+                            g_.k - k, g_.c - c0);
+    }
+  }
+
+  Tiling::Units units() const { return tiling_.units(planes * 2 * (c_width_ + k_width_)); }
+  void in_chunks();
+  void in_stages();
+
+  const ConvGeometry& g_;
+  const Tiling tiling_;
+  const Input in_;
+  const In dy_;
+  BFloat16* const dweight_;
+  const std::int64_t c_width_, k_width_;
+  const std::vector<BFloat16> zeros_;
+};
+
+// Sums that stay in the L2 cache: every task transforms units of tiles and adds them to its own sums, those
+// of a fixed chunk of the tiles, which are added up in order at the end.
+void WeightGradient::in_chunks() {
+  const std::int64_t blocks = k_width_ / bf16_block;
+  // A power of two of chunks with as many units each, so that threads have equal shares.
+  const std::int64_t chunks = this->units().count >= most_chunks ? most_chunks : least_chunks;
+  const Tiling::Units units = tiling_.even(this->units(), chunks);
+  const std::int64_t sum_plane = c_width_ * bf16_block + skew / 2, sum_block = planes * sum_plane;
+  const std::int64_t size = blocks * sum_block;
+  Tensor partial = empty({chunks * size});
+  parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t pairs = units.tiles / 2;
+    for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+      const std::int64_t v_plane = 2 * c_width_ + skew, w_plane = pairs * 2 * bf16_block + skew;
+      const Planes v{bf16_scratch(pairs * planes * v_plane, 0), planes * v_plane, v_plane, 2 * bf16_block};
+      const Planes w{bf16_scratch(blocks * planes * w_plane, 1), 2 * bf16_block, w_plane, planes * w_plane};
+      float* sums = partial.data<float>() + chunk * size;
+      std::fill_n(sums, size, 0.0f);
       for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
            ++unit) {
-        const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
-        for (std::int64_t i = 0; i < n; i += 2) {
-          const BFloat16 *pixels[2][planes], *gradient[2][16];
-          Tiling::Place at[2];
-          for (std::int64_t j = 0; j < 2; ++j) {
-            at[j] = tiling.place(first + i + j);
-            if (i + j == n)
-              at[j].y = -2 * (g.h + g.kernel.h);  // an odd tile has no partner: all of it is outside
-            grads.window<4>(at[j].image, at[j].y, at[j].x, zeros.data(), gradient[j]);
-          }
-          for (const Input::Part& of_x : in.parts) {
-            for (std::int64_t j = 0; j < 2; ++j)
-              of_x.images.window<6>(at[j].image, at[j].y - g.padding.h, at[j].x - g.padding.w, zeros.data(),
-                                    pixels[j]);
-            winograd_bf16_input_pair(pixels, Input::norm(of_x, zeros.data()), of_x.images.c,
-                                     8 * of_x.images.c,
-                                     {v + i / 2 * v_pair + 2 * of_x.first, v_plane, 2 * bf16_block});
-          }
-          winograd_bf16_gradient_pair(gradient, k, 8 * g.k, {w + i * bf16_block, w_plane, w_block});
-        }
-        for (std::int64_t block = block_begin; block < block_end; ++block)
-          for (std::int64_t c0 = 0; c0 < c_width; c0 += piece) {
-            const std::int64_t elements = std::min(piece, c_width - c0);
-            float* sums;
-            if (at_once) {
-              sums = scratch(sum_block, 3);
-              std::fill_n(sums, sum_block, 0.0f);
-            } else {
-              sums = sums_of(chunk, block);
-            }
-            for (std::int64_t q = 0; q < planes; ++q)
-              bf16_weight_tiles({.x = v + q * v_plane + 2 * c0,
-                                 .x_pair = v_pair,
-                                 .elements = elements,
-                                 .dy = w + (block - block_begin) * w_block + q * w_plane,
-                                 .pairs = ceil_div(n, 2),
-                                 .sums = sums + q * sum_plane});
-            if (at_once) finish(block, sums, c0, elements);
-          }
+        const std::int64_t first = unit * units.tiles, last = std::min(first + units.tiles, tiling_.count);
+        for (std::int64_t i = first; i < last; i += 2) transform(i, last, (i - first) / 2, v, w, 0, g_.k);
+        for (std::int64_t block = 0; block < blocks; ++block)
+          for (std::int64_t q = 0; q < planes; ++q)
+            bf16_weight_tiles({.x = v.data + q * v.plane,
+                               .x_pair = v.pair,
+                               .elements = c_width_,
+                               .dy = w.data + block * w.block + q * w.plane,
+                               .pairs = ceil_div(last - first, 2),
+                               .sums = sums + block * sum_block + q * sum_plane});
       }
     }
   });
-  if (at_once) return;
-  const std::int64_t pieces = c_width / 16;
+  const std::int64_t pieces = c_width_ / 16;
   parallel_for(blocks * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t block = task / pieces, c0 = task % pieces * 16, n = 16 * bf16_block;
-      float* sums = sums_of(0, block) + c0 * bf16_block;
-      for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
-        const float* more = sums_of(chunk, block) + c0 * bf16_block;
+      float* sums = partial.data<float>() + block * sum_block + c0 * bf16_block;
+      for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
         for (std::int64_t q = 0; q < planes; ++q)
-          bf16_add_sums(more + q * sum_plane, n, sums + q * sum_plane);
-      }
-      finish(block, sums, c0, 16);
+          bf16_add_sums(sums + chunk * size + q * sum_plane, n, sums + q * sum_plane);
+      finish(sums, sum_plane, c0, 16, block * bf16_block);
     }
   });
+}
+
+// Sums that do not: all threads transform the tiles of a stage, as many as the L3 cache holds; then a task
+// adds all of them to its sums, those of 32 to 64 channels and outputs.
+void WeightGradient::in_stages() {
+  const std::int64_t c_blocks = c_width_ / bf16_block, k_blocks = k_width_ / bf16_block;
+  const std::int64_t bytes = planes * 4 * (c_width_ + k_width_);  // of a pair of tiles
+  const std::int64_t fit = std::clamp(planes * 4 * c_width_ * k_width_, least_stage, most_stage) / bytes;
+  const std::int64_t all_pairs = ceil_div(tiling_.count, 2), least_pairs = 32;
+  const std::int64_t stages = ceil_div(all_pairs, std::max(fit, least_pairs));
+  const std::int64_t pairs = ceil_div(all_pairs, stages);
+  const std::int64_t plane = pairs * 2 * bf16_block + skew, block_size = planes * plane;
+  Tensor transformed = empty({(c_blocks + k_blocks) * block_size}, {.dtype = bf16});
+  const Planes v{transformed.data<BFloat16>(), 2 * bf16_block, plane, block_size};
+  const Planes w{v.data + c_blocks * block_size, 2 * bf16_block, plane, block_size};
+  // A task's sums: [block of channels][block of outputs][plane][32][32].
+  const std::int64_t sum_plane = bf16_block * bf16_block + skew / 2, sum_block = planes * sum_plane;
+  Tensor kept = stages > 1 ? empty({c_blocks * k_blocks * sum_block}) : Tensor();
+  const bool wide = c_blocks * k_blocks >= 16 * num_threads();  // the size of tasks changes no bit
+  const std::int64_t side = wide ? 2 : 1, c_tasks = ceil_div(c_blocks, side),
+                     k_tasks = ceil_div(k_blocks, side);
+  for (std::int64_t stage = 0; stage < stages; ++stage) {
+    const std::int64_t first = stage * pairs, count = std::min(pairs, all_pairs - first);
+    parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) transform(2 * (first + i), tiling_.count, i, v, w, 0, g_.k);
+    });
+    parallel_for(c_tasks * k_tasks, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t c_begin = task / k_tasks * side, c_end = std::min(c_begin + side, c_blocks);
+        const std::int64_t k_begin = task % k_tasks * side, k_end = std::min(k_begin + side, k_blocks);
+        float* local = stages > 1 ? nullptr : scratch(side * side * sum_block, 0);
+        auto sums = [&](std::int64_t c, std::int64_t k) {
+          return local ? local + ((c - c_begin) * side + k - k_begin) * sum_block
+                       : kept.data<float>() + (c * k_blocks + k) * sum_block;
+        };
+        for (std::int64_t c = c_begin; c < c_end && stage == 0; ++c)
+          for (std::int64_t k = k_begin; k < k_end; ++k) std::fill_n(sums(c, k), sum_block, 0.0f);
+        for (std::int64_t q = 0; q < planes; ++q)
+          for (std::int64_t c = c_begin; c < c_end; ++c)
+            for (std::int64_t k = k_begin; k < k_end; ++k)
+              bf16_weight_tiles({.x = v.data + c * block_size + q * plane,
+                                 .x_pair = 2 * bf16_block,
+                                 .elements = bf16_block,
+                                 .dy = w.data + k * block_size + q * plane,
+                                 .pairs = count,
+                                 .sums = sums(c, k) + q * sum_plane});
+        for (std::int64_t c = c_begin; c < c_end && stage == stages - 1; ++c)
+          for (std::int64_t k = k_begin; k < k_end; ++k)
+            finish(sums(c, k), sum_plane, c * bf16_block, bf16_block, k * bf16_block);
+      }
+    });
+  }
+}
+
+}  // namespace
+
+void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                          Tensor& dweight) {
+  WeightGradient(g, x, dy, dweight).run();
 }
 
 }  // namespace karyon::cpu
