@@ -32,7 +32,8 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 64;    // input channels of filters transformed where they are used
+constexpr std::int64_t filter_piece = 128;   // input channels of filters transformed where they are used
+constexpr std::int64_t sum_piece = 64;       // of which sums for the weights are finished where they are made
 constexpr std::int64_t keep_tiles = 1024;    // up to which transforming the filters is worth keeping them for
 constexpr std::int64_t most_sums = 4 << 20;  // floats of partial sums in backward-weights
 constexpr std::int64_t skew = 16;            // floats that keep planes from meeting in the same cache sets
@@ -207,47 +208,6 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
   }
 }
 
-// Moments of the outputs, unit by unit of tiles: what they add up to around a value of each.
-class UnitMoments {
- public:
-  UnitMoments(std::int64_t units, std::int64_t c)
-      : c_(c), counts_(static_cast<std::size_t>(units)), values_(static_cast<std::size_t>(units * 3 * c)) {}
-
-  /// Sums of channels k0, ... of a unit around `centre`, still zero.
-  TileSums start(std::int64_t unit, std::int64_t k0, std::int64_t channels, const float* centre) {
-    float* at = values_.data() + unit * 3 * c_ + k0;
-    std::copy_n(centre, channels, at);
-    return {at, at + c_, at + 2 * c_};
-  }
-  void count(std::int64_t unit, std::int64_t values) { counts_[static_cast<std::size_t>(unit)] = values; }
-
-  std::shared_ptr<ChannelMoments> join() const {
-    auto all = std::make_shared<ChannelMoments>();
-    const auto c = static_cast<std::size_t>(c_);
-    std::vector<double> mean(c), m2(c);
-    all->mean.resize(c);
-    all->m2.resize(c);
-    for (std::size_t unit = 0; unit < counts_.size(); ++unit) {
-      const auto n = static_cast<double>(counts_[unit]);
-      if (n == 0) continue;
-      const float* at = values_.data() + unit * 3 * c;
-      for (std::size_t k = 0; k < c; ++k) {
-        const auto sum = static_cast<double>(at[c + k]);
-        mean[k] = static_cast<double>(at[k]) + sum / n;
-        m2[k] = std::max(0.0, static_cast<double>(at[2 * c + k]) - sum * sum / n);
-      }
-      join_moments(all->count, n, c_, all->mean.data(), all->m2.data(), mean.data(), m2.data());
-      all->count += n;
-    }
-    return all;
-  }
-
- private:
-  std::int64_t c_;
-  std::vector<std::int64_t> counts_;
-  std::vector<float> values_;  // [unit][centre, sum, squares][c]
-};
-
 // in -> out with the filter given; both directions are this.
 void convolve(const Input& in, const Output& out, Pair padding, const FilterView& view, bool keep_filters,
               const Tensor& scale, const Tensor& shift, bool relu,
@@ -289,8 +249,8 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
   } else if (!at_once) {
     filters = transform_all();
   }
-  // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
-  // every output is summed in the same order, so the number of threads changes no bit.
+  // Few units: share out the blocks of outputs as well, once all threads have transformed the tiles. Every
+  // output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts =
       std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks.count);
   const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane, y_tile = planes * width + skew;
@@ -300,17 +260,35 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
   });
   std::optional<UnitMoments> unit_moments;
   if (moments) unit_moments.emplace(units.count, out.c);
+  const std::int64_t spare_size = planes * std::max(c_width, width);
+  auto transform = [&](std::int64_t first, std::int64_t n, float* v) {
+    float* spare = scratch(spare_size, 2);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto [image, y, x] = tiling.place(first + i);
+      in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, spare);
+    }
+  };
+  Tensor shared;
+  if (parts > 1) {
+    shared = empty({tiling.count * v_tile});
+    parallel_for(tiling.count, 4, [&](std::int64_t begin, std::int64_t end) {
+      transform(begin, end - begin, shared.data<float>() + begin * v_tile);
+    });
+  }
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    float* v = scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
-    float* spare = scratch(planes * std::max(c_width, width), 2);
+    float* spare = scratch(spare_size, 2);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t part = task % parts, first = task / parts * units.tiles;
       const std::int64_t n = std::min(units.tiles, tiling.count - first);
       if (n <= 0) continue;
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto [image, y, x] = tiling.place(first + i);
-        in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, spare);
+      const float* v;
+      if (parts > 1) {
+        v = shared.data<float>() + first * v_tile;
+      } else {
+        float* own = scratch(units.tiles * v_tile, 0);
+        transform(first, n, own);
+        v = own;
       }
       for (std::int64_t block = part * blocks.count / parts; block < (part + 1) * blocks.count / parts;
            ++block) {
@@ -349,7 +327,10 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
         TileSums sums{};
         if (unit_moments) {
           winograd_output(m, product, k_width, epilogue, spare, {m * k_width, k_width}, k_width, false);
-          sums = unit_moments->start(task / parts, k0, k_width, spare);
+          const std::int64_t unit = task / parts;
+          sums = {unit_moments->centre(unit, k0), unit_moments->sum(unit, k0),
+                  unit_moments->squares(unit, k0)};
+          std::copy_n(spare, k_width, unit_moments->centre(unit, k0));
         }
         std::int64_t count = 0;
         for (std::int64_t i = 0; i < n; ++i) {
@@ -453,7 +434,7 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
   Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
   // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
   const bool at_once = units.count == 1;
-  const std::int64_t piece = at_once ? std::min(c, filter_piece) : c;
+  const std::int64_t piece = at_once ? std::min(c, sum_piece) : c;
   auto sum_plane = [&](std::int64_t width) { return piece * width + skew; };
   const std::int64_t sum_block = planes * sum_plane(conv_block_width()), size = blocks.count * sum_block;
   // A power of two of chunks with as many units each, so that threads have equal shares. Where there are few,

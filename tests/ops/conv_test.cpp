@@ -207,6 +207,9 @@ TEST_CASE("Winograd convolution agrees with the reference over odd shapes, with 
       {9, 5, 2, 17, 18, 1},
       {1, 31, 33, 270, 66, 1},  // several pieces of channels at once
       {1, 61, 64, 24, 72, 1},   // many units of tiles
+      {2, 61, 64, 24, 40, 1},   // 8 and 16 chunks of sums for the weights
+      {4, 61, 64, 16, 24, 1},
+      {1, 53, 55, 100, 90, 1},  // sums in stages
       {3, 12, 300, 16, 16, 1},
   }));
   Generator generator(6);
@@ -285,13 +288,16 @@ TEST_CASE("the list of convolutions says which one it takes and why") {
 
 TEST_CASE("convolution gives the same bits with 1 and 2 threads") {
   const int before = num_threads();
-  // Many tiles, few tiles (work is shared out by channels then), and a geometry that only direct takes, with
-  // few pixels and with chunks of them.
+  // Many tiles, few tiles (work is shared out by channels then), a geometry that only direct takes, with few
+  // pixels and with chunks of them, and sums for the weights in chunks and in stages whose tasks are of
+  // another size with 2 threads.
   const auto [shape, out, stride] =
       GENERATE(table<Shape, std::int64_t, std::int64_t>({{{2, 40, 37, 24}, 40, 1},
                                                          {{2, 16, 16, 32}, 160, 1},
                                                          {{2, 40, 37, 24}, 40, 2},
-                                                         {{4, 120, 60, 24}, 40, 2}}));
+                                                         {{4, 120, 60, 24}, 40, 2},
+                                                         {{2, 61, 64, 24}, 40, 1},
+                                                         {{1, 53, 55, 128}, 96, 1}}));
   Generator generator(5);
   const Tensor x0 = randn(shape, generator), w0 = randn({out, 3, 3, shape[3]}, generator);
   std::vector<std::vector<float>> results[2];
