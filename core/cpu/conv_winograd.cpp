@@ -215,47 +215,6 @@ void transform_filters(int m, const FilterView& view, const OutputBlocks& blocks
   }
 }
 
-// Moments of the outputs, unit by unit of tiles: what they add up to around a value of each.
-class UnitMoments {
- public:
-  UnitMoments(std::int64_t units, std::int64_t c)
-      : c_(c), counts_(static_cast<std::size_t>(units)), values_(static_cast<std::size_t>(units * 3 * c)) {}
-
-  /// Sums of channels k0, ... of a unit around `centre`, still zero.
-  TileSums start(std::int64_t unit, std::int64_t k0, std::int64_t channels, const float* centre) {
-    float* at = values_.data() + unit * 3 * c_ + k0;
-    std::copy_n(centre, channels, at);
-    return {at, at + c_, at + 2 * c_};
-  }
-  void count(std::int64_t unit, std::int64_t values) { counts_[static_cast<std::size_t>(unit)] = values; }
-
-  std::shared_ptr<ChannelMoments> join() const {
-    auto all = std::make_shared<ChannelMoments>();
-    const auto c = static_cast<std::size_t>(c_);
-    std::vector<double> mean(c), m2(c);
-    all->mean.resize(c);
-    all->m2.resize(c);
-    for (std::size_t unit = 0; unit < counts_.size(); ++unit) {
-      const auto n = static_cast<double>(counts_[unit]);
-      if (n == 0) continue;
-      const float* at = values_.data() + unit * 3 * c;
-      for (std::size_t k = 0; k < c; ++k) {
-        const auto sum = static_cast<double>(at[c + k]);
-        mean[k] = static_cast<double>(at[k]) + sum / n;
-        m2[k] = std::max(0.0, static_cast<double>(at[2 * c + k]) - sum * sum / n);
-      }
-      join_moments(all->count, n, c_, all->mean.data(), all->m2.data(), mean.data(), m2.data());
-      all->count += n;
-    }
-    return all;
-  }
-
- private:
-  std::int64_t c_;
-  std::vector<std::int64_t> counts_;
-  std::vector<float> values_;  // [unit][centre, sum, squares][c]
-};
-
 // in -> out with the filter given; both directions are this.
 void convolve(const Input& in, const Output& out, Pair padding, const FilterView& view, bool keep_filters,
               const Tensor& scale, const Tensor& shift, bool relu,
@@ -357,7 +316,10 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
         TileSums sums{};
         if (unit_moments) {
           winograd_output(m, product, k_width, epilogue, spare, {m * k_width, k_width}, k_width, false);
-          sums = unit_moments->start(task / parts, k0, k_width, spare);
+          const std::int64_t unit = task / parts;
+          sums = {unit_moments->centre(unit, k0), unit_moments->sum(unit, k0),
+                  unit_moments->squares(unit, k0)};
+          std::copy_n(spare, k_width, unit_moments->centre(unit, k0));
         }
         std::int64_t count = 0;
         for (std::int64_t i = 0; i < n; ++i) {

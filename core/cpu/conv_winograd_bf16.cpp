@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include <hwy/cache_control.h>
 
 #include <karyon/core/cpu/bf16_tiles.h>
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/moments.h>
 #include <karyon/core/cpu/scratch.h>
 #include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd_bf16.h>
@@ -220,9 +223,32 @@ void transform_filters(const Filters& f, std::int64_t k0, std::int64_t c0, std::
   }
 }
 
+// Sums of a unit of tiles that are still zero, around the first of its outputs.
+Bf16Sums start_sums(const float* product, const Epilogue& epilogue, const BFloat16* outside) {
+  alignas(64) BFloat16 tile[16][bf16_block];
+  BFloat16* pixels[16];
+  for (std::size_t i = 0; i < 16; ++i) pixels[i] = tile[i];
+  winograd_bf16_output(product, epilogue, pixels, bf16_block, false);
+  Bf16Sums sums{.outside = outside};
+  for (std::int64_t k = 0; k < bf16_block; ++k)
+    sums.centre[k % 2 * 16 + k / 2] = static_cast<float>(tile[0][k]);
+  return sums;
+}
+
+void keep_sums(const Bf16Sums& sums, std::int64_t outputs, std::int64_t count, std::int64_t unit,
+               std::int64_t k0, UnitMoments& moments) {
+  for (std::int64_t k = 0; k < outputs; ++k) {
+    const std::int64_t lane = k % 2 * 16 + k / 2;
+    moments.centre(unit, k0)[k] = sums.centre[lane];
+    moments.sum(unit, k0)[k] = sums.sum[lane];
+    moments.squares(unit, k0)[k] = sums.squares[lane];
+  }
+  if (k0 == 0) moments.count(unit, count);
+}
+
 // in -> out with the filters given; both directions are this.
 void convolve(const Input& in, const Output& out, Pair padding, const Filters& filters, const Tensor& scale,
-              const Tensor& shift, bool relu) {
+              const Tensor& shift, bool relu, std::shared_ptr<ChannelMoments>* moments = nullptr) {
   const Tiling tiling(out.n, out.h, out.w);
   if (tiling.count == 0) return;
   const std::int64_t c_width = blocks_of(in.c), blocks = ceil_div(out.c, bf16_block);
@@ -260,6 +286,8 @@ void convolve(const Input& in, const Output& out, Pair padding, const Filters& f
                         return part.images.c % bf16_block == 0 &&
                                reinterpret_cast<std::uintptr_t>(part.images.data) % 64 == 0;
                       });
+  std::optional<UnitMoments> unit_moments;
+  if (moments) unit_moments.emplace(units.count, out.c);
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     BFloat16* v = bf16_scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
@@ -299,16 +327,24 @@ void convolve(const Input& in, const Output& out, Pair padding, const Filters& f
         }
         const Epilogue epilogue{scales.data() + k0, shifts.data() + k0, floor};
         const Images<BFloat16> to = out.at(k0);
+        const std::int64_t outputs = std::min(bf16_block, out.c - k0);
+        std::optional<Bf16Sums> sums;
+        if (unit_moments) sums = start_sums(product, epilogue, outside);
+        std::int64_t count = 0;
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, y, x] = tiling.place(first + i);
           BFloat16* pixels[16];
           to.window<4>(image, y, x, outside, pixels);
-          winograd_bf16_output(product + i * y_tile, epilogue, pixels, out.c - k0, stream);
+          winograd_bf16_output(product + i * y_tile, epilogue, pixels, outputs, stream,
+                               sums ? &*sums : nullptr);
+          count += std::min(m, out.h - y) * std::min(m, out.w - x);
         }
+        if (sums) keep_sums(*sums, outputs, count, task / parts, k0, *unit_moments);
       }
     }
     if (stream) hwy::FlushStream();  // before another thread may read it
   });
+  if (moments) *moments = unit_moments->join();
 }
 
 }  // namespace
@@ -322,7 +358,10 @@ const char* conv2d_winograd_bf16_refuse(const ConvGeometry& g, DType dtype) {
 
 void conv2d_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                           Tensor& y) {
-  conv2d_affine_winograd_bf16(g, x, weight, {}, bias, false, y);
+  std::shared_ptr<ChannelMoments> moments;
+  convolve({x, g.n, g.h, g.w}, {y, g.n, g.h_out, g.w_out}, g.padding,
+           {weight.data<BFloat16>(), g.c, g.k, false}, {}, bias, false, g.moments ? &moments : nullptr);
+  if (moments) y.impl()->storage->keep_derived(std::move(moments));
 }
 
 void conv2d_affine_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include <karyon/core/storage.h>
@@ -17,6 +18,28 @@ void join_moments(double n_a, double n_b, std::int64_t c, double* mean, double* 
 struct ChannelMoments : Derived {
   double count = 0;              // values of each channel
   std::vector<double> mean, m2;  // [C]
+};
+
+/// Moments that are computed unit by unit: what the values of a unit, less one of them, add up to.
+class UnitMoments {
+ public:
+  UnitMoments(std::int64_t units, std::int64_t c)
+      : c_(c), counts_(static_cast<std::size_t>(units)), values_(static_cast<std::size_t>(units * 3 * c)) {}
+
+  /// [channels] each, from a unit's channel k0 on: the centre, the sums, the sums of squares; first all 0.
+  float* centre(std::int64_t unit, std::int64_t k0) { return values_.data() + unit * 3 * c_ + k0; }
+  float* sum(std::int64_t unit, std::int64_t k0) { return centre(unit, k0) + c_; }
+  float* squares(std::int64_t unit, std::int64_t k0) { return centre(unit, k0) + 2 * c_; }
+  /// How many values of each channel a unit has.
+  void count(std::int64_t unit, std::int64_t values) { counts_[static_cast<std::size_t>(unit)] = values; }
+
+  /// The moments of all, units joined in order.
+  std::shared_ptr<ChannelMoments> join() const;
+
+ private:
+  std::int64_t c_;
+  std::vector<std::int64_t> counts_;
+  std::vector<float> values_;  // [unit][centre, sum, squares][c]
 };
 
 }  // namespace karyon::cpu

@@ -481,16 +481,6 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
 
 }  // namespace
 
-void cpu::join_moments(double n_a, double n_b, std::int64_t c, double* mean, double* m2, const double* mean_b,
-                       const double* m2_b) {
-  const double share = n_b / (n_a + n_b);
-  for (std::int64_t k = 0; k < c; ++k) {
-    const double delta = mean_b[k] - mean[k];
-    mean[k] += delta * share;
-    m2[k] += m2_b[k] + delta * delta * n_a * share;
-  }
-}
-
 constinit Kernel<void(const Tensor&, double, double, Tensor&, Tensor&, Tensor&, Tensor&)>
     kernels::batch_norm_statistics{"batch_norm_statistics", batch_norm_statistics_cpu};
 constinit Kernel<void(const Tensor&, const Tensor&, double, Tensor&, Tensor&)> kernels::batch_norm_running{

@@ -216,8 +216,9 @@ void f32_rows(const float* planes, std::int64_t plane, V* buffer) {
   }
 }
 
-template <bool streaming>
-void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, std::int64_t channels) {
+template <bool streaming, bool summing>
+void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, std::int64_t channels,
+            Bf16Sums* sums) {
   alignas(64) V buffer[2][24];
   f32_rows<Output>(planes, bf16_block, buffer[0]);
   f32_rows<Output>(planes + 16, bf16_block, buffer[1]);
@@ -225,6 +226,14 @@ void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, s
   const V shift[2] = {_mm512_loadu_ps(epilogue.shift), _mm512_loadu_ps(epilogue.shift + 16)};
   const V floor = _mm512_set1_ps(epilogue.floor);
   const __mmask32 mask = first(channels);
+  V centre[2], sum[2], squares[2];
+  if constexpr (summing) {
+    for (int v = 0; v < 2; ++v) {
+      centre[v] = _mm512_loadu_ps(sums->centre + 16 * v);
+      sum[v] = _mm512_loadu_ps(sums->sum + 16 * v);
+      squares[v] = _mm512_loadu_ps(sums->squares + 16 * v);
+    }
+  }
 #pragma GCC unroll 1
   for (int j = 0; j < 4; ++j) {
     V value[2][4];
@@ -243,6 +252,22 @@ void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, s
       } else {
         _mm512_mask_storeu_epi16(y[i * 4 + j], mask, both);
       }
+      if constexpr (summing) {
+        const auto inside = static_cast<__mmask16>(y[i * 4 + j] == sums->outside ? 0 : 0xffff);
+        const V off[2] = {_mm512_maskz_sub_ps(inside, even(both), centre[0]),
+                          _mm512_maskz_sub_ps(inside, odd(both), centre[1])};
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; ++v) {
+          sum[v] = add(sum[v], off[v]);
+          squares[v] = _mm512_fmadd_ps(off[v], off[v], squares[v]);
+        }
+      }
+    }
+  }
+  if constexpr (summing) {
+    for (int v = 0; v < 2; ++v) {
+      _mm512_storeu_ps(sums->sum + 16 * v, sum[v]);
+      _mm512_storeu_ps(sums->squares + 16 * v, squares[v]);
     }
   }
 }
@@ -271,8 +296,10 @@ void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t
 }
 
 void winograd_bf16_output(const float* planes, const Epilogue& epilogue, BFloat16* const (&y)[16],
-                          std::int64_t channels, bool stream) {
-  (stream ? output<true> : output<false>)(planes, epilogue, y, channels);
+                          std::int64_t channels, bool stream, Bf16Sums* sums) {
+  const auto run = sums ? (stream ? output<true, true> : output<false, true>)
+                        : (stream ? output<true, false> : output<false, false>);
+  run(planes, epilogue, y, channels, sums);
 }
 
 void winograd_bf16_filter_gradient(const float* planes, std::int64_t plane, float* taps, std::int64_t tap,
@@ -354,7 +381,8 @@ void winograd_bf16_gradient_pair(const BFloat16* const (&)[2][16], std::int64_t,
                                  const Bf16Planes&) {}
 void winograd_bf16_filter(const BFloat16* const (&)[9], std::int64_t, const Bf16Planes&) {}
 void winograd_bf16_filter_pair(const BFloat16* const (&)[2][9], std::int64_t, const Bf16Planes&) {}
-void winograd_bf16_output(const float*, const Epilogue&, BFloat16* const (&)[16], std::int64_t, bool) {}
+void winograd_bf16_output(const float*, const Epilogue&, BFloat16* const (&)[16], std::int64_t, bool,
+                          Bf16Sums*) {}
 void winograd_bf16_filter_gradient(const float*, std::int64_t, float*, std::int64_t, std::int64_t) {}
 void transpose_pairs(const BFloat16*, std::int64_t, BFloat16*, std::int64_t) {}
 void transpose_rounded(const float*, std::int64_t, BFloat16*, std::int64_t, std::int64_t, std::int64_t) {}

@@ -42,10 +42,18 @@ void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channel
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
                                const Bf16Planes& planes);
 
+/// What outputs, as they are rounded, less a centre add up to: of the 16 even channels of a block, then of
+/// the odd ones. Pixels at `outside` do not count.
+struct Bf16Sums {
+  float centre[32], sum[32], squares[32];
+  const BFloat16* outside;
+};
+
 /// y = A^T planes A through the epilogue (of 32 channels), for up to 32 channels of a tile of 4 x 4 pixels.
-/// `stream` writes around the caches; there must be 32 channels then, and y aligned to 64 bytes.
+/// `stream` writes around the caches; there must be 32 channels then, and y aligned to 64 bytes. The outputs
+/// are added to `sums` if given.
 void winograd_bf16_output(const float* planes, const Epilogue& epilogue, BFloat16* const (&y)[16],
-                          std::int64_t channels, bool stream);
+                          std::int64_t channels, bool stream, Bf16Sums* sums = nullptr);
 
 /// taps = G^T planes G for the gradient of 3 x 3 taps: 9 x [channels], channels a multiple of 16.
 void winograd_bf16_filter_gradient(const float* planes, std::int64_t plane, float* taps, std::int64_t tap,

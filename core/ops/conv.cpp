@@ -92,7 +92,7 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, co
   const Tensor x = autocast(input), weight = autocast(filters);
   ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
   // Who trains a convolution without a bias has a norm behind it.
-  g.moments = grad_enabled() && !bias.defined() && x.dtype() == f32;
+  g.moments = grad_enabled() && !bias.defined() && (x.dtype() == f32 || x.dtype() == bf16);
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   kernels::conv2d(g, x, weight, bias, y);
   return record("conv2d", y, {x, weight, bias},

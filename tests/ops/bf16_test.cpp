@@ -193,6 +193,45 @@ TEST_CASE("bf16 batch_norm moves running statistics in f32") {
   CHECK(relative_error(var, var64) < 1e-6);
 }
 
+TEST_CASE("bf16 batch norm takes the moments that a convolution computed while it wrote") {
+  // Whole tiles, outputs around the caches, tiles beyond the image, one unit; blocks of outputs with a tail.
+  const auto [n, size, out, offset] = GENERATE(table<std::int64_t, std::int64_t, std::int64_t, double>(
+      {{4, 32, 32, 0}, {1, 256, 64, 0}, {2, 45, 50, 1}, {1, 16, 96, 30}}));
+  Generator generator(21);
+  const Tensor x = (randn({n, size, size, 16}, generator) + offset).to(bf16),
+               w = (randn({out, 3, 3, 16}, generator) * 0.1).to(bf16).requires_grad_();
+  const int threads = num_threads();
+  std::vector<float> bits[2];
+  for (const int count : {1, 2}) {
+    set_num_threads(count);
+    const Tensor y = conv2d(x, w, {}, {.padding = 1});
+    const ConvGeometry g{.n = n,
+                         .h = size,
+                         .w = size,
+                         .c = 16,
+                         .h_out = size,
+                         .w_out = size,
+                         .k = out,
+                         .kernel = 3,
+                         .padding = 1};
+    CHECK((y.impl()->storage->derived() != nullptr) ==
+          (cpu::conv2d_winograd_bf16_refuse(g, bf16) == nullptr && std::getenv("KARYON_CONV") == nullptr));
+    auto moments = [&, out = out](const Tensor& from, DType dtype) {
+      Tensor mean = zeros({out}, {.dtype = dtype}), var = ones({out}, {.dtype = dtype});
+      batch_norm(from, {}, {}, mean, var, {.training = true, .momentum = 1});
+      return cat({mean, var}, 0);
+    };
+    const Tensor taken = moments(y, f32);
+    CHECK(relative_error(taken, moments(y.detach().to(f64), f64)) < 2e-5);
+    bits[count - 1] = taken.to_vector<float>();
+    const NoGradGuard no_grad;
+    y.detach().mul_(2);
+    CHECK(y.impl()->storage->derived() == nullptr);
+  }
+  set_num_threads(threads);
+  CHECK(bits[0] == bits[1]);
+}
+
 TEST_CASE("bf16 convolutions and pools of batch norms and joins that wait to be read") {
   const auto joined = [](const auto& in) {
     const Tensor x = batch_norm(in[0], in[1], in[2], {}, {}, {.relu = true});
