@@ -7,6 +7,7 @@
 
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/map.h>
 #include <karyon/core/cpu/vectorized.h>
 #include <karyon/core/cpu/widened.h>
 #include <karyon/core/ops/deferred.h>
@@ -273,8 +274,9 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor
 // Sums per fixed chunk of pixels, then the chunks in order, in double: the same bits with any threads.
 // Few channels are repeated until a row of sums is long enough for whole vectors.
 void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
-  dispatch_floating(dy_.dtype(), "conv2d_backward_bias", [&]<class T>() {
-    const T* dy = dy_.data<T>();
+  dispatch_mapped(dy_.dtype(), "conv2d_backward_bias", [&]<class S>() {
+    using T = Computed<S>;
+    const S* dy = dy_.data<S>();
     T* db = db_.data<T>();
     const std::int64_t k = db_.numel(), lanes = (31 + k) / k * k;
     const std::int64_t grain = 512 * lanes, chunks = (dy_.numel() + grain - 1) / grain;
@@ -283,14 +285,15 @@ void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
       T* sums = partial.data() + begin / grain * lanes;
       vectorized([=] {
         T* __restrict sum = sums;
-        const T* __restrict from = dy;
+        const S* __restrict from = dy;
+        const auto value = [from](std::int64_t at) { return static_cast<T>(from[at]); };
         std::int64_t i = begin;
         for (; i + 4 * lanes <= end; i += 4 * lanes)
           for (std::int64_t c = 0; c < lanes; ++c)
             sum[c] +=
-                (from[i + c] + from[i + lanes + c]) + (from[i + 2 * lanes + c] + from[i + 3 * lanes + c]);
+                (value(i + c) + value(i + lanes + c)) + (value(i + 2 * lanes + c) + value(i + 3 * lanes + c));
         for (; i < end; i += lanes)
-          for (std::int64_t c = 0; c < std::min(lanes, end - i); ++c) sum[c] += from[i + c];
+          for (std::int64_t c = 0; c < std::min(lanes, end - i); ++c) sum[c] += value(i + c);
       });
     });
     for (std::int64_t c = 0; c < k; ++c) {
@@ -325,7 +328,7 @@ constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, const T
     kernels::conv2d_backward_data{"conv2d_backward_data", cpu::conv2d_backward_data};
 constinit Kernel<void(const ConvGeometry&, const Tensor&, const Tensor&, Tensor&)>
     kernels::conv2d_backward_weight{"conv2d_backward_weight", cpu::conv2d_backward_weight};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::conv2d_backward_bias{
-    "conv2d_backward_bias", cpu::widened<cpu::conv2d_backward_bias>};
+constinit Kernel<void(const Tensor&, Tensor&)> kernels::conv2d_backward_bias{"conv2d_backward_bias",
+                                                                             cpu::conv2d_backward_bias};
 
 }  // namespace karyon
