@@ -47,22 +47,19 @@ struct Images {
   T* pixel(std::int64_t image, std::int64_t y, std::int64_t x) const {
     return data + ((image * h + y) * w + x) * c;
   }
-  // The pixels of a window at (y, x), `outside` for those beyond the image.
-  template <std::size_t size, std::size_t count>
-  void window(std::int64_t image, std::int64_t y, std::int64_t x, T* outside, T* (&pixels)[count]) const {
-    static_assert(size * size == count);
-    if (y >= 0 && x >= 0 && y + std::int64_t{size} <= h && x + std::int64_t{size} <= w) {
-      T* row = pixel(image, y, x);
-      for (std::size_t i = 0; i < size; ++i, row += w * c)
-        for (std::size_t j = 0; j < size; ++j) pixels[i * size + j] = row + static_cast<std::int64_t>(j) * c;
-      return;
-    }
+  // The pixels of a window at (y, x), `outside` for those beyond the image; a list of them goes to `list`.
+  template <std::size_t size>
+  Bf16Pixels<T> window(std::int64_t image, std::int64_t y, std::int64_t x, T* outside,
+                       T* (&list)[size * size]) const {
+    if (y >= 0 && x >= 0 && y + std::int64_t{size} <= h && x + std::int64_t{size} <= w)
+      return {pixel(image, y, x), w * c, c};
     for (std::size_t i = 0; i < size; ++i)
       for (std::size_t j = 0; j < size; ++j) {
         const std::int64_t row = y + static_cast<std::int64_t>(i), col = x + static_cast<std::int64_t>(j);
         const bool inside = row >= 0 && row < h && col >= 0 && col < w;
-        pixels[i * size + j] = inside ? pixel(image, row, col) : outside;
+        list[i * size + j] = inside ? pixel(image, row, col) : outside;
       }
+    return {.each = list};
   }
 };
 using In = Images<const BFloat16>;
@@ -90,10 +87,9 @@ struct Input {
   void transform(std::int64_t image, std::int64_t y, std::int64_t x, const BFloat16* zeros,
                  BFloat16* planes_at, std::int64_t plane) const {
     for (const Part& part : parts) {
-      const BFloat16* pixels[planes];
-      part.images.window<6>(image, y, x, zeros, pixels);
-      winograd_bf16_input(pixels, norm(part, zeros), part.images.c, 8 * part.images.c,
-                          {planes_at + part.first, plane, bf16_block});
+      const BFloat16* list[planes];
+      winograd_bf16_input(part.images.window<6>(image, y, x, zeros, list), norm(part, zeros), part.images.c,
+                          8 * part.images.c, {planes_at + part.first, plane, bf16_block});
     }
   }
   static Bf16Norm norm(const Part& part, const BFloat16* zeros) {
@@ -174,6 +170,16 @@ struct Tiling {
   Place place(std::int64_t tile) const {
     return {tile / (rows * cols), tile / cols % rows * m, tile % cols * m};
   }
+  // The place of the next tile.
+  void advance(Place& at) const {
+    at.x += m;
+    if (at.x < cols * m) return;
+    at.x = 0;
+    at.y += m;
+    if (at.y < rows * m) return;
+    at.y = 0;
+    ++at.image;
+  }
 };
 
 // Filters as [outputs][9][inputs] or, turned, as [inputs][9][outputs] with the taps in reverse.
@@ -226,9 +232,7 @@ void transform_filters(const Filters& f, std::int64_t k0, std::int64_t c0, std::
 // Sums of a unit of tiles that are still zero, around the first of its outputs.
 Bf16Sums start_sums(const float* product, const Epilogue& epilogue, const BFloat16* outside) {
   alignas(64) BFloat16 tile[16][bf16_block];
-  BFloat16* pixels[16];
-  for (std::size_t i = 0; i < 16; ++i) pixels[i] = tile[i];
-  winograd_bf16_output(product, epilogue, pixels, bf16_block, false);
+  winograd_bf16_output(product, epilogue, {tile[0], 4 * bf16_block, bf16_block}, bf16_block, false);
   Bf16Sums sums{.outside = outside};
   for (std::int64_t k = 0; k < bf16_block; ++k)
     sums.centre[k % 2 * 16 + k / 2] = static_cast<float>(tile[0][k]);
@@ -278,8 +282,8 @@ void convolve(const Input& in, const Output& out, Pair padding, const Filters& f
       }
     });
   }
-  // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
-  // every output is summed in the same order, so the number of threads changes no bit.
+  // Few units: share out the blocks of outputs as well, once all threads have transformed the tiles. Every
+  // output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks);
   const bool stream = out.n * out.h * out.w * out.c >= stream_floats && out.h % m == 0 && out.w % m == 0 &&
                       std::ranges::all_of(out.parts, [](const Output::Part& part) {
@@ -288,16 +292,31 @@ void convolve(const Input& in, const Output& out, Pair padding, const Filters& f
                       });
   std::optional<UnitMoments> unit_moments;
   if (moments) unit_moments.emplace(units.count, out.c);
+  auto transform = [&](std::int64_t first, std::int64_t n, BFloat16* v) {
+    Tiling::Place at = tiling.place(first);
+    for (std::int64_t i = 0; i < n; ++i, tiling.advance(at))
+      in.transform(at.image, at.y - padding.h, at.x - padding.w, zeros.data(), v + i * v_tile, v_plane);
+  };
+  Tensor shared;
+  if (parts > 1) {
+    shared = empty({tiling.count * v_tile}, {.dtype = bf16});
+    parallel_for(tiling.count, 4, [&](std::int64_t begin, std::int64_t end) {
+      transform(begin, end - begin, shared.data<BFloat16>() + begin * v_tile);
+    });
+  }
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    BFloat16* v = bf16_scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
     alignas(64) BFloat16 outside[bf16_block];
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t part = task % parts, first = task / parts * units.tiles;
       const std::int64_t n = std::min(units.tiles, tiling.count - first);
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto [image, y, x] = tiling.place(first + i);
-        in.transform(image, y - padding.h, x - padding.w, zeros.data(), v + i * v_tile, v_plane);
+      const BFloat16* v;
+      if (parts > 1) {
+        v = shared.data<BFloat16>() + first * v_tile;
+      } else {
+        BFloat16* own = bf16_scratch(units.tiles * v_tile, 0);
+        transform(first, n, own);
+        v = own;
       }
       for (std::int64_t block = part * blocks / parts; block < (part + 1) * blocks / parts; ++block) {
         const std::int64_t k0 = block * bf16_block;
@@ -331,13 +350,13 @@ void convolve(const Input& in, const Output& out, Pair padding, const Filters& f
         std::optional<Bf16Sums> sums;
         if (unit_moments) sums = start_sums(product, epilogue, outside);
         std::int64_t count = 0;
-        for (std::int64_t i = 0; i < n; ++i) {
-          const auto [image, y, x] = tiling.place(first + i);
-          BFloat16* pixels[16];
-          to.window<4>(image, y, x, outside, pixels);
-          winograd_bf16_output(product + i * y_tile, epilogue, pixels, outputs, stream,
+        Tiling::Place at = tiling.place(first);
+        for (std::int64_t i = 0; i < n; ++i, tiling.advance(at)) {
+          BFloat16* list[16];
+          winograd_bf16_output(product + i * y_tile, epilogue,
+                               to.window<4>(at.image, at.y, at.x, outside, list), outputs, stream,
                                sums ? &*sums : nullptr);
-          count += std::min(m, out.h - y) * std::min(m, out.w - x);
+          count += std::min(m, out.h - at.y) * std::min(m, out.w - at.x);
         }
         if (sums) keep_sums(*sums, outputs, count, task / parts, k0, *unit_moments);
       }
@@ -412,19 +431,20 @@ class WeightGradient {
   // The planes of tiles first and first + 1, of x and of outputs k0 ... k0 + k - 1 of dy, into pair `to`.
   void transform(std::int64_t first, std::int64_t end, std::int64_t to, const Planes& v, const Planes& w,
                  std::int64_t k0, std::int64_t k) const {
-    const BFloat16 *pixels[2][planes], *gradient[2][16];
+    const BFloat16 *list_of_x[2][planes], *list_of_dy[2][16];
     const In grads{dy_.data + k0, dy_.n, dy_.h, dy_.w, dy_.c};
+    Bf16In pixels[2], gradient[2];
     Tiling::Place at[2];
     for (std::int64_t j = 0; j < 2; ++j) {
       at[j] = tiling_.place(first + j);
       if (first + j >= end)
         at[j].y = -2 * (g_.h + g_.kernel.h);  // an odd tile has no partner: all of it is outside
-      grads.window<4>(at[j].image, at[j].y, at[j].x, zeros_.data(), gradient[j]);
+      gradient[j] = grads.window<4>(at[j].image, at[j].y, at[j].x, zeros_.data(), list_of_dy[j]);
     }
     for (const Input::Part& part : in_.parts) {
       for (std::int64_t j = 0; j < 2; ++j)
-        part.images.window<6>(at[j].image, at[j].y - g_.padding.h, at[j].x - g_.padding.w, zeros_.data(),
-                              pixels[j]);
+        pixels[j] = part.images.window<6>(at[j].image, at[j].y - g_.padding.h, at[j].x - g_.padding.w,
+                                          zeros_.data(), list_of_x[j]);
       winograd_bf16_input_pair(pixels, Input::norm(part, zeros_.data()), part.images.c, 8 * part.images.c,
                                {v.data + to * v.pair + part.first / bf16_block * v.block, v.plane, v.block});
     }

@@ -98,10 +98,16 @@ __mmask32 first(std::int64_t n) {
   return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << std::max<std::int64_t>(n, 0)) - 1;
 }
 
+// Pixel j of row i of a tile of `width` columns.
+template <bool listed, int width, class T>
+T* at(const Bf16Pixels<T>& x, int i, int j) {
+  return listed ? x.each[i * width + j] : x.first + i * x.row + j * x.pixel;
+}
+
 // Rows of 32 channels of a tile into buffers of even and odd ones, M applied along them.
-template <class M, bool normed>
-void rows(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t c, __mmask32 mask, std::int64_t ahead,
-          V* evens, V* odds) {
+template <class M, bool normed, bool listed>
+void rows(const Bf16In& x, const Bf16Norm& norm, std::int64_t c, __mmask32 mask, std::int64_t ahead, V* evens,
+          V* odds) {
   V even_scale, odd_scale, even_shift, odd_shift;
   if constexpr (normed) {
     const float* factors = norm.factors + 2 * c;
@@ -113,19 +119,20 @@ void rows(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t c, __mmas
     V e[M::in], o[M::in], changed[M::out];
 #pragma GCC unroll 6
     for (int j = 0; j < M::in; ++j) {
-      const __m512i both = _mm512_maskz_loadu_epi16(mask, x[i * M::in + j] + c);
+      const BFloat16* pixel = at<listed, M::in>(x, i, j);
+      const __m512i both = _mm512_maskz_loadu_epi16(mask, pixel + c);
       e[j] = even(both);
       o[j] = odd(both);
       if constexpr (normed) {
         const V zero = _mm512_setzero_ps();  // NaN stays NaN
-        const auto inside = static_cast<__mmask16>(x[i * M::in + j] == norm.outside ? 0 : 0xffff);
+        const auto inside = static_cast<__mmask16>(listed && pixel == norm.outside ? 0 : 0xffff);
         e[j] = _mm512_maskz_max_ps(inside, zero, _mm512_fmadd_ps(even_scale, e[j], even_shift));
         o[j] = _mm512_maskz_max_ps(inside, zero, _mm512_fmadd_ps(odd_scale, o[j], odd_shift));
       }
     }
     if (M::in > 3) {
 #pragma GCC unroll 4
-      for (int j = M::in - 4; j < M::in; ++j) __builtin_prefetch(x[i * M::in + j] + c + ahead);
+      for (int j = M::in - 4; j < M::in; ++j) __builtin_prefetch(at<listed, M::in>(x, i, j) + c + ahead);
     }
     M::apply(e, changed);
 #pragma GCC unroll 6
@@ -147,13 +154,14 @@ void column(const V* buffer, int j, V* changed) {
 
 // out = M in M^T, through buffers that stay in L1: all of a tile does not fit in registers.
 template <class M, bool normed = false>
-void transform(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
+void transform(const Bf16In& x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
                const Bf16Planes& planes) {
+  const auto into_rows = x.each ? rows<M, normed, true> : rows<M, normed, false>;
   alignas(64) V evens[M::in * M::out], odds[M::in * M::out];
   const __m512i zip = zip_index();
   BFloat16* to = planes.data;
   for (std::int64_t c = 0; c < channels; c += 32, to += planes.block) {
-    rows<M, normed>(x, norm, c, first(channels - c), ahead, evens, odds);
+    into_rows(x, norm, c, first(channels - c), ahead, evens, odds);
 #pragma GCC unroll 1
     for (int j = 0; j < M::out; ++j) {
       V e[M::out], o[M::out];
@@ -168,9 +176,8 @@ void transform(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t chan
 }
 
 template <class M, bool normed = false>
-void transform_pair(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
+void transform_pair(const Bf16In (&x)[2], const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
                     const Bf16Planes& planes) {
-  constexpr int size = M::in * M::in;
   alignas(64) V evens[2][M::in * M::out], odds[2][M::in * M::out];
   // Even channels of both tiles, odd ones of both: 0, 16, 32, 48, 1, 17, 33, 49, ...
   const __m512i low = _mm512_set_epi16(55, 39, 23, 7, 54, 38, 22, 6, 53, 37, 21, 5, 52, 36, 20, 4, 51, 35, 19,
@@ -179,8 +186,9 @@ void transform_pair(const BFloat16* const* x, const Bf16Norm& norm, std::int64_t
   BFloat16* to = planes.data;
   for (std::int64_t c = 0; c < channels; c += 32, to += planes.block) {
     const __mmask32 mask = first(channels - c);
-    rows<M, normed>(x, norm, c, mask, ahead, evens[0], odds[0]);
-    rows<M, normed>(x + size, norm, c, mask, ahead, evens[1], odds[1]);
+    for (int i = 0; i < 2; ++i)
+      (x[i].each ? rows<M, normed, true> : rows<M, normed, false>)(x[i], norm, c, mask, ahead, evens[i],
+                                                                   odds[i]);
 #pragma GCC unroll 1
     for (int j = 0; j < M::out; ++j) {
       V one[M::out], other[M::out];
@@ -216,8 +224,8 @@ void f32_rows(const float* planes, std::int64_t plane, V* buffer) {
   }
 }
 
-template <bool streaming, bool summing>
-void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, std::int64_t channels,
+template <bool streaming, bool summing, bool listed>
+void output(const float* planes, const Epilogue& epilogue, const Bf16Out& y, std::int64_t channels,
             Bf16Sums* sums) {
   alignas(64) V buffer[2][24];
   f32_rows<Output>(planes, bf16_block, buffer[0]);
@@ -247,13 +255,14 @@ void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, s
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const __m512i both = halves(value[0][i], value[1][i]);
+      BFloat16* to = at<listed, 4>(y, i, j);
       if (streaming) {
-        _mm512_stream_si512(reinterpret_cast<__m512i*>(y[i * 4 + j]), both);
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to), both);
       } else {
-        _mm512_mask_storeu_epi16(y[i * 4 + j], mask, both);
+        _mm512_mask_storeu_epi16(to, mask, both);
       }
       if constexpr (summing) {
-        const auto inside = static_cast<__mmask16>(y[i * 4 + j] == sums->outside ? 0 : 0xffff);
+        const auto inside = static_cast<__mmask16>(listed && to == sums->outside ? 0 : 0xffff);
         const V off[2] = {_mm512_maskz_sub_ps(inside, even(both), centre[0]),
                           _mm512_maskz_sub_ps(inside, odd(both), centre[1])};
 #pragma GCC unroll 2
@@ -274,32 +283,33 @@ void output(const float* planes, const Epilogue& epilogue, BFloat16* const* y, s
 
 }  // namespace
 
-void winograd_bf16_input(const BFloat16* const (&x)[36], const Bf16Norm& norm, std::int64_t channels,
-                         std::int64_t ahead, const Bf16Planes& planes) {
+void winograd_bf16_input(const Bf16In& x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
+                         const Bf16Planes& planes) {
   (norm.factors ? transform<Input, true> : transform<Input, false>)(x, norm, channels, ahead, planes);
 }
-void winograd_bf16_input_pair(const BFloat16* const (&x)[2][36], const Bf16Norm& norm, std::int64_t channels,
+void winograd_bf16_input_pair(const Bf16In (&x)[2], const Bf16Norm& norm, std::int64_t channels,
                               std::int64_t ahead, const Bf16Planes& planes) {
-  (norm.factors ? transform_pair<Input, true> : transform_pair<Input, false>)(x[0], norm, channels, ahead,
+  (norm.factors ? transform_pair<Input, true> : transform_pair<Input, false>)(x, norm, channels, ahead,
                                                                               planes);
 }
-void winograd_bf16_gradient_pair(const BFloat16* const (&dy)[2][16], std::int64_t channels,
-                                 std::int64_t ahead, const Bf16Planes& planes) {
-  transform_pair<OutputGradient>(dy[0], {}, channels, ahead, planes);
+void winograd_bf16_gradient_pair(const Bf16In (&dy)[2], std::int64_t channels, std::int64_t ahead,
+                                 const Bf16Planes& planes) {
+  transform_pair<OutputGradient>(dy, {}, channels, ahead, planes);
 }
 void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channels, const Bf16Planes& planes) {
-  transform<Filter>(taps, {}, channels, 0, planes);
+  transform<Filter>({.each = taps}, {}, channels, 0, planes);
 }
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
                                const Bf16Planes& planes) {
-  transform_pair<Filter>(taps[0], {}, channels, 0, planes);
+  transform_pair<Filter>({{.each = taps[0]}, {.each = taps[1]}}, {}, channels, 0, planes);
 }
 
-void winograd_bf16_output(const float* planes, const Epilogue& epilogue, BFloat16* const (&y)[16],
+void winograd_bf16_output(const float* planes, const Epilogue& epilogue, const Bf16Out& y,
                           std::int64_t channels, bool stream, Bf16Sums* sums) {
-  const auto run = sums ? (stream ? output<true, true> : output<false, true>)
-                        : (stream ? output<true, false> : output<false, false>);
-  run(planes, epilogue, y, channels, sums);
+  const auto whole = sums ? (stream ? output<true, true, false> : output<false, true, false>)
+                          : (stream ? output<true, false, false> : output<false, false, false>);
+  const auto border = sums ? output<false, true, true> : output<false, false, true>;
+  (y.each ? border : whole)(planes, epilogue, y, channels, sums);
 }
 
 void winograd_bf16_filter_gradient(const float* planes, std::int64_t plane, float* taps, std::int64_t tap,
@@ -373,16 +383,13 @@ void transpose_rounded(const float* x, std::int64_t x_row, BFloat16* y, std::int
 }
 KARYON_BF16_END
 #else
-void winograd_bf16_input(const BFloat16* const (&)[36], const Bf16Norm&, std::int64_t, std::int64_t,
-                         const Bf16Planes&) {}
-void winograd_bf16_input_pair(const BFloat16* const (&)[2][36], const Bf16Norm&, std::int64_t, std::int64_t,
+void winograd_bf16_input(const Bf16In&, const Bf16Norm&, std::int64_t, std::int64_t, const Bf16Planes&) {}
+void winograd_bf16_input_pair(const Bf16In (&)[2], const Bf16Norm&, std::int64_t, std::int64_t,
                               const Bf16Planes&) {}
-void winograd_bf16_gradient_pair(const BFloat16* const (&)[2][16], std::int64_t, std::int64_t,
-                                 const Bf16Planes&) {}
+void winograd_bf16_gradient_pair(const Bf16In (&)[2], std::int64_t, std::int64_t, const Bf16Planes&) {}
 void winograd_bf16_filter(const BFloat16* const (&)[9], std::int64_t, const Bf16Planes&) {}
 void winograd_bf16_filter_pair(const BFloat16* const (&)[2][9], std::int64_t, const Bf16Planes&) {}
-void winograd_bf16_output(const float*, const Epilogue&, BFloat16* const (&)[16], std::int64_t, bool,
-                          Bf16Sums*) {}
+void winograd_bf16_output(const float*, const Epilogue&, const Bf16Out&, std::int64_t, bool, Bf16Sums*) {}
 void winograd_bf16_filter_gradient(const float*, std::int64_t, float*, std::int64_t, std::int64_t) {}
 void transpose_pairs(const BFloat16*, std::int64_t, BFloat16*, std::int64_t) {}
 void transpose_rounded(const float*, std::int64_t, BFloat16*, std::int64_t, std::int64_t, std::int64_t) {}

@@ -10,10 +10,21 @@
 // The points are 0, +-5/8, +-3/2 and infinity: with planes rounded to bf16 the result is off by 1.1 %
 // (relative L2 norm; 0, +-1, +-2, which f32 takes, give 2.5 %).
 //
-// Pixels are given one by one, [row][col] of the tile; those outside of an image point at zeros, and where an
-// output is outside at memory that nobody reads. Planes lie `plane` elements apart, and in them each 32
+// Pixels outside of an image are given as zeros, and where an output is outside as memory that nobody reads.
+// Planes lie `plane` elements apart, and in them each 32
 // channels `block` elements after the last ones; the last block is filled up with zeros.
 namespace karyon::cpu {
+
+/// The pixels of a tile: `row` and `pixel` elements apart from `first` on; or one by one, [row][col], at the
+/// border of an image.
+template <class T>
+struct Bf16Pixels {
+  T* first = nullptr;
+  std::int64_t row = 0, pixel = 0;
+  T* const* each = nullptr;
+};
+using Bf16In = Bf16Pixels<const BFloat16>;
+using Bf16Out = Bf16Pixels<BFloat16>;
 
 struct Bf16Planes {
   BFloat16* data;
@@ -29,14 +40,14 @@ struct Bf16Norm {
 };
 
 /// planes = B^T x B. `ahead` elements after each pixel, memory is asked for.
-void winograd_bf16_input(const BFloat16* const (&x)[36], const Bf16Norm& norm, std::int64_t channels,
-                         std::int64_t ahead, const Bf16Planes& planes);
+void winograd_bf16_input(const Bf16In& x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
+                         const Bf16Planes& planes);
 /// The same for two tiles: planes hold pairs, of the one tile and of the other.
-void winograd_bf16_input_pair(const BFloat16* const (&x)[2][36], const Bf16Norm& norm, std::int64_t channels,
+void winograd_bf16_input_pair(const Bf16In (&x)[2], const Bf16Norm& norm, std::int64_t channels,
                               std::int64_t ahead, const Bf16Planes& planes);
 /// planes = A dy A^T for two tiles of 4 x 4 pixels.
-void winograd_bf16_gradient_pair(const BFloat16* const (&dy)[2][16], std::int64_t channels,
-                                 std::int64_t ahead, const Bf16Planes& planes);
+void winograd_bf16_gradient_pair(const Bf16In (&dy)[2], std::int64_t channels, std::int64_t ahead,
+                                 const Bf16Planes& planes);
 /// planes = G filter G^T for the 3 x 3 taps of a filter, and of two filters.
 void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channels, const Bf16Planes& planes);
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
@@ -52,7 +63,7 @@ struct Bf16Sums {
 /// y = A^T planes A through the epilogue (of 32 channels), for up to 32 channels of a tile of 4 x 4 pixels.
 /// `stream` writes around the caches; there must be 32 channels then, and y aligned to 64 bytes. The outputs
 /// are added to `sums` if given.
-void winograd_bf16_output(const float* planes, const Epilogue& epilogue, BFloat16* const (&y)[16],
+void winograd_bf16_output(const float* planes, const Epilogue& epilogue, const Bf16Out& y,
                           std::int64_t channels, bool stream, Bf16Sums* sums = nullptr);
 
 /// taps = G^T planes G for the gradient of 3 x 3 taps: 9 x [channels], channels a multiple of 16.
