@@ -31,8 +31,8 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 64;  // input channels of filters transformed where they are used
-constexpr std::int64_t keep_tiles = 1024;  // up to which transforming the filters is worth keeping them for
+constexpr std::int64_t filter_piece = 128;  // input channels of filters transformed where they are used
+constexpr std::int64_t keep_tiles = 1024;   // up to which transforming the filters is worth keeping them for
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
 // Bytes of planes for the weights that are in the L3 cache at once: about as many as there are of sums.
@@ -256,8 +256,8 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
   } else if (!at_once) {
     filters = transform_all();
   }
-  // Few units: share out the blocks of outputs as well. Their tiles are transformed again for each part, but
-  // every output is summed in the same order, so the number of threads changes no bit.
+  // Few units: share out the blocks of outputs as well, once all threads have transformed the tiles. Every
+  // output is summed in the same order, so the number of threads changes no bit.
   const std::int64_t parts =
       std::clamp<std::int64_t>(ceil_div(4 * num_threads(), units.count), 1, blocks.count);
   const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane, y_tile = planes * width + skew;
@@ -267,17 +267,35 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
   });
   std::optional<UnitMoments> unit_moments;
   if (moments) unit_moments.emplace(units.count, out.c);
+  const std::int64_t spare_size = planes * std::max(c_width, width);
+  auto transform = [&](std::int64_t first, std::int64_t n, float* v) {
+    float* spare = scratch(spare_size, 2);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto [image, y, x] = tiling.place(first + i);
+      in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, c_width, 0, spare);
+    }
+  };
+  Tensor shared;
+  if (parts > 1) {
+    shared = empty({tiling.count * v_tile});
+    parallel_for(tiling.count, 4, [&](std::int64_t begin, std::int64_t end) {
+      transform(begin, end - begin, shared.data<float>() + begin * v_tile);
+    });
+  }
   parallel_for(units.count * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    float* v = scratch(units.tiles * v_tile, 0);
     float* product = scratch(units.tiles * y_tile, 1);
-    float* spare = scratch(planes * std::max(c_width, width), 2);
+    float* spare = scratch(spare_size, 2);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t part = task % parts, first = task / parts * units.tiles;
       const std::int64_t n = std::min(units.tiles, tiling.count - first);
       if (n <= 0) continue;
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto [image, y, x] = tiling.place(first + i);
-        in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, c_width, 0, spare);
+      const float* v;
+      if (parts > 1) {
+        v = shared.data<float>() + first * v_tile;
+      } else {
+        float* own = scratch(units.tiles * v_tile, 0);
+        transform(first, n, own);
+        v = own;
       }
       for (std::int64_t block = part * blocks.count / parts; block < (part + 1) * blocks.count / parts;
            ++block) {

@@ -26,7 +26,7 @@ constexpr std::int64_t m = 4, planes = 36;
 constexpr std::int64_t block_bytes = 640 * 1024;  // of the planes of a unit of tiles, of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;            // two of the register tiles' rows, and pairs of tiles
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
-constexpr std::int64_t filter_piece = 64;       // input channels of filters transformed where they are used
+constexpr std::int64_t filter_piece = 256;      // input channels of filters transformed where they are used
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
 // Bytes of planes for the weights that are in the L3 cache at once: about as many as there are of sums.
 constexpr std::int64_t least_stage = 4 << 20, most_stage = 20 << 20;
@@ -434,9 +434,9 @@ class WeightGradient {
     const BFloat16 *list_of_x[2][planes], *list_of_dy[2][16];
     const In grads{dy_.data + k0, dy_.n, dy_.h, dy_.w, dy_.c};
     Bf16In pixels[2], gradient[2];
-    Tiling::Place at[2];
+    Tiling::Place at[2] = {tiling_.place(first), tiling_.place(first)};
+    tiling_.advance(at[1]);
     for (std::int64_t j = 0; j < 2; ++j) {
-      at[j] = tiling_.place(first + j);
       if (first + j >= end)
         at[j].y = -2 * (g_.h + g_.kernel.h);  // an odd tile has no partner: all of it is outside
       gradient[j] = grads.window<4>(at[j].image, at[j].y, at[j].x, zeros_.data(), list_of_dy[j]);

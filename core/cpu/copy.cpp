@@ -1,4 +1,5 @@
 #include <karyon/core/cpu/map.h>
+#include <karyon/core/cpu/pool_rows.h>
 #include <karyon/core/ops/copy.h>
 #include <karyon/core/parallel.h>
 
@@ -43,6 +44,8 @@ void convert_cpu(const Tensor& x, Tensor& y) {
 }
 
 void axpy_cpu(double alpha, const Tensor& x, Tensor& y) {
+  if (const auto pooled = deferred_as<DeferredMaxPoolGradient>(x); pooled && alpha == 1)
+    return cpu::add_max_pool_gradient(*pooled, y);
   dispatch_all(y.dtype(), [&]<class T>() {
     const T* in = x.data<T>();
     T* out = y.data<T>();

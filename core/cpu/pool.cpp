@@ -74,10 +74,6 @@ void max_row_2x2(const T* __restrict x0, const T* __restrict x1, std::int64_t ou
   }
 }
 
-bool is_2x2(const PoolWindow& w) {
-  return w.kernel == Pair(2) && w.stride == Pair(2) && w.padding == Pair(0) && w.dilation == Pair(1);
-}
-
 template <class T>
 void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
   const Shape in = x.shape(), out = y.shape();
@@ -152,7 +148,7 @@ void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
 }
 
 void max_pool2d_cpu(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
-  if (is_2x2(window))
+  if (window.halves())
     return cpu::dispatch_mapped(x.dtype(), "max_pool2d", [&]<class T>() { max_pool_2x2<T>(x, y, index); });
   dispatch_floating(x.dtype(), "max_pool2d", [&]<class T>() {
     const bool bytes = window.kernel.h * window.kernel.w <= 256;
@@ -170,18 +166,20 @@ void add_where(const T* __restrict dy, const I* __restrict index, int tap, std::
   }
 }
 
-// The two rows of dx under one row of 2 x 2 windows, written once.
-template <class T>
+// One of the two rows of dx under a row of 2 x 2 windows, written once or added to.
+template <bool add, class T>
 void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict index, std::int64_t outputs,
                           std::int64_t c, T* __restrict dx, int row) {
   const int left = 2 * row, right = left + 1;
   for (std::int64_t ox = 0; ox < outputs; ++ox, dy += c, index += c, dx += 2 * c) {
     T* __restrict second = dx + c;
     for (std::int64_t k = 0; k < c; ++k) {
-      const T d = dy[k];
-      const Wide<T> won = index[k];
-      dx[k] = won == left ? d : T(0);
-      second[k] = won == right ? d : T(0);
+      using C = cpu::Computed<T>;
+      const C d = static_cast<C>(dy[k]);
+      const Wide<C> won = index[k];
+      const C one = won == left ? d : C(0), other = won == right ? d : C(0);
+      dx[k] = static_cast<T>(add ? static_cast<C>(dx[k]) + one : one);
+      second[k] = static_cast<T>(add ? static_cast<C>(second[k]) + other : other);
     }
   }
 }
@@ -205,9 +203,28 @@ void max_pool_2x2_backward(const Tensor& dy, const Tensor& index, Tensor& dx) {
       if constexpr (std::is_same_v<T, BFloat16>) {
         cpu::max_pool_row_backward(from + row, won + row, out[2], c, static_cast<int>(iy % 2) * 2, dst);
       } else {
-        max_row_2x2_backward(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2));
+        max_row_2x2_backward<false>(from + row, won + row, out[2], c, dst, static_cast<int>(iy % 2));
       }
       std::fill(dst + 2 * out_row, dst + in_row, T());
+    }
+  });
+}
+
+template <class T>
+void add_max_pool_2x2_backward(const Tensor& dy, const Tensor& index, Tensor& dx) {
+  const Shape in = dx.shape(), out = dy.shape();
+  const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
+  const T* from = dy.data<T>();
+  const std::uint8_t* won = index.data<std::uint8_t>();
+  T* to = dx.data<T>();
+  parallel_for(in[0] * out[1], grain(2 * in_row), [&](std::int64_t b, std::int64_t e) {
+    for (std::int64_t i = b; i < e; ++i) {
+      T* dst = to + (i / out[1] * in[1] + i % out[1] * 2) * in_row;
+      cpu::vectorized([=, columns = out[2]] {
+        for (int row = 0; row < 2; ++row)
+          max_row_2x2_backward<true>(from + i * out_row, won + i * out_row, columns, c, dst + row * in_row,
+                                     row);
+      });
     }
   });
 }
@@ -243,7 +260,7 @@ void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, 
 }
 
 void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window) {
-  if (is_2x2(window))
+  if (window.halves())
     return cpu::dispatch_mapped(dy.dtype(), "max_pool2d",
                                 [&]<class T>() { max_pool_2x2_backward<T>(dy, index, dx); });
   dispatch_floating(dy.dtype(), "max_pool2d", [&]<class T>() {
@@ -255,11 +272,21 @@ void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& index, Tensor& dx, 
 
 // Windows of 2 x 2 have bf16 kernels of their own.
 void max_pool2d_any(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
-  (is_2x2(window) ? max_pool2d_cpu : cpu::widened<max_pool2d_cpu>)(x, y, index, window);
+  (window.halves() ? max_pool2d_cpu : cpu::widened<max_pool2d_cpu>)(x, y, index, window);
 }
 void max_pool2d_backward_any(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window) {
-  (is_2x2(window) ? max_pool2d_backward_cpu : cpu::widened<max_pool2d_backward_cpu>)(dy, index, dx, window);
+  (window.halves() ? max_pool2d_backward_cpu : cpu::widened<max_pool2d_backward_cpu>)(dy, index, dx, window);
 }
+
+}  // namespace
+
+void cpu::add_max_pool_gradient(const DeferredMaxPoolGradient& gradient, Tensor& y) {
+  const Tensor dy = gradient.dy.get();
+  dispatch_mapped(dy.dtype(), "max_pool2d",
+                  [&]<class T>() { add_max_pool_2x2_backward<T>(dy, gradient.index, y); });
+}
+
+namespace {
 
 // The inputs each output averages along one dimension.
 using Windows = std::vector<Range>;

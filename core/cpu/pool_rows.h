@@ -1,11 +1,14 @@
 #pragma once
 #include <cstdint>
 
-#include <karyon/core/dtype.h>
+#include <karyon/core/ops/deferred.h>
 
-// Private to core/cpu: rows of 2 x 2 max pools with stride 2 in bf16, compiled once for each instruction set.
-// `c` channels a pixel.
+// Private to core/cpu: 2 x 2 max pools with stride 2; rows of them in bf16, compiled once for each
+// instruction set, with `c` channels a pixel.
 namespace karyon::cpu {
+
+/// y += the gradient.
+void add_max_pool_gradient(const DeferredMaxPoolGradient& gradient, Tensor& y);
 
 /// y = the largest of the windows in the two rows of x, index = which one (0 to 3) it was, the first of equal
 /// ones; NaN wins.

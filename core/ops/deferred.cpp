@@ -25,6 +25,17 @@ std::shared_ptr<Storage> DeferredCat::make() const {
   return cat(tensors, -1).impl()->storage;
 }
 
+DeferredMaxPoolGradient::DeferredMaxPoolGradient(const Tensor& dy_, const Tensor& index_, const Shape& shape_,
+                                                 const kernels::PoolWindow& window_)
+    : dy(dy_.detach()), index(index_), shape(shape_), window(window_) {}
+
+std::shared_ptr<Storage> DeferredMaxPoolGradient::make() const {
+  const Tensor from = dy.get();
+  Tensor dx = empty(shape, {.dtype = from.dtype()});
+  kernels::max_pool2d_backward(from, index, dx, window);
+  return dx.impl()->storage;
+}
+
 Tensor defer(const Shape& shape, DType dtype, std::shared_ptr<const Deferred> contents,
              const std::vector<Tensor>& sources) {
   auto impl = std::make_shared<Tensor::Impl>();

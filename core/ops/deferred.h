@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/ops/pool.h>
 #include <karyon/core/storage.h>
 
 // Results that an operation leaves unmade while it is recorded on the CPU, because the kernels that use them
@@ -24,6 +25,19 @@ struct DeferredCat : Deferred {
   std::shared_ptr<Storage> make() const override;
 
   std::vector<SavedTensor> parts;
+};
+
+/// The gradient of a 2 x 2 max pool in its input, which is added to that of another use of the input without
+/// being written first.
+struct DeferredMaxPoolGradient : Deferred {
+  DeferredMaxPoolGradient(const Tensor& dy, const Tensor& index, const Shape& shape,
+                          const kernels::PoolWindow& window);
+  std::shared_ptr<Storage> make() const override;
+
+  SavedTensor dy;
+  Tensor index;
+  Shape shape;
+  kernels::PoolWindow window;
 };
 
 /// Whether there are kernels that read what x is made of: on the CPU, for whole vectors of channels.

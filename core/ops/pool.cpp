@@ -1,4 +1,5 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/pool.h>
 
 namespace karyon {
@@ -50,6 +51,9 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
         empty(shape, {.dtype = window.kernel.h * window.kernel.w <= 256 ? u8 : i64, .device = x.device()});
   kernels::max_pool2d(x, y, index, window);
   return record("max_pool2d", y, {x}, [index, window, before = x.shape()](const Tensor& dy) {
+    if (dy.device().type == DeviceType::cpu && window.halves())
+      return std::vector{defer(before, dy.dtype(),
+                               std::make_shared<DeferredMaxPoolGradient>(dy, index, before, window), {dy})};
     Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
     kernels::max_pool2d_backward(dy, index, dx, window);
     return std::vector{dx};

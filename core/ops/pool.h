@@ -36,6 +36,11 @@ namespace kernels {
 struct PoolWindow {
   Pair kernel, stride, padding, dilation;
   bool count_include_pad = true;
+
+  /// Windows of 2 x 2 side by side.
+  bool halves() const {
+    return kernel == Pair(2) && stride == Pair(2) && padding == Pair(0) && dilation == Pair(1);
+  }
 };
 
 // f32, f64 or bf16, which is added up in f32 and rounded once.

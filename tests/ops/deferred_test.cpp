@@ -9,6 +9,7 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/ops/pool.h>
+#include <karyon/core/ops/reduce.h>
 #include <karyon/core/parallel.h>
 
 using namespace karyon;
@@ -208,4 +209,52 @@ TEST_CASE("deferred results have the same bits with 1 and 2 threads") {
   }
   set_num_threads(before);
   CHECK(results[0] == results[1]);
+}
+
+TEST_CASE("the gradient of a max pool is added where the input has another use") {
+  // Odd sizes leave a row and a column that no window sees; channels that fill no vector.
+  const auto shape = GENERATE(values<Shape>({{2, 8, 6, 32}, {1, 7, 9, 16}, {1, 5, 5, 3}}));
+  const DType dtype = GENERATE(f32, bf16);
+  Generator generator(9);
+  const Tensor x0 = randn(shape, generator).to(dtype), other = randn(shape, generator).to(dtype);
+  const auto run = [&](bool pool_last, bool hook, const Tensor& from) {
+    const Tensor x = from.clone().requires_grad_();
+    Tensor y = x * 1.0;  // of two uses, in either order
+    std::vector<double> seen;
+    if (hook)
+      y.register_hook([&](const Tensor& grad) {
+        seen = grad.to_vector<double>();
+        return Tensor();
+      });
+    const Tensor weight = other.to(from.dtype());
+    Tensor pooled, scaled;
+    if (pool_last) scaled = y * weight;
+    pooled = max_pool2d(y);
+    if (!pool_last) scaled = y * weight;
+    (sum(pooled.to(f64)) + sum(scaled.to(f64))).backward();
+    const auto grad = x.grad().to_vector<double>();
+    CHECK((!hook || seen == grad));
+    return grad;
+  };
+  const auto exact = run(false, false, x0.to(f64));
+  for (const bool pool_last : {false, true})
+    for (const bool hook : {false, true}) {
+      const auto got = run(pool_last, hook, x0);
+      for (std::size_t i = 0; i < got.size(); ++i)
+        REQUIRE(std::abs(got[i] - exact[i]) <= (dtype == f32 ? 1e-6 : 4e-3) * (1 + std::abs(exact[i])));
+    }
+}
+
+TEST_CASE("the gradient of a max pool alone is made when it is asked for, and does not change later") {
+  Generator generator(10);
+  Tensor x = randn({1, 4, 4, 16}, generator).requires_grad_(), dy = randn({1, 2, 2, 16}, generator);
+  max_pool2d(x).backward(dy);
+  CHECK(deferred_as<DeferredMaxPoolGradient>(x.grad()) != nullptr);
+  const Tensor expected = max_pool2d(x.detach().to(f64).requires_grad_());
+  const Tensor before = dy.clone();
+  dy.mul_(3);
+  CHECK(deferred_as<DeferredMaxPoolGradient>(x.grad()) == nullptr);  // made before its source changed
+  CHECK(sum(x.grad()).item() == Approx(sum(before).item()));
+  max_pool2d(x).backward(before);  // added to the first
+  CHECK(sum(x.grad()).item() == Approx(2 * sum(before).item()));
 }
