@@ -28,8 +28,7 @@ constexpr std::int64_t tile_step = 28;            // two of the register tiles' 
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
 constexpr std::int64_t filter_piece = 256;      // input channels of filters transformed where they are used
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
-// Bytes of planes for the weights that are in the L3 cache at once: about as many as there are of sums.
-constexpr std::int64_t least_stage = 4 << 20, most_stage = 20 << 20;
+constexpr std::int64_t stage_bytes = 4 << 20;   // of planes that a task transforms at once for the weights
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
 constexpr std::int64_t skew = 32;  // bf16 that keep planes from meeting in the same cache sets
 
@@ -428,27 +427,47 @@ class WeightGradient {
     std::int64_t pair, plane, block;
   };
 
-  // The planes of tiles first and first + 1, of x and of outputs k0 ... k0 + k - 1 of dy, into pair `to`.
-  void transform(std::int64_t first, std::int64_t end, std::int64_t to, const Planes& v, const Planes& w,
-                 std::int64_t k0, std::int64_t k) const {
-    const BFloat16 *list_of_x[2][planes], *list_of_dy[2][16];
-    const In grads{dy_.data + k0, dy_.n, dy_.h, dy_.w, dy_.c};
-    Bf16In pixels[2], gradient[2];
-    Tiling::Place at[2] = {tiling_.place(first), tiling_.place(first)};
-    tiling_.advance(at[1]);
-    for (std::int64_t j = 0; j < 2; ++j) {
-      if (first + j >= end)
-        at[j].y = -2 * (g_.h + g_.kernel.h);  // an odd tile has no partner: all of it is outside
-      gradient[j] = grads.window<4>(at[j].image, at[j].y, at[j].x, zeros_.data(), list_of_dy[j]);
-    }
+  // Tiles first and first + 1; one that is not before `end` is wholly outside of every image.
+  struct Pair {
+    Tiling::Place at[2];
+  };
+  Pair pair(std::int64_t first, std::int64_t end) const {
+    Pair pair{{tiling_.place(first), tiling_.place(first)}};
+    tiling_.advance(pair.at[1]);
+    if (first + 1 >= end) pair.at[1].y = -2 * (g_.h + g_.kernel.h);
+    return pair;
+  }
+  // The planes of a pair of tiles into pair `to`: of channels c0 ... c0 + c - 1 of x, whole blocks.
+  void transform_x(const Pair& pair, std::int64_t c0, std::int64_t c, std::int64_t to,
+                   const Planes& v) const {
+    const BFloat16* list[2][planes];
     for (const Input::Part& part : in_.parts) {
-      for (std::int64_t j = 0; j < 2; ++j)
-        pixels[j] = part.images.window<6>(at[j].image, at[j].y - g_.padding.h, at[j].x - g_.padding.w,
-                                          zeros_.data(), list_of_x[j]);
-      winograd_bf16_input_pair(pixels, Input::norm(part, zeros_.data()), part.images.c, 8 * part.images.c,
-                               {v.data + to * v.pair + part.first / bf16_block * v.block, v.plane, v.block});
+      const std::int64_t first = std::max(c0 - part.first, std::int64_t{0});
+      const std::int64_t n = std::min(c0 + c - part.first, part.images.c) - first;
+      if (n <= 0) continue;
+      In images = part.images;
+      images.data += first;
+      Bf16In pixels[2];
+      for (std::size_t j = 0; j < 2; ++j)
+        pixels[j] = images.window<6>(pair.at[j].image, pair.at[j].y - g_.padding.h,
+                                     pair.at[j].x - g_.padding.w, zeros_.data(), list[j]);
+      Bf16Norm norm = Input::norm(part, zeros_.data());
+      if (norm.factors) norm.factors += 2 * first;
+      winograd_bf16_input_pair(
+          pixels, norm, n, 8 * images.c,
+          {v.data + to * v.pair + (part.first + first - c0) / bf16_block * v.block, v.plane, v.block});
     }
-    winograd_bf16_gradient_pair(gradient, k, 8 * g_.k, {w.data + to * w.pair, w.plane, w.block});
+  }
+  // The same of outputs k0 ... k0 + k - 1 of dy.
+  void transform_dy(const Pair& pair, std::int64_t k0, std::int64_t k, std::int64_t to,
+                    const Planes& w) const {
+    const BFloat16* list[2][16];
+    const In grads{dy_.data + k0, dy_.n, dy_.h, dy_.w, dy_.c};
+    Bf16In pixels[2];
+    for (std::size_t j = 0; j < 2; ++j)
+      pixels[j] = grads.window<4>(pair.at[j].image, pair.at[j].y, pair.at[j].x, zeros_.data(), list[j]);
+    winograd_bf16_gradient_pair(pixels, std::min(k, g_.k - k0), 8 * g_.k,
+                                {w.data + to * w.pair, w.plane, w.block});
   }
 
   // Sums of planes [q][32 channels][32 outputs] to taps, outputs outermost as the weights have them.
@@ -497,7 +516,11 @@ void WeightGradient::in_chunks() {
       for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
            ++unit) {
         const std::int64_t first = unit * units.tiles, last = std::min(first + units.tiles, tiling_.count);
-        for (std::int64_t i = first; i < last; i += 2) transform(i, last, (i - first) / 2, v, w, 0, g_.k);
+        for (std::int64_t i = first; i < last; i += 2) {
+          const Pair tiles = pair(i, last);
+          transform_x(tiles, 0, c_width_, (i - first) / 2, v);
+          transform_dy(tiles, 0, g_.k, (i - first) / 2, w);
+        }
         for (std::int64_t block = 0; block < blocks; ++block)
           for (std::int64_t q = 0; q < planes; ++q)
             bf16_weight_tiles({.x = v.data + q * v.plane,
@@ -522,56 +545,67 @@ void WeightGradient::in_chunks() {
   });
 }
 
-// Sums that do not: all threads transform the tiles of a stage, as many as the L3 cache holds; then a task
-// adds all of them to its sums, those of 32 to 64 channels and outputs.
+// Sums that do not: a task has channels of its own, for which it transforms x, and so many tiles at a time
+// that adding them up takes longer than fetching the sums. Planes of dy are transformed for each task again:
+// cheaper than to share them where the cores have no cache in common.
 void WeightGradient::in_stages() {
-  const std::int64_t c_blocks = c_width_ / bf16_block, k_blocks = k_width_ / bf16_block;
-  const std::int64_t bytes = planes * 4 * (c_width_ + k_width_);  // of a pair of tiles
-  const std::int64_t fit = std::clamp(planes * 4 * c_width_ * k_width_, least_stage, most_stage) / bytes;
-  const std::int64_t all_pairs = ceil_div(tiling_.count, 2), least_pairs = 32;
+  const std::int64_t c_blocks = c_width_ / bf16_block, k_blocks = k_width_ / bf16_block,
+                     threads = num_threads();
+  // Tasks are as even as blocks are; how many there are changes no bit.
+  const std::int64_t c_tasks = std::min(c_blocks % threads == 0 ? threads : 2 * threads, c_blocks);
+  const std::int64_t k_tasks = std::min(ceil_div(threads, c_tasks), k_blocks);
+  const std::int64_t all_pairs = ceil_div(tiling_.count, 2);
+  constexpr std::int64_t side = 2;  // blocks that are multiplied by as many
+  const std::int64_t bytes_of_a_pair = planes * 4 * bf16_block * (ceil_div(c_blocks, c_tasks) + side);
+  const std::int64_t fit = stage_bytes / bytes_of_a_pair, least_pairs = 64;
   const std::int64_t stages = ceil_div(all_pairs, std::max(fit, least_pairs));
   const std::int64_t pairs = ceil_div(all_pairs, stages);
-  const std::int64_t plane = pairs * 2 * bf16_block + skew, block_size = planes * plane;
-  Tensor transformed = empty({(c_blocks + k_blocks) * block_size}, {.dtype = bf16});
-  const Planes v{transformed.data<BFloat16>(), 2 * bf16_block, plane, block_size};
-  const Planes w{v.data + c_blocks * block_size, 2 * bf16_block, plane, block_size};
-  // A task's sums: [block of channels][block of outputs][plane][32][32].
+  const std::int64_t plane = pairs * 2 * bf16_block + skew, block = planes * plane;
+  // Sums are [block of channels][block of outputs][plane][32][32].
   const std::int64_t sum_plane = bf16_block * bf16_block + skew / 2, sum_block = planes * sum_plane;
-  Tensor kept = stages > 1 ? empty({c_blocks * k_blocks * sum_block}) : Tensor();
-  const bool wide = c_blocks * k_blocks >= 16 * num_threads();  // the size of tasks changes no bit
-  const std::int64_t side = wide ? 2 : 1, c_tasks = ceil_div(c_blocks, side),
-                     k_tasks = ceil_div(k_blocks, side);
-  for (std::int64_t stage = 0; stage < stages; ++stage) {
-    const std::int64_t first = stage * pairs, count = std::min(pairs, all_pairs - first);
-    parallel_for(count, 8, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) transform(2 * (first + i), tiling_.count, i, v, w, 0, g_.k);
-    });
-    parallel_for(c_tasks * k_tasks, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t c_begin = task / k_tasks * side, c_end = std::min(c_begin + side, c_blocks);
-        const std::int64_t k_begin = task % k_tasks * side, k_end = std::min(k_begin + side, k_blocks);
-        float* local = stages > 1 ? nullptr : scratch(side * side * sum_block, 0);
-        auto sums = [&](std::int64_t c, std::int64_t k) {
-          return local ? local + ((c - c_begin) * side + k - k_begin) * sum_block
-                       : kept.data<float>() + (c * k_blocks + k) * sum_block;
-        };
-        for (std::int64_t c = c_begin; c < c_end && stage == 0; ++c)
-          for (std::int64_t k = k_begin; k < k_end; ++k) std::fill_n(sums(c, k), sum_block, 0.0f);
-        for (std::int64_t q = 0; q < planes; ++q)
-          for (std::int64_t c = c_begin; c < c_end; ++c)
-            for (std::int64_t k = k_begin; k < k_end; ++k)
-              bf16_weight_tiles({.x = v.data + c * block_size + q * plane,
-                                 .x_pair = 2 * bf16_block,
-                                 .elements = bf16_block,
-                                 .dy = w.data + k * block_size + q * plane,
-                                 .pairs = count,
-                                 .sums = sums(c, k) + q * sum_plane});
-        for (std::int64_t c = c_begin; c < c_end && stage == stages - 1; ++c)
-          for (std::int64_t k = k_begin; k < k_end; ++k)
-            finish(sums(c, k), sum_plane, c * bf16_block, bf16_block, k * bf16_block);
+  Tensor kept = stages > 1 ? zeros({c_blocks * k_blocks * sum_block}) : Tensor();
+  parallel_for(c_tasks * k_tasks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t c_task = task / k_tasks, k_task = task % k_tasks;
+      const std::int64_t c_begin = c_task * c_blocks / c_tasks, c_end = (c_task + 1) * c_blocks / c_tasks;
+      const std::int64_t k_begin = k_task * k_blocks / k_tasks, k_end = (k_task + 1) * k_blocks / k_tasks;
+      Tensor transformed = empty({(c_end - c_begin + side) * block}, {.dtype = bf16});
+      const Planes v{transformed.data<BFloat16>(), 2 * bf16_block, plane, block};
+      const Planes w{v.data + (c_end - c_begin) * block, 2 * bf16_block, plane, block};
+      for (std::int64_t stage = 0; stage < stages; ++stage) {
+        const std::int64_t first = stage * pairs, n = std::min(pairs, all_pairs - first);
+        for (std::int64_t i = 0; i < n; ++i)
+          transform_x(pair(2 * (first + i), tiling_.count), c_begin * bf16_block,
+                      (c_end - c_begin) * bf16_block, i, v);
+        for (std::int64_t k0 = k_begin; k0 < k_end; k0 += side) {
+          const std::int64_t k1 = std::min(k0 + side, k_end);
+          for (std::int64_t i = 0; i < n; ++i)
+            transform_dy(pair(2 * (first + i), tiling_.count), k0 * bf16_block, (k1 - k0) * bf16_block, i, w);
+          for (std::int64_t c0 = c_begin; c0 < c_end; c0 += side) {
+            const std::int64_t c1 = std::min(c0 + side, c_end);
+            float* local = stages > 1 ? nullptr : scratch(side * side * sum_block, 0);
+            if (local) std::fill_n(local, side * side * sum_block, 0.0f);
+            auto sums = [&](std::int64_t c, std::int64_t k) {
+              return local ? local + ((c - c0) * side + k - k0) * sum_block
+                           : kept.data<float>() + (c * k_blocks + k) * sum_block;
+            };
+            for (std::int64_t q = 0; q < planes; ++q)
+              for (std::int64_t c = c0; c < c1; ++c)
+                for (std::int64_t k = k0; k < k1; ++k)
+                  bf16_weight_tiles({.x = v.data + (c - c_begin) * block + q * plane,
+                                     .x_pair = 2 * bf16_block,
+                                     .elements = bf16_block,
+                                     .dy = w.data + (k - k0) * block + q * plane,
+                                     .pairs = n,
+                                     .sums = sums(c, k) + q * sum_plane});
+            for (std::int64_t c = c0; c < c1 && stage == stages - 1; ++c)
+              for (std::int64_t k = k0; k < k1; ++k)
+                finish(sums(c, k), sum_plane, c * bf16_block, bf16_block, k * bf16_block);
+          }
+        }
       }
-    });
-  }
+    }
+  });
 }
 
 }  // namespace

@@ -174,12 +174,11 @@ void max_row_2x2_backward(const T* __restrict dy, const std::uint8_t* __restrict
   for (std::int64_t ox = 0; ox < outputs; ++ox, dy += c, index += c, dx += 2 * c) {
     T* __restrict second = dx + c;
     for (std::int64_t k = 0; k < c; ++k) {
-      using C = cpu::Computed<T>;
-      const C d = static_cast<C>(dy[k]);
-      const Wide<C> won = index[k];
-      const C one = won == left ? d : C(0), other = won == right ? d : C(0);
-      dx[k] = static_cast<T>(add ? static_cast<C>(dx[k]) + one : one);
-      second[k] = static_cast<T>(add ? static_cast<C>(second[k]) + other : other);
+      const T d = dy[k];
+      const Wide<T> won = index[k];
+      const T one = won == left ? d : T(0), other = won == right ? d : T(0);
+      dx[k] = add ? dx[k] + one : one;
+      second[k] = add ? second[k] + other : other;
     }
   }
 }
@@ -220,11 +219,14 @@ void add_max_pool_2x2_backward(const Tensor& dy, const Tensor& index, Tensor& dx
   parallel_for(in[0] * out[1], grain(2 * in_row), [&](std::int64_t b, std::int64_t e) {
     for (std::int64_t i = b; i < e; ++i) {
       T* dst = to + (i / out[1] * in[1] + i % out[1] * 2) * in_row;
-      cpu::vectorized([=, columns = out[2]] {
-        for (int row = 0; row < 2; ++row)
-          max_row_2x2_backward<true>(from + i * out_row, won + i * out_row, columns, c, dst + row * in_row,
-                                     row);
-      });
+      for (int row = 0; row < 2; ++row) {
+        T* to_row = dst + row * in_row;
+        if constexpr (std::is_same_v<T, BFloat16>) {
+          cpu::add_max_pool_row_backward(from + i * out_row, won + i * out_row, out[2], c, 2 * row, to_row);
+        } else {
+          max_row_2x2_backward<true>(from + i * out_row, won + i * out_row, out[2], c, to_row, row);
+        }
+      }
     }
   });
 }

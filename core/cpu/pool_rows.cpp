@@ -59,6 +59,32 @@ void row(const BFloat16* top, const BFloat16* bottom, std::int64_t outputs, std:
   }
 }
 
+// The sum rounded, as BFloat16's constructor does it.
+HWY_INLINE void add_to(Bits value, BFloat16* to) {
+  const auto sum = hn::Add(hn::BitCast(d, get(to)), hn::BitCast(d, value));
+  const auto bits = hn::BitCast(d_bits, sum), odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d_bits, 1));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(d_bits, 0x7fff)));
+  const auto nan = hn::RebindMask(d_bits, hn::IsNaN(sum));
+  put(hn::IfThenElse(nan, hn::Or(bits, hn::Set(d_bits, 0x400000)), rounded), to);
+}
+
+void add_row_backward(const BFloat16* dy, const std::uint8_t* index, std::int64_t outputs, std::int64_t c,
+                      int left, BFloat16* dx) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t o = 0; o < outputs; ++o, dy += c, index += c, dx += 2 * c)
+    for (int i = 0; i < 2; ++i) {
+      BFloat16* to = dx + i * c;
+      const auto tap = static_cast<std::uint32_t>(left + i);
+      std::int64_t k = 0;
+      for (; k + lanes <= c; k += lanes) {
+        const auto won = hn::Eq(hn::PromoteTo(d_bits, hn::LoadU(d_byte, index + k)), hn::Set(d_bits, tap));
+        add_to(hn::IfThenElseZero(won, get(dy + k)), to + k);
+      }
+      for (; k < c; ++k)
+        if (index[k] == tap) to[k] = BFloat16(static_cast<float>(to[k]) + static_cast<float>(dy[k]));
+    }
+}
+
 void row_backward(const BFloat16* dy, const std::uint8_t* index, std::int64_t outputs, std::int64_t c,
                   int left, BFloat16* dx) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d_half));
@@ -85,6 +111,7 @@ namespace {
 
 HWY_EXPORT(row);
 HWY_EXPORT(row_backward);
+HWY_EXPORT(add_row_backward);
 
 }  // namespace
 
@@ -95,6 +122,10 @@ void max_pool_row(const BFloat16* top, const BFloat16* bottom, std::int64_t outp
 void max_pool_row_backward(const BFloat16* dy, const std::uint8_t* index, std::int64_t outputs,
                            std::int64_t c, int left, BFloat16* dx) {
   HWY_DYNAMIC_DISPATCH(row_backward)(dy, index, outputs, c, left, dx);
+}
+void add_max_pool_row_backward(const BFloat16* dy, const std::uint8_t* index, std::int64_t outputs,
+                               std::int64_t c, int left, BFloat16* dx) {
+  HWY_DYNAMIC_DISPATCH(add_row_backward)(dy, index, outputs, c, left, dx);
 }
 
 }  // namespace karyon::cpu

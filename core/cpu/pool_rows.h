@@ -17,5 +17,8 @@ void max_pool_row(const BFloat16* top, const BFloat16* bottom, std::int64_t outp
 /// dx = dy where `left` (even pixels) or left + 1 (odd ones) won, else 0.
 void max_pool_row_backward(const BFloat16* dy, const std::uint8_t* index, std::int64_t outputs,
                            std::int64_t c, int left, BFloat16* dx);
+/// The same added to dx, rounded.
+void add_max_pool_row_backward(const BFloat16* dy, const std::uint8_t* index, std::int64_t outputs,
+                               std::int64_t c, int left, BFloat16* dx);
 
 }  // namespace karyon::cpu
