@@ -35,9 +35,8 @@ constexpr std::int64_t filter_piece = 128;  // input channels of filters transfo
 constexpr std::int64_t keep_tiles = 1024;   // up to which transforming the filters is worth keeping them for
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
-// Bytes of planes for the weights that are in the L3 cache at once: about as many as there are of sums.
-constexpr std::int64_t least_stage = 4 << 20, most_stage = 20 << 20;
-constexpr std::int64_t skew = 16;  // floats that keep planes from meeting in the same cache sets
+constexpr std::int64_t stage_bytes = 6 << 20;  // of planes that a task transforms at once for the weights
+constexpr std::int64_t skew = 16;              // floats that keep planes from meeting in the same cache sets
 
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
 template <class T>
@@ -146,17 +145,23 @@ struct Input {
   const ConvInput& from;
   std::int64_t n, h, w, c;
 
-  // The planes of the tile whose window begins at (y, x), all channels: those of each `width` channels
-  // `block` floats after the last ones.
-  void transform(int m, std::int64_t image, std::int64_t y, std::int64_t x, float* planes, std::int64_t plane,
-                 std::int64_t width, std::int64_t block, float* spare) const {
+  struct Channels {
+    std::int64_t first, count;  // beginning and ending with whole vectors
+  };
+  // The planes of the tile whose window begins at (y, x): those of each `width` channels `block` floats after
+  // the last ones.
+  void transform(int m, std::int64_t image, std::int64_t y, std::int64_t x, Channels channels, float* planes,
+                 std::int64_t plane, std::int64_t width, std::int64_t block, float* spare) const {
     for (const ImagePart& part : from.parts) {
-      const std::int64_t channels = rounded(part.channels);
-      const Window seen = window({part.data, n, h, w, part.channels}, part, image, y, x, m + 2, 0,
-                                 part.channels, channels, spare);
-      for (std::int64_t at = 0, some; at < channels; at += some) {
-        const std::int64_t to = part.first + at;
-        some = std::min(channels - at, width - to % width);
+      const std::int64_t all = rounded(part.channels);
+      const std::int64_t begin = std::max(channels.first - part.first, std::int64_t{0}),
+                         end = std::min(channels.first + channels.count - part.first, all);
+      if (begin >= end) continue;
+      const Window seen =
+          window({part.data, n, h, w, part.channels}, part, image, y, x, m + 2, 0, part.channels, all, spare);
+      for (std::int64_t at = begin, some; at < end; at += some) {
+        const std::int64_t to = part.first + at - channels.first;
+        some = std::min(end - at, width - to % width);
         winograd_input(m, seen.data + at, seen.at, seen.scale ? seen.scale + at : nullptr,
                        seen.shift ? seen.shift + at : nullptr, planes + to / width * block + to % width,
                        plane, some);
@@ -272,7 +277,8 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
     float* spare = scratch(spare_size, 2);
     for (std::int64_t i = 0; i < n; ++i) {
       const auto [image, y, x] = tiling.place(first + i);
-      in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, c_width, 0, spare);
+      in.transform(m, image, y - padding.h, x - padding.w, {0, c_width}, v + i * v_tile, v_plane, c_width, 0,
+                   spare);
     }
   };
   Tensor shared;
@@ -461,29 +467,39 @@ class WeightGradient {
     std::int64_t w_plane(std::int64_t width) const { return w_tiles * width + skew; }
   };
 
-  void transform(std::int64_t tile, std::int64_t to, const Planes& p, float* spare) const {
+  // The planes of channels c0 ... c0 + c - 1 of x of a tile into tile `to`.
+  void transform_x(std::int64_t tile, std::int64_t c0, std::int64_t c, std::int64_t to, const Planes& p,
+                   float* spare) const {
     const auto [image, row, col] = tiling_.place(tile);
     const Input in{x_, g_.n, g_.h, g_.w, g_.c};
-    in.transform(tiling_.m, image, row - g_.padding.h, col - g_.padding.w, p.v + to * p.v_tile, p.v_plane,
-                 p.v_width, p.v_block, spare);
-    const Window grad = window(dy_, {.channels = g_.k}, image, row, col, tiling_.m, 0, g_.k, k_width_, spare);
-    for (std::int64_t block = 0; block < blocks_.count; ++block) {
+    in.transform(tiling_.m, image, row - g_.padding.h, col - g_.padding.w, {c0, c}, p.v + to * p.v_tile,
+                 p.v_plane, p.v_width, p.v_block, spare);
+  }
+  // Those of blocks of outputs of dy.
+  void transform_dy(std::int64_t tile, std::int64_t block_begin, std::int64_t block_end, std::int64_t to,
+                    const Planes& p, float* spare) const {
+    const auto [image, row, col] = tiling_.place(tile);
+    const std::int64_t k0 = blocks_.first(block_begin), k = std::min(g_.k, blocks_.first(block_end)) - k0;
+    const Window grad = window(dy_, {.channels = g_.k}, image, row, col, tiling_.m, k0, k, rounded(k), spare);
+    for (std::int64_t block = block_begin; block < block_end; ++block) {
       const std::int64_t width = blocks_.width(block);
-      winograd_output_gradient(tiling_.m, grad.data + blocks_.first(block), grad.at,
-                               p.w + block * w_block(p.w_tiles) + to * width, p.w_plane(width), width);
+      winograd_output_gradient(tiling_.m, grad.data + blocks_.first(block) - k0, grad.at,
+                               p.w + (block - block_begin) * w_block(p.w_tiles) + to * width,
+                               p.w_plane(width), width);
     }
   }
 
-  // sums[q][c][width] += the products of n tiles, for one block of outputs and the channels of the runs.
-  void add_products(const Planes& p, std::int64_t q, std::int64_t block, const std::vector<Run>& runs,
-                    std::int64_t n, float* sums) const {
+  // sums[q][c][width] += the products of n tiles, for one block of outputs, whose planes begin at w, and the
+  // channels of the runs.
+  void add_products(const Planes& p, std::int64_t q, std::int64_t block, const float* w,
+                    const std::vector<Run>& runs, std::int64_t n, float* sums) const {
     const std::int64_t width = blocks_.width(block);
     conv_weight_tiles({.x = p.v + q * p.v_plane,
                        .x_row = 0,
                        .x_pixel = p.v_tile,
                        .runs = runs.data(),
                        .run_count = static_cast<std::int64_t>(runs.size()),
-                       .dy = p.w + block * w_block(p.w_tiles) + q * p.w_plane(width),
+                       .dy = w + q * p.w_plane(width),
                        .rows = 1,
                        .cols = n,
                        .outputs = width,
@@ -550,10 +566,14 @@ void WeightGradient::in_chunks() {
       for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
            ++unit) {
         const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling_.count - first);
-        for (std::int64_t i = 0; i < n; ++i) transform(first + i, i, p, spare);
+        for (std::int64_t i = 0; i < n; ++i) {
+          transform_x(first + i, 0, c_width_, i, p, spare);
+          transform_dy(first + i, 0, blocks_.count, i, p, spare);
+        }
         for (std::int64_t block = 0; block < blocks_.count; ++block)
           for (std::int64_t q = 0; q < planes; ++q)
-            add_products(p, q, block, all, n, sums + block * sum_block + q * sum_plane(blocks_.width(block)));
+            add_products(p, q, block, p.w + block * w_block(p.w_tiles), all, n,
+                         sums + block * sum_block + q * sum_plane(blocks_.width(block)));
       }
     }
   });
@@ -573,47 +593,63 @@ void WeightGradient::in_chunks() {
   });
 }
 
-// Sums that do not: all threads transform the tiles of a stage, then a task adds all of them to its sums,
-// those of a piece of the channels and a block of outputs. The planes of a stage are in the L3 cache.
+// Sums that do not: a task has channels of its own, for which it transforms x, and so many tiles at a time
+// that adding them up takes longer than fetching the sums. Planes of dy are transformed for each task again:
+// cheaper than to share them where the cores have no cache in common.
 void WeightGradient::in_stages() {
-  const std::int64_t planes = tiling_.planes, c = g_.c, width = conv_block_width();
-  const std::int64_t bytes = planes * 4 * (c_width_ + k_width_);  // of a tile
-  const std::int64_t fit = std::clamp(planes * 4 * c_width_ * k_width_, least_stage, most_stage) / bytes;
-  const std::int64_t stages = ceil_div(tiling_.count, std::max(fit, 2 * tile_step));
+  constexpr std::int64_t v_width = 32, most_blocks = 8, side = 2;  // blocks multiplied by as many
+  const std::int64_t planes = tiling_.planes, width = conv_block_width(), threads = num_threads();
+  const std::int64_t c_blocks = ceil_div(c_width_, v_width), k_blocks = blocks_.count;
+  // Tasks are as even as blocks are; how many there are changes no bit.
+  const std::int64_t even = c_blocks % threads == 0 ? threads : 2 * threads;
+  const std::int64_t c_tasks = std::min(std::max(even, ceil_div(c_blocks, most_blocks)), c_blocks);
+  const std::int64_t k_tasks = std::min(ceil_div(threads, c_tasks), k_blocks);
+  const std::int64_t bytes =
+      planes * 4 * (ceil_div(c_blocks, c_tasks) * v_width + side * width);  // of a tile
+  const std::int64_t stages = ceil_div(tiling_.count, std::max(stage_bytes / bytes, 2 * tile_step));
   const std::int64_t tiles = ceil_div(tiling_.count, stages);
-  const std::int64_t v_width = 32, v_plane = tiles * v_width + skew, v_block = planes * v_plane;
-  const std::int64_t v_size = ceil_div(c_width_, v_width) * v_block;
-  Tensor transformed = empty({v_size + blocks_.count * w_block(tiles)});
-  const Planes p{.v = transformed.data<float>(),
-                 .w = transformed.data<float>() + v_size,
-                 .v_width = v_width,
-                 .v_tile = v_width,
-                 .v_plane = v_plane,
-                 .v_block = v_block,
-                 .w_tiles = tiles};
-  const bool many = c / (2 * v_width) * blocks_.count >= 4 * num_threads();  // changes no bit
-  const std::int64_t piece = many ? 2 * v_width : v_width, pieces = ceil_div(c, piece);
-  const std::int64_t sum_plane = piece * width + skew, size = planes * sum_plane;
-  Tensor kept = stages > 1 ? empty({blocks_.count * pieces * size}) : Tensor();
-  for (std::int64_t stage = 0; stage < stages; ++stage) {
-    const std::int64_t first = stage * tiles, n = std::min(tiles, tiling_.count - first);
-    parallel_for(n, 8, [&](std::int64_t begin, std::int64_t end) {
-      float* spare = scratch(spare_size(), 2);
-      for (std::int64_t i = begin; i < end; ++i) transform(first + i, i, p, spare);
-    });
-    parallel_for(blocks_.count * pieces, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t block = task % blocks_.count, c0 = task / blocks_.count * piece;
-        std::vector<Run> runs;
-        for (std::int64_t from = c0; from < std::min(c0 + piece, c); from += v_width)
-          runs.push_back({.offset = from / v_width * v_block, .length = std::min(v_width, c - from)});
-        float* sums = stages > 1 ? kept.data<float>() + task * size : scratch(size, 0);
-        if (stage == 0) std::fill_n(sums, size, 0.0f);
-        for (std::int64_t q = 0; q < planes; ++q) add_products(p, q, block, runs, n, sums + q * sum_plane);
-        if (stage == stages - 1) finish(block, sums, sum_plane, c0, std::min(piece, c - c0));
+  const std::int64_t v_plane = tiles * v_width + skew, v_block = planes * v_plane;
+  // Sums are [block of outputs][block of channels][plane][c][width].
+  const std::int64_t sum_plane = v_width * width + skew, sum_block = planes * sum_plane;
+  Tensor kept = stages > 1 ? zeros({k_blocks * c_blocks * sum_block}) : Tensor();
+  parallel_for(c_tasks * k_tasks, 1, [&](std::int64_t begin, std::int64_t end) {
+    float* spare = scratch(spare_size(), 2);
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t c_task = task / k_tasks, k_task = task % k_tasks;
+      const std::int64_t c_begin = c_task * c_blocks / c_tasks, c_end = (c_task + 1) * c_blocks / c_tasks;
+      const std::int64_t k_begin = k_task * k_blocks / k_tasks, k_end = (k_task + 1) * k_blocks / k_tasks;
+      const std::int64_t v_size = (c_end - c_begin) * v_block;
+      Tensor transformed = empty({v_size + side * w_block(tiles)});
+      const Planes p{.v = transformed.data<float>(),
+                     .w = transformed.data<float>() + v_size,
+                     .v_width = v_width,
+                     .v_tile = v_width,
+                     .v_plane = v_plane,
+                     .v_block = v_block,
+                     .w_tiles = tiles};
+      for (std::int64_t stage = 0; stage < stages; ++stage) {
+        const std::int64_t first = stage * tiles, n = std::min(tiles, tiling_.count - first);
+        for (std::int64_t i = 0; i < n; ++i)
+          transform_x(first + i, c_begin * v_width, (c_end - c_begin) * v_width, i, p, spare);
+        for (std::int64_t k0 = k_begin; k0 < k_end; k0 += side) {
+          const std::int64_t k1 = std::min(k0 + side, k_end);
+          for (std::int64_t i = 0; i < n; ++i) transform_dy(first + i, k0, k1, i, p, spare);
+          for (std::int64_t c = c_begin; c < c_end; ++c) {
+            const std::int64_t channels = std::min(v_width, g_.c - c * v_width);
+            const std::vector<Run> runs{{.offset = (c - c_begin) * v_block, .length = channels}};
+            for (std::int64_t k = k0; k < k1; ++k) {
+              float* sums =
+                  stages > 1 ? kept.data<float>() + (k * c_blocks + c) * sum_block : scratch(sum_block, 0);
+              if (stages == 1) std::fill_n(sums, sum_block, 0.0f);
+              for (std::int64_t q = 0; q < planes; ++q)
+                add_products(p, q, k, p.w + (k - k0) * w_block(tiles), runs, n, sums + q * sum_plane);
+              if (stage == stages - 1) finish(k, sums, sum_plane, c * v_width, channels);
+            }
+          }
+        }
       }
-    });
-  }
+    }
+  });
 }
 
 }  // namespace

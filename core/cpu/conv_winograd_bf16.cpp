@@ -28,7 +28,7 @@ constexpr std::int64_t tile_step = 28;            // two of the register tiles' 
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
 constexpr std::int64_t filter_piece = 256;      // input channels of filters transformed where they are used
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
-constexpr std::int64_t stage_bytes = 4 << 20;   // of planes that a task transforms at once for the weights
+constexpr std::int64_t stage_bytes = 6 << 20;   // of planes that a task transforms at once for the weights
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
 constexpr std::int64_t skew = 32;  // bf16 that keep planes from meeting in the same cache sets
 
@@ -552,7 +552,8 @@ void WeightGradient::in_stages() {
   const std::int64_t c_blocks = c_width_ / bf16_block, k_blocks = k_width_ / bf16_block,
                      threads = num_threads();
   // Tasks are as even as blocks are; how many there are changes no bit.
-  const std::int64_t c_tasks = std::min(c_blocks % threads == 0 ? threads : 2 * threads, c_blocks);
+  const std::int64_t even = c_blocks % threads == 0 ? threads : 2 * threads;
+  const std::int64_t c_tasks = std::min(std::max(even, ceil_div(c_blocks, std::int64_t{8})), c_blocks);
   const std::int64_t k_tasks = std::min(ceil_div(threads, c_tasks), k_blocks);
   const std::int64_t all_pairs = ceil_div(tiling_.count, 2);
   constexpr std::int64_t side = 2;  // blocks that are multiplied by as many
