@@ -5,6 +5,7 @@
 // tiles stay in the L2 cache. Backward-data is the same with turned filters; backward-weights is the
 // transposed algorithm, [C, tiles] x [tiles, K] per plane.
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -31,12 +32,11 @@ namespace {
 constexpr std::int64_t block_floats = 160 * 1024;  // of the planes of a block of tiles: 640 KiB of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;             // fills the register tiles of every instruction set
 constexpr std::int64_t few_tiles = 96;             // worked on together, see Tiling::units
-constexpr std::int64_t filter_piece = 128;  // input channels of filters transformed where they are used
-constexpr std::int64_t keep_tiles = 1024;   // up to which transforming the filters is worth keeping them for
-constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
-constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
-constexpr std::int64_t stage_bytes = 6 << 20;  // of planes that a task transforms at once for the weights
-constexpr std::int64_t skew = 16;              // floats that keep planes from meeting in the same cache sets
+constexpr std::int64_t filter_piece = 128;   // input channels of filters transformed where they are used
+constexpr std::int64_t sum_piece = 64;       // of which sums for the weights are finished where they are made
+constexpr std::int64_t keep_tiles = 1024;    // up to which transforming the filters is worth keeping them for
+constexpr std::int64_t most_sums = 4 << 20;  // floats of partial sums in backward-weights
+constexpr std::int64_t skew = 16;            // floats that keep planes from meeting in the same cache sets
 
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
 template <class T>
@@ -75,8 +75,9 @@ struct Tiling {
   }
   // About as many units, a multiple of `chunks`.
   Units even(const Units& units, std::int64_t chunks) const {
-    const std::int64_t tiles = ceil_div(count, ceil_div(units.count, chunks) * chunks);
-    return {ceil_div(count, tiles), tiles};
+    const std::int64_t tiles =
+        ceil_div(count, ceil_div(std::max<std::int64_t>(units.count, 1), chunks) * chunks);
+    return {ceil_div(count, std::max<std::int64_t>(tiles, 1)), tiles};
   }
   struct Place {
     std::int64_t image, y, x;  // the tile's first output
@@ -145,27 +146,14 @@ struct Input {
   const ConvInput& from;
   std::int64_t n, h, w, c;
 
-  struct Channels {
-    std::int64_t first, count;  // beginning and ending with whole vectors
-  };
-  // The planes of the tile whose window begins at (y, x): those of each `width` channels `block` floats after
-  // the last ones.
-  void transform(int m, std::int64_t image, std::int64_t y, std::int64_t x, Channels channels, float* planes,
-                 std::int64_t plane, std::int64_t width, std::int64_t block, float* spare) const {
+  // The planes of the tile whose window begins at (y, x), all channels.
+  void transform(int m, std::int64_t image, std::int64_t y, std::int64_t x, float* planes, std::int64_t plane,
+                 float* spare) const {
     for (const ImagePart& part : from.parts) {
-      const std::int64_t all = rounded(part.channels);
-      const std::int64_t begin = std::max(channels.first - part.first, std::int64_t{0}),
-                         end = std::min(channels.first + channels.count - part.first, all);
-      if (begin >= end) continue;
-      const Window seen =
-          window({part.data, n, h, w, part.channels}, part, image, y, x, m + 2, 0, part.channels, all, spare);
-      for (std::int64_t at = begin, some; at < end; at += some) {
-        const std::int64_t to = part.first + at - channels.first;
-        some = std::min(end - at, width - to % width);
-        winograd_input(m, seen.data + at, seen.at, seen.scale ? seen.scale + at : nullptr,
-                       seen.shift ? seen.shift + at : nullptr, planes + to / width * block + to % width,
-                       plane, some);
-      }
+      const std::int64_t width = rounded(part.channels);
+      const Window seen = window({part.data, n, h, w, part.channels}, part, image, y, x, m + 2, 0,
+                                 part.channels, width, spare);
+      winograd_input(m, seen.data, seen.at, seen.scale, seen.shift, planes + part.first, plane, width);
     }
   }
 };
@@ -277,8 +265,7 @@ void convolve(const Input& in, const Output& out, Pair padding, const FilterView
     float* spare = scratch(spare_size, 2);
     for (std::int64_t i = 0; i < n; ++i) {
       const auto [image, y, x] = tiling.place(first + i);
-      in.transform(m, image, y - padding.h, x - padding.w, {0, c_width}, v + i * v_tile, v_plane, c_width, 0,
-                   spare);
+      in.transform(m, image, y - padding.h, x - padding.w, v + i * v_tile, v_plane, spare);
     }
   };
   Tensor shared;
@@ -432,231 +419,122 @@ void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, cons
            false);
 }
 
-namespace {
-
-// Backward-weights: per plane, [C, tiles] x [tiles, K], summed over the tiles, then planes back to taps.
-class WeightGradient {
- public:
-  WeightGradient(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight)
-      : g_(g),
-        tiling_(g.n, g.h_out, g.w_out),
-        x_(conv_input(x, true)),
-        dy_{dy.data<float>(), g.n, g.h_out, g.w_out, g.k},
-        dweight_(dweight.data<float>()),
-        c_width_(rounded(g.c)),
-        k_width_(rounded(g.k)),
-        blocks_(g.k) {}
-
-  void run() {
-    if (tiling_.count == 0) {
-      std::fill_n(dweight_, 9 * g_.c * g_.k, 0.0f);
-    } else if (tiling_.planes * c_width_ * k_width_ <= most_sums && units().count >= least_chunks) {
-      in_chunks();
-    } else {
-      in_stages();
-    }
-  }
-
- private:
-  // Where tiles go: planes of x in blocks of `v_width` channels, [block][plane][tile][channel], and of dy in
-  // dense blocks of outputs, as the register tiles read them.
-  struct Planes {
-    float *v, *w;
-    std::int64_t v_width, v_tile, v_plane, v_block, w_tiles;
-
-    std::int64_t w_plane(std::int64_t width) const { return w_tiles * width + skew; }
+// Per plane, [C, tiles] x [tiles, K] over fixed chunks of the tiles, which are added up in order. Sums are
+// [block of outputs][plane][c][width of the block].
+void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy_,
+                                     Tensor& dweight) {
+  const Tiling tiling(g.n, g.h_out, g.w_out);
+  const int m = tiling.m;
+  const ConvInput parts_of_x = conv_input(x, true);
+  const Input in{parts_of_x, g.n, g.h, g.w, g.c};
+  const ImagePart plain{.channels = g.k};
+  const Images<const float> dy{dy_.data<float>(), g.n, g.h_out, g.w_out, g.k};
+  const std::int64_t c = g.c, c_width = rounded(c), planes = tiling.planes;
+  const OutputBlocks blocks(g.k);
+  Units units = tiling.units(c_width + rounded(g.k), 2 * tile_step);
+  // One unit holds all there is to sum: its planes go back to taps at once, a piece of channels at a time.
+  const bool at_once = units.count == 1;
+  const std::int64_t piece = at_once ? std::min(c, sum_piece) : c;
+  auto sum_plane = [&](std::int64_t width) { return piece * width + skew; };
+  const std::int64_t sum_block = planes * sum_plane(conv_block_width()), size = blocks.count * sum_block;
+  // A power of two of chunks with as many units each, so that threads have equal shares. Where there are few,
+  // the blocks of outputs are shared out as well, and tiles of x are transformed for each part.
+  const auto chunks = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(
+      std::clamp<std::int64_t>(most_sums / size, 1, std::clamp<std::int64_t>(units.count, 1, 16)))));
+  units = tiling.even(units, chunks);
+  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
+  Tensor partial = at_once ? Tensor() : empty({chunks * size});
+  auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
+    return partial.data<float>() + chunk * size + block * sum_block;
   };
-
-  // The planes of channels c0 ... c0 + c - 1 of x of a tile into tile `to`.
-  void transform_x(std::int64_t tile, std::int64_t c0, std::int64_t c, std::int64_t to, const Planes& p,
-                   float* spare) const {
-    const auto [image, row, col] = tiling_.place(tile);
-    const Input in{x_, g_.n, g_.h, g_.w, g_.c};
-    in.transform(tiling_.m, image, row - g_.padding.h, col - g_.padding.w, {c0, c}, p.v + to * p.v_tile,
-                 p.v_plane, p.v_width, p.v_block, spare);
-  }
-  // Those of blocks of outputs of dy.
-  void transform_dy(std::int64_t tile, std::int64_t block_begin, std::int64_t block_end, std::int64_t to,
-                    const Planes& p, float* spare) const {
-    const auto [image, row, col] = tiling_.place(tile);
-    const std::int64_t k0 = blocks_.first(block_begin), k = std::min(g_.k, blocks_.first(block_end)) - k0;
-    const Window grad = window(dy_, {.channels = g_.k}, image, row, col, tiling_.m, k0, k, rounded(k), spare);
-    for (std::int64_t block = block_begin; block < block_end; ++block) {
-      const std::int64_t width = blocks_.width(block);
-      winograd_output_gradient(tiling_.m, grad.data + blocks_.first(block) - k0, grad.at,
-                               p.w + (block - block_begin) * w_block(p.w_tiles) + to * width,
-                               p.w_plane(width), width);
-    }
-  }
-
-  // sums[q][c][width] += the products of n tiles, for one block of outputs, whose planes begin at w, and the
-  // channels of the runs.
-  void add_products(const Planes& p, std::int64_t q, std::int64_t block, const float* w,
-                    const std::vector<Run>& runs, std::int64_t n, float* sums) const {
-    const std::int64_t width = blocks_.width(block);
-    conv_weight_tiles({.x = p.v + q * p.v_plane,
-                       .x_row = 0,
-                       .x_pixel = p.v_tile,
-                       .runs = runs.data(),
-                       .run_count = static_cast<std::int64_t>(runs.size()),
-                       .dy = w + q * p.w_plane(width),
-                       .rows = 1,
-                       .cols = n,
-                       .outputs = width,
-                       .partial = sums});
-  }
-
   // Planes to taps, then outputs outermost as the weights have them; `plane` floats from one q to the next.
-  void finish(std::int64_t block, const float* sums, std::int64_t plane, std::int64_t c0,
-              std::int64_t n) const {
+  auto finish = [&](std::int64_t block, const float* sums, std::int64_t plane, std::int64_t c0,
+                    std::int64_t n) {
     alignas(64) float taps[9 * channels_at_once * 32];
-    const std::int64_t width = blocks_.width(block);
+    const std::int64_t width = blocks.width(block);
     for (; n > 0; c0 += channels_at_once, n -= channels_at_once, sums += channels_at_once * width) {
       const std::int64_t some = std::min(channels_at_once, n), tap = some * width;
-      winograd_filter_gradient(tiling_.m, sums, plane, taps, {3 * tap, tap}, tap);
-      for (std::int64_t k = 0; k < blocks_.outputs(block); ++k)
+      winograd_filter_gradient(m, sums, plane, taps, {3 * tap, tap}, tap);
+      for (std::int64_t k = 0; k < blocks.outputs(block); ++k)
         for (std::int64_t t = 0; t < 9; ++t) {
-          float* to = dweight_ + ((blocks_.first(block) + k) * 9 + t) * g_.c + c0;
+          float* to = dweight.data<float>() + ((blocks.first(block) + k) * 9 + t) * c + c0;
           for (std::int64_t i = 0; i < some; ++i) to[i] = taps[t * tap + i * width + k];
         }
     }
-  }
-
-  Units units() const { return tiling_.units(c_width_ + k_width_, 2 * tile_step); }
-  std::int64_t w_block(std::int64_t tiles) const {
-    return tiling_.planes * (tiles * conv_block_width() + skew);
-  }
-  std::int64_t spare_size() const { return tiling_.planes * std::max(c_width_, k_width_); }
-  void in_chunks();
-  void in_stages();
-
-  const ConvGeometry& g_;
-  const Tiling tiling_;
-  const ConvInput x_;
-  const Images<const float> dy_;
-  float* const dweight_;
-  const std::int64_t c_width_, k_width_;
-  const OutputBlocks blocks_;
-};
-
-// Sums that stay in the L2 cache: every task transforms units of tiles and adds them to its own sums, those
-// of a fixed chunk of the tiles, which are added up in order at the end. They are [block][plane][c][width].
-void WeightGradient::in_chunks() {
-  // A power of two of chunks with as many units each, so that threads have equal shares.
-  const std::int64_t chunks = this->units().count >= most_chunks ? most_chunks : least_chunks;
-  const Units units = tiling_.even(this->units(), chunks);
-  const std::int64_t planes = tiling_.planes, c = g_.c;
-  auto sum_plane = [&](std::int64_t width) { return c * width + skew; };
-  const std::int64_t sum_block = planes * sum_plane(conv_block_width()), size = blocks_.count * sum_block;
-  Tensor partial = empty({chunks * size});
-  parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t v_plane = c_width_ + skew, v_tile = planes * v_plane;
-    const Planes p{.v = scratch(units.tiles * v_tile, 0),
-                   .w = scratch(blocks_.count * w_block(units.tiles), 1),
-                   .v_width = c_width_,
-                   .v_tile = v_tile,
-                   .v_plane = v_plane,
-                   .v_block = 0,
-                   .w_tiles = units.tiles};
-    const std::vector<Run> all{{.offset = 0, .length = c}};
-    float* spare = scratch(spare_size(), 2);
-    for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-      float* sums = partial.data<float>() + chunk * size;
-      std::fill_n(sums, size, 0.0f);
+  };
+  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t chunk = task / parts, part = task % parts;
+      const std::int64_t block_begin = part * blocks.count / parts,
+                         block_end = (part + 1) * blocks.count / parts;
+      const std::int64_t k_begin = blocks.first(block_begin), k_end = std::min(g.k, blocks.first(block_end)),
+                         k_width = rounded(k_end - k_begin);
+      const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane;
+      const std::int64_t w_block = planes * (units.tiles * conv_block_width() + skew);
+      float* v = scratch(units.tiles * v_tile, 0);
+      float* w = scratch((block_end - block_begin) * w_block, 1);
+      float* spare = scratch(planes * std::max(c_width, k_width), 2);
+      for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
+        std::fill_n(sums_of(chunk, block), sum_block, 0.0f);
       for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
            ++unit) {
-        const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling_.count - first);
+        const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
         for (std::int64_t i = 0; i < n; ++i) {
-          transform_x(first + i, 0, c_width_, i, p, spare);
-          transform_dy(first + i, 0, blocks_.count, i, p, spare);
+          const auto [image, row, col] = tiling.place(first + i);
+          in.transform(m, image, row - g.padding.h, col - g.padding.w, v + i * v_tile, v_plane, spare);
+          const Window grad = window(dy, plain, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
+          // Each block of outputs is dense, as the register tiles read it.
+          for (std::int64_t block = block_begin; block < block_end; ++block) {
+            const std::int64_t width = blocks.width(block);
+            winograd_output_gradient(m, grad.data + blocks.first(block) - k_begin, grad.at,
+                                     w + (block - block_begin) * w_block + i * width,
+                                     units.tiles * width + skew, width);
+          }
         }
-        for (std::int64_t block = 0; block < blocks_.count; ++block)
-          for (std::int64_t q = 0; q < planes; ++q)
-            add_products(p, q, block, p.w + block * w_block(p.w_tiles), all, n,
-                         sums + block * sum_block + q * sum_plane(blocks_.width(block)));
-      }
-    }
-  });
-  const std::int64_t pieces = ceil_div(c, channels_at_once);
-  parallel_for(blocks_.count * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t block = task / pieces, c0 = task % pieces * channels_at_once;
-      const std::int64_t n = std::min(channels_at_once, c - c0), width = blocks_.width(block);
-      float* sums = partial.data<float>() + block * sum_block + c0 * width;
-      for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-        for (std::int64_t q = 0; q < planes; ++q) {
-          float* to = sums + q * sum_plane(width);
-          for (std::int64_t i = 0; i < n * width; ++i) to[i] += to[chunk * size + i];
-        }
-      finish(block, sums, sum_plane(width), c0, n);
-    }
-  });
-}
-
-// Sums that do not: a task has channels of its own, for which it transforms x, and so many tiles at a time
-// that adding them up takes longer than fetching the sums. Planes of dy are transformed for each task again:
-// cheaper than to share them where the cores have no cache in common.
-void WeightGradient::in_stages() {
-  constexpr std::int64_t v_width = 32, most_blocks = 8, side = 2;  // blocks multiplied by as many
-  const std::int64_t planes = tiling_.planes, width = conv_block_width(), threads = num_threads();
-  const std::int64_t c_blocks = ceil_div(c_width_, v_width), k_blocks = blocks_.count;
-  // Tasks are as even as blocks are; how many there are changes no bit.
-  const std::int64_t even = c_blocks % threads == 0 ? threads : 2 * threads;
-  const std::int64_t c_tasks = std::min(std::max(even, ceil_div(c_blocks, most_blocks)), c_blocks);
-  const std::int64_t k_tasks = std::min(ceil_div(threads, c_tasks), k_blocks);
-  const std::int64_t bytes =
-      planes * 4 * (ceil_div(c_blocks, c_tasks) * v_width + side * width);  // of a tile
-  const std::int64_t stages = ceil_div(tiling_.count, std::max(stage_bytes / bytes, 2 * tile_step));
-  const std::int64_t tiles = ceil_div(tiling_.count, stages);
-  const std::int64_t v_plane = tiles * v_width + skew, v_block = planes * v_plane;
-  // Sums are [block of outputs][block of channels][plane][c][width].
-  const std::int64_t sum_plane = v_width * width + skew, sum_block = planes * sum_plane;
-  Tensor kept = stages > 1 ? zeros({k_blocks * c_blocks * sum_block}) : Tensor();
-  parallel_for(c_tasks * k_tasks, 1, [&](std::int64_t begin, std::int64_t end) {
-    float* spare = scratch(spare_size(), 2);
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t c_task = task / k_tasks, k_task = task % k_tasks;
-      const std::int64_t c_begin = c_task * c_blocks / c_tasks, c_end = (c_task + 1) * c_blocks / c_tasks;
-      const std::int64_t k_begin = k_task * k_blocks / k_tasks, k_end = (k_task + 1) * k_blocks / k_tasks;
-      const std::int64_t v_size = (c_end - c_begin) * v_block;
-      Tensor transformed = empty({v_size + side * w_block(tiles)});
-      const Planes p{.v = transformed.data<float>(),
-                     .w = transformed.data<float>() + v_size,
-                     .v_width = v_width,
-                     .v_tile = v_width,
-                     .v_plane = v_plane,
-                     .v_block = v_block,
-                     .w_tiles = tiles};
-      for (std::int64_t stage = 0; stage < stages; ++stage) {
-        const std::int64_t first = stage * tiles, n = std::min(tiles, tiling_.count - first);
-        for (std::int64_t i = 0; i < n; ++i)
-          transform_x(first + i, c_begin * v_width, (c_end - c_begin) * v_width, i, p, spare);
-        for (std::int64_t k0 = k_begin; k0 < k_end; k0 += side) {
-          const std::int64_t k1 = std::min(k0 + side, k_end);
-          for (std::int64_t i = 0; i < n; ++i) transform_dy(first + i, k0, k1, i, p, spare);
-          for (std::int64_t c = c_begin; c < c_end; ++c) {
-            const std::int64_t channels = std::min(v_width, g_.c - c * v_width);
-            const std::vector<Run> runs{{.offset = (c - c_begin) * v_block, .length = channels}};
-            for (std::int64_t k = k0; k < k1; ++k) {
-              float* sums =
-                  stages > 1 ? kept.data<float>() + (k * c_blocks + c) * sum_block : scratch(sum_block, 0);
-              if (stages == 1) std::fill_n(sums, sum_block, 0.0f);
-              for (std::int64_t q = 0; q < planes; ++q)
-                add_products(p, q, k, p.w + (k - k0) * w_block(tiles), runs, n, sums + q * sum_plane);
-              if (stage == stages - 1) finish(k, sums, sum_plane, c * v_width, channels);
+        for (std::int64_t block = block_begin; block < block_end; ++block) {
+          const std::int64_t width = blocks.width(block);
+          for (std::int64_t c0 = 0; c0 < c; c0 += piece) {
+            const Run run{.offset = 0, .length = std::min(piece, c - c0)};
+            float* sums;
+            if (at_once) {
+              sums = scratch(sum_block, 3);
+              std::fill_n(sums, sum_block, 0.0f);
+            } else {
+              sums = sums_of(chunk, block);
             }
+            for (std::int64_t q = 0; q < planes; ++q)
+              conv_weight_tiles({.x = v + q * v_plane + c0,
+                                 .x_row = 0,
+                                 .x_pixel = v_tile,
+                                 .runs = &run,
+                                 .run_count = 1,
+                                 .dy = w + (block - block_begin) * w_block + q * (units.tiles * width + skew),
+                                 .rows = 1,
+                                 .cols = n,
+                                 .outputs = width,
+                                 .partial = sums + q * sum_plane(width)});
+            if (at_once) finish(block, sums, sum_plane(width), c0, run.length);
           }
         }
       }
     }
   });
-}
-
-}  // namespace
-
-void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
-                                     Tensor& dweight) {
-  WeightGradient(g, x, dy, dweight).run();
+  if (at_once) return;
+  const std::int64_t pieces = ceil_div(c, channels_at_once);
+  parallel_for(blocks.count * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t block = task / pieces, c0 = task % pieces * channels_at_once;
+      const std::int64_t n = std::min(channels_at_once, c - c0), width = blocks.width(block);
+      float* sums = sums_of(0, block) + c0 * width;
+      for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
+        const float* more = sums_of(chunk, block) + c0 * width;
+        for (std::int64_t q = 0; q < planes; ++q)
+          for (std::int64_t i = 0; i < n * width; ++i)
+            sums[q * sum_plane(width) + i] += more[q * sum_plane(width) + i];
+      }
+      finish(block, sums, sum_plane(width), c0, n);
+    }
+  });
 }
 
 }  // namespace karyon::cpu
