@@ -23,7 +23,7 @@ namespace karyon::cpu {
 namespace {
 
 constexpr std::int64_t m = 4, planes = 36;
-constexpr std::int64_t block_bytes = 640 * 1024;  // of the planes of a unit of tiles, of a 1 MiB L2
+constexpr std::int64_t block_bytes = 480 * 1024;  // of the planes of a unit of tiles, of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;            // two of the register tiles' rows, and pairs of tiles
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
 constexpr std::int64_t filter_piece = 256;      // input channels of filters transformed where they are used
