@@ -462,6 +462,20 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
         }
     }
   };
+  const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane;
+  // One unit is transformed once, by all threads, for all parts.
+  Tensor shared;
+  if (at_once && parts > 1) {
+    shared = empty({units.tiles * v_tile});
+    parallel_for(tiling.count, 4, [&](std::int64_t begin, std::int64_t end) {
+      float* spare = scratch(planes * c_width, 2);
+      for (std::int64_t i = begin; i < end; ++i) {
+        const auto [image, row, col] = tiling.place(i);
+        in.transform(m, image, row - g.padding.h, col - g.padding.w, shared.data<float>() + i * v_tile,
+                     v_plane, spare);
+      }
+    });
+  }
   parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t chunk = task / parts, part = task % parts;
@@ -469,9 +483,8 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
                          block_end = (part + 1) * blocks.count / parts;
       const std::int64_t k_begin = blocks.first(block_begin), k_end = std::min(g.k, blocks.first(block_end)),
                          k_width = rounded(k_end - k_begin);
-      const std::int64_t v_plane = c_width + skew, v_tile = planes * v_plane;
       const std::int64_t w_block = planes * (units.tiles * conv_block_width() + skew);
-      float* v = scratch(units.tiles * v_tile, 0);
+      float* v = shared.defined() ? shared.data<float>() : scratch(units.tiles * v_tile, 0);
       float* w = scratch((block_end - block_begin) * w_block, 1);
       float* spare = scratch(planes * std::max(c_width, k_width), 2);
       for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
@@ -481,7 +494,8 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
         const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, row, col] = tiling.place(first + i);
-          in.transform(m, image, row - g.padding.h, col - g.padding.w, v + i * v_tile, v_plane, spare);
+          if (!shared.defined())
+            in.transform(m, image, row - g.padding.h, col - g.padding.w, v + i * v_tile, v_plane, spare);
           const Window grad = window(dy, plain, image, row, col, m, k_begin, k_end - k_begin, k_width, spare);
           // Each block of outputs is dense, as the register tiles read it.
           for (std::int64_t block = block_begin; block < block_end; ++block) {

@@ -24,12 +24,13 @@ namespace karyon::cpu {
 namespace {
 
 constexpr std::int64_t m = 4, planes = 36;
-constexpr std::int64_t block_bytes = 640 * 1024;  // of the planes of a unit of tiles, of a 1 MiB L2
+constexpr std::int64_t block_bytes = 480 * 1024;  // of the planes of a unit of tiles, of a 1 MiB L2
 constexpr std::int64_t tile_step = 28;            // two of the register tiles' rows, and pairs of tiles
 constexpr std::int64_t most_tiles = 4 * tile_step, few_tiles = 96;
 constexpr std::int64_t filter_piece = 256;      // input channels of filters transformed where they are used
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
-constexpr std::int64_t stage_bytes = 6 << 20;   // of planes that a task transforms at once for the weights
+// Bytes of planes that a task transforms at once for the weights: as many as there are of its sums.
+constexpr std::int64_t least_stage = 1 << 20, most_stage = 6 << 20;
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
 constexpr std::int64_t skew = 32;  // bf16 that keep planes from meeting in the same cache sets
 
@@ -559,8 +560,10 @@ void WeightGradient::in_stages() {
   const std::int64_t all_pairs = ceil_div(tiling_.count, 2);
   constexpr std::int64_t side = 2;  // blocks that are multiplied by as many
   const std::int64_t bytes_of_a_pair = planes * 4 * bf16_block * (ceil_div(c_blocks, c_tasks) + side);
-  const std::int64_t fit = stage_bytes / bytes_of_a_pair, least_pairs = 64;
-  const std::int64_t stages = ceil_div(all_pairs, std::max(fit, least_pairs));
+  const std::int64_t sum_bytes =
+      planes * 4 * bf16_block * bf16_block * ceil_div(c_blocks, c_tasks) * ceil_div(k_blocks, k_tasks);
+  const std::int64_t fit = std::clamp(sum_bytes, least_stage, most_stage) / bytes_of_a_pair;
+  const std::int64_t stages = ceil_div(all_pairs, std::max<std::int64_t>(fit, 64));
   const std::int64_t pairs = ceil_div(all_pairs, stages);
   const std::int64_t plane = pairs * 2 * bf16_block + skew, block = planes * plane;
   // Sums are [block of channels][block of outputs][plane][32][32].
