@@ -17,4 +17,7 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 /// The same for text, which is written as it is.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// For what is written after hours: throws Failure now if the folder that `path` is to lie in does not exist.
+void require_folder_of(const std::filesystem::path& path);
+
 }  // namespace nuclei

@@ -51,7 +51,9 @@ std::string layout_hint(const fs::path& root, const std::vector<fs::path>& folde
   for (const fs::path& folder : folders) {
     if (std::ranges::any_of(list_folder(folder), is_sample_folder)) return "; pass " + folder.string();
   }
-  return "; check the path or unpack the archive first";
+  return "; check the path, unpack the archive first, or bring a folder of images and one of masks into the "
+         "layout "
+         "with nuclei arrange";
 }
 
 fs::path only_image(const fs::path& folder) {

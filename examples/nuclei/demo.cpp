@@ -43,8 +43,11 @@ void demo(const std::filesystem::path& out, std::uint64_t seed, const std::strin
 
   std::fprintf(stderr, "3. finding the nuclei in the new images\n");
   const auto model = out / "run" / "model.safetensors";
-  const PredictSummary found =
-      predict({.model = model, .inputs = {out / "new-images"}, .out = out / "found", .device = device});
+  const PredictSummary found = predict({.model = model,
+                                        .inputs = {out / "new-images"},
+                                        .out = out / "found",
+                                        .device = device,
+                                        .overwrite = true});
   evaluate({.model = model,
             .data = out / "new-images",
             .json = out / "found" / "scores.json",

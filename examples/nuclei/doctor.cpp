@@ -74,6 +74,7 @@ Json to_json(const Diagnosis& diagnosis, const std::filesystem::path& data) {
 }  // namespace
 
 bool doctor(const DoctorOptions& options) {
+  if (!options.json.empty()) require_folder_of(options.json);
   const Diagnosis diagnosis = diagnose(options.data);
   print(diagnosis, options.all);
   if (!options.json.empty())

@@ -193,6 +193,8 @@ fs::path default_report(const EvaluateOptions& options) {
 
 std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
   const auto start = Clock::now();
+  for (const fs::path& file : {options.json, options.report})
+    if (!file.empty()) require_folder_of(file);
   Segmenter segmenter(options.model, select_device(options.device));
   const std::vector<Sample> samples = scan_bowl(options.data, true);
   Evaluation evaluation;

@@ -1,4 +1,6 @@
 // nuclei: finds cell nuclei in microscopy images, and learns to. See README.md.
+#include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -145,6 +147,7 @@ int run(int argc, char** argv) {
                       "model.safetensors of a run (default: the one that comes with nuclei)");
   predict->add_option("--out", p.out, "folder for the results")->capture_default_str();
   predict->add_flag("--continue", p.resume, "skip the images that an interrupted run has finished");
+  predict->add_flag("--overwrite", p.overwrite, "replace the results of an earlier run in the folder");
   predict
       ->add_option("--max-memory", max_memory, "larger images are worked on in parts; the result is the same")
       ->capture_default_str();
@@ -155,7 +158,10 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->group("Which picture of a file");
   predict->add_option("--pixel-size", p.pixel_size, "micrometres per pixel, where the file does not say")
-      ->check(CLI::PositiveNumber)
+      ->check([](const std::string& text) {
+        const double size = std::strtod(text.c_str(), nullptr);
+        return size > 0 && std::isfinite(size) ? "" : "expected micrometres above 0, got " + text;
+      })
       ->group("Which picture of a file");
   const char* results = "What comes out";
   predict->add_option("--labels", labels, "label images: png, tiff or none")
@@ -225,7 +231,8 @@ int run(int argc, char** argv) {
                 " cannot change in a run that is resumed; leave it out, or start a new run");
       }
       t.device = device;
-      nuclei::train(t);
+      // A script must not go on with a model that was stopped half-way; --max-minutes is a wish.
+      if (!nuclei::train(t) && nuclei::stopping_signal() != 0) return 128 + nuclei::stopping_signal();
     } else if (*evaluate) {
       scoring.device = device;
       if (scoring.model.empty()) scoring.model = nuclei::default_model();
@@ -238,8 +245,9 @@ int run(int argc, char** argv) {
     } else if (*predict) {
       p.device = device;
       p.max_memory = nuclei::parse_size(max_memory);
-      p.page = page == "all" ? 0 : std::atoi(page.c_str());
-      if (page != "all" && p.page < 1)
+      p.page = 0;
+      const auto [end, error] = std::from_chars(page.data(), page.data() + page.size(), p.page);
+      if (page != "all" && (error != std::errc() || end != page.data() + page.size() || p.page < 1))
         throw nuclei::UsageError("--page: expected a number from 1, or all, got '" + page + "'");
       p.results.labels = labels == "png"    ? nuclei::LabelFormat::png
                          : labels == "tiff" ? nuclei::LabelFormat::tiff
@@ -253,8 +261,7 @@ int run(int argc, char** argv) {
         return failed;
       }
       if (done.failed > 0) {
-        std::fprintf(stderr, "nuclei: %zu of %zu images could not be read\n", done.failed,
-                     done.images + done.failed);
+        std::fprintf(stderr, "nuclei: %zu of %zu images failed\n", done.failed, done.images + done.failed);
         return failed;
       }
     } else if (*info) {

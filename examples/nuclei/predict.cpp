@@ -96,7 +96,11 @@ bool has_bowl_layout(const fs::path& folder) {
 
 std::vector<fs::path> pictures_in(const fs::path& input) {
   if (!fs::exists(input)) throw Failure(input.string() + ": no such file or folder");
-  if (!fs::is_directory(input)) return {input};
+  if (!fs::is_directory(input)) {
+    if (!fs::is_regular_file(input))
+      throw Failure(input.string() + ": expected a file or a folder, this is a pipe or a device");
+    return {input};
+  }
   std::vector<fs::path> found;
   if (has_bowl_layout(input)) {
     for (const Sample& sample : scan_bowl(input, false)) found.push_back(sample.image);
@@ -107,7 +111,8 @@ std::vector<fs::path> pictures_in(const fs::path& input) {
     if (found.empty())
       throw Failure(
           input.string() +
-          ": no images here; expected PNG, JPEG, BMP or TIFF files, or the Data Science Bowl layout");
+          ": no images here; expected PNG, JPEG, BMP or TIFF files (folders inside are not searched), or the "
+          "Data Science Bowl layout");
   }
   return found;
 }
@@ -196,7 +201,7 @@ class Finished {
           throw Failure(
               "continuing " + path.parent_path().string() +
               ": it was begun with another model or other options; give the same ones, or start over "
-              "without --continue");
+              "with --overwrite instead of --continue");
       } else {
         entries_.push_back({entry.at("image"), entry.at("name")});
         done_.insert(entries_.back().key);
@@ -253,6 +258,13 @@ std::size_t parse_size(const std::string& text) {
 }
 
 PredictSummary predict(const PredictOptions& options) {
+  if (options.resume && options.overwrite)
+    throw UsageError("--continue keeps earlier results and --overwrite replaces them; choose one");
+  if (fs::exists(options.out / "finished.jsonl") && !options.resume && !options.overwrite)
+    throw Failure(
+        options.out.string() +
+        " holds the results of an earlier run; choose another --out, go on with it by --continue, or "
+        "replace it by --overwrite");
   const fs::path model = options.model.empty() ? default_model() : options.model;
   Segmenter segmenter(model, select_device(options.device));
   const int map_channels = static_cast<int>(segmenter.model->options.out_channels);

@@ -19,7 +19,8 @@ struct PredictOptions {
   double pixel_size = 0;  // micrometres; 0: what the file says
   std::size_t max_memory = 2'000'000'000;
   bool tta = false;
-  bool resume = false;  // skip what an interrupted run has finished
+  bool resume = false;     // skip what an interrupted run has finished
+  bool overwrite = false;  // replace the results of an earlier run
   ResultOptions results = {};
 };
 
@@ -32,7 +33,8 @@ struct PredictSummary {
 /// Finds nuclei in images: files, folders of images, or folders in the Data Science Bowl layout. Results
 /// (results.h) are written image by image; out/finished.jsonl says which are complete. An image that cannot
 /// be read is reported on stderr and skipped. Ctrl-C stops within seconds and leaves what is complete. Throws
-/// Failure if there is nothing to read, a result cannot be written, or a run to continue had other settings.
+/// Failure if there is nothing to read, a result cannot be written, a run to continue had other settings, or
+/// out holds an earlier run that is neither to be continued nor overwritten.
 PredictSummary predict(const PredictOptions& options);
 
 /// "2GB", "500 MB" or bytes; also KiB, MiB and GiB. Throws UsageError for anything else.

@@ -42,7 +42,7 @@ GrowingFile::GrowingFile(const fs::path& path, const std::string& header, std::u
   if (keep > 0 && there < static_cast<off_t>(keep)) {
     ::close(descriptor_);
     throw Failure("continuing " + path.string() + ": expected at least " + std::to_string(keep) +
-                  " bytes, it has " + std::to_string(there) + "; start over without --continue");
+                  " bytes, it has " + std::to_string(there) + "; start over with --overwrite");
   }
   if (::ftruncate(descriptor_, static_cast<off_t>(keep)) != 0 ||
       ::lseek(descriptor_, static_cast<off_t>(keep), SEEK_SET) < 0) {
@@ -196,7 +196,7 @@ void join_coco(const fs::path& out, const std::vector<std::string>& names) {
         all["annotations"].push_back(std::move(annotation));
       }
     } catch (const Json::exception& e) {
-      throw Failure("joining " + path.string() + ": " + e.what() + "; start over without --continue");
+      throw Failure("joining " + path.string() + ": " + e.what() + "; start over with --overwrite");
     }
   }
   write_file_atomically(out / "coco.json", all.dump() + "\n");

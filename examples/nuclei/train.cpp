@@ -34,7 +34,7 @@ using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 volatile std::sig_atomic_t stop_requested = 0;
-void request_stop(int) { stop_requested = 1; }
+void request_stop(int signal) { stop_requested = signal; }
 
 // SIGINT and SIGTERM ask for a stop while this lives; a second one ends the process at once.
 class StopOnSignal {
@@ -522,19 +522,21 @@ bool Training::validate(double seconds) {
 
 void Training::save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
                           const SegmentOptions& thresholds) const {
-  const Scores all = scores.empty() ? Scores{} : mean(scores);
   Json settings = to_json(options_, epochs_);
   settings.erase("data");  // where it lay is nobody's business whom the model is passed on to
-  karyon::save_unet(model, model_path(),
-                    {{"nuclei.options", dump(settings)},
-                     {"nuclei.epoch", std::to_string(epoch)},
-                     {kThresholdsKey, to_text(thresholds)},
-                     {"nuclei.validation", Json{{"images", scores.size()},
-                                                {"accuracy", all.accuracy},
-                                                {"iou", all.iou},
-                                                {"dice", all.dice},
-                                                {"bowl", all.bowl}}
-                                               .dump()}});
+  std::map<std::string, std::string> metadata{{"nuclei.options", dump(settings)},
+                                              {"nuclei.epoch", std::to_string(epoch)},
+                                              {kThresholdsKey, to_text(thresholds)}};
+  if (!scores.empty()) {
+    const Scores all = mean(scores);
+    metadata["nuclei.validation"] = Json{
+        {"images", scores.size()},
+        {"accuracy", all.accuracy},
+        {"iou", all.iou},
+        {"dice", all.dice},
+        {"bowl", all.bowl}}.dump();
+  }
+  karyon::save_unet(model, model_path(), metadata);
 }
 
 // The kept model's thresholds, fitted to the validation images; false if it was stopped.
@@ -637,6 +639,8 @@ bool Training::run() {
 }
 
 }  // namespace
+
+int stopping_signal() { return stop_requested; }
 
 bool train(const TrainOptions& options) {
   if (options.folds == 0 || options.fold > 0 || options.resume) return Training(options).run();

@@ -1,4 +1,5 @@
 // The program as its users meet it: exit codes, messages, files, interruption.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cmath>
@@ -290,7 +291,7 @@ TEST_CASE("nuclei: without a model predict finds nuclei with the one that comes 
   CHECK(found == Approx(nuclei::max_label(e.truth)).epsilon(0.2));
   CHECK(shell("$nuclei evaluate --no-report --data " + w.data.string()).code == 0);
   const Result missing =
-      shell("cd " + w.root.string() + " && NUCLEI_MODEL=nowhere $nuclei predict cells.png");
+      shell("cd " + w.root.string() + " && NUCLEI_MODEL=nowhere $nuclei predict --overwrite cells.png");
   CHECK(missing.code == 1);
   CHECK_THAT(missing.text, Contains("NUCLEI_MODEL"));
 }
@@ -431,4 +432,72 @@ TEST_CASE("nuclei: doctor ends with 1 where there is an error, and says what to 
   CHECK(shell("$nuclei doctor --data " + (w.root / "nowhere").string()).code == 1);
   fs::create_directories(w.root / "empty");
   CHECK(shell("$nuclei doctor --data " + (w.root / "empty").string()).code == 1);
+}
+
+TEST_CASE(
+    "nuclei: a stopped training is no success, numbers are whole, places to write are looked at first") {
+  Workplace w;
+  const std::string training = "$nuclei train --data " + w.data.string() +
+                               " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0 ";
+  const std::string run = (w.root / "run").string(), whole = (w.root / "whole").string();
+  CHECK(shell("timeout --preserve-status -s INT 2 " + training + "--epochs 99999 --out " + run).code == 130);
+  CHECK(shell("timeout --preserve-status -s TERM 2 $nuclei train --resume " + run).code == 143);
+  REQUIRE(shell(training + "--epochs 1 --out " + whole).code == 0);
+  const Result info = shell("$nuclei info " + whole + "/model.safetensors");
+  CHECK(info.code == 0);
+  CHECK_THAT(info.text, !Contains("nuclei.validation"));  // there was none
+
+  for (const char* page : {"2abc", "0", "-1", "1.5"}) {
+    const Result r = shell(w.predict(w.a_picture().string() + " --page " + page));
+    CHECK(r.code == 2);
+    CHECK_THAT(r.text, Contains("--page: expected a number from 1, or all"));
+  }
+  for (const char* size : {"nan", "0", "-1", "inf"}) {
+    const Result r = shell(w.predict(w.a_picture().string() + " --pixel-size " + size));
+    CHECK(r.code == 2);
+    CHECK_THAT(r.text, Contains("expected micrometres above 0"));
+  }
+  CHECK(shell(w.predict(w.a_picture().string() + " --continue --overwrite")).code == 2);
+  shell("mkfifo " + (w.root / "pipe.png").string());
+  CHECK_THAT(shell("timeout 20 " + w.predict((w.root / "pipe.png").string())).text,
+             Contains("expected a file or a folder"));
+
+  const std::string nowhere = (w.root / "none/x").string();
+  for (const char* option : {" --json ", " --report "}) {
+    const Result r = shell("$nuclei evaluate --model " + w.model().string() + " --data " + w.data.string() +
+                           std::string(option) + nowhere);
+    CHECK(r.code == 1);
+    CHECK_THAT(r.text, Contains("create it first") && !Contains("evaluating"));
+  }
+  CHECK_THAT(shell("$nuclei doctor --data " + w.data.string() + " --json " + nowhere).text,
+             Contains("create it first"));
+}
+
+TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrored maps") {
+  karyon::UNet net({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2});
+  net.eval();
+  const nuclei::Image picture = nuclei::make_synthetic(1, 40, 32).image;
+  nuclei::Image mirrored = picture;
+  const auto row = static_cast<std::ptrdiff_t>(picture.width * picture.channels);
+  for (std::ptrdiff_t y = 0; y < picture.height; ++y)
+    std::copy_n(picture.pixels.begin() + (picture.height - 1 - y) * row, row,
+                mirrored.pixels.begin() + y * row);
+  const auto difference = [&](bool tta) {
+    const auto a = nuclei::predict_maps(net, picture, tta).nucleus,
+               b = nuclei::predict_maps(net, mirrored, tta).nucleus;
+    float largest = 0;
+    for (std::size_t y = 0; y < 32; ++y)
+      for (std::size_t x = 0; x < 40; ++x)
+        largest = std::max(largest, std::abs(a[y * 40 + x] - b[(31 - y) * 40 + x]));
+    return largest;
+  };
+  CHECK(difference(true) < 1e-5f);
+  CHECK(difference(false) > 1e-3f);
+
+  Workplace w;
+  const fs::path json = w.root / "scores.json";
+  REQUIRE(shell("$nuclei evaluate --tta --no-report --model " + w.model().string() + " --data " +
+                w.data.string() + " --json " + json.string())
+              .code == 0);
+  CHECK(shell("grep -c '\"tta\": true' " + json.string()).code == 0);
 }

@@ -34,6 +34,7 @@ struct Batch {
     options.model = folder / "model.safetensors";
     options.inputs = {folder / "in"};
     options.out = folder / "out";
+    options.overwrite = true;
     options.results.coco = options.results.bowl = options.results.rois = options.results.geojson = true;
     options.results.probabilities = true;
   }
@@ -91,6 +92,7 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
     fs::remove_all(b.options.out / "overlays");
     fs::remove(b.options.out / "coco.json");
     b.options.resume = true;
+    b.options.overwrite = false;
     const PredictSummary done = predict(b.options);
     CHECK(done.skipped == lines - 1);
     CHECK(done.images == 6 - lines);
@@ -100,14 +102,18 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
   }
   SECTION("other settings are refused") {
     b.options.tta = true;
-    CHECK_THROWS_WITH(predict(b.options), Contains("other options") && Contains("without --continue"));
+    CHECK_THROWS_WITH(predict(b.options), Contains("other options") && Contains("--overwrite"));
   }
   SECTION("a table that was cut since is refused") {
     write_text(b.options.out / "nuclei.csv", "image\n");
     CHECK_THROWS_WITH(predict(b.options), Contains("nuclei.csv"));
   }
-  SECTION("without --continue it starts over") {
+  SECTION("without --continue it is kept, unless it is to be overwritten") {
     b.options.resume = false;
+    const auto before = b.files();
+    CHECK_THROWS_WITH(predict(b.options), Contains("earlier run") && Contains("--overwrite"));
+    CHECK((b.files() == before));
+    b.options.overwrite = true;
     CHECK(predict(b.options).images == 5);
     CHECK((b.files() == expected));
   }
