@@ -47,11 +47,13 @@ struct WeightGradient {
   // Taps side by side and their channels are one run of register tiles: about 48 to 64 elements.
   std::int64_t taps_in_run = g.dilation.w == 1 ? g.kernel.w : 1;
   // Without borders and scales, few channels of x are read where they lie, as are those of dy.
-  bool x_in_place = !x.scale && g.groups == 1 && c <= most_in_place && g.padding.h == 0 && g.padding.w == 0;
+  bool few = g.groups == 1 && c <= most_in_place && g.padding.h == 0 && g.padding.w == 0;
+  bool x_in_place = few && !x.scale;
   std::int64_t panel = x_in_place ? c : std::max<std::int64_t>(64 / taps_in_run / 16, 1) * 16;
   std::int64_t panels = ceil_div(c, panel);
   std::int64_t width = conv_block_width(), blocks = ceil_div(k, width);
-  std::int64_t segment_pixels = x_in_place ? 256 : 512;  // that a register tile sums up in one go
+  // That a register tile sums up in one go: the same with and without scales, as it decides how sums round.
+  std::int64_t segment_pixels = few ? 256 : 512;
   bool dy_in_place = g.k == width || (k <= most_in_place && k % width == 0);
   std::int64_t sums_size = taps * std::min(panel, c) * width;  // of one panel and block: [tap][c][k]
 
