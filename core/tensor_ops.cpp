@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/copy.h>
 #include <karyon/core/tensor.h>
@@ -18,17 +20,14 @@ constexpr std::int64_t max_numel = std::int64_t{1} << 46;
 
 // The product of sizes that are 0 or more.
 std::int64_t checked_numel(const char* op, const Shape& shape) {
+  for (const std::int64_t size : shape) check(size >= 0, op, ": negative size in ", shape);
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
   std::int64_t numel = 1;
-  bool none = false;
   for (const std::int64_t size : shape) {
-    check(size >= 0, op, ": negative size in ", shape);
-    none = none || size == 0;
+    check(numel <= max_numel / size, op, ": ", shape, " is too large");
+    numel *= size;
   }
-  for (const std::int64_t size : shape) {
-    check(none || numel <= max_numel / size, op, ": ", shape, " is too large");
-    numel = none ? 0 : numel * size;
-  }
-  return none ? 0 : numel;
+  return numel;
 }
 
 }  // namespace
