@@ -70,6 +70,15 @@ void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
     for (std::int64_t e = 0; e + 2 <= length; e += 2) step(e, broadcast_pair);
     if (length % 2 != 0) step(length - 1, broadcast_one);
   }
+  if constexpr (std::is_same_v<Out, BFloat16> && vectors == 2) {
+    if (t.stream) {
+#pragma GCC unroll 16
+      for (int p = 0; p < pixels; ++p)
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(y + p * t.y_pixel),
+                            (__m512i)_mm512_cvtne2ps_pbh(acc[p][1], acc[p][0]));
+      return;
+    }
+  }
 #pragma GCC unroll 16
   for (int p = 0; p < pixels; ++p)
 #pragma GCC unroll 2
@@ -134,6 +143,9 @@ void forward_tiles(const Bf16Tiles& t, Out* y) {
   for_pieces(t.cols, [&](std::int64_t begin, std::int64_t count) {
     const BFloat16* x = t.x + begin * t.x_pixel;
     Out* to = y + begin * t.y_pixel;
+    const std::int64_t next_end = (begin + count) * t.next.count / t.cols;
+    for (std::int64_t i = begin * t.next.count / t.cols; i < next_end; i += 32)
+      __builtin_prefetch(t.next.data + i, 0, 2);
     if (t.outputs > 16) {
       forward_piece<2>(count, t, x, to, Sizes{});
     } else {
@@ -173,6 +185,11 @@ void bf16_add_sums(const float* more, std::int64_t n, float* sums) {
   for (std::int64_t i = 0; i < n; i += 16)
     _mm512_storeu_ps(sums + i, _mm512_add_ps(_mm512_loadu_ps(sums + i), _mm512_loadu_ps(more + i)));
 }
+void bf16_rounded(const float* from, std::int64_t n, BFloat16* to) {
+  for (std::int64_t i = 0; i < n; i += 16)
+    _mm256_mask_storeu_epi16(to + i, first(n - i),
+                             (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(first(n - i), from + i)));
+}
 KARYON_BF16_END
 
 bool has_bf16_dot() {
@@ -182,6 +199,7 @@ bool has_bf16_dot() {
 #else
 bool has_bf16_dot() { return false; }
 void bf16_add_sums(const float*, std::int64_t, float*) {}
+void bf16_rounded(const float*, std::int64_t, BFloat16*) {}
 void bf16_forward_tiles(const Bf16Tiles&, float*) {}
 void bf16_forward_tiles(const Bf16Tiles&, BFloat16*) {}
 void bf16_weight_tiles(const Bf16WeightTiles&) {}

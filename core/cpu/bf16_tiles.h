@@ -15,6 +15,17 @@ constexpr std::int64_t bf16_block = 32;
 /// without.
 bool has_bf16_dot();
 
+/// What is read next, fetched into the L2 cache meanwhile.
+struct Bf16Ahead {
+  const BFloat16* data = nullptr;
+  std::int64_t count = 0;
+  /// The i-th of `parts` equal shares.
+  Bf16Ahead share(std::int64_t i, std::int64_t parts) const {
+    const std::int64_t begin = i * count / parts;
+    return {data + begin, (i + 1) * count / parts - begin};
+  }
+};
+
 /// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one block of outputs. The
 /// last value of a run of odd length has zeros for its partner in the filter.
 struct Bf16Tiles {
@@ -29,6 +40,8 @@ struct Bf16Tiles {
   const float* bias;       // [32] or nullptr
   bool accumulate;         // add to y instead of writing it, f32 only
   std::int64_t ahead = 0;  // from the filter to the one that is needed next, fetched meanwhile
+  bool stream = false;     // bf16 only: write around the caches; 32 outputs, aligned to 64 bytes
+  Bf16Ahead next = {};
 };
 void bf16_forward_tiles(const Bf16Tiles& tiles, float* y);
 void bf16_forward_tiles(const Bf16Tiles& tiles, BFloat16* y);
@@ -51,5 +64,8 @@ void bf16_interleave(const BFloat16* x, std::int64_t x_pixel, std::int64_t pixel
 
 /// sums += more; n is a multiple of 16.
 void bf16_add_sums(const float* more, std::int64_t n, float* sums);
+
+/// to = from, rounded; n is at most 32.
+void bf16_rounded(const float* from, std::int64_t n, BFloat16* to);
 
 }  // namespace karyon::cpu

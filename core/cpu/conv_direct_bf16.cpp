@@ -1,36 +1,83 @@
 // Direct convolution of bf16 by dot products of pairs: of neighbouring values of a pixel forward, of two
 // pixels in the sum for the weights. Rows of the input that padding reaches into are copied into a block with
-// zeros around it.
+// zeros around it, and those of a batch norm that was not made are made there.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include <hwy/cache_control.h>
+
 #include <karyon/core/cpu/bf16_tiles.h>
 #include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/scratch.h>
+#include <karyon/core/cpu/simd.h>
 #include <karyon/core/cpu/winograd_bf16.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
 namespace {
 
-constexpr std::int64_t segment_pixels = 112;  // whose pairs the sums for the weights take at once
+// Of the sum for the weights: pairs of pixels that a register tile takes in one go, and those that all
+// threads share where weights are many; outputs in a panel; floats in the sums of all chunks of pixels.
+constexpr std::int64_t segment_pairs = 128, shared_pairs = 512;
+constexpr std::int64_t most_panel = 64;
+constexpr std::int64_t most_sums = std::int64_t{5} << 18;
+constexpr std::int64_t least_chunks = 8, most_chunks = 16;
+constexpr std::int64_t skew = 32;  // bf16 between blocks, which would share sets of the L1 cache
 
 BFloat16* bf16_scratch(std::int64_t count, int slot) {
   return reinterpret_cast<BFloat16*>(scratch(ceil_div(count, 2), slot));
 }
 
+// Pixels of a tensor as they lie, or of the batch norm that it is made of, made as they are read.
+struct Pixels {
+  Tensor held;
+  const BFloat16* data;
+  std::int64_t channels;
+  Tensor scale = {}, shift = {};
+
+  explicit Pixels(const Tensor& x) : held(x), channels(x.size(-1)) {
+    if (const auto norm = channels % 16 == 0 ? deferred_as<DeferredNorm>(x) : nullptr) {
+      held = norm->x.get();
+      scale = norm->scale;
+      shift = norm->shift;
+    }
+    data = std::as_const(held).data<BFloat16>();
+  }
+  bool made() const { return !scale.defined(); }
+  void copy(std::int64_t pixel, std::int64_t count, BFloat16* to) const {
+    const BFloat16* from = data + pixel * channels;
+    if (made()) {
+      std::copy_n(from, count * channels, to);
+    } else {
+      norm_affine(bf16, from, count, channels, std::as_const(scale).data<float>(),
+                  std::as_const(shift).data<float>(), 0, false, to);
+    }
+  }
+  // Where they lie, or in `block`.
+  const BFloat16* read(std::int64_t pixel, std::int64_t count, BFloat16* block) const {
+    if (made()) return data + pixel * channels;
+    copy(pixel, count, block);
+    return block;
+  }
+};
+
 // How the input under one row of outputs is read.
 struct Rows {
-  bool in_place;                         // where it lies: no padding
+  bool whole;                            // rows as they are: no padding
+  std::int64_t span;                     // rows under a row of outputs, with those that dilation leaves out
   std::int64_t width;                    // pixels in a row of the block
   std::vector<Run> runs;                 // from the first output's input
   std::int64_t elements = 0, pairs = 0;  // of the runs
 
-  explicit Rows(const ConvGeometry& g) : in_place(g.padding.h == 0 && g.padding.w == 0) {
-    width = in_place ? g.w : (g.w_out - 1) * g.stride.w + (g.kernel.w - 1) * g.dilation.w + 1;
+  explicit Rows(const ConvGeometry& g)
+      : whole(g.padding.h == 0 && g.padding.w == 0),
+        span(whole ? (g.kernel.h - 1) * g.dilation.h + 1 : g.kernel.h) {
+    width = whole ? g.w : (g.w_out - 1) * g.stride.w + (g.kernel.w - 1) * g.dilation.w + 1;
     const std::int64_t side_by_side = g.dilation.w == 1 ? g.kernel.w : 1;
-    const std::int64_t row = width * g.c * (in_place ? g.dilation.h : 1);
+    const std::int64_t row = width * g.c * (whole ? g.dilation.h : 1);
     for (std::int64_t i = 0; i < g.kernel.h; ++i)
       for (std::int64_t j = 0; j < g.kernel.w; j += side_by_side)
         runs.push_back({i * row + j * g.dilation.w * g.c, side_by_side * g.c});
@@ -39,13 +86,14 @@ struct Rows {
       pairs += ceil_div(run.length, 2);
     }
   }
-  std::int64_t block_size(const ConvGeometry& g) const { return in_place ? 0 : g.kernel.h * width * g.c; }
+  std::int64_t block_size(const ConvGeometry& g, const Pixels& x) const {
+    return whole && x.made() ? 0 : span * width * g.c;
+  }
 
-  // The input of row oh of the outputs of an image.
-  const BFloat16* at(const ConvGeometry& g, const BFloat16* x, std::int64_t image, std::int64_t oh,
-                     BFloat16* block) const {
-    const BFloat16* from = x + image * g.h * g.w * g.c;
-    if (in_place) return from + oh * g.stride.h * g.w * g.c;
+  // The input of a row of outputs, of all images' rows.
+  const BFloat16* at(const ConvGeometry& g, const Pixels& x, std::int64_t row_out, BFloat16* block) const {
+    const std::int64_t top = row_out / g.h_out * g.h, oh = row_out % g.h_out;
+    if (whole) return x.read((top + oh * g.stride.h) * g.w, span * g.w, block);
     const std::int64_t left = std::min(g.padding.w, width),
                        right = std::clamp(g.padding.w + g.w, left, width);
     BFloat16* to = block;
@@ -56,10 +104,16 @@ struct Rows {
         continue;
       }
       std::fill(to, to + left * g.c, BFloat16());
-      std::copy_n(from + row * g.w * g.c, (right - left) * g.c, to + left * g.c);
+      x.copy((top + row) * g.w, right - left, to + left * g.c);
       std::fill(to + right * g.c, to + width * g.c, BFloat16());
     }
     return block;
+  }
+  // What that of the next row of outputs begins with, to be fetched meanwhile.
+  Bf16Ahead ahead(const ConvGeometry& g, const Pixels& x, std::int64_t row_out) const {
+    const std::int64_t next = row_out + 1;
+    if (!whole || next >= g.n * g.h_out) return {};
+    return {x.data + (next / g.h_out * g.h + next % g.h_out * g.stride.h) * g.w * g.c, span * g.w * g.c};
   }
 };
 
@@ -102,6 +156,12 @@ std::vector<float> spread_bias(const Tensor& bias, std::int64_t outputs, std::in
   return out;
 }
 
+// Whether y, in whole lines, is too large to stay in the caches.
+bool streams(const Tensor& y, std::int64_t outputs) {
+  return y.numel() >= stream_floats && outputs % bf16_block == 0 &&
+         reinterpret_cast<std::uintptr_t>(std::as_const(y).data<BFloat16>()) % 64 == 0;
+}
+
 }  // namespace
 
 const char* conv2d_direct_bf16_refuse(const ConvGeometry& g, DType dtype) {
@@ -122,15 +182,19 @@ const char* conv2d_backward_data_direct_bf16_refuse(const ConvGeometry& g, DType
 void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Tensor& y) {
   const Rows rows(g);
+  const Pixels in(x);
   const std::int64_t blocks = ceil_div(g.k, bf16_block);
   const Tensor packed = pack_filters(weight.data<BFloat16>(), g.k, rows);
   const std::vector<float> start = spread_bias(bias, g.k, g.k);
+  BFloat16* to = y.data<BFloat16>();
+  const bool stream = streams(y, g.k);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
-    BFloat16* block = bf16_scratch(rows.block_size(g), 0);
+    BFloat16* block = bf16_scratch(rows.block_size(g, in), 0);
     for (std::int64_t row = begin; row < end; ++row) {
-      const BFloat16* in = rows.at(g, x.data<BFloat16>(), row / g.h_out, row % g.h_out, block);
+      const BFloat16* from = rows.at(g, in, row, block);
+      const Bf16Ahead ahead = rows.ahead(g, in, row);
       for (std::int64_t b = 0; b < blocks; ++b)
-        bf16_forward_tiles({.x = in,
+        bf16_forward_tiles({.x = from,
                             .x_pixel = g.stride.w * g.c,
                             .runs = rows.runs.data(),
                             .run_count = static_cast<std::int64_t>(rows.runs.size()),
@@ -139,18 +203,21 @@ void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& we
                             .cols = g.w_out,
                             .outputs = std::min(bf16_block, g.k - b * bf16_block),
                             .bias = start.data() + b * bf16_block,
-                            .accumulate = false},
-                           y.data<BFloat16>() + row * g.w_out * g.k + b * bf16_block);
+                            .accumulate = false,
+                            .stream = stream,
+                            .next = ahead.share(b, blocks)},
+                           to + row * g.w_out * g.k + b * bf16_block);
     }
+    if (stream) hwy::FlushStream();  // before another thread may read it
   });
 }
 
 // Every pixel of dy is multiplied by all of its filter, whose rows lie side by side in dx.
 void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                       const Tensor& bias, Tensor& dx) {
-  const std::int64_t side = g.kernel.w * g.c, blocks = ceil_div(side, bf16_block);
+  const std::int64_t side = g.kernel.w * g.c, blocks = ceil_div(side, bf16_block), width = g.w_out * g.k;
   const std::vector<Run> runs{{.offset = 0, .length = g.k}};
-  const std::int64_t pairs = ceil_div(g.k, 2);
+  const std::int64_t pairs = ceil_div(g.k, 2), count = g.n * g.h_out;
   // A row of the filters of one pixel after the other: paired as pixels are.
   const std::int64_t packed_block = pairs * 2 * bf16_block;
   Tensor packed = empty({g.kernel.h * blocks * packed_block}, {.dtype = bf16});
@@ -163,82 +230,176 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, c
     }
   });
   const std::vector<float> start = spread_bias(bias, side, g.c);
-  parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row)
-      for (std::int64_t i = 0; i < g.kernel.h; ++i)
-        for (std::int64_t b = 0; b < blocks; ++b)
-          bf16_forward_tiles({.x = dy.data<BFloat16>() + row * g.w_out * g.k,
-                              .x_pixel = g.k,
-                              .runs = runs.data(),
-                              .run_count = 1,
-                              .filter = packed.data<BFloat16>() + (i * blocks + b) * packed_block,
-                              .y_pixel = side,
-                              .cols = g.w_out,
-                              .outputs = std::min(bf16_block, side - b * bf16_block),
-                              .bias = start.data() + b * bf16_block,
-                              .accumulate = false},
-                             dx.data<BFloat16>() + (row * g.kernel.h + i) * g.w * g.c + b * bf16_block);
+  const Pixels in(dy);
+  BFloat16* to = dx.data<BFloat16>();
+  const bool stream = streams(dx, side);
+  parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
+    BFloat16* block = bf16_scratch(in.made() ? 0 : width, 0);
+    for (std::int64_t row = begin; row < end; ++row) {
+      const BFloat16* from = in.read(row * g.w_out, g.w_out, block);
+      const Bf16Ahead ahead{in.data + std::min(row + 1, count - 1) * width, width};
+      for (std::int64_t task = 0; task < g.kernel.h * blocks; ++task) {
+        const std::int64_t i = task / blocks, b = task % blocks;
+        bf16_forward_tiles({.x = from,
+                            .x_pixel = g.k,
+                            .runs = runs.data(),
+                            .run_count = 1,
+                            .filter = packed.data<BFloat16>() + task * packed_block,
+                            .y_pixel = side,
+                            .cols = g.w_out,
+                            .outputs = std::min(bf16_block, side - b * bf16_block),
+                            .bias = start.data() + b * bf16_block,
+                            .accumulate = false,
+                            .stream = stream,
+                            .next = ahead.share(task, g.kernel.h * blocks)},
+                           to + (row * g.kernel.h + i) * g.w * g.c + b * bf16_block);
+      }
+    }
+    if (stream) hwy::FlushStream();  // before another thread may read it
   });
 }
 
-// Sums over fixed chunks of the rows of outputs, [block of outputs][element of the filter][32], added up in
-// order.
+namespace {
+
+// A stage takes rows of outputs, or a part of one, apart into pairs of pixels: x in blocks of 32 elements of
+// the filter, dy in panels of outputs. A register tile multiplies an output by a block; the sums of a panel
+// and a block, [outputs][32], thus lie as the weights do.
+struct WeightGradient {
+  const ConvGeometry& g;
+  const Rows& rows;
+  const Pixels &x, &dy;
+  BFloat16* dweight;
+  std::int64_t blocks = ceil_div(rows.elements, bf16_block);
+  std::int64_t panel = std::min(g.k, most_panel), panels = ceil_div(g.k, panel);
+  std::int64_t size = blocks * g.k * bf16_block;  // of all sums: [block][output][32]
+  std::int64_t count = g.n * g.h_out;             // rows of outputs
+  // From the sizes alone, since chunks decide what is added in which order.
+  std::int64_t chunks = std::min({most_sums / size, most_chunks, count});
+  bool shared = chunks < least_chunks;  // many weights: threads share out them, not the pixels
+  std::int64_t most_pairs = shared ? shared_pairs : segment_pairs;
+  std::int64_t cols = ceil_div(g.w_out, ceil_div(g.w_out, 2 * most_pairs)), row_pairs = ceil_div(cols, 2);
+  std::int64_t stage_rows = std::min(std::max<std::int64_t>(most_pairs / row_pairs, 1), count);
+  std::int64_t x_block = stage_rows * row_pairs * 2 * bf16_block + skew;
+  std::int64_t dy_panel = stage_rows * row_pairs * 2 * panel + skew;
+
+  std::int64_t outputs_in(std::int64_t p) const { return std::min(panel, g.k - p * panel); }
+
+  struct Stage {
+    std::int64_t row, rows, first, cols;
+    std::int64_t pairs() const { return rows * ceil_div(cols, 2); }
+  };
+  // Calls f(stage) for all of the rows [begin, end).
+  template <class F>
+  void for_stages(std::int64_t begin, std::int64_t end, F f) const {
+    for (std::int64_t row = begin; row < end; row += stage_rows)
+      for (std::int64_t first = 0; first < g.w_out; first += cols)
+        f(Stage{row, std::min(stage_rows, end - row), first, std::min(cols, g.w_out - first)});
+  }
+
+  // The i-th row of a stage; an odd last pixel is paired with zeros.
+  void split(const Stage& stage, std::int64_t i, BFloat16* xs, BFloat16* dys) const {
+    const std::int64_t row = stage.row + i, pair = i * ceil_div(stage.cols, 2);
+    const std::int64_t step = g.stride.w * g.c;
+    const BFloat16* in = rows.at(g, x, row, bf16_scratch(rows.block_size(g, x), 0)) + stage.first * step;
+    std::int64_t e = 0;
+    for (const Run& run : rows.runs)
+      for (std::int64_t at = 0, n = 0; at < run.length; at += n, e += n) {
+        n = std::min(run.length - at, bf16_block - e % bf16_block);
+        bf16_interleave(in + run.offset + at, step, stage.cols, n,
+                        xs + e / bf16_block * x_block + pair * 2 * bf16_block + 2 * (e % bf16_block),
+                        2 * bf16_block, n);
+      }
+    const BFloat16* grad =
+        dy.read(row * g.w_out + stage.first, stage.cols, bf16_scratch(dy.made() ? 0 : stage.cols * g.k, 1));
+    for (std::int64_t p = 0; p < panels; ++p)
+      bf16_interleave(grad + p * panel, g.k, stage.cols, outputs_in(p), dys + p * dy_panel + pair * 2 * panel,
+                      2 * panel, outputs_in(p));
+  }
+
+  void multiply(const Stage& stage, std::int64_t p, std::int64_t b, const BFloat16* xs, const BFloat16* dys,
+                float* sums) const {
+    for (std::int64_t pair = 0; pair < stage.pairs(); pair += segment_pairs)
+      bf16_weight_tiles({.x = dys + p * dy_panel + pair * 2 * panel,
+                         .x_pair = 2 * panel,
+                         .elements = outputs_in(p),
+                         .dy = xs + b * x_block + pair * 2 * bf16_block,
+                         .pairs = std::min(segment_pairs, stage.pairs() - pair),
+                         .sums = sums});
+  }
+
+  void finish(std::int64_t p, std::int64_t b, const float* sums) const {
+    for (std::int64_t k = 0; k < outputs_in(p); ++k)
+      bf16_rounded(sums + k * bf16_block, std::min(bf16_block, rows.elements - b * bf16_block),
+                   dweight + (p * panel + k) * rows.elements + b * bf16_block);
+  }
+
+  // Threads share out the pixels, in chunks whose sums are added up in order.
+  void run_chunks() const {
+    Tensor partial = empty({chunks * size});
+    float* const partial_ = partial.data<float>();
+    parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+      BFloat16* xs = bf16_scratch(blocks * x_block, 2);
+      BFloat16* dys = bf16_scratch(panels * dy_panel, 3);
+      for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+        float* sums = partial_ + chunk * size;
+        std::fill_n(sums, size, 0.0f);
+        for_stages(chunk * count / chunks, (chunk + 1) * count / chunks, [&](const Stage& stage) {
+          for (std::int64_t i = 0; i < stage.rows; ++i) split(stage, i, xs, dys);
+          for (std::int64_t b = 0; b < blocks; ++b)
+            for (std::int64_t p = 0; p < panels; ++p)
+              multiply(stage, p, b, xs, dys, sums + (b * g.k + p * panel) * bf16_block);
+        });
+      }
+    });
+    parallel_for(blocks * panels, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t b = task / panels, p = task % panels;
+        float* sums = partial_ + (b * g.k + p * panel) * bf16_block;
+        for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
+          bf16_add_sums(sums + chunk * size, outputs_in(p) * bf16_block, sums);
+        finish(p, b, sums);
+      }
+    });
+  }
+
+  // All threads take a stage apart, then share out the pairs of a panel and a block.
+  void run_shared() const {
+    Tensor partial = empty({size}), split_ = empty({blocks * x_block + panels * dy_panel}, {.dtype = bf16});
+    float* const partial_ = partial.data<float>();
+    BFloat16* const xs = split_.data<BFloat16>();
+    BFloat16* const dys = xs + blocks * x_block;
+    for_stages(0, count, [&](const Stage& stage) {
+      parallel_for(stage.rows, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) split(stage, i, xs, dys);
+      });
+      const bool first = stage.row == 0 && stage.first == 0,
+                 last = stage.row + stage.rows == count && stage.first + stage.cols == g.w_out;
+      parallel_for(panels * blocks, 4, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t task = begin; task < end; ++task) {
+          const std::int64_t p = task / blocks, b = task % blocks;
+          float* sums = partial_ + (b * g.k + p * panel) * bf16_block;
+          if (first) std::fill_n(sums, outputs_in(p) * bf16_block, 0.0f);
+          multiply(stage, p, b, xs, dys, sums);
+          if (last) finish(p, b, sums);
+        }
+      });
+    });
+  }
+};
+
+}  // namespace
+
 void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                         Tensor& dweight) {
+  if (g.n * g.h_out * g.w_out == 0) {
+    dweight.fill_(0);
+    return;
+  }
   const Rows rows(g);
-  const std::int64_t blocks = ceil_div(g.k, bf16_block), elements = ceil_div(rows.elements, 16) * 16;
-  const std::int64_t size = blocks * elements * bf16_block, count = g.n * g.h_out;
-  const std::int64_t chunks =
-      std::clamp<std::int64_t>((std::int64_t{4} << 20) / size, 1, std::clamp<std::int64_t>(count, 1, 16));
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(16, chunks), 1, blocks);
-  Tensor partial = zeros({chunks * size});
-  parallel_for(chunks * parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t most = ceil_div(std::min(g.w_out, segment_pixels), 2), x_pair = 2 * rows.elements;
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t chunk = task / parts, part = task % parts;
-      const std::int64_t block_begin = part * blocks / parts, block_end = (part + 1) * blocks / parts;
-      const std::int64_t k0 = block_begin * bf16_block, k = std::min(g.k, block_end * bf16_block) - k0;
-      BFloat16* padded = bf16_scratch(rows.block_size(g), 0);
-      BFloat16* v = bf16_scratch(most * x_pair, 1);
-      BFloat16* w = bf16_scratch((block_end - block_begin) * most * 64, 2);
-      for (std::int64_t row = chunk * count / chunks; row < (chunk + 1) * count / chunks; ++row) {
-        const BFloat16* in = rows.at(g, x.data<BFloat16>(), row / g.h_out, row % g.h_out, padded);
-        for (std::int64_t first = 0; first < g.w_out; first += 2 * most) {
-          const std::int64_t cols = std::min(2 * most, g.w_out - first);
-          std::int64_t at = 0;
-          for (const Run& run : rows.runs) {
-            bf16_interleave(in + first * g.stride.w * g.c + run.offset, g.stride.w * g.c, cols, run.length,
-                            v + at, x_pair, run.length);
-            at += 2 * run.length;
-          }
-          const BFloat16* grad = dy.data<BFloat16>() + (row * g.w_out + first) * g.k + k0;
-          for (std::int64_t b = 0; b < block_end - block_begin; ++b)
-            bf16_interleave(grad + b * bf16_block, g.k, cols, std::min(bf16_block, k - b * bf16_block),
-                            w + b * most * 64, 64, bf16_block);
-          for (std::int64_t b = block_begin; b < block_end; ++b)
-            bf16_weight_tiles({.x = v,
-                               .x_pair = x_pair,
-                               .elements = rows.elements,
-                               .dy = w + (b - block_begin) * most * 64,
-                               .pairs = ceil_div(cols, 2),
-                               .sums = partial.data<float>() + chunk * size + b * elements * bf16_block});
-        }
-      }
-    }
-  });
-  const std::int64_t pieces = elements / 16;
-  parallel_for(blocks * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t block = task / pieces, e0 = task % pieces * 16;
-      float* sums = partial.data<float>() + (block * elements + e0) * bf16_block;
-      for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-        bf16_add_sums(sums + chunk * size, 16 * bf16_block, sums);
-      for (std::int64_t k = 0; k < bf16_block && block * bf16_block + k < g.k; k += 16)
-        transpose_rounded(sums + k, bf16_block,
-                          dweight.data<BFloat16>() + (block * bf16_block + k) * rows.elements + e0,
-                          rows.elements, g.k - block * bf16_block - k, rows.elements - e0);
-    }
-  });
+  const Pixels in(x), grad(dy);
+  const WeightGradient gradient{
+      .g = g, .rows = rows, .x = in, .dy = grad, .dweight = dweight.data<BFloat16>()};
+  gradient.shared ? gradient.run_shared() : gradient.run_chunks();
 }
 
 }  // namespace karyon::cpu

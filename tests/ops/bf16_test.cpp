@@ -1,9 +1,11 @@
 #include "op_check.h"
 
 #include <karyon/core/autocast.h>
+#include <karyon/core/cpu/bf16_tiles.h>
 #include <karyon/core/cpu/conv.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/dropout.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
@@ -129,7 +131,9 @@ TEST_CASE("bf16 conv2d of other geometries") {
       {{1, 7, 301, 4}, 50, 3, 3, {.padding = 1}},
       {{1, 12, 12, 3}, 9, 3, 3, {.dilation = {2, 3}}},
       {{1, 8, 8, 4}, 8, 3, 3, {.padding = 1, .groups = 2}},
-      {{2, 6, 6, 16}, 16, 3, 3, {.padding = 1}},  // too few tiles for Winograd
+      {{4, 256, 256, 4}, 32, 2, 2, {.stride = 2}},  // outputs around the caches
+      {{1, 9, 530, 20}, 70, 1, 3, {}},              // rows in parts, a block that two taps share
+      {{2, 6, 6, 16}, 16, 3, 3, {.padding = 1}},    // too few tiles for Winograd
   }));
   check_bf16("conv2d", convolution(options), conv_inputs(x, out, kh, kw, options));
 }
@@ -144,6 +148,8 @@ TEST_CASE("bf16 conv_transpose2d") {
       {{2, 16, 16, 64}, 32, 2, {.stride = 2}},
       {{1, 5, 130, 34}, 17, 2, {.stride = 2}},
       {{1, 5, 6, 3}, 4, 3, {.stride = 3}},
+      {{2, 256, 128, 8}, 16, 2, {.stride = 2}},   // outputs around the caches
+      {{1, 33, 41, 288}, 150, 2, {.stride = 2}},  // many weights: threads share them, in two stages
       {{1, 4, 5, 6}, 5, 3, {.stride = 2, .padding = 1, .output_padding = 1}},
       {{1, 4, 5, 6}, 4, 2, {.stride = 2, .output_padding = 1}},
   }));
@@ -246,6 +252,43 @@ TEST_CASE("bf16 convolutions and pools of batch norms and joins that wait to be 
       4e-2);
   check_bf16(
       "max_pool2d", [&](const auto& in) { return max_pool2d(joined(in)); }, inputs, 4e-2);
+}
+
+TEST_CASE("bf16 convolutions read a batch norm that waits as they read it made") {
+  struct Case {
+    const char* name;
+    Shape weight;
+    std::function<Tensor(const Tensor& x, const Tensor& weight)> run;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"1 x 1", {3, 1, 1, 32}, [](auto& x, auto& w) { return conv2d(x, w); }},
+      {"2 x 2", {40, 2, 2, 32}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.stride = 2}); }},
+      {"overlapping", {9, 3, 3, 32}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.stride = 2}); }},
+      {"padded",
+       {24, 3, 5, 32},
+       [](auto& x, auto& w) { return conv2d(x, w, {}, {.padding = 3, .dilation = 2}); }},
+      {"transposed",
+       {32, 2, 2, 24},
+       [](auto& x, auto& w) { return conv_transpose2d(x, w, {}, {.stride = 2}); }},
+  }));
+  INFO(c.name);
+  Generator generator(31);
+  const Tensor from = randn({2, 13, 18, 32}, generator).to(bf16), scale = randn({32}, generator),
+               shift = randn({32}, generator), weight = randn(c.weight, generator).to(bf16);
+  std::vector<std::vector<float>> results[2];
+  for (const bool made : {false, true}) {
+    const Tensor x = from.detach().requires_grad_(), w = weight.detach().requires_grad_();
+    const Tensor normed = batch_norm(x, scale.detach().requires_grad_(), shift, {}, {}, {.relu = true});
+    CHECK(deferred_as<DeferredNorm>(normed) != nullptr);
+    if (made) CHECK(normed.data<BFloat16>() != nullptr);
+    const Tensor y = c.run(normed, w);
+    Generator gradients(3);
+    y.backward(randn(y.shape(), gradients).to(bf16));
+    for (const Tensor& result : {y, w.grad(), x.grad()}) results[made].push_back(result.to_vector<float>());
+    if (std::getenv("KARYON_CONV") == nullptr && cpu::has_bf16_dot())
+      CHECK((deferred_as<DeferredNorm>(normed) == nullptr) == made);
+  }
+  CHECK(results[0] == results[1]);
 }
 
 TEST_CASE("bf16 pools") {
