@@ -160,6 +160,10 @@ void bf16_forward_tiles(const Bf16Tiles& t, float* y) { forward_tiles(t, y); }
 void bf16_forward_tiles(const Bf16Tiles& t, BFloat16* y) { forward_tiles(t, y); }
 void bf16_weight_tiles(const Bf16WeightTiles& t) {
   for_pieces(t.elements, [&](std::int64_t begin, std::int64_t count) {
+    for (std::int64_t i = begin; t.next && i < begin + count; ++i) {
+      __builtin_prefetch(t.next + i * bf16_block, 0, 2);
+      __builtin_prefetch(t.next + i * bf16_block + 16, 0, 2);
+    }
     weight_piece(count, t, t.x + 2 * begin, t.sums + begin * bf16_block, Sizes{});
   });
 }

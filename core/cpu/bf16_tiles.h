@@ -52,7 +52,8 @@ struct Bf16WeightTiles {
   std::int64_t x_pair, elements;
   const BFloat16* dy;  // [pairs][32][2]
   std::int64_t pairs;
-  float* sums;  // [elements][32]
+  float* sums;                  // [elements][32]
+  const float* next = nullptr;  // sums that are needed next, as many, fetched into the L2 cache meanwhile
 };
 void bf16_weight_tiles(const Bf16WeightTiles& tiles);
 

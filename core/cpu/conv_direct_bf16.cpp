@@ -24,8 +24,8 @@ namespace {
 constexpr std::int64_t segment_pairs = 128, shared_pairs = 512;
 constexpr std::int64_t most_panel = 64;
 constexpr std::int64_t most_sums = std::int64_t{5} << 18;
-constexpr std::int64_t least_chunks = 8, most_chunks = 16;
-constexpr std::int64_t skew = 32;  // bf16 between blocks, which would share sets of the L1 cache
+constexpr std::int64_t most_chunks = 8;  // fewer: threads share out the weights, not the pixels
+constexpr std::int64_t skew = 32;        // bf16 between blocks, which would share sets of the L1 cache
 
 BFloat16* bf16_scratch(std::int64_t count, int slot) {
   return reinterpret_cast<BFloat16*>(scratch(ceil_div(count, 2), slot));
@@ -275,7 +275,7 @@ struct WeightGradient {
   std::int64_t count = g.n * g.h_out;             // rows of outputs
   // From the sizes alone, since chunks decide what is added in which order.
   std::int64_t chunks = std::min({most_sums / size, most_chunks, count});
-  bool shared = chunks < least_chunks;  // many weights: threads share out them, not the pixels
+  bool shared = chunks < std::min(most_chunks, count);
   std::int64_t most_pairs = shared ? shared_pairs : segment_pairs;
   std::int64_t cols = ceil_div(g.w_out, ceil_div(g.w_out, 2 * most_pairs)), row_pairs = ceil_div(cols, 2);
   std::int64_t stage_rows = std::min(std::max<std::int64_t>(most_pairs / row_pairs, 1), count);

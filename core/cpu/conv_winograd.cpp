@@ -36,6 +36,7 @@ constexpr std::int64_t filter_piece = 128;   // input channels of filters transf
 constexpr std::int64_t sum_piece = 64;       // of which sums for the weights are finished where they are made
 constexpr std::int64_t keep_tiles = 1024;    // up to which transforming the filters is worth keeping them for
 constexpr std::int64_t most_sums = 4 << 20;  // floats of partial sums in backward-weights
+constexpr std::int64_t most_chunks = 8;      // of tiles, whose sums these are
 constexpr std::int64_t skew = 16;            // floats that keep planes from meeting in the same cache sets
 
 // Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
@@ -440,9 +441,10 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
   // A power of two of chunks with as many units each, so that threads have equal shares. Where there are few,
   // the blocks of outputs are shared out as well, and tiles of x are transformed for each part.
   const auto chunks = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(
-      std::clamp<std::int64_t>(most_sums / size, 1, std::clamp<std::int64_t>(units.count, 1, 16)))));
+      std::clamp<std::int64_t>(most_sums / size, 1, std::clamp<std::int64_t>(units.count, 1, most_chunks)))));
   units = tiling.even(units, chunks);
-  const std::int64_t parts = std::clamp<std::int64_t>(ceil_div(2 * num_threads(), chunks), 1, blocks.count);
+  const std::int64_t parts =
+      std::clamp<std::int64_t>(ceil_div((at_once ? 2 : 1) * num_threads(), chunks), 1, blocks.count);
   Tensor partial = at_once ? Tensor() : empty({chunks * size});
   auto sums_of = [&](std::int64_t chunk, std::int64_t block) {
     return partial.data<float>() + chunk * size + block * sum_block;
@@ -487,10 +489,9 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
       float* v = shared.defined() ? shared.data<float>() : scratch(units.tiles * v_tile, 0);
       float* w = scratch((block_end - block_begin) * w_block, 1);
       float* spare = scratch(planes * std::max(c_width, k_width), 2);
-      for (std::int64_t block = block_begin; block < block_end && !at_once; ++block)
-        std::fill_n(sums_of(chunk, block), sum_block, 0.0f);
-      for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
-           ++unit) {
+      const std::int64_t unit_begin = chunk * units.count / chunks,
+                         unit_end = (chunk + 1) * units.count / chunks;
+      for (std::int64_t unit = unit_begin; unit < unit_end; ++unit) {
         const std::int64_t first = unit * units.tiles, n = std::min(units.tiles, tiling.count - first);
         for (std::int64_t i = 0; i < n; ++i) {
           const auto [image, row, col] = tiling.place(first + i);
@@ -509,13 +510,7 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
           const std::int64_t width = blocks.width(block);
           for (std::int64_t c0 = 0; c0 < c; c0 += piece) {
             const Run run{.offset = 0, .length = std::min(piece, c - c0)};
-            float* sums;
-            if (at_once) {
-              sums = scratch(sum_block, 3);
-              std::fill_n(sums, sum_block, 0.0f);
-            } else {
-              sums = sums_of(chunk, block);
-            }
+            float* sums = at_once ? scratch(sum_block, 3) : sums_of(chunk, block);
             for (std::int64_t q = 0; q < planes; ++q)
               conv_weight_tiles({.x = v + q * v_plane + c0,
                                  .x_row = 0,
@@ -526,7 +521,10 @@ void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, con
                                  .rows = 1,
                                  .cols = n,
                                  .outputs = width,
-                                 .partial = sums + q * sum_plane(width)});
+                                 .partial = sums + q * sum_plane(width),
+                                 .accumulate = unit > unit_begin,
+                                 .ahead = at_once ? nullptr : sums + (q + 1) * sum_plane(width),
+                                 .ahead_floats = at_once ? 0 : run.length * width});
             if (at_once) finish(block, sums, sum_plane(width), c0, run.length);
           }
         }

@@ -31,8 +31,8 @@ constexpr std::int64_t filter_piece = 256;      // input channels of filters tra
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
 // Bytes of planes that a task transforms at once for the weights: as many as there are of its sums.
 constexpr std::int64_t least_stage = 1 << 20, most_stage = 6 << 20;
-constexpr std::int64_t least_chunks = 8, most_chunks = 16;  // that sums for the weights are cut into
-constexpr std::int64_t skew = 32;  // bf16 that keep planes from meeting in the same cache sets
+constexpr std::int64_t most_chunks = 8;  // of tiles, that sums for the weights are cut into
+constexpr std::int64_t skew = 32;        // bf16 that keep planes from meeting in the same cache sets
 
 std::int64_t blocks_of(std::int64_t channels) { return ceil_div(channels, bf16_block) * bf16_block; }
 BFloat16* bf16_scratch(std::int64_t count, int slot) {
@@ -415,7 +415,7 @@ class WeightGradient {
   void run() {
     if (tiling_.count == 0) {
       std::fill_n(dweight_, 9 * g_.c * g_.k, BFloat16());
-    } else if (planes * c_width_ * k_width_ <= most_sums && units().count >= least_chunks) {
+    } else if (planes * c_width_ * k_width_ <= most_sums && units().count >= most_chunks) {
       in_chunks();
     } else {
       in_stages();
@@ -501,8 +501,8 @@ class WeightGradient {
 // of a fixed chunk of the tiles, which are added up in order at the end.
 void WeightGradient::in_chunks() {
   const std::int64_t blocks = k_width_ / bf16_block;
-  // A power of two of chunks with as many units each, so that threads have equal shares.
-  const std::int64_t chunks = this->units().count >= most_chunks ? most_chunks : least_chunks;
+  constexpr std::int64_t chunks = most_chunks;
+  // As many units in each, so that threads have equal shares.
   const Tiling::Units units = tiling_.even(this->units(), chunks);
   const std::int64_t sum_plane = c_width_ * bf16_block + skew / 2, sum_block = planes * sum_plane;
   const std::int64_t size = blocks * sum_block;
@@ -530,7 +530,8 @@ void WeightGradient::in_chunks() {
                                .elements = c_width_,
                                .dy = w.data + block * w.block + q * w.plane,
                                .pairs = ceil_div(last - first, 2),
-                               .sums = sums + block * sum_block + q * sum_plane});
+                               .sums = sums + block * sum_block + q * sum_plane,
+                               .next = sums + block * sum_block + (q + 1) * sum_plane});
       }
     }
   });
@@ -602,7 +603,8 @@ void WeightGradient::in_stages() {
                                      .elements = bf16_block,
                                      .dy = w.data + (k - k0) * block + q * plane,
                                      .pairs = n,
-                                     .sums = sums(c, k) + q * sum_plane});
+                                     .sums = sums(c, k) + q * sum_plane,
+                                     .next = local ? nullptr : sums(c, k) + (q + 1) * sum_plane});
             for (std::int64_t c = c0; c < c1 && stage == stages - 1; ++c)
               for (std::int64_t k = k0; k < k1; ++k)
                 finish(sums(c, k), sum_plane, c * bf16_block, bf16_block, k * bf16_block);
