@@ -39,8 +39,7 @@ struct Share {
 // parts.
 struct WeightGradient {
   const ConvGeometry& g;
-  const ImagePart& x;
-  const float* dy;
+  const ImagePart &x, &dy;
   float* dweight;
   std::int64_t group, c = g.c / g.groups, k = g.k / g.groups;
   std::int64_t taps = g.kernel.h * g.kernel.w;
@@ -54,7 +53,7 @@ struct WeightGradient {
   std::int64_t width = conv_block_width(), blocks = ceil_div(k, width);
   // That a register tile sums up in one go: the same with and without scales, as it decides how sums round.
   std::int64_t segment_pixels = few ? 256 : 512;
-  bool dy_in_place = g.k == width || (k <= most_in_place && k % width == 0);
+  bool dy_in_place = !dy.scale && (g.k == width || (k <= most_in_place && k % width == 0));
   std::int64_t sums_size = taps * std::min(panel, c) * width;  // of one panel and block: [tap][c][k]
 
   // A unit is a share of the images, of their rows and of their columns; only whole images go together.
@@ -151,15 +150,15 @@ struct WeightGradient {
     const std::int64_t whole = k / width * width, rest = rounded(k - whole);
     const std::int64_t row =
         (u.images.begin + i / u.rows.size()) * g.h_out + u.rows.begin + i % u.rows.size();
-    const float* from = dy + (row * g.w_out + u.cols.begin) * g.k + group * k;
+    const std::int64_t from = (row * g.w_out + u.cols.begin) * g.k;
     for (const auto& [k0, count, n] : {Part{0, whole, width}, Part{whole, k - whole, rest}})
       if (count > 0)
-        conv_split_pixels({.from = from + k0,
+        conv_split_pixels({.from = dy.data + from + group * k + k0,
                            .pixel = g.k,
                            .count = u.cols.size(),
                            .channels = count,
-                           .scale = nullptr,
-                           .shift = nullptr,
+                           .scale = dy.scale ? dy.scale + group * k + k0 : nullptr,
+                           .shift = dy.shift ? dy.shift + group * k + k0 : nullptr,
                            .to = to + k0 / width * block_floats() + i * u.cols.size() * n,
                            .width = n,
                            .panel = block_floats(),
@@ -187,7 +186,7 @@ struct WeightGradient {
       first = std::clamp<std::int64_t>(now.rows.begin * g.stride.h - g.padding.h + block_h, first, last);
     ahead.x = x.data + (then.images.begin * g.h + first) * g.w * g.c;
     ahead.x_floats = ((then.images.size() - 1) * g.h + last - first) * g.w * g.c;
-    ahead.dy = dy + (then.images.begin * g.h_out + then.rows.begin) * g.w_out * g.k;
+    ahead.dy = dy.data + (then.images.begin * g.h_out + then.rows.begin) * g.w_out * g.k;
     ahead.dy_floats = then.images.size() * then.rows.size() * g.w_out * g.k;
     return ahead;
   }
@@ -215,8 +214,8 @@ struct WeightGradient {
           g.w * c, g.h * g.w * c};
     Lines grad{dys + b * block_floats(), unit_cols * padded, u.rows.size() * unit_cols * padded};
     if (dy_in_place)
-      grad = {dy + ((u.images.begin * g.h_out + u.rows.begin) * g.w_out + u.cols.begin) * g.k + group * k +
-                  b * width,
+      grad = {dy.data + ((u.images.begin * g.h_out + u.rows.begin) * g.w_out + u.cols.begin) * g.k +
+                  group * k + b * width,
               g.w_out * g.k, g.h_out * g.w_out * g.k};
     std::vector<Run> runs;
     for (std::int64_t i = 0; i < g.kernel.h; ++i)
@@ -330,10 +329,10 @@ void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const
     dweight.fill_(0);
     return;
   }
-  const ConvInput in = grouped_input(x, g.c / g.groups);
+  const ConvInput in = grouped_input(x, g.c / g.groups), grad = grouped_input(dy, g.k / g.groups);
   for (std::int64_t group = 0; group < g.groups; ++group) {
     WeightGradient gradient{
-        .g = g, .x = in.parts[0], .dy = dy.data<float>(), .dweight = dweight.data<float>(), .group = group};
+        .g = g, .x = in.parts[0], .dy = grad.parts[0], .dweight = dweight.data<float>(), .group = group};
     gradient.plan();
     gradient.chunks > 1 ? gradient.run_chunks() : gradient.run_pairs();
   }
