@@ -70,6 +70,17 @@ void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
     for (std::int64_t e = 0; e + 2 <= length; e += 2) step(e, broadcast_pair);
     if (length % 2 != 0) step(length - 1, broadcast_one);
   }
+  if (t.epilogue) {
+    const __m512 floor = _mm512_set1_ps(t.epilogue->floor);
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      const __m512 scale = _mm512_loadu_ps(t.epilogue->scale + 16 * v),
+                   shift = _mm512_loadu_ps(t.epilogue->shift + 16 * v);
+#pragma GCC unroll 16
+      for (int p = 0; p < pixels; ++p)  // in this order NaN stays NaN
+        acc[p][v] = _mm512_max_ps(floor, _mm512_fmadd_ps(acc[p][v], scale, shift));
+    }
+  }
   if constexpr (std::is_same_v<Out, BFloat16> && vectors == 2) {
     if (t.stream) {
 #pragma GCC unroll 16

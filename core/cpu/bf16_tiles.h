@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include <karyon/core/cpu/conv_tiles.h>
+#include <karyon/core/cpu/winograd.h>
 #include <karyon/core/dtype.h>
 
 // Private to core/cpu: register tiles as conv_tiles.h, for bf16 by AVX512_BF16's dot products of pairs: half
@@ -36,11 +37,12 @@ struct Bf16Tiles {
   const BFloat16* filter;  // [pairs of the runs][32][2]
   std::int64_t y_pixel;
   std::int64_t cols;
-  std::int64_t outputs;    // 1 to 32; f32 outputs are written whole
-  const float* bias;       // [32] or nullptr
-  bool accumulate;         // add to y instead of writing it, f32 only
-  std::int64_t ahead = 0;  // from the filter to the one that is needed next, fetched meanwhile
-  bool stream = false;     // bf16 only: write around the caches; 32 outputs, aligned to 64 bytes
+  std::int64_t outputs;                // 1 to 32; f32 outputs are written whole
+  const float* bias;                   // [32] or nullptr
+  bool accumulate;                     // add to y instead of writing it, f32 only
+  std::int64_t ahead = 0;              // from the filter to the one that is needed next, fetched meanwhile
+  const Epilogue* epilogue = nullptr;  // of the 32 outputs, which they go through last
+  bool stream = false;                 // bf16 only: write around the caches; 32 outputs, aligned to 64 bytes
   Bf16Ahead next = {};
 };
 void bf16_forward_tiles(const Bf16Tiles& tiles, float* y);

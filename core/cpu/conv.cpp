@@ -230,8 +230,10 @@ void conv2d_affine_in_f32(const ConvGeometry& g, const Tensor& x, const Tensor& 
 
 void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
                    const Tensor& shift, bool relu, Tensor& y) {
-  if (choose(forward_list, g, x.dtype(), [](const char*, const char*) {}).run == conv2d_winograd_bf16)
+  const DataArgs& chosen = choose(forward_list, g, x.dtype(), [](const char*, const char*) {});
+  if (chosen.run == conv2d_winograd_bf16)
     return conv2d_affine_winograd_bf16(g, x, weight, scale, shift, relu, y);
+  if (chosen.run == conv2d_direct_bf16) return conv2d_affine_direct_bf16(g, x, weight, scale, shift, relu, y);
   widened<conv2d_affine_in_f32>(g, x, weight, scale, shift, relu, y);
 }
 

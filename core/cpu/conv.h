@@ -54,6 +54,8 @@ const char* conv2d_direct_bf16_refuse(const ConvGeometry& g, DType dtype);
 const char* conv2d_backward_data_direct_bf16_refuse(const ConvGeometry& g, DType dtype);
 void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Tensor& y);
+void conv2d_affine_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
+                               const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
 void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                       const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,

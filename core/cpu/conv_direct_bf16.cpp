@@ -3,6 +3,7 @@
 // zeros around it, and those of a batch norm that was not made are made there.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include <hwy/cache_control.h>
@@ -147,12 +148,12 @@ Tensor pack_filters(const BFloat16* weight, std::int64_t outputs, const Rows& ro
   return packed;
 }
 
-// One f32 value per output, of every `period`-th the same; undefined is 0.
-std::vector<float> spread_bias(const Tensor& bias, std::int64_t outputs, std::int64_t period) {
-  std::vector<float> out(static_cast<std::size_t>(ceil_div(outputs, bf16_block) * bf16_block), 0.0f);
-  if (bias.defined())
+// One f32 value per output, of every `period`-th the same.
+std::vector<float> spread(const Tensor& values, std::int64_t outputs, std::int64_t period, float undefined) {
+  std::vector<float> out(static_cast<std::size_t>(ceil_div(outputs, bf16_block) * bf16_block), undefined);
+  if (values.defined())
     for (std::int64_t k = 0; k < outputs; ++k)
-      out[static_cast<std::size_t>(k)] = bias.data<float>()[k % period];
+      out[static_cast<std::size_t>(k)] = values.data<float>()[k % period];
   return out;
 }
 
@@ -179,13 +180,15 @@ const char* conv2d_backward_data_direct_bf16_refuse(const ConvGeometry& g, DType
   return nullptr;
 }
 
-void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        Tensor& y) {
+namespace {
+
+// With `affine`, outputs are max(scale y + shift, floor).
+void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const std::vector<float>& start,
+             const Epilogue* affine, Tensor& y) {
   const Rows rows(g);
   const Pixels in(x);
   const std::int64_t blocks = ceil_div(g.k, bf16_block);
   const Tensor packed = pack_filters(weight.data<BFloat16>(), g.k, rows);
-  const std::vector<float> start = spread_bias(bias, g.k, g.k);
   BFloat16* to = y.data<BFloat16>();
   const bool stream = streams(y, g.k);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -193,7 +196,10 @@ void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& we
     for (std::int64_t row = begin; row < end; ++row) {
       const BFloat16* from = rows.at(g, in, row, block);
       const Bf16Ahead ahead = rows.ahead(g, in, row);
-      for (std::int64_t b = 0; b < blocks; ++b)
+      for (std::int64_t b = 0; b < blocks; ++b) {
+        Epilogue epilogue{};
+        if (affine)
+          epilogue = {affine->scale + b * bf16_block, affine->shift + b * bf16_block, affine->floor};
         bf16_forward_tiles({.x = from,
                             .x_pixel = g.stride.w * g.c,
                             .runs = rows.runs.data(),
@@ -204,12 +210,28 @@ void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& we
                             .outputs = std::min(bf16_block, g.k - b * bf16_block),
                             .bias = start.data() + b * bf16_block,
                             .accumulate = false,
+                            .epilogue = affine ? &epilogue : nullptr,
                             .stream = stream,
                             .next = ahead.share(b, blocks)},
                            to + row * g.w_out * g.k + b * bf16_block);
+      }
     }
     if (stream) hwy::FlushStream();  // before another thread may read it
   });
+}
+
+}  // namespace
+
+void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        Tensor& y) {
+  forward(g, x, weight, spread(bias, g.k, g.k, 0), nullptr, y);
+}
+
+void conv2d_affine_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
+                               const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
+  const std::vector<float> scales = spread(scale, g.k, g.k, 1), shifts = spread(shift, g.k, g.k, 0);
+  const Epilogue affine{scales.data(), shifts.data(), relu ? 0.0f : -std::numeric_limits<float>::infinity()};
+  forward(g, x, weight, spread({}, g.k, g.k, 0), &affine, y);
 }
 
 // Every pixel of dy is multiplied by all of its filter, whose rows lie side by side in dx.
@@ -229,7 +251,7 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, c
                       2 * bf16_block, bf16_block);
     }
   });
-  const std::vector<float> start = spread_bias(bias, side, g.c);
+  const std::vector<float> start = spread(bias, side, g.c, 0);
   const Pixels in(dy);
   BFloat16* to = dx.data<BFloat16>();
   const bool stream = streams(dx, side);

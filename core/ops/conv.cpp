@@ -135,13 +135,14 @@ Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& filters, c
   Shape shape = inputs[0].shape();
   shape[3] = 0;
   for (const Tensor& x : inputs) {
-    joined = joined || x.dim() != 4 || x.dtype() != f32 || x.device().type != DeviceType::cpu ||
-             x.requires_grad() || x.size(-1) % 16 != 0;
+    joined =
+        joined || x.dim() != 4 || x.dtype() != inputs[0].dtype() || x.requires_grad() || !reads_in_parts(x);
     for (int d = 0; d < 3 && !joined; ++d) joined = x.size(d) != shape[d];
     shape[3] += x.size(-1);
   }
   // cat says what is wrong with parts that do not fit.
-  const Tensor x = joined ? cat(inputs, -1) : defer(shape, f32, std::make_shared<DeferredCat>(inputs), {});
+  const Tensor x =
+      joined ? cat(inputs, -1) : defer(shape, inputs[0].dtype(), std::make_shared<DeferredCat>(inputs), {});
   return conv2d_affine(x, filters, scale, shift, options);
 }
 

@@ -161,15 +161,32 @@ TEST_CASE("bf16 conv_transpose2d") {
 TEST_CASE("bf16 conv2d_affine") {
   const NoGradGuard no_grad;
   Generator generator(2);
-  for (const std::int64_t kernel : {1, 3}) {
+  const bool relu = GENERATE(false, true), scaled = GENERATE(false, true);
+  for (const std::int64_t kernel : {1, 3, 5}) {
     const Tensor x = randn({2, 20, 18, 40}, generator).to(bf16);
     const Tensor w = mul(randn({33, kernel, kernel, 40}, generator), 0.1).to(bf16);
-    const Tensor scale = randn({33}, generator), shift = randn({33}, generator);
-    const Conv2dAffineOptions options{.conv = {.padding = kernel / 2}, .relu = true};
+    const Tensor scale = scaled ? randn({33}, generator) : Tensor(),
+                 scale64 = scaled ? scale.to(f64) : Tensor(), shift = randn({33}, generator);
+    const Conv2dAffineOptions options{.conv = {.padding = kernel / 2}, .relu = relu};
     const Tensor y = conv2d_affine(x, w, scale, shift, options);
-    const Tensor expected = conv2d_affine(x.to(f64), w.to(f64), scale.to(f64), shift.to(f64), options);
+    const Tensor expected = conv2d_affine(x.to(f64), w.to(f64), scale64, shift.to(f64), options);
     CHECK(y.dtype() == bf16);
     CHECK(relative_error(y, expected) < (kernel == 3 ? winograd : rounded_once));
+  }
+}
+
+TEST_CASE("bf16 conv2d_affine of parts is conv2d_affine of the joined images") {
+  const NoGradGuard no_grad;
+  Generator generator(6);
+  for (const std::int64_t other : {64, 40}) {
+    const std::vector<Tensor> parts{randn({1, 21, 22, 32}, generator).to(bf16),
+                                    randn({1, 21, 22, other}, generator).to(bf16)};
+    for (const std::int64_t kernel : {1, 3}) {
+      const Tensor w = randn({32, kernel, kernel, 32 + other}, generator).to(bf16);
+      const Conv2dAffineOptions options{.conv = {.padding = kernel / 2}, .relu = true};
+      CHECK(conv2d_affine(parts, w, {}, {}, options).to_vector<float>() ==
+            conv2d_affine(cat(parts, -1), w, {}, {}, options).to_vector<float>());
+    }
   }
 }
 
