@@ -596,6 +596,21 @@ TEST_CASE("nuclei: a signal ends train and predict alike, also while they read")
   CHECK(r.code == 130);
   CHECK_THAT(r.text, Contains("--continue goes on"));
   CHECK(shell("timeout --preserve-status -s TERM 1 " + predict + " --continue").code == 143);
+
+  const fs::path many = w.root / "many";
+  const std::vector<std::uint8_t> pixels(1000 * 1000, 200);
+  nuclei::write_png8(w.root / "large.png", 1000, 1000, 1, pixels.data());
+  for (int i = 0; i < 300; ++i) {
+    const fs::path id = many / std::to_string(i);
+    for (const char* folder : {"images", "masks"}) {
+      fs::create_directories(id / folder);
+      fs::create_hard_link(w.root / "large.png", id / folder / "a.png");
+    }
+  }
+  const std::string run = (w.root / "run").string();
+  CHECK(shell("timeout --preserve-status -s INT 0.5 $nuclei train --data " + many.string() + " --out " + run)
+            .code == 130);
+  CHECK_FALSE(fs::exists(run));
 }
 
 TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrored maps") {
