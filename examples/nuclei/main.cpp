@@ -253,7 +253,8 @@ int run(int argc, char** argv) {
       nuclei::evaluate(scoring);
     } else if (*arrange) {
       const nuclei::Arranged done = nuclei::arrange(images, masks, arranged, choice);
-      std::printf("%zu images with %zu nuclei in %s\n", done.images, done.nuclei, arranged.string().c_str());
+      std::printf("%s with %zu nuclei in %s\n", nuclei::counted(done.images, "image").c_str(), done.nuclei,
+                  arranged.string().c_str());
     } else if (*doctor) {
       sound = nuclei::doctor(examination);
     } else if (*predict) {

@@ -567,7 +567,7 @@ TEST_CASE("nuclei: arrange says what it took of several pages") {
     return shell("$nuclei arrange --images " + (w.root / "images").string() + " --masks " +
                  (w.root / "masks").string() + " --out " + (w.root / "set").string() + more);
   };
-  CHECK_THAT(arrange("").text, Contains("page 1 of 2; --page chooses another") && Contains("1 image"));
+  CHECK_THAT(arrange("").text, Contains("page 1 of 2; --page chooses another") && Contains("1 image with"));
   const Result second = arrange(" --page 2");
   CHECK(second.code == 0);
   CHECK_THAT(second.text, !Contains("--page"));
