@@ -48,6 +48,12 @@ Finished::Finished(const fs::path& out, const std::string& settings, bool resume
   file_.emplace(path, header_, there ? text().size() : 0);
 }
 
+bool Finished::any(const fs::path& out) {
+  std::ifstream file(out / "finished.jsonl", std::ios::binary);
+  std::string settings, first;
+  return std::getline(file, settings) && std::getline(file, first) && !file.eof();
+}
+
 void Finished::add(const Entry& entry) {
   file_->add(line_of(entry));
   entries_.push_back(entry);

@@ -28,6 +28,9 @@ class Finished {
   Finished(const std::filesystem::path& out, const std::string& settings, bool resume,
            const std::function<bool(const std::string&)>& is_there);
 
+  /// Whether a folder holds a complete picture.
+  static bool any(const std::filesystem::path& out);
+
   bool contains(const std::string& key) const { return done_.contains(key); }
   const std::vector<Entry>& entries() const { return entries_; }
   /// Where the shared files go on.

@@ -119,7 +119,7 @@ std::size_t parse_size(const std::string& text) {
 PredictSummary predict(const PredictOptions& options) {
   if (options.resume && options.overwrite)
     throw UsageError("--continue keeps earlier results and --overwrite replaces them; choose one");
-  if (fs::exists(options.out / "finished.jsonl") && !options.resume && !options.overwrite)
+  if (Finished::any(options.out) && !options.resume && !options.overwrite)
     throw Failure(
         options.out.string() +
         " holds the results of an earlier run; choose another --out, go on with it by --continue, or "

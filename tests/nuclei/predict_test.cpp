@@ -120,6 +120,16 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
   }
 }
 
+TEST_CASE("nuclei: where every picture failed, the next run needs no leave to write", "[nuclei][predict]") {
+  Batch b;
+  b.options.overwrite = false;
+  b.options.max_memory = 1000;
+  CHECK(predict(b.options).failed == 5);
+  b.options.max_memory = 2'000'000'000;
+  CHECK(predict(b.options).images == 5);
+  CHECK_THROWS_WITH(predict(b.options), Contains("earlier run"));
+}
+
 TEST_CASE("nuclei: a picture whose results were deleted is worked on again", "[nuclei][predict]") {
   Batch b;
   predict(b.options);
