@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -82,7 +83,14 @@ std::vector<Pair> pair_up(const std::vector<fs::path>& images, const std::vector
 
 /// Each nucleus of a mask file as a label.
 LabelMap labels_of(const fs::path& file) {
-  const Image mask = read_image(file);
+  std::string several;
+  const Image mask = read_image(file, {}, &several);
+  if (!several.empty()) {
+    const int pages = page_count(file);
+    throw Failure("arranging " + file.string() + ": expected a mask of one page and one channel, it has " +
+                  (pages > 1 ? std::to_string(pages) + " pages" : "several channels") +
+                  "; save the one that belongs to the image as a file of its own");
+  }
   const auto channels = static_cast<std::size_t>(mask.channels);
   const std::size_t count = mask.pixels.size() / channels;
   const auto width = static_cast<std::size_t>(mask.width);
@@ -118,8 +126,8 @@ LabelMap labels_of(const fs::path& file) {
   return map;
 }
 
-void write_image(const fs::path& from, const Image& image, const fs::path& to) {
-  if (is_bowl_picture(from)) {
+void write_image(const fs::path& from, const Image& image, bool as_it_is, const fs::path& to) {
+  if (as_it_is) {
     fs::copy_file(from, to);
   } else if (image.channels == 1 && image.bit_depth > 8) {
     std::vector<std::uint16_t> pixels;
@@ -136,7 +144,8 @@ void write_image(const fs::path& from, const Image& image, const fs::path& to) {
 
 }  // namespace
 
-Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& out) {
+Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& out,
+                 const ReadOptions& choice) {
   const std::vector<fs::path> image_files = pictures_in(images), mask_files = pictures_in(masks);
   const std::vector<Pair> pairs = pair_up(image_files, mask_files);
   std::error_code error;
@@ -146,11 +155,15 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
   fs::path partial = out.has_filename() ? out : out.parent_path();
   partial += ".partial";
   Arranged arranged;
+  std::set<std::string> noted;
   try {
     fs::remove_all(partial);
     Progress progress("arranging", static_cast<std::int64_t>(pairs.size()));
     for (const Pair& pair : pairs) {
-      const Image image = read_image(pair.image);
+      std::string note;
+      const Image image = read_image(pair.image, choice, &note);
+      // What was chosen is said once, not for every image.
+      if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
       LabelMap labels = labels_of(pair.mask);
       if (labels.width != image.width || labels.height != image.height)
         throw Failure("arranging " + pair.mask.string() + ": expected the " + std::to_string(image.width) +
@@ -159,7 +172,8 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
       const std::string id = pair.image.stem().string();
       fs::create_directories(partial / id / "images");
       fs::create_directories(partial / id / "masks");
-      write_image(pair.image, image, partial / id / "images" / (id + ".png"));
+      const bool as_it_is = is_bowl_picture(pair.image) && !is_tiff(pair.image) && choice.channel.empty();
+      write_image(pair.image, image, as_it_is, partial / id / "images" / (id + ".png"));
       const std::int32_t nuclei = max_label(labels);
       for (std::int32_t label = 1; label <= std::max(nuclei, 1); ++label) {
         std::vector<std::uint8_t> mask;

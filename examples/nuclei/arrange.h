@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "source.h"
+
 namespace nuclei {
 
 struct Arranged {
@@ -16,10 +18,13 @@ struct Arranged {
 /// "a.png"). If it has one value besides 0, each connected part is a nucleus; if it has several, each value
 /// (or colour) is one: a label image. An image whose mask is all 0 gets one empty mask.
 ///
-/// Throws Failure if a file cannot be read, an image has no mask file or several, a mask file has no image,
-/// sizes disagree, a mask file has in-between values, or `out` is there and not empty; then nothing is
-/// written.
+/// Of an image with several pages or channels it takes what `choice` says, or else the first, with a line on
+/// stderr. Hidden files and those that systems leave in folders are passed over.
+///
+/// Throws Failure if a file cannot be read, an image has no mask file or several, a mask file has no image or
+/// more than one page, sizes disagree, a mask file has in-between values, or `out` is there and not empty;
+/// then nothing is written.
 Arranged arrange(const std::filesystem::path& images, const std::filesystem::path& masks,
-                 const std::filesystem::path& out);
+                 const std::filesystem::path& out, const ReadOptions& choice = {});
 
 }  // namespace nuclei

@@ -18,12 +18,17 @@ namespace fs = std::filesystem;
 
 bool is_bowl_picture(const fs::path& path) { return lower(path.extension().string()) == ".png"; }
 
+bool is_system_file(const fs::path& path) {
+  const std::string name = lower(path.filename().string());
+  return name.starts_with('.') || name == "thumbs.db" || name == "ehthumbs.db" || name == "desktop.ini";
+}
+
 std::vector<fs::path> list_folder(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> entries;
   fs::directory_iterator at(folder, error);
   for (; !error && at != fs::directory_iterator(); at.increment(error)) {
-    if (!at->path().filename().string().starts_with('.')) entries.push_back(at->path());
+    if (!is_system_file(at->path())) entries.push_back(at->path());
   }
   if (error) throw Failure("listing " + folder.string() + ": " + error.message());
   std::ranges::sort(entries);

@@ -30,8 +30,11 @@ struct Example {
 /// Whether a file of this name counts as an image or a mask in the layout.
 bool is_bowl_picture(const std::filesystem::path& path);
 
-/// The entries of a folder by ascending name, without hidden ones (.DS_Store, ._copies of macOS). Throws
-/// Failure if it cannot be read.
+/// Whether a file is none of the user's: hidden (.DS_Store, ._copies of macOS) or what Windows leaves in
+/// folders (Thumbs.db, desktop.ini).
+bool is_system_file(const std::filesystem::path& path);
+
+/// The entries of a folder by ascending name, without system files. Throws Failure if it cannot be read.
 std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder);
 
 /// Lists the samples under `root` by ascending id. Throws Failure if the folder is missing or not

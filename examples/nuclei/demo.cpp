@@ -6,6 +6,7 @@
 #include "evaluate.h"
 #include "predict.h"
 #include "segmenter.h"
+#include "stop.h"
 #include "synthetic.h"
 #include "train.h"
 
@@ -39,7 +40,7 @@ void demo(const std::filesystem::path& out, std::uint64_t seed, const std::strin
                            .validation = 0.2,
                            .seed = seed,
                            .device = device});
-  if (!done) throw Failure("the demo was stopped");
+  if (!done) throw Stopped("the demo was stopped");
 
   std::fprintf(stderr, "3. finding the nuclei in the new images\n");
   const auto model = out / "run" / "model.safetensors";
@@ -48,6 +49,7 @@ void demo(const std::filesystem::path& out, std::uint64_t seed, const std::strin
                                         .out = out / "found",
                                         .device = device,
                                         .overwrite = true});
+  if (found.interrupted) throw Stopped("the demo was stopped");
   evaluate({.model = model,
             .data = out / "new-images",
             .json = out / "found" / "scores.json",

@@ -148,7 +148,7 @@ void print_fates(const Evaluation& evaluation) {
   }
   std::printf("\nof %zu nuclei: %d correct, %d missed, %d merged with another, %d split; %d extra\n",
               evaluation.true_areas().size(), sum.correct, sum.missed, sum.merged, sum.split, sum.extra);
-  std::printf("lowest Bowl scores:\n");
+  if (!evaluation.worst().empty()) std::printf("lowest Bowl scores:\n");
   for (const Evaluation::Shown* shown : evaluation.worst()) {
     const ImageScores& image = evaluation.images()[shown->index];
     std::printf("  %.4f  %-12s %s\n", image.scores.bowl, name(image.kind), image.id.c_str());

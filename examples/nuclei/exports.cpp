@@ -271,10 +271,11 @@ std::string csv_header() {
   return "image,label,area,centroid_x,centroid_y,bbox_x0,bbox_y0,bbox_x1,bbox_y1,mean_intensity,"
          "min_intensity,max_intensity,std_intensity,total_intensity,perimeter,major_axis,minor_axis,"
          "eccentricity,orientation,solidity,pixel_size_um,area_um2,perimeter_um,major_axis_um,minor_axis_um,"
-         "centroid_x_um,centroid_y_um\n";
+         "centroid_x_um,centroid_y_um,file\n";
 }
 
-std::string csv_row(std::string_view image, const Nucleus& n, double pixel_width, double pixel_height) {
+std::string csv_row(std::string_view image, std::string_view file, const Nucleus& n, double pixel_width,
+                    double pixel_height) {
   std::string row = csv_field(image);
   const auto add = [&](double value, int decimals) { row += ',' + fixed(value, decimals); };
   const auto add_whole = [&](std::int64_t value) { row += ',' + std::to_string(value); };
@@ -285,9 +286,10 @@ std::string csv_row(std::string_view image, const Nucleus& n, double pixel_width
   for (const int edge : {n.x0, n.y0, n.x1, n.y1}) add_whole(edge);
   // Fractions of a float image's scale of 0 to 1 want their digits too.
   const int digits = std::abs(n.max_intensity) > 10 ? 2 : 5;
-  for (const double v :
-       {n.mean_intensity, n.min_intensity, n.max_intensity, n.std_intensity, n.total_intensity})
-    add(v, digits);
+  add(n.mean_intensity, digits);
+  for (const double v : {n.min_intensity, n.max_intensity}) add(v, v == std::round(v) ? 0 : digits);
+  add(n.std_intensity, digits);
+  add(n.total_intensity, digits);
   add(n.perimeter, 2);
   add(n.major_axis, 2);
   add(n.minor_axis, 2);
@@ -304,7 +306,7 @@ std::string csv_row(std::string_view image, const Nucleus& n, double pixel_width
   } else {
     row += std::string(7, ',');
   }
-  return row + '\n';
+  return row + ',' + csv_field(file) + '\n';
 }
 
 }  // namespace nuclei

@@ -45,9 +45,10 @@ std::string coco_counts(const std::vector<Run>& runs, int width, int height);
 /// pixel is 1.
 std::string bowl_runs(const std::vector<Run>& runs, int height);
 
-/// The columns of nuclei.csv, and a nucleus as one of its rows. Sizes in micrometres stay empty if the pixel
-/// size (0) is unknown.
+/// The columns of nuclei.csv, and a nucleus as one of its rows: `image` names the results, `file` is what
+/// they were found in. Sizes in micrometres stay empty if the pixel size (0) is unknown.
 std::string csv_header();
-std::string csv_row(std::string_view image, const Nucleus& n, double pixel_width, double pixel_height);
+std::string csv_row(std::string_view image, std::string_view file, const Nucleus& n, double pixel_width,
+                    double pixel_height);
 
 }  // namespace nuclei

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
+#include <string>
 #include <unordered_map>
 
 #include "error.h"
@@ -55,7 +57,9 @@ struct Plan {
   int band_rows;
 };
 
-Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options) {
+// Nothing where memory does not suffice.
+std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, const ImageSource& source,
+                                const FindOptions& options) {
   const Image& image = source.header();
   const karyon::UNetOptions& net = segmenter.model->options;
   std::size_t weights = 0;
@@ -67,7 +71,7 @@ Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptio
   const std::size_t row =
       width * sizeof(float) *
       (static_cast<std::size_t>(image.channels) + static_cast<std::size_t>(net.out_channels));
-  const std::size_t free = options.max_memory > fixed ? options.max_memory - fixed : 0;
+  const std::size_t free = memory > fixed ? memory - fixed : 0;
   // Turned windows may start anywhere, so they are up to a grid wider.
   const auto for_network = [&](std::size_t bytes) {
     bytes = options.tta ? bytes / 4 * 3 : bytes;
@@ -77,30 +81,51 @@ Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptio
   // All at once, if that leaves a good part for the network.
   const std::size_t whole = height * (row + width * kDecodeBytes);
   if (whole <= free / 10 * 7 && (options.band_rows == 0 || options.band_rows >= image.height))
-    return {plan_tiles(net, image.width, image.height, for_network(free - whole)), image.height};
+    if (const auto tiling = plan_tiles(net, image.width, image.height, for_network(free - whole)))
+      return Plan{*tiling, image.height};
 
   // Otherwise a part each for the network, for separating, and for the rows in between.
   const std::size_t network = for_network(free / 5 * 2);
   for (int limit = 0;;) {
-    const Tiling tiling = plan_tiles(net, image.width, image.height, network, limit);
-    const int window = std::min(image.height, tiling.core_height + 2 * tiling.halo);
+    const std::optional<Tiling> tiling = plan_tiles(net, image.width, image.height, network, limit);
+    if (!tiling) return {};
+    const int window = std::min(image.height, tiling->core_height + 2 * tiling->halo);
     int band = static_cast<int>(std::min<std::size_t>(height, free / 3 / (width * kDecodeBytes)));
     if (options.band_rows > 0) band = std::min(band, options.band_rows);
     const std::size_t rows = static_cast<std::size_t>(window) + static_cast<std::size_t>(band);
-    if (band > 2 * kTail && rows * row <= free / 4) return {tiling, band};
-    const int less = window - tiling.grid;
-    if (band <= 2 * kTail || less < 2 * tiling.halo + tiling.grid) {
-      const std::size_t least =
-          fixed + 6 * (static_cast<std::size_t>(2 * tiling.halo + tiling.grid + 3 * kTail) * row +
-                       3 * kTail * width * kDecodeBytes / 2);
-      throw Failure("an image " + std::to_string(image.width) + " pixels wide needs about " +
-                    std::to_string(least / 1'000'000) + "MB; raise --max-memory, or cut it up" +
-                    (source.held_bytes() > least / 2
-                         ? ", or save it as a TIFF, which need not be read as a whole"
-                         : ""));
-    }
+    if (band > 2 * kTail && rows * row <= free / 4) return Plan{*tiling, band};
+    const int less = window - tiling->grid;
+    if (band <= 2 * kTail || less < 2 * tiling->halo + tiling->grid) return {};
     limit = less;
   }
+}
+
+Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options) {
+  if (const auto found = plan_within(options.max_memory, segmenter, source, options)) return *found;
+  // How much would do, in steps of a megabyte: doubled until it does, then halved between.
+  constexpr std::size_t kMega = 1'000'000, kMost = 1'000'000'000;  // of megabytes
+  const auto enough = [&](std::size_t megabytes) {
+    return plan_within(megabytes * kMega, segmenter, source, options).has_value();
+  };
+  std::size_t little = options.max_memory / kMega, much = little + 1;
+  while (much < kMost && !enough(much)) {
+    little = much;
+    much *= 2;
+  }
+  while (much - little > 1) {
+    const std::size_t middle = (little + much) / 2;
+    (enough(middle) ? much : little) = middle;
+  }
+  const Image& image = source.header();
+  throw Failure("an image of " + std::to_string(image.width) + " x " + std::to_string(image.height) +
+                " pixels needs --max-memory " + std::to_string(much) + "MB or more with this network" +
+                (segmenter.model->options.norm == karyon::Norm::group
+                     ? ", whose group norms look at the whole image at once"
+                     : "") +
+                "; raise it, or cut the image up" +
+                (source.held_bytes() > much * kMega / 2
+                     ? ", or save it as a TIFF, which need not be read as a whole"
+                     : ""));
 }
 
 /// Which nuclei touch, directly or through others.
@@ -300,7 +325,7 @@ class Finder {
         *taken = next_id_ + map.labels[i];
       }
     }
-    for (Nucleus& n : measure(map, pixels_.row(top), image_.channels, image_.scale, image_.offset)) {
+    for (Nucleus& n : measure(map, image_, pixels_.row(top))) {
       Found found{n, outline(map, n), column_runs(map, n)};
       found.nucleus.cy += top;
       found.nucleus.y0 += top;

@@ -268,15 +268,15 @@ PngJob png8_job(int width, int height, int channels, const std::uint8_t* pixels)
 
 Image read_image(const fs::path& path) { return read_image(path, {}); }
 
-Image read_image(const fs::path& path, const ReadOptions& options) {
+Image read_image(const fs::path& path, const ReadOptions& options, std::string* note) {
   if (is_tiff(path)) {
     const std::unique_ptr<ImageSource> source = open_tiff(path, options);
+    if (note) *note = source->note();
     check_size(path, source->header().width, source->header().height);
     return read_all(*source);
   }
-  if (options.page != 1) {
-    fail(path, "there is no page " + std::to_string(options.page) + ": only TIFF files have pages");
-  }
+  if (const int page = options.page.value_or(1); page != 1)
+    fail(path, "there is no page " + std::to_string(page) + ": only TIFF files have pages");
   const Decoded file = decode(path);
   int first = 0, channels = file.channels;
   if (!options.channel.empty()) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace nuclei {
@@ -18,6 +19,7 @@ struct Image {
   /// A value in the file is offset + scale * pixel.
   double scale = 255;
   double offset = 0;
+  bool integers = true;  // the values in the file are
   /// Micrometres per pixel; 0 where the file does not say.
   double pixel_width = 0;
   double pixel_height = 0;
@@ -34,8 +36,9 @@ inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
 /// unless told otherwise; see open_tiff. Throws Failure if the file is missing, empty, of another format,
 /// damaged (for PNG every checksum is verified), cut short anywhere, above kMaxPixels, or without the page or
 /// channel asked for.
+///   note  receives what was chosen where the file leaves a choice, as ImageSource::note()
 Image read_image(const std::filesystem::path& path);
-Image read_image(const std::filesystem::path& path, const ReadOptions& options);
+Image read_image(const std::filesystem::path& path, const ReadOptions& options, std::string* note = nullptr);
 
 /// Reads a mask of any bit depth: 1 where any colour channel is above zero, else 0; [height * width]. Throws
 /// Failure like read_image, and if the file is not `width` by `height` pixels.

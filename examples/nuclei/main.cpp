@@ -16,8 +16,11 @@
 #include "evaluate.h"
 #include "info.h"
 #include "predict.h"
+#include "report.h"
 #include "segmenter.h"
 #include "shrink.h"
+#include "source.h"
+#include "stop.h"
 #include "train.h"
 
 namespace {
@@ -35,7 +38,8 @@ int run(int argc, char** argv) {
       "  nuclei train --data stage1_train --out run               learn from the Data Science Bowl 2018\n"
       "  nuclei predict image.tif folder                          find nuclei, in nuclei-out/\n"
       "  nuclei evaluate --model run/model.safetensors --data stage1_test\n"
-      "Exit codes: 0 done, 1 something failed, 2 the command line makes no sense.");
+      "Exit codes: 0 done, 1 something failed, 2 the command line makes no sense, 128 + its number where a\n"
+      "signal (Ctrl-C: 130) stopped it.");
 
   int threads = 0;
   std::string device = "auto";
@@ -102,7 +106,7 @@ int run(int argc, char** argv) {
   nuclei::EvaluateOptions scoring;
   CLI::App* evaluate = app.add_subcommand("evaluate", "score a model against true masks");
   evaluate->add_option("--model", scoring.model,
-                       "model.safetensors of a run (default: the one that comes with nuclei)");
+                       "model.safetensors of a run, or default: the one that comes with nuclei");
   evaluate->add_option("--data", scoring.data, "folder in the Data Science Bowl layout")->required();
   const char* tta = "average over eight turned and mirrored versions: a little better, eight times as slow";
   evaluate->add_flag("--tta", scoring.tta, tta);
@@ -116,6 +120,7 @@ int run(int argc, char** argv) {
   common(evaluate);
 
   std::filesystem::path images, masks, arranged;
+  nuclei::ReadOptions choice;
   CLI::App* arrange = app.add_subcommand(
       "arrange", "bring your own folder of images and folder of masks into the layout to train on");
   arrange->add_option("--images", images, "folder of images")->required();
@@ -125,6 +130,13 @@ int run(int argc, char** argv) {
                    "nucleus), or black and white")
       ->required();
   arrange->add_option("--out", arranged, "folder to write to")->required();
+  const char* which = "Which picture of a file";
+  arrange->add_option("--channel", choice.channel, "channel with the nuclei, by number (from 1) or name")
+      ->group(which);
+  arrange
+      ->add_option("--page", choice.page, "page of a TIFF image (slice, time point), from 1; masks have one")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->group(which);
   arrange->footer("Example:\n  nuclei arrange --images pictures --masks drawn --out my_images");
 
   nuclei::DoctorOptions examination;
@@ -137,15 +149,16 @@ int run(int argc, char** argv) {
   common(doctor);
 
   nuclei::PredictOptions p;
-  std::string max_memory = "2GB", page = "1", labels = "png";
+  std::string max_memory = "2GB", page, labels = "png";
   CLI::App* predict = app.add_subcommand("predict", "find the nuclei in images");
   predict
       ->add_option("input", p.inputs,
                    "images (TIFF, PNG, JPEG, BMP), folders of images, or the Data Science Bowl layout")
       ->required();
   predict->add_option("--model", p.model,
-                      "model.safetensors of a run (default: the one that comes with nuclei)");
+                      "model.safetensors of a run, or default: the one that comes with nuclei");
   predict->add_option("--out", p.out, "folder for the results")->capture_default_str();
+  predict->add_flag("--recursive", p.recursive, "search folders inside folders too");
   predict->add_flag("--continue", p.resume, "skip the images that an interrupted run has finished");
   predict->add_flag("--overwrite", p.overwrite, "replace the results of an earlier run in the folder");
   predict
@@ -153,16 +166,17 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   predict->add_flag("--tta", p.tta, tta);
   predict->add_option("--channel", p.channel, "channel with the nuclei, by number (from 1) or name")
-      ->group("Which picture of a file");
-  predict->add_option("--page", page, "page of a TIFF (slice, time point), from 1, or all")
-      ->capture_default_str()
-      ->group("Which picture of a file");
+      ->group(which);
+  predict
+      ->add_option("--page", page,
+                   "page of a TIFF (slice, time point), from 1, or all (default: the first, with a note)")
+      ->group(which);
   predict->add_option("--pixel-size", p.pixel_size, "micrometres per pixel, where the file does not say")
       ->check([](const std::string& text) {
         const double size = std::strtod(text.c_str(), nullptr);
         return size > 0 && std::isfinite(size) ? "" : "expected micrometres above 0, got " + text;
       })
-      ->group("Which picture of a file");
+      ->group(which);
   const char* results = "What comes out";
   predict->add_option("--labels", labels, "label images: png, tiff or none")
       ->check(CLI::IsMember({"png", "tiff", "none"}))
@@ -209,7 +223,7 @@ int run(int argc, char** argv) {
     return code == 0 ? 0 : bad_usage;
   }
 
-  bool sound = true;
+  bool sound = true, stopped = false;
   try {
     if (threads > 0) karyon::set_num_threads(threads);
     try {
@@ -232,37 +246,42 @@ int run(int argc, char** argv) {
       }
       t.device = device;
       // A script must not go on with a model that was stopped half-way; --max-minutes is a wish.
-      if (!nuclei::train(t) && nuclei::stopping_signal() != 0) return 128 + nuclei::stopping_signal();
+      stopped = !nuclei::train(t);
     } else if (*evaluate) {
       scoring.device = device;
-      if (scoring.model.empty()) scoring.model = nuclei::default_model();
+      scoring.model = nuclei::model_file(scoring.model);
       nuclei::evaluate(scoring);
     } else if (*arrange) {
-      const nuclei::Arranged done = nuclei::arrange(images, masks, arranged);
-      std::printf("%zu images with %zu nuclei in %s\n", done.images, done.nuclei, arranged.string().c_str());
+      const nuclei::Arranged done = nuclei::arrange(images, masks, arranged, choice);
+      std::printf("%s with %zu nuclei in %s\n", nuclei::counted(done.images, "image").c_str(), done.nuclei,
+                  arranged.string().c_str());
     } else if (*doctor) {
       sound = nuclei::doctor(examination);
     } else if (*predict) {
       p.device = device;
       p.max_memory = nuclei::parse_size(max_memory);
-      p.page = 0;
-      const auto [end, error] = std::from_chars(page.data(), page.data() + page.size(), p.page);
-      if (page != "all" && (error != std::errc() || end != page.data() + page.size() || p.page < 1))
-        throw nuclei::UsageError("--page: expected a number from 1, or all, got '" + page + "'");
+      if (predict->count("--page") > 0) {
+        int number = 0;
+        const auto [end, error] = std::from_chars(page.data(), page.data() + page.size(), number);
+        if (page != "all" && (error != std::errc() || end != page.data() + page.size() || number < 1))
+          throw nuclei::UsageError("--page: expected a number from 1, or all, got '" + page + "'");
+        p.page = number;
+      }
       p.results.labels = labels == "png"    ? nuclei::LabelFormat::png
                          : labels == "tiff" ? nuclei::LabelFormat::tiff
                                             : nuclei::LabelFormat::none;
       const nuclei::PredictSummary done = nuclei::predict(p);
-      std::printf("%lld nuclei in %zu images; see %s\n", static_cast<long long>(done.nuclei), done.images,
-                  p.out.string().c_str());
-      if (done.skipped > 0) std::printf("%zu images were finished before\n", done.skipped);
-      if (done.interrupted) {
-        std::fprintf(stderr, "nuclei: stopped; the same command with --continue goes on\n");
-        return failed;
-      }
+      if (done.images > 0)
+        std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
+                    nuclei::counted(done.images, "image").c_str(), p.out.string().c_str());
+      if (done.skipped > 0)
+        std::printf("%s finished before%s\n", nuclei::counted(done.skipped, "image").c_str(),
+                    done.images > 0 ? "" : ("; see " + p.out.string()).c_str());
+      stopped = done.interrupted;
+      if (stopped) std::fprintf(stderr, "nuclei: stopped; the same command with --continue goes on\n");
       if (done.failed > 0) {
         std::fprintf(stderr, "nuclei: %zu of %zu images failed\n", done.failed, done.images + done.failed);
-        return failed;
+        sound = false;
       }
     } else if (*info) {
       if (!devices && file.empty()) throw nuclei::UsageError("info: expects a model file, or --devices");
@@ -275,10 +294,14 @@ int run(int argc, char** argv) {
     }
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush())
       throw nuclei::Failure("standard output cannot be written: is the disk full?");
+    if (stopped && nuclei::StopOnSignal::signal()) return 128 + nuclei::StopOnSignal::signal();
     return sound ? 0 : failed;
   } catch (const nuclei::UsageError& e) {
     std::fprintf(stderr, "nuclei: %s\n", e.what());
     return bad_usage;
+  } catch (const nuclei::Stopped& e) {
+    std::fprintf(stderr, "nuclei: %s\n", e.what());
+    return 128 + nuclei::StopOnSignal::signal();
   } catch (const std::exception& e) {
     std::fprintf(stderr, "nuclei: %s\n", e.what());
     return failed;

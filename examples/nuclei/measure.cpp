@@ -160,13 +160,16 @@ void measure_shape(const LabelMap& map, Nucleus& n) {
 
 }  // namespace
 
-std::vector<Nucleus> measure(const LabelMap& map, const float* pixels, int channels, double scale,
-                             double offset) {
+std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const float* pixels) {
   std::vector<Nucleus> nuclei(static_cast<std::size_t>(max_label(map)) + 1);
+  const int channels = header.channels;
   const auto value = [&](const float* pixel) {
     double sum = 0;
-    for (int c = 0; c < channels; ++c) sum += pixel[c];
-    return offset + scale * sum / channels;
+    for (int c = 0; c < channels; ++c) {
+      const double v = header.offset + header.scale * pixel[c];
+      sum += header.integers ? std::round(v) : v;
+    }
+    return sum / channels;
   };
   const auto for_each_pixel = [&](const auto& visit) {
     const float* pixel = pixels;
@@ -213,7 +216,7 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& image) {
     throw Failure("measuring nuclei: expected labels for the " + std::to_string(image.width) + " x " +
                   std::to_string(image.height) + " pixels of the image, got " + std::to_string(map.width) +
                   " x " + std::to_string(map.height));
-  return measure(map, image.pixels.data(), image.channels, image.scale, image.offset);
+  return measure(map, image, image.pixels.data());
 }
 
 }  // namespace nuclei

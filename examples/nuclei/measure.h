@@ -26,9 +26,7 @@ struct Nucleus {
 /// Measures every label that occurs, in ascending order. Throws Failure if the sizes disagree.
 std::vector<Nucleus> measure(const LabelMap& map, const Image& image);
 
-/// The same for pixels [map.height, map.width, channels] of which values in the file are offset + scale *
-/// pixel.
-std::vector<Nucleus> measure(const LabelMap& map, const float* pixels, int channels, double scale,
-                             double offset);
+/// The same for pixels [map.height, map.width, channels] of an image with this header.
+std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const float* pixels);
 
 }  // namespace nuclei

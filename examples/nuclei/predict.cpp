@@ -3,22 +3,22 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <map>
 #include <optional>
 #include <set>
 
 #include <nlohmann/json.hpp>
 
-#include "bowl.h"
 #include "error.h"
+#include "finished.h"
+#include "jobs.h"
 #include "progress.h"
 #include "report.h"
 #include "segmenter.h"
 #include "source.h"
+#include "stop.h"
 
 namespace nuclei {
 namespace {
@@ -56,99 +56,18 @@ class CheckedSink : public FindSink {
   FindSink& sink_;
 };
 
-volatile std::sig_atomic_t interrupts = 0;
-
-/// Ctrl-C asks to stop while one of these lives; a second one does it at once.
-class InterruptGuard {
- public:
-  InterruptGuard() {
-    interrupts = 0;
-    struct sigaction action = {};
-    action.sa_handler = [](int signal) {
-      interrupts = 1;
-      std::signal(signal, SIG_DFL);
-    };
-    sigaction(SIGINT, &action, &int_);
-    sigaction(SIGTERM, &action, &term_);
-  }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-  ~InterruptGuard() {
-    sigaction(SIGINT, &int_, nullptr);
-    sigaction(SIGTERM, &term_, nullptr);
-  }
-
- private:
-  struct sigaction int_ = {}, term_ = {};
-};
-
-bool is_picture(const fs::path& path) {
-  if (path.filename().string().starts_with('.')) return false;  // what macOS leaves beside real files
-  static const std::set<std::string> known{".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".tf8", ".btf"};
-  return known.contains(lower(path.extension().string()));
-}
-
-bool has_bowl_layout(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.is_directory() && fs::is_directory(entry.path() / "images")) return true;
-  return false;
-}
-
-std::vector<fs::path> pictures_in(const fs::path& input) {
-  if (!fs::exists(input)) throw Failure(input.string() + ": no such file or folder");
-  if (!fs::is_directory(input)) {
-    if (!fs::is_regular_file(input))
-      throw Failure(input.string() + ": expected a file or a folder, this is a pipe or a device");
-    return {input};
-  }
-  std::vector<fs::path> found;
-  if (has_bowl_layout(input)) {
-    for (const Sample& sample : scan_bowl(input, false)) found.push_back(sample.image);
-  } else {
-    for (const auto& entry : fs::directory_iterator(input))
-      if (entry.is_regular_file() && is_picture(entry.path())) found.push_back(entry.path());
-    std::sort(found.begin(), found.end());
-    if (found.empty())
-      throw Failure(
-          input.string() +
-          ": no images here; expected PNG, JPEG, BMP or TIFF files (folders inside are not searched), or the "
-          "Data Science Bowl layout");
-  }
-  return found;
-}
-
-/// One picture to work on.
-struct Job {
-  fs::path file;
-  int page = 1;
-  bool paged = false;  // named by its page
-};
-
-/// The file's stem, told apart where two inputs share it.
-std::string unique_name(const Job& job, std::set<std::string>& taken) {
+/// The file's stem, and the page's number where there are several.
+std::string own_name(const Job& job) {
   std::string stem = job.file.stem().string();
   if (const std::string l = lower(stem); l.size() > 4 && l.ends_with(".ome")) stem.resize(stem.size() - 4);
-  if (job.paged) stem += "-page" + std::to_string(job.page);
-  std::string name = stem;
-  for (int i = 2; !taken.insert(name).second; ++i) name = stem + "-" + std::to_string(i);
-  return name;
-}
-
-/// Page 0 stands for all pages.
-void add_jobs(std::vector<Job>& jobs, const fs::path& file, int page) {
-  if (page > 0) return jobs.push_back({file, page, page > 1});
-  int pages = 1;
-  try {
-    pages = page_count(file);
-  } catch (const Failure&) {
-    // It will be reported when its turn comes.
-  }
-  for (int i = 1; i <= pages; ++i) jobs.push_back({file, i, pages > 1});
+  if (job.paged) stem += "-page" + std::to_string(job.page.value_or(1));
+  return stem;
 }
 
 std::string settings_of(const PredictOptions& o, const fs::path& model) {
   const ResultOptions& r = o.results;
   const Json settings = {
+      {"format", 2},  // of the shared files
       {"model", fs::absolute(model).string()},
       {"model_bytes", fs::file_size(model)},
       {"channel", o.channel},
@@ -159,72 +78,12 @@ std::string settings_of(const PredictOptions& o, const fs::path& model) {
   return settings.dump();
 }
 
-/// Which pictures are complete, and how far the shared files were then: a line of JSON each.
-class Finished {
- public:
-  struct Entry {
-    std::string key, name;
-  };
-
-  Finished(const fs::path& out, const std::string& settings, bool resume) {
-    const fs::path path = out / "finished.jsonl";
-    std::uint64_t keep = 0;
-    if (resume && fs::exists(path)) keep = load(path, settings);
-    file_.emplace(path, Json{{"settings", settings}}.dump() + "\n", keep);
-  }
-  bool contains(const std::string& key) const { return done_.contains(key); }
-  const std::vector<Entry>& entries() const { return entries_; }
-  std::uint64_t table_bytes() const { return table_bytes_; }
-  std::uint64_t bowl_bytes() const { return bowl_bytes_; }
-
-  void add(const Entry& entry, std::int64_t nuclei, std::uint64_t table_bytes, std::uint64_t bowl_bytes) {
-    const Json line = {{"image", entry.key},
-                       {"name", entry.name},
-                       {"nuclei", nuclei},
-                       {"table_bytes", table_bytes},
-                       {"bowl_bytes", bowl_bytes}};
-    file_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-    entries_.push_back(entry);
-    done_.insert(entry.key);
-  }
-
- private:
-  /// Returns the bytes up to the end of the last whole line.
-  std::uint64_t load(const fs::path& path, const std::string& settings) {
-    std::ifstream file(path, std::ios::binary);
-    std::uint64_t bytes = 0;
-    for (std::string line; std::getline(file, line) && !file.eof();) {
-      const Json entry = Json::parse(line, nullptr, false);
-      if (entry.is_discarded()) break;
-      if (bytes == 0) {
-        if (entry.value("settings", "") != settings)
-          throw Failure(
-              "continuing " + path.parent_path().string() +
-              ": it was begun with another model or other options; give the same ones, or start over "
-              "with --overwrite instead of --continue");
-      } else {
-        entries_.push_back({entry.at("image"), entry.at("name")});
-        done_.insert(entries_.back().key);
-        table_bytes_ = entry.at("table_bytes");
-        bowl_bytes_ = entry.at("bowl_bytes");
-      }
-      bytes += line.size() + 1;
-    }
-    return bytes;
-  }
-
-  std::optional<GrowingFile> file_;
-  std::vector<Entry> entries_;
-  std::set<std::string> done_;
-  std::uint64_t table_bytes_ = 0, bowl_bytes_ = 0;
-};
-
 /// A picture is the same one as long as its file is not touched.
 std::string key_of(const Job& job) {
   std::error_code error;
   const auto time = fs::last_write_time(job.file, error).time_since_epoch().count();
-  return fs::absolute(job.file).lexically_normal().string() + " page " + std::to_string(job.page) +
-         " bytes " + std::to_string(fs::file_size(job.file, error)) + " time " + std::to_string(time);
+  return place_of(job.file) + " page " + std::to_string(job.page.value_or(1)) + " bytes " +
+         std::to_string(fs::file_size(job.file, error)) + " time " + std::to_string(time);
 }
 
 void make_folder(const fs::path& folder) {
@@ -260,17 +119,17 @@ std::size_t parse_size(const std::string& text) {
 PredictSummary predict(const PredictOptions& options) {
   if (options.resume && options.overwrite)
     throw UsageError("--continue keeps earlier results and --overwrite replaces them; choose one");
-  if (fs::exists(options.out / "finished.jsonl") && !options.resume && !options.overwrite)
+  if (Finished::any(options.out) && !options.resume && !options.overwrite)
     throw Failure(
         options.out.string() +
         " holds the results of an earlier run; choose another --out, go on with it by --continue, or "
         "replace it by --overwrite");
-  const fs::path model = options.model.empty() ? default_model() : options.model;
+  const fs::path model = model_file(options.model);
+  const StopOnSignal stop;
   Segmenter segmenter(model, select_device(options.device));
   const int map_channels = static_cast<int>(segmenter.model->options.out_channels);
-  std::vector<Job> jobs;
-  for (const fs::path& input : options.inputs)
-    for (const fs::path& file : pictures_in(input)) add_jobs(jobs, file, options.page);
+  const auto [jobs, notes] = list_jobs(options.inputs, options.page, options.recursive);
+  for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
 
   PredictSummary summary;
   std::optional<Finished> finished;
@@ -280,18 +139,22 @@ PredictSummary predict(const PredictOptions& options) {
   const auto open_shared = [&] {
     if (finished) return;
     make_folder(options.out);
-    finished.emplace(options.out, settings_of(options, model), options.resume);
+    finished.emplace(options.out, settings_of(options, model), options.resume,
+                     [&](const std::string& name) { return are_there(options.out, name, results); });
     for (const Finished::Entry& entry : finished->entries()) taken.insert(entry.name);
     if (results.table) table.emplace(options.out / "nuclei.csv", csv_header(), finished->table_bytes());
     if (results.bowl)
       bowl.emplace(options.out / "bowl.csv", "ImageId,EncodedPixels\n", finished->bowl_bytes());
   };
   if (options.resume && fs::exists(options.out / "finished.jsonl")) open_shared();
+  if (finished && finished->gone() > 0)
+    std::fprintf(stderr, "%s: results of %s are gone and count as not finished\n",
+                 options.out.string().c_str(), counted(finished->gone(), "finished image").c_str());
 
-  const InterruptGuard guard;
   // A single picture is counted in per cent.
   const bool single = jobs.size() == 1;
-  Progress progress("finding nuclei", single ? 100 : static_cast<std::int64_t>(jobs.size()));
+  Progress progress("finding nuclei", single ? 100 : static_cast<std::int64_t>(jobs.size()), stderr,
+                    single ? Progress::Show::percent : Progress::Show::steps);
   std::set<std::string> noted;
   const auto work_on = [&](const Job& job, std::int64_t number) {
     const std::string key = key_of(job);
@@ -303,35 +166,44 @@ PredictSummary predict(const PredictOptions& options) {
         open_image(job.file, {.page = job.page, .channel = options.channel});
     // What was chosen is said once, not for every picture of a folder.
     if (!source->note().empty() && noted.insert(source->note()).second)
-      std::fprintf(stderr, "\n%s: %s\n", job.file.string().c_str(), source->note().c_str());
+      progress.say(job.file.string() + ": " + source->note());
     Image header = source->header();
     if (options.pixel_size > 0) header.pixel_width = header.pixel_height = options.pixel_size;
 
     writing(open_shared);
-    const std::string name = unique_name(job, taken);
+    const std::string own = own_name(job);
+    std::string name = own;
+    for (int i = 2; !taken.insert(name).second; ++i) name = own + "-" + std::to_string(i);
+    if (name != own)
+      progress.say(job.file.string() + ": its results are named " + name + ", there are others named " + own);
     try {
       std::optional<ImageResults> result;
-      writing([&] { result.emplace(options.out, name, header, map_channels, results); });
+      writing([&] {
+        result.emplace(options.out, ResultNames{name, job.below, job.file.string()}, header, map_channels,
+                       results);
+      });
       CheckedSink sink(*result);
       const FindSummary found =
           find_nuclei(segmenter, *source, {.max_memory = options.max_memory, .tta = options.tta}, sink,
                       [&](double share) {
-                        if (interrupts) throw Interrupted();
+                        if (StopOnSignal::signal()) throw Interrupted();
                         const auto part = static_cast<std::int64_t>(100 * share);
-                        progress.update(single ? part : number, name + " " + std::to_string(part) + " %");
+                        if (single) {
+                          progress.update(part, name);
+                        } else {
+                          progress.update(number, name + " " + std::to_string(part) + " %");
+                        }
                       });
       writing([&] {
         result->finish();
         if (table) table->add(result->table_rows());
         if (bowl) bowl->add(result->bowl_rows());
-        finished->add({key, name}, found.nuclei, table ? table->size() : 0, bowl ? bowl->size() : 0);
+        finished->add({key, name, found.nuclei, table ? table->size() : 0, bowl ? bowl->size() : 0});
       });
       if (found.cut > 0)
-        std::fprintf(
-            stderr,
-            "\n%s: nuclei that touch reach over more rows than --max-memory leaves room for; they were "
-            "separated in parts\n",
-            job.file.string().c_str());
+        progress.say(job.file.string() +
+                     ": nuclei that touch reach over more rows than --max-memory leaves room for; they were "
+                     "separated in parts");
       summary.nuclei += found.nuclei;
       ++summary.images;
     } catch (...) {
@@ -339,7 +211,7 @@ PredictSummary predict(const PredictOptions& options) {
       throw;
     }
   };
-  for (std::size_t at = 0; at < jobs.size() && !interrupts; ++at) {
+  for (std::size_t at = 0; at < jobs.size() && !StopOnSignal::signal(); ++at) {
     const auto number = static_cast<std::int64_t>(at);
     try {
       work_on(jobs[at], number);
@@ -349,12 +221,12 @@ PredictSummary predict(const PredictOptions& options) {
     } catch (const CannotWrite&) {
       throw;
     } catch (const std::exception& e) {
-      std::fprintf(stderr, "\nskipped: %s\n", e.what());
+      progress.say(std::string("skipped: ") + e.what());
       ++summary.failed;
     }
   }
   progress.finish();
-  summary.interrupted = interrupts != 0;
+  summary.interrupted = StopOnSignal::signal() != 0;
   if (results.coco && finished && !finished->entries().empty()) {
     std::vector<std::string> names;
     for (const Finished::Entry& entry : finished->entries()) names.push_back(entry.name);

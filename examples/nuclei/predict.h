@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,13 +11,14 @@
 namespace nuclei {
 
 struct PredictOptions {
-  std::filesystem::path model;  // empty: the one that comes with the program
+  std::filesystem::path model;  // empty or "default": the one that comes with the program
   std::vector<std::filesystem::path> inputs;
   std::filesystem::path out = "nuclei-out";
   std::string device = "auto";
-  int page = 1;           // of TIFF files; 0: all
-  std::string channel;    // number or name; empty: colours, or else the first
-  double pixel_size = 0;  // micrometres; 0: what the file says
+  bool recursive = false;   // folders inside folders too
+  std::optional<int> page;  // of TIFF files; 0: all; not given: the first, with a note where there are more
+  std::string channel;      // number or name; empty: colours, or else the first
+  double pixel_size = 0;    // micrometres; 0: what the file says
   std::size_t max_memory = 2'000'000'000;
   bool tta = false;
   bool resume = false;     // skip what an interrupted run has finished
@@ -32,9 +34,10 @@ struct PredictSummary {
 
 /// Finds nuclei in images: files, folders of images, or folders in the Data Science Bowl layout. Results
 /// (results.h) are written image by image; out/finished.jsonl says which are complete. An image that cannot
-/// be read is reported on stderr and skipped. Ctrl-C stops within seconds and leaves what is complete. Throws
-/// Failure if there is nothing to read, a result cannot be written, a run to continue had other settings, or
-/// out holds an earlier run that is neither to be continued nor overwritten.
+/// be read is reported on stderr and skipped. Ctrl-C and SIGTERM (StopOnSignal) stop within seconds and leave
+/// what is complete. A picture that is finished but whose files are gone is worked on again. Throws Failure
+/// if there is nothing to read, a result cannot be written, a run to continue had other settings, or out
+/// holds an earlier run that is neither to be continued nor overwritten.
 PredictSummary predict(const PredictOptions& options);
 
 /// "2GB", "500 MB" or bytes; also KiB, MiB and GiB. Throws UsageError for anything else.

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <utility>
 
+#include "report.h"
+
 namespace nuclei {
 namespace {
 
@@ -37,10 +39,11 @@ std::string format_duration(double seconds) {
   return pair(s / 86400, "d", s % 86400 / 3600, "h");
 }
 
-Progress::Progress(std::string label, std::int64_t total, std::FILE* out)
+Progress::Progress(std::string label, std::int64_t total, std::FILE* out, Show show)
     : label_(std::move(label)),
       total_(std::max<std::int64_t>(total, 0)),
       out_(out),
+      show_(show),
       terminal_(isatty(fileno(out)) != 0),
       start_(Clock::now()),
       last_drawn_(start_) {
@@ -53,6 +56,11 @@ void Progress::update(std::int64_t done, std::string_view extra) {
   extra_ = extra;
   const Clock::time_point now = Clock::now();
   if (now - last_drawn_ >= (terminal_ ? kTerminalInterval : kPlainInterval)) draw(now);
+}
+
+void Progress::say(std::string_view text) {
+  std::fprintf(out_, "%s%.*s\n", terminal_ ? "\r\x1b[K" : "", static_cast<int>(text.size()), text.data());
+  if (terminal_ && !finished_) draw(Clock::now());
 }
 
 void Progress::finish() {
@@ -73,7 +81,7 @@ void Progress::draw(Clock::time_point now) {
     const auto filled = static_cast<std::size_t>(share * static_cast<double>(kBarWidth));
     line += "[" + std::string(filled, '=') + std::string(kBarWidth - filled, ' ') + "] ";
   }
-  line += std::to_string(done_) + "/" + std::to_string(total_);
+  line += show_ == Show::percent ? percent(share, 0) : std::to_string(done_) + "/" + std::to_string(total_);
   if (done_ == total_ || finished_) {
     line += "  " + format_duration(elapsed);
   } else if (done_ > 0) {

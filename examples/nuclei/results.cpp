@@ -79,9 +79,21 @@ void TextFile::finish(const std::string& end) {
   file_.commit();
 }
 
-ImageResults::ImageResults(const fs::path& out, const std::string& name, const Image& header,
+bool are_there(const fs::path& out, const std::string& name, const ResultOptions& o) {
+  const auto there = [&](const char* folder, const char* extension) {
+    return fs::exists(out / folder / (name + extension));
+  };
+  return (o.labels == LabelFormat::none || there("labels", ".tif") ||
+          (o.labels == LabelFormat::png && there("labels", ".png"))) &&
+         (!o.overlays || there("overlays", ".png")) && (!o.probabilities || there("probabilities", ".tif")) &&
+         (!o.rois || there("rois", ".zip")) && (!o.geojson || there("geojson", ".geojson")) &&
+         (!o.coco || there("coco", ".json")) && (!o.table || fs::exists(out / "nuclei.csv")) &&
+         (!o.bowl || fs::exists(out / "bowl.csv"));
+}
+
+ImageResults::ImageResults(const fs::path& out, const ResultNames& names, const Image& header,
                            int map_channels, const ResultOptions& options)
-    : out_(out), name_(name), header_(header), options_(options), map_channels_(map_channels) {
+    : out_(out), names_(names), header_(header), options_(options), map_channels_(map_channels) {
   header_.pixels.clear();
   if (options.rois) rois_ = std::make_unique<ZipWriter>(file("rois", ".zip"));
   if (options.geojson)
@@ -89,9 +101,10 @@ ImageResults::ImageResults(const fs::path& out, const std::string& name, const I
                                           "{\"type\":\"FeatureCollection\",\"features\":[");
   if (options.coco) {
     Json start = coco_start();
-    start["images"] =
-        Json::array({{{"id", 1}, {"file_name", name}, {"width", header.width}, {"height", header.height}}});
-    std::string text = start.dump();
+    start["images"] = Json::array(
+        {{{"id", 1}, {"file_name", names.below}, {"width", header.width}, {"height", header.height}}});
+    std::string text =
+        start.dump(-1, ' ', false, Json::error_handler_t::replace);  // a path need not be UTF-8
     text.pop_back();
     coco_ = std::make_unique<TextFile>(file("coco", ".json"), text + ",\"annotations\":[");
   }
@@ -101,7 +114,7 @@ fs::path ImageResults::file(const char* folder, const std::string& extension) {
   std::error_code error;
   fs::create_directories(out_ / folder, error);
   if (error) throw Failure((out_ / folder).string() + ": cannot create the folder: " + error.message());
-  return out_ / folder / (name_ + extension);
+  return out_ / folder / (names_.results + extension);
 }
 
 void ImageResults::rows(int y, int count, const std::int32_t* labels, const float* maps,
@@ -152,8 +165,9 @@ void ImageResults::rows(int y, int count, const std::int32_t* labels, const floa
 
 void ImageResults::nucleus(const Found& found) {
   const std::string comma = nuclei_++ > 0 ? ",\n" : "\n";
-  if (options_.table) table_ += csv_row(name_, found.nucleus, header_.pixel_width, header_.pixel_height);
-  if (options_.bowl) bowl_ += csv_field(name_) + ',' + bowl_runs(found.runs, header_.height) + '\n';
+  if (options_.table)
+    table_ += csv_row(names_.results, names_.file, found.nucleus, header_.pixel_width, header_.pixel_height);
+  if (options_.bowl) bowl_ += csv_field(names_.results) + ',' + bowl_runs(found.runs, header_.height) + '\n';
   if (rois_) {
     std::string number = std::to_string(found.nucleus.label);
     number.insert(0, number.size() < 5 ? 5 - number.size() : 0, '0');
@@ -164,7 +178,7 @@ void ImageResults::nucleus(const Found& found) {
 }
 
 std::string ImageResults::bowl_rows() const {
-  return options_.bowl && nuclei_ == 0 ? csv_field(name_) + ",\n" : bowl_;
+  return options_.bowl && nuclei_ == 0 ? csv_field(names_.results) + ",\n" : bowl_;
 }
 
 void ImageResults::finish() {

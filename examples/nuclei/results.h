@@ -54,6 +54,16 @@ class TextFile {
   std::string text_;  // not yet written
 };
 
+/// What a picture is called.
+struct ResultNames {
+  std::string results;  // files and rows of results, without endings
+  std::string below;    // the picture's file below the folder that was given: COCO's file_name
+  std::string file;     // the picture's file as it was given: the table's last column
+};
+
+/// Whether a picture's own files and those that it shares with others are all in the folder.
+bool are_there(const std::filesystem::path& out, const std::string& name, const ResultOptions& options);
+
 /// Writes what is found in one picture as it comes:
 ///   labels/<name>.png or .tif   0 is background, k is nucleus k; 16 bits. 32-bit TIFF above 65535 nuclei and
 ///                               for pictures that are worked on in parts
@@ -64,7 +74,7 @@ class TextFile {
 class ImageResults : public FindSink {
  public:
   /// `header` gives the picture's size, channels and scale; `map_channels` those of the network.
-  ImageResults(const std::filesystem::path& out, const std::string& name, const Image& header,
+  ImageResults(const std::filesystem::path& out, const ResultNames& names, const Image& header,
                int map_channels, const ResultOptions& options);
 
   void rows(int y, int count, const std::int32_t* labels, const float* maps, const float* pixels) override;
@@ -79,7 +89,7 @@ class ImageResults : public FindSink {
   std::filesystem::path file(const char* folder, const std::string& extension);
 
   std::filesystem::path out_;
-  std::string name_;
+  ResultNames names_;
   Image header_;
   ResultOptions options_;
   int map_channels_;

@@ -1,6 +1,7 @@
 #include "segmenter.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -44,7 +45,30 @@ std::filesystem::path default_model() {
   throw Failure("there is no model: give one with --model or NUCLEI_MODEL (looked for " + looked + ")");
 }
 
+std::filesystem::path model_file(const std::filesystem::path& name) {
+  return name.empty() || name == "default" ? default_model() : name;
+}
+
 namespace {
+
+// The network of a model's file.
+std::unique_ptr<karyon::UNet> load_model(const std::filesystem::path& file,
+                                         std::map<std::string, std::string>& metadata) {
+  try {
+    return karyon::load_unet(file, &metadata);
+  } catch (const karyon::Error&) {
+    bool checkpoint = false;
+    try {
+      checkpoint = karyon::load_safetensors(file).metadata.contains("nuclei.state");
+    } catch (const karyon::Error&) {
+      // It cannot be read at all, and the first error says so.
+    }
+    if (checkpoint)
+      throw Failure(file.string() +
+                    ": this is a training checkpoint; the model is model.safetensors beside it");
+    throw;
+  }
+}
 
 // [height, width, kMaps] taken apart.
 PixelMaps maps_of(const float* values, int width, int height) {
@@ -63,7 +87,7 @@ PixelMaps maps_of(const float* values, int width, int height) {
 
 PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta) {
   const int width = image.width, height = image.height;
-  const Tiling whole = plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max());
+  const Tiling whole = *plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max());
   const std::vector<float> input = normalize(image);
   std::vector<float> maps(input.size() / 3 * static_cast<std::size_t>(kMaps));
   const auto read = [&](const Rect& part, float* out) {
@@ -77,7 +101,15 @@ PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta) {
 }
 
 std::string to_text(const SegmentOptions& o) {
-  return Json{{"nucleus", o.nucleus}, {"prominence", o.prominence}, {"min_area", o.min_area}}.dump();
+  // The shortest number that reads as the same float: 0.35, not 0.3499999940395355.
+  const auto shortest = [](float value) {
+    char digits[32] = {};
+    std::to_chars(digits, digits + sizeof digits - 1, value);
+    return std::strtod(digits, nullptr);
+  };
+  return Json{
+      {"nucleus", shortest(o.nucleus)}, {"prominence", shortest(o.prominence)}, {"min_area", o.min_area}}
+      .dump();
 }
 
 SegmentOptions thresholds_from(const std::string& text) {
@@ -92,7 +124,7 @@ SegmentOptions thresholds_from(const std::string& text) {
 }
 
 Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
-  model = karyon::load_unet(file, &metadata);
+  model = load_model(file, metadata);
   if (model->options.in_channels != 3 || model->options.out_channels != kMaps)
     throw Failure(file.string() + ": expected a network with 3 input channels and " + std::to_string(kMaps) +
                   " output channels, this one has " + std::to_string(model->options.in_channels) + " and " +

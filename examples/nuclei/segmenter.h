@@ -23,6 +23,9 @@ karyon::Device select_device(const std::string& name);
 /// lies. Throws Failure if there is none.
 std::filesystem::path default_model();
 
+/// The file of a model that the user names: default_model() for nothing and for "default".
+std::filesystem::path model_file(const std::filesystem::path& name);
+
 /// What the model says of every pixel of a picture. The model is in evaluation mode and has kMaps outputs.
 ///   tta  the mean over the picture's eight turned and mirrored versions
 PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false);
@@ -35,7 +38,8 @@ SegmentOptions thresholds_from(const std::string& text);
 
 /// A trained network and what its file says about it.
 struct Segmenter {
-  /// Throws Failure if the file cannot be read or is not a network for nuclei.
+  /// Throws Failure if the file is not a network for nuclei (for a training checkpoint it says where the
+  /// model is), karyon::Error if it cannot be read.
   Segmenter(const std::filesystem::path& file, karyon::Device device);
   LabelMap operator()(const Image& image, bool tta = false);
   /// Separate nuclei out of what the network says of each pixel; [height, width, channels] as it comes out of

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,9 @@ class ImageSource {
 
 /// What to take from a file that holds more than one picture.
 struct ReadOptions {
-  int page = 1;         // 1 is the first: a slice, a time point or a position
-  std::string channel;  // number (1 is the first) or name; empty: the colours, or else the first
+  std::optional<int>
+      page;             // 1 is the first: a slice, a time point or a position; not given: the first, noted
+  std::string channel;  // number (1 is the first) or name; empty: the colours, or else the first, noted
 };
 
 /// A TIFF file: 1 to 32 bit integers and 16 to 64 bit floats, strips or tiles, any compression that libtiff

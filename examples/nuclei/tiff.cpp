@@ -542,15 +542,16 @@ class TiffSource : public ImageSource {
     // A description that does not fit the pages was left behind by something that rewrote the file.
     const bool fits = d.channels > 1 && total == d.channels * d.slices;
     const int page_channels = fits ? d.channels : 1, pages = total / page_channels;
-    if (o.page < 1 || o.page > pages)
+    const int page = o.page.value_or(1);
+    if (page < 1 || page > pages)
       fail(path_,
-           "there is no page " + std::to_string(o.page) + ": the file has " + std::to_string(pages) +
+           "there is no page " + std::to_string(page) + ": the file has " + std::to_string(pages) +
                (pages == 1 && d.slices > 1 && total == 1
                     ? " (ImageJ keeps more behind it without saying so in TIFF; save it as a hyperstack "
                       "below 4 GB, or as OME-TIFF)"
                     : ""));
     const auto directory = [&](int channel) {
-      const int slice = o.page - 1, before = fits ? d.slices_before_channels : 1;
+      const int slice = page - 1, before = fits ? d.slices_before_channels : 1;
       const int at = slice % before + before * (channel + page_channels * (slice / before));
       return pictures[static_cast<std::size_t>(fits ? at : slice)];
     };
@@ -585,7 +586,7 @@ class TiffSource : public ImageSource {
       rows_.push_back(std::make_unique<Rows>(path_, chosen, layout_));
     if (!colour && o.channel.empty() && (page_channels > 1 || layout_.colours > 1))
       note_ = "channel 1 of " + std::to_string(channels) + listed(d.names) + "; --channel chooses another";
-    if (pages > 1 && o.page == 1)
+    if (pages > 1 && !o.page)
       note_ += std::string(note_.empty() ? "" : ", ") + "page 1 of " + std::to_string(pages) +
                "; --page chooses another";
   }
@@ -615,6 +616,7 @@ class TiffSource : public ImageSource {
   void set_scale() {
     constexpr double kBright = 0.999;
     header_.scale = 255;
+    header_.integers = layout_.format != SAMPLEFORMAT_IEEEFP;
     if (!layout_.palette.empty()) return;
     const bool whole = layout_.format == SAMPLEFORMAT_UINT;
     if (whole && layout_.bits <= 8) {

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
-
-#include "error.h"
 
 namespace nuclei {
 namespace {
@@ -50,8 +47,6 @@ Rect window_around(const Rect& core, const Tiling& tiling, int width, int height
   return {before(core.x0), before(core.y0), behind(core.x1, width), behind(core.y1, height)};
 }
 
-std::string megabytes(double bytes) { return std::to_string(std::llround(std::ceil(bytes / 1e6))) + "MB"; }
-
 }  // namespace
 
 // Backwards through the network: how far beyond an output does each layer look? A tile of Winograd's computes
@@ -82,19 +77,16 @@ std::size_t bytes_per_pixel(const karyon::UNetOptions& options) {
                                                   3 * options.out_channels);
 }
 
-Tiling plan_tiles(const karyon::UNetOptions& options, int width, int height, std::size_t memory,
-                  int height_limit) {
+std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, int height,
+                                 std::size_t memory, int height_limit) {
   constexpr double kExactPixels = 64e6;
   const std::size_t per_pixel = bytes_per_pixel(options);
   const int grid = kWinogradTile << options.depth;
   const auto most = static_cast<double>(memory / per_pixel);
   const double pixels = static_cast<double>(width) * height;
   if (pixels <= most && (height_limit == 0 || height <= height_limit))
-    return {width, height, grid, round_up(halo_of(options, true), grid), true};
-  if (options.norm == karyon::Norm::group)
-    throw Failure("this image needs " + megabytes(pixels * static_cast<double>(per_pixel) * 1.5) +
-                  " with this network, whose group norms look at the whole image at once; raise --max-memory "
-                  "or cut the image up");
+    return Tiling{width, height, grid, round_up(halo_of(options, true), grid), true};
+  if (options.norm == karyon::Norm::group) return {};
   for (const bool exact : {true, false}) {
     if (exact && pixels > kExactPixels) continue;
     const int halo = round_up(halo_of(options, exact), grid);
@@ -113,10 +105,7 @@ Tiling plan_tiles(const karyon::UNetOptions& options, int width, int height, std
         (!exact || std::min(tiling.core_width, tiling.core_height) >= std::min({halo / 4, width, height})))
       return tiling;
   }
-  const int least = 2 * round_up(halo_of(options, false), grid) + grid;
-  throw Failure("this network works on windows of at least " + std::to_string(least) + " x " +
-                std::to_string(least) + " pixels, which take " +
-                megabytes(static_cast<double>(per_pixel) * least * least) + "; raise --max-memory");
+  return {};
 }
 
 void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int height, const Rect& core,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include <karyon/karyon.h>
@@ -35,10 +36,10 @@ std::size_t bytes_per_pixel(const karyon::UNetOptions& options);
 
 /// Windows that fit into `memory` bytes and are no taller than `height_limit` (0: any). Above 64 megapixels
 /// they overlap by the receptive field only, not by the halo that keeps every bit, which would cost two to
-/// three times as long. Throws Failure where nothing fits, or where the network has a norm that looks at the
-/// whole picture.
-Tiling plan_tiles(const karyon::UNetOptions& options, int width, int height, std::size_t memory,
-                  int height_limit = 0);
+/// three times as long. Nothing where no window fits, or not all of the picture where the network has a norm
+/// that looks at the whole of it.
+std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, int height,
+                                 std::size_t memory, int height_limit = 0);
 
 /// Gives the network's input for a part of the picture: [height, width, 3].
 using ReadPixels = std::function<void(const Rect& part, float* out)>;

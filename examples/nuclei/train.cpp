@@ -4,7 +4,6 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <limits>
@@ -24,6 +23,7 @@
 #include "progress.h"
 #include "report.h"
 #include "segmenter.h"
+#include "stop.h"
 #include "tune.h"
 
 namespace nuclei {
@@ -32,32 +32,6 @@ namespace {
 using karyon::Tensor;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
-
-volatile std::sig_atomic_t stop_requested = 0;
-void request_stop(int signal) { stop_requested = signal; }
-
-// SIGINT and SIGTERM ask for a stop while this lives; a second one ends the process at once.
-class StopOnSignal {
- public:
-  StopOnSignal() {
-    stop_requested = 0;
-    struct sigaction action {};
-    action.sa_handler = request_stop;
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    sigaction(SIGINT, &action, &old_int_);
-    sigaction(SIGTERM, &action, &old_term_);
-  }
-  ~StopOnSignal() {
-    sigaction(SIGINT, &old_int_, nullptr);
-    sigaction(SIGTERM, &old_term_, nullptr);
-  }
-  StopOnSignal(const StopOnSignal&) = delete;
-  StopOnSignal& operator=(const StopOnSignal&) = delete;
-
- private:
-  struct sigaction old_int_ {
-  }, old_term_{};
-};
 
 // The settings that decide the result: a resumed run takes them from its checkpoint.
 Json to_json(const TrainOptions& o, std::int64_t epochs) {
@@ -122,7 +96,7 @@ karyon::UNetOptions network(const TrainOptions& o) {
 
 // The model that --init names; the options learn its size.
 Segmenter initial_model(TrainOptions& o) {
-  Segmenter initial(*o.init == "default" ? default_model() : *o.init, karyon::Device::cpu());
+  Segmenter initial(model_file(*o.init), karyon::Device::cpu());
   o.base_width = initial.model->options.base_width;
   o.depth = initial.model->options.depth;
   return initial;
@@ -181,7 +155,7 @@ std::vector<Example> read_examples(const std::vector<Sample>& samples, const cha
   std::vector<Example> examples(samples.size());
   Progress progress(what, static_cast<std::int64_t>(samples.size()));
   constexpr std::size_t at_once = 32;
-  for (std::size_t first = 0; first < samples.size() && !stop_requested; first += at_once) {
+  for (std::size_t first = 0; first < samples.size() && !StopOnSignal::signal(); first += at_once) {
     const auto n = static_cast<std::int64_t>(std::min(at_once, samples.size() - first));
     karyon::parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
       for (auto i = first + static_cast<std::size_t>(begin); i < first + static_cast<std::size_t>(end); ++i)
@@ -211,7 +185,7 @@ class Training {
   void write_report() const;
   double minutes() const { return std::chrono::duration<double>(Clock::now() - start_).count() / 60; }
   bool time_is_up() const {
-    return stop_requested || (options_.max_minutes && minutes() >= *options_.max_minutes);
+    return StopOnSignal::signal() || (options_.max_minutes && minutes() >= *options_.max_minutes);
   }
   std::filesystem::path checkpoint_path() const { return options_.out / "last.ckpt"; }
   std::filesystem::path model_path() const { return options_.out / "model.safetensors"; }
@@ -326,7 +300,7 @@ void Training::load_data() {
     samples = std::move(some);
   }
   std::vector<Example> examples = read_examples(samples, "reading");
-  if (stop_requested) throw Failure("stopped while reading the images; nothing was written");
+  if (StopOnSignal::signal()) throw Stopped("stopped while reading the images; nothing was written");
   std::vector<ImageStats> stats;
   std::vector<Modality> modalities;
   for (const Example& e : examples) {
@@ -488,7 +462,7 @@ bool Training::validate(double seconds) {
       sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
     loss += sum / static_cast<double>(p.size());
     progress->update(static_cast<std::int64_t>(evaluation.images().size()));
-    if (stop_requested) return false;
+    if (StopOnSignal::signal()) return false;
   }
   if (progress) progress->finish();
   evaluation_ = std::move(evaluation);
@@ -550,7 +524,7 @@ bool Training::tune() {
     maps.push_back(predict_maps(*best.model, e.image));
     truth.push_back(e.truth);
     progress.update(static_cast<std::int64_t>(maps.size()));
-    if (stop_requested) return false;
+    if (StopOnSignal::signal()) return false;
   }
   progress.finish();
   const SegmentOptions fitted = tune_thresholds(maps, truth);
@@ -639,8 +613,6 @@ bool Training::run() {
 }
 
 }  // namespace
-
-int stopping_signal() { return stop_requested; }
 
 bool train(const TrainOptions& options) {
   if (options.folds == 0 || options.fold > 0 || options.resume) return Training(options).run();

@@ -39,7 +39,4 @@ struct TrainOptions {
 /// Throws UsageError, Failure or karyon::Error.
 bool train(const TrainOptions& options);
 
-/// The signal that stopped the last training, or 0.
-int stopping_signal();
-
 }  // namespace nuclei

@@ -8,6 +8,7 @@
 #include "diagnosis.h"
 #include "error.h"
 #include "image.h"
+#include "pages.h"
 #include "temp_folder.h"
 
 using namespace nuclei;
@@ -87,4 +88,45 @@ TEST_CASE("nuclei: what cannot be paired or read is explained, and nothing is wr
   CHECK_THROWS_WITH(attempt(), Contains("is there already"));
   fs::remove(root / "out/keep");
   CHECK(attempt().images == 2);
+}
+
+TEST_CASE("nuclei: of several pages and channels the ones asked for are arranged", "[nuclei][arrange]") {
+  const TempFolder root;
+  fs::create_directories(root / "images");
+  fs::create_directories(root / "masks");
+  const auto attempt = [&](const ReadOptions& choice) {
+    fs::remove_all(root / "out");
+    arrange(root / "images", root / "masks", root / "out", choice);
+    return read_image(root / "out/a/images/a.png").pixels[1];
+  };
+  write_grey(root / "masks/a.png", {0, 1, 0, 1});
+  write_pages(root / "images/a.tif", 4, {{1, 11, 1, 1}, {2, 22, 2, 2}});
+  CHECK(attempt({}) == Approx(11 / 255.0));
+  CHECK(attempt({.page = 2}) == Approx(22 / 255.0));
+  CHECK_THROWS_WITH(attempt({.page = 3}), Contains("no page 3"));
+  write_pages(root / "images/a.tif", 4, {{1, 5, 11, 55, 1, 5, 1, 5}}, 2);
+  CHECK(attempt({}) == Approx(11 / 255.0));
+  CHECK(attempt({.channel = "2"}) == Approx(55 / 255.0));
+  // A channel of a PNG is no copy of the file.
+  fs::remove(root / "images/a.tif");
+  const Pixels rgb{1, 2, 3, 10, 20, 30, 1, 2, 3, 1, 2, 3};
+  write_png8(root / "images/a.png", 4, 1, 3, rgb.data());
+  CHECK(attempt({.channel = "3"}) == Approx(30 / 255.0));
+  CHECK(read_image(root / "out/a/images/a.png").channels == 1);
+
+  fs::remove(root / "masks/a.png");
+  write_pages(root / "masks/a.tif", 4, {{0, 1, 0, 1}, {0, 1, 0, 1}});
+  CHECK_THROWS_WITH(attempt({}), Contains("a.tif") && Contains("2 pages"));
+  write_pages(root / "masks/a.tif", 4, {{0, 1, 1, 1, 0, 0, 0, 0}}, 2);
+  CHECK_THROWS_WITH(attempt({}), Contains("a.tif") && Contains("several channels"));
+}
+
+TEST_CASE("nuclei: what systems leave in folders is passed over", "[nuclei][arrange]") {
+  const TempFolder root;
+  write_grey(root / "images/a.png", {9, 200, 9, 190});
+  write_grey(root / "masks/a.png", {0, 1, 0, 1});
+  for (const char* folder : {"images", "masks"})
+    for (const char* name : {".DS_Store", "._a.png", "Thumbs.db", "desktop.ini", "Desktop.ini"})
+      write_text(root / folder / name, "not a picture");
+  CHECK(arrange(root / "images", root / "masks", root / "out").images == 1);
 }

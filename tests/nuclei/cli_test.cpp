@@ -9,6 +9,7 @@
 
 #include "image.h"
 #include "input.h"
+#include "pages.h"
 #include "program.h"
 #include "segmenter.h"
 #include "synthetic.h"
@@ -471,6 +472,145 @@ TEST_CASE(
   }
   CHECK_THAT(shell("$nuclei doctor --data " + w.data.string() + " --json " + nowhere).text,
              Contains("create it first"));
+}
+
+TEST_CASE("nuclei: a training checkpoint is no model, and says where that is") {
+  Workplace w;
+  const std::string run = (w.root / "run").string(), data = w.data.string();
+  REQUIRE(shell("$nuclei train --data " + data +
+                " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0 --epochs 1 --out " + run)
+              .code == 0);
+  for (const std::string& command :
+       {"predict --out " + (w.root / "out").string() + " " + w.a_picture().string() + " --model ",
+        "evaluate --no-report --data " + data + " --model ", "shrink --out " + (w.root / "s").string() + " ",
+        "train --data " + data + " --out " + (w.root / "more").string() + " --init "}) {
+    const Result r = shell("$nuclei " + command + run + "/last.ckpt");
+    CHECK(r.code == 1);
+    CHECK_THAT(r.text, Contains("this is a training checkpoint; the model is model.safetensors beside it"));
+  }
+}
+
+TEST_CASE("nuclei: the model that comes with it has a name for every command") {
+  Workplace w;
+  const std::string model = "NUCLEI_MODEL=" + w.model().string() + " ",
+                    out = " --out " + (w.root / "out").string();
+  CHECK(shell(model + "$nuclei predict --model default " + w.a_picture().string() + out).code == 0);
+  fs::remove_all(w.root / "out");
+  CHECK(shell(model + "$nuclei evaluate --no-report --model default --data " + w.data.string()).code == 0);
+  CHECK_THAT(
+      shell("NUCLEI_MODEL=/nowhere $nuclei predict --model default " + w.a_picture().string() + out).text,
+      Contains("NUCLEI_MODEL"));
+}
+
+TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and on lines of its own") {
+  Workplace w;
+  const fs::path in = w.root / "in";
+  fs::create_directories(in);
+  std::vector<std::vector<std::uint8_t>> pages(3, std::vector<std::uint8_t>(32 * 32, 9));
+  write_pages(in / "u8.tif", 32, pages);
+  fs::copy_file(w.a_picture(), in / "u8.png");
+  for (const char* name : {"a.czi", "b.CZI", "c.lif", "notes", "Thumbs.db", ".DS_Store"})
+    write_text(in / name, "x");
+  write_text(in / "broken.png", "x");
+  const std::string command = w.predict(in.string() + " " + (in / "u8.png").string());
+  Result r = shell(command);
+  CHECK(r.code == 1);
+  CHECK_THAT(
+      r.text,
+      Contains("page 1 of 3; --page chooses another") && Contains("results are named u8-2") &&
+          Contains("u8.png: given twice, taken once") &&
+          Contains("passed over 4 files not PNG, JPEG, BMP or TIFF (2 .czi, 1 .lif, 1 without an ending)") &&
+          Contains("skipped: ") && Contains("2 images; see") && !Contains("finished before"));
+  CHECK_THAT(r.text, !Contains("\n\n"));
+  CHECK_THAT(shell(command + " --overwrite --page 1").text, !Contains("--page chooses another"));
+  CHECK_THAT(shell(command + " --overwrite --page all").text, !Contains("--page chooses another"));
+  fs::remove_all(w.root / "out");
+  r = shell(w.predict((in / "broken.png").string()));
+  CHECK_THAT(r.text, Contains("1 of 1 images failed") && !Contains("see "));
+  CHECK_THAT(shell(w.predict((in / "u8.png").string())).text, Contains(" 100 %  ") && !Contains("100/100"));
+  fs::remove_all(w.root / "out");
+  fs::remove_all(in);
+  fs::create_directories(in);
+  write_text(in / "a.czi", "x");
+  CHECK_THAT(shell(w.predict(in.string())).text,
+             Contains("no images here") && Contains("1 .czi") && Contains("TIFF"));
+}
+
+TEST_CASE("nuclei: words for users: no empty list, no digits of rounding, the remedy by its name") {
+  Workplace w;
+  fs::create_directories(w.root / "one");
+  fs::copy(w.data / "synthetic-00000", w.root / "one/synthetic-00000", fs::copy_options::recursive);
+  const Result one = shell("$nuclei evaluate --no-report --model " + w.model().string() + " --data " +
+                           (w.root / "one").string());
+  CHECK(one.code == 0);
+  CHECK_THAT(one.text, !Contains("lowest Bowl scores"));
+  CHECK_THAT(nuclei::to_text({.nucleus = 0.35f, .prominence = 0.1f, .min_area = 16}),
+             Contains("\"nucleus\":0.35,") && Contains("\"prominence\":0.1}"));
+  for (const float value : {0.35f, 0.1f, 1.0f / 3})
+    CHECK(nuclei::thresholds_from(nuclei::to_text({.nucleus = value})).nucleus == value);
+  fs::create_directories(w.root / "pictures");
+  fs::copy_file(w.a_picture(), w.root / "pictures/a.png");
+  const Result doctor = shell("$nuclei doctor --data " + (w.root / "pictures").string());
+  CHECK(doctor.code == 1);
+  CHECK_THAT(doctor.text, Contains("nuclei arrange"));
+}
+
+TEST_CASE("nuclei: arrange says what it took of several pages") {
+  Workplace w;
+  fs::create_directories(w.root / "images");
+  fs::create_directories(w.root / "masks");
+  write_pages(w.root / "images/a.tif", 4, {{1, 11, 1, 1}, {2, 22, 2, 2}});
+  const std::uint8_t mask[] = {0, 1, 0, 1};
+  nuclei::write_png8(w.root / "masks/a.png", 4, 1, 1, mask);
+  const auto arrange = [&](const std::string& more) {
+    fs::remove_all(w.root / "set");
+    return shell("$nuclei arrange --images " + (w.root / "images").string() + " --masks " +
+                 (w.root / "masks").string() + " --out " + (w.root / "set").string() + more);
+  };
+  CHECK_THAT(arrange("").text, Contains("page 1 of 2; --page chooses another") && Contains("1 image with"));
+  const Result second = arrange(" --page 2");
+  CHECK(second.code == 0);
+  CHECK_THAT(second.text, !Contains("--page"));
+  CHECK(nuclei::read_image(w.root / "set/a/images/a.png").pixels[1] == Approx(22 / 255.0));
+  CHECK(arrange(" --page 0").code == 2);
+  CHECK(arrange(" --channel 2").code == 1);
+}
+
+TEST_CASE("nuclei: a signal ends train and predict alike, also while they read") {
+  Workplace w;
+  std::string inputs;
+  for (int i = 0; i < 40; ++i) {
+    const fs::path copy = w.root / ("copy" + std::to_string(i) + ".png");
+    if (i > 0) {
+      fs::copy_file(w.root / "copy0.png", copy);
+    } else {
+      const nuclei::Example e = nuclei::make_synthetic(1, 1400, 1400);
+      std::vector<std::uint8_t> bytes;
+      for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255));
+      nuclei::write_png8(copy, 1400, 1400, e.image.channels, bytes.data());
+    }
+    inputs += copy.string() + " ";
+  }
+  const std::string predict = w.predict(inputs);
+  Result r = shell("timeout --preserve-status -s INT 1 " + predict);
+  CHECK(r.code == 130);
+  CHECK_THAT(r.text, Contains("--continue goes on"));
+  CHECK(shell("timeout --preserve-status -s TERM 1 " + predict + " --continue").code == 143);
+
+  const fs::path many = w.root / "many";
+  const std::vector<std::uint8_t> pixels(1000 * 1000, 200);
+  nuclei::write_png8(w.root / "large.png", 1000, 1000, 1, pixels.data());
+  for (int i = 0; i < 300; ++i) {
+    const fs::path id = many / std::to_string(i);
+    for (const char* folder : {"images", "masks"}) {
+      fs::create_directories(id / folder);
+      fs::create_hard_link(w.root / "large.png", id / folder / "a.png");
+    }
+  }
+  const std::string run = (w.root / "run").string();
+  CHECK(shell("timeout --preserve-status -s INT 0.5 $nuclei train --data " + many.string() + " --out " + run)
+            .code == 130);
+  CHECK_FALSE(fs::exists(run));
 }
 
 TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrored maps") {

@@ -12,7 +12,7 @@ TEST_CASE("nuclei: nuclei are measured in the units of the file", "[nuclei][meas
   const LabelMap map = drawn_labels(4, 3, "aa.. a..c ...c");
   Image image{4, 3, 1, std::vector<float>(12, 0.0f)};
   image.pixels[0] = 1;
-  image.pixels[7] = image.pixels[11] = 0.5f;
+  image.pixels[7] = image.pixels[11] = 0.6f;
   const std::vector<Nucleus> nuclei = measure(map, image);
   REQUIRE(nuclei.size() == 2);  // label 2 does not occur
   CHECK(nuclei[0].label == 1);
@@ -27,15 +27,33 @@ TEST_CASE("nuclei: nuclei are measured in the units of the file", "[nuclei][meas
   CHECK((nuclei[0].x0 == 0 && nuclei[0].y0 == 0 && nuclei[0].x1 == 2 && nuclei[0].y1 == 2));
   CHECK(nuclei[1].label == 3);
   CHECK((nuclei[1].x0 == 3 && nuclei[1].y0 == 1 && nuclei[1].x1 == 4 && nuclei[1].y1 == 3));
-  CHECK(nuclei[1].mean_intensity == Approx(127.5));
+  CHECK(nuclei[1].mean_intensity == 153);
 
   image.scale = 65535;
   CHECK(measure(map, image)[0].mean_intensity == Approx(21845));
+  image.integers = false;
   image.scale = 10;
   image.offset = -4;
   CHECK(measure(map, image)[0].mean_intensity == Approx(10.0 / 3 - 4));
-  const Image rgb{1, 1, 3, {1, 0.5f, 0}};
-  CHECK(measure(drawn_labels(1, 1, "a"), rgb)[0].mean_intensity == Approx(127.5));
+  const Image rgb{1, 1, 3, {1, 0.6f, 0}};
+  CHECK(measure(drawn_labels(1, 1, "a"), rgb)[0].mean_intensity == 136);
+}
+
+TEST_CASE("nuclei: intensities of an integer image are its integers", "[nuclei][measure]") {
+  const LabelMap map = drawn_labels(3, 1, "aaa");
+  for (int value = 1; value < 65535; value += 77) {
+    const float pixel = static_cast<float>(value) / 65535.0f;
+    Image image{3, 1, 1, {pixel, pixel, pixel}, 16, 65535};
+    const Nucleus n = measure(map, image).at(0);
+    CHECK(n.min_intensity == value);
+    CHECK(n.max_intensity == value);
+    CHECK(n.total_intensity == 3 * value);
+  }
+  // Values of floats lie where they lie, and a colour's are means of channels.
+  Image image{3, 1, 1, {0.25f, 0.5f, 0.75f}, 32, 1};
+  image.integers = false;
+  CHECK(measure(map, image).at(0).min_intensity == 0.25);
+  CHECK(measure(drawn_labels(1, 1, "a"), Image{1, 1, 3, {1, 0, 0}}).at(0).max_intensity == 85);
 }
 
 TEST_CASE("nuclei: shapes have the measures of scikit-image", "[nuclei][measure]") {

@@ -2,8 +2,9 @@
 #include "predict.h"
 
 #include <catch2/catch.hpp>
-#include <csignal>
 #include <cstdlib>
+#include <set>
+#include <sstream>
 
 #include <karyon/karyon.h>
 #include <nlohmann/json.hpp>
@@ -89,7 +90,7 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
     }
     write_text(b.options.out / "finished.jsonl", journal + rest.substr(0, rest.find('\n') / 2));
     write_text(b.options.out / "nuclei.csv", expected.at("nuclei.csv") + "picture9,1,half");
-    fs::remove_all(b.options.out / "overlays");
+    fs::remove(b.options.out / "overlays/picture4.png");
     fs::remove(b.options.out / "coco.json");
     b.options.resume = true;
     b.options.overwrite = false;
@@ -117,6 +118,100 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
     CHECK(predict(b.options).images == 5);
     CHECK((b.files() == expected));
   }
+}
+
+TEST_CASE("nuclei: where every picture failed, the next run needs no leave to write", "[nuclei][predict]") {
+  Batch b;
+  b.options.overwrite = false;
+  b.options.max_memory = 1000;
+  CHECK(predict(b.options).failed == 5);
+  b.options.max_memory = 2'000'000'000;
+  CHECK(predict(b.options).images == 5);
+  CHECK_THROWS_WITH(predict(b.options), Contains("earlier run"));
+}
+
+TEST_CASE("nuclei: a picture whose results were deleted is worked on again", "[nuclei][predict]") {
+  Batch b;
+  predict(b.options);
+  const auto expected = b.files();
+  const auto sorted = [](const std::string& text) {
+    std::multiset<std::string> lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) lines.insert(line);
+    return lines;
+  };
+  b.options.resume = true;
+  b.options.overwrite = false;
+  for (const char* gone : {"labels/picture0.png", "overlays/picture4.png", "rois/picture2.zip",
+                           "coco/picture1.json", "geojson/picture3.geojson", "probabilities/picture3.tif"}) {
+    fs::remove(b.options.out / gone);
+    const PredictSummary done = predict(b.options);
+    CHECK(done.images == 1);
+    CHECK(done.skipped == 4);
+    const auto files = b.files();
+    REQUIRE(files.size() == expected.size());
+    CHECK(files.at(gone) == expected.at(gone));
+    // Its rows are there once, now at the end.
+    for (const char* shared : {"nuclei.csv", "bowl.csv"})
+      CHECK(sorted(files.at(shared)) == sorted(expected.at(shared)));
+    CHECK(files.at("nuclei.csv").starts_with("image,label,"));
+  }
+  CHECK(predict(b.options).skipped == 5);
+  fs::remove(b.options.out / "nuclei.csv");
+  fs::remove(b.options.out / "labels/picture1.png");
+  CHECK(predict(b.options).images == 5);
+  CHECK((b.files() == expected));
+}
+
+TEST_CASE("nuclei: inputs are taken once, and results lead back to them", "[nuclei][predict]") {
+  Batch b;
+  fs::create_directory(b.folder / "more");
+  for (const char* name : {"picture1.png", "other.png"})
+    fs::copy_file(b.folder / "in/picture1.png", b.folder / "more" / name);
+  b.options.inputs = {b.folder / "in", b.folder / "in/../in/picture1.png", b.folder / "more"};
+  const PredictSummary done = predict(b.options);
+  CHECK(done.images == 7);
+  CHECK(done.skipped == 0);
+  const auto files = b.files();
+  CHECK_THAT(files.at("nuclei.csv"), Contains(",file\n") &&
+                                         Contains("," + (b.folder / "in/picture1.png").string() + "\n") &&
+                                         Contains("\npicture1-2,1,") &&
+                                         Contains("," + (b.folder / "more/picture1.png").string() + "\n"));
+  std::set<std::string> names;
+  const auto coco = nlohmann::json::parse(files.at("coco.json"));
+  for (const auto& image : coco["images"]) names.insert(image["file_name"].get<std::string>());
+  CHECK((names == std::set<std::string>{"picture0.png", "picture1.png", "picture2.png", "picture3.png",
+                                        "picture4.png", "other.png"}));
+}
+
+TEST_CASE("nuclei: folders inside folders, and a single folder of the layout", "[nuclei][predict]") {
+  Batch b;
+  b.options.results = {};
+  const fs::path root = b.folder / "root";
+  fs::create_directories(root / "plate/day1");
+  fs::create_directories(root / "empty");
+  for (const char* to : {"plate/x.png", "plate/day1/x.png", "plate/day1/y.png"})
+    fs::copy_file(b.folder / "in/picture0.png", root / to);
+  b.options.inputs = {root};
+  CHECK_THROWS_WITH(predict(b.options), Contains("no images here") && Contains("--recursive"));
+  b.options.recursive = true;
+  CHECK(predict(b.options).images == 3);
+  // Results among the inputs are none.
+  b.options.out = root / "out";
+  b.options.overwrite = true;
+  for (int i = 0; i < 2; ++i) CHECK(predict(b.options).images == 3);
+  fs::remove_all(root / "out");
+
+  fs::create_directories(b.folder / "set/id/images");
+  fs::create_directories(b.folder / "set/id/masks");
+  fs::copy_file(b.folder / "in/picture0.png", b.folder / "set/id/images/id.png");
+  fs::copy_file(b.folder / "in/picture1.png", b.folder / "set/id/masks/1.png");
+  for (const char* input : {"set", "set/id", "set/id/images"})
+    for (const bool recursive : {false, true}) {
+      b.options.inputs = {b.folder / input};
+      b.options.recursive = recursive;
+      CHECK(predict(b.options).images == 1);
+    }
 }
 
 TEST_CASE("nuclei: results that cannot be written end the batch", "[nuclei][predict]") {

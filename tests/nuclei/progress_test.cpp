@@ -61,3 +61,15 @@ TEST_CASE("nuclei: a task left early or without steps still ends its line", "[nu
   }
   CHECK_THAT(contents(file.get()), Contains("empty 0/0") && Contains("broken 10/10"));
 }
+
+TEST_CASE("nuclei: a log has lines of text without blank ones between, and a share where asked",
+          "[nuclei][progress]") {
+  const File file(std::tmpfile());
+  REQUIRE(file);
+  {
+    Progress progress("finding", 100, file.get(), Progress::Show::percent);
+    progress.say("skipped: a");
+    progress.update(63, "x");
+  }
+  CHECK_THAT(contents(file.get()), Catch::Matchers::Matches("skipped: a\nfinding 63 %  [^\n]*x\n"));
+}

@@ -299,6 +299,7 @@ TEST_CASE("nuclei: pages, and channels that are pages", "[nuclei][tiff]") {
   CHECK(first({.page = 3}) == Approx(3));
   CHECK_THAT(reason(folder / "a.tif", {.page = 4}), Contains("no page 4") && Contains("3"));
   CHECK_THAT(open_tiff(folder / "a.tif", {})->note(), Contains("page 1 of 3"));
+  CHECK(open_tiff(folder / "a.tif", {.page = 1})->note().empty());  // it was asked for
 
   // ImageJ: channels first, then slices.
   write(folder / "a.tif", stack(6, "ImageJ=1.53t\nimages=6\nchannels=2\nslices=3\nhyperstack=true\n"));

@@ -239,6 +239,31 @@ TEST_CASE("nuclei: too little memory is said before anything is computed", "[nuc
   CHECK_THROWS_WITH(run(grouped, file, {.window_memory = 10'000'000}), Contains("group norms"));
 }
 
+TEST_CASE("nuclei: the memory that is asked for is enough, and little less is not", "[nuclei][tiles]") {
+  const auto named = [](const std::string& text) {
+    const std::string option = "--max-memory ";
+    const std::size_t at = text.find(option);
+    REQUIRE(at != std::string::npos);
+    return std::stoull(text.substr(at + option.size())) * 1'000'000;
+  };
+  for (const bool tall : {false, true}) {
+    for (const karyon::Norm norm : {karyon::Norm::batch, karyon::Norm::group}) {
+      const Setup setup({.base_width = 8, .depth = 2, .norm = norm});
+      Segmenter segmenter(setup.model, karyon::Device::cpu());
+      const auto file = picture(setup.folder, tall ? 300 : 900, tall ? 900 : 300, Style::fluorescence);
+      std::string reason;
+      try {
+        run(segmenter, file, {.max_memory = 1000});
+      } catch (const Failure& failure) {
+        reason = failure.what();
+      }
+      const std::size_t enough = named(reason);
+      CHECK_NOTHROW(run(segmenter, file, {.max_memory = enough}));
+      CHECK_THROWS_WITH(run(segmenter, file, {.max_memory = enough - 1'000'000}), Contains("--max-memory"));
+    }
+  }
+}
+
 TEST_CASE("nuclei: quantiles in two passes are those of sorting", "[nuclei][tiles]") {
   const TempFolder folder;
   for (const Style style : {Style::fluorescence, Style::stained}) {

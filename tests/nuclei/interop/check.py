@@ -175,7 +175,7 @@ def check_coco(folder, labels_of):
         sys.stdout = stdout
     good = len(coco.imgs) == len(labels_of)
     for image in coco.imgs.values():
-        labels = labels_of[image["file_name"]]
+        labels = labels_of[os.path.splitext(image["file_name"])[0]]
         good = good and labels.shape == (image["height"], image["width"])
         annotations = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
         good = good and len(annotations) == labels.max()
