@@ -1,7 +1,7 @@
 // Inference with UNet(3 -> 1, base 32, depth 4), for bench/compare.
 //
-//   unet_inference SECONDS BATCHxSIZE... [--bf16]   a line of JSON for each, with the median seconds of a
-//                                                   forward pass, in f32 or under bf16 autocast
+//   unet_inference SECONDS BATCHxSIZE... [--precision bf16]   a line of JSON for each, with the median
+//                                                             seconds of a forward pass
 //   unet_inference save FILE               writes a model
 //   unet_inference first FILE              loads it and predicts one 256 x 256 image, once
 #include <sys/resource.h>
@@ -31,9 +31,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   DType precision = f32;
-  if (argc > 1 && std::string_view(argv[argc - 1]) == "--bf16") {
-    precision = bf16;
-    --argc;
+  if (argc > 2 && std::string_view(argv[argc - 2]) == "--precision") {
+    precision = std::string_view(argv[argc - 1]) == "bf16" ? bf16 : f32;
+    argc -= 2;
   }
   const double budget = argc > 1 ? std::atof(argv[1]) : 2;  // seconds of measuring for each
   UNet model({.in_channels = 3, .out_channels = 1, .base_width = 32, .depth = 4});

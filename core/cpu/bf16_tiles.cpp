@@ -154,9 +154,8 @@ void forward_tiles(const Bf16Tiles& t, Out* y) {
   for_pieces(t.cols, [&](std::int64_t begin, std::int64_t count) {
     const BFloat16* x = t.x + begin * t.x_pixel;
     Out* to = y + begin * t.y_pixel;
-    const std::int64_t next_end = (begin + count) * t.next.count / t.cols;
-    for (std::int64_t i = begin * t.next.count / t.cols; i < next_end; i += 32)
-      __builtin_prefetch(t.next.data + i, 0, 2);
+    const Bf16Ahead next = t.next.share(begin, begin + count, t.cols);
+    for (std::int64_t i = 0; i < next.count; i += 32) __builtin_prefetch(next.data + i, 0, 2);
     if (t.outputs > 16) {
       forward_piece<2>(count, t, x, to, Sizes{});
     } else {

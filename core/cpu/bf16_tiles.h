@@ -20,10 +20,10 @@ bool has_bf16_dot();
 struct Bf16Ahead {
   const BFloat16* data = nullptr;
   std::int64_t count = 0;
-  /// The i-th of `parts` equal shares.
-  Bf16Ahead share(std::int64_t i, std::int64_t parts) const {
-    const std::int64_t begin = i * count / parts;
-    return {data + begin, (i + 1) * count / parts - begin};
+  /// The share that [begin, end) has of `all`.
+  Bf16Ahead share(std::int64_t begin, std::int64_t end, std::int64_t all) const {
+    const std::int64_t first = begin * count / all;
+    return {data + first, end * count / all - first};
   }
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <hwy/cache_control.h>
@@ -27,10 +28,6 @@ constexpr std::int64_t most_panel = 64;
 constexpr std::int64_t most_sums = std::int64_t{5} << 18;
 constexpr std::int64_t most_chunks = 8;  // fewer: threads share out the weights, not the pixels
 constexpr std::int64_t skew = 32;        // bf16 between blocks, which would share sets of the L1 cache
-
-BFloat16* bf16_scratch(std::int64_t count, int slot) {
-  return reinterpret_cast<BFloat16*>(scratch(ceil_div(count, 2), slot));
-}
 
 // Pixels of a tensor as they lie, or of the batch norm that it is made of, made as they are read.
 struct Pixels {
@@ -182,8 +179,8 @@ const char* conv2d_backward_data_direct_bf16_refuse(const ConvGeometry& g, DType
 
 namespace {
 
-// With `affine`, outputs are max(scale y + shift, floor).
-void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const std::vector<float>& start,
+// Sums begin with `bias`, or outputs are max(scale sum + shift, floor) by `affine`.
+void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const float* bias,
              const Epilogue* affine, Tensor& y) {
   const Rows rows(g);
   const Pixels in(x);
@@ -208,11 +205,11 @@ void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const
                             .y_pixel = g.k,
                             .cols = g.w_out,
                             .outputs = std::min(bf16_block, g.k - b * bf16_block),
-                            .bias = start.data() + b * bf16_block,
+                            .bias = bias ? bias + b * bf16_block : nullptr,
                             .accumulate = false,
                             .epilogue = affine ? &epilogue : nullptr,
                             .stream = stream,
-                            .next = ahead.share(b, blocks)},
+                            .next = ahead.share(b, b + 1, blocks)},
                            to + row * g.w_out * g.k + b * bf16_block);
       }
     }
@@ -224,14 +221,14 @@ void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const
 
 void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Tensor& y) {
-  forward(g, x, weight, spread(bias, g.k, g.k, 0), nullptr, y);
+  forward(g, x, weight, spread(bias, g.k, g.k, 0).data(), nullptr, y);
 }
 
 void conv2d_affine_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
                                const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
   const std::vector<float> scales = spread(scale, g.k, g.k, 1), shifts = spread(shift, g.k, g.k, 0);
   const Epilogue affine{scales.data(), shifts.data(), relu ? 0.0f : -std::numeric_limits<float>::infinity()};
-  forward(g, x, weight, spread({}, g.k, g.k, 0), &affine, y);
+  forward(g, x, weight, nullptr, &affine, y);
 }
 
 // Every pixel of dy is multiplied by all of its filter, whose rows lie side by side in dx.
@@ -273,7 +270,7 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, c
                             .bias = start.data() + b * bf16_block,
                             .accumulate = false,
                             .stream = stream,
-                            .next = ahead.share(task, g.kernel.h * blocks)},
+                            .next = ahead.share(task, task + 1, g.kernel.h * blocks)},
                            to + (row * g.kernel.h + i) * g.w * g.c + b * bf16_block);
       }
     }

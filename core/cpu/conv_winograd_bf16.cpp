@@ -31,13 +31,10 @@ constexpr std::int64_t filter_piece = 256;      // input channels of filters tra
 constexpr std::int64_t most_sums = 256 * 1024;  // floats of sums for the weights that the L2 cache holds
 // Bytes of planes that a task transforms at once for the weights: as many as there are of its sums.
 constexpr std::int64_t least_stage = 1 << 20, most_stage = 6 << 20;
-constexpr std::int64_t most_chunks = 8;  // of tiles, that sums for the weights are cut into
-constexpr std::int64_t skew = 32;        // bf16 that keep planes from meeting in the same cache sets
+constexpr std::int64_t sum_chunks = 8;  // of tiles, that sums for the weights are cut into
+constexpr std::int64_t skew = 32;       // bf16 that keep planes from meeting in the same cache sets
 
 std::int64_t blocks_of(std::int64_t channels) { return ceil_div(channels, bf16_block) * bf16_block; }
-BFloat16* bf16_scratch(std::int64_t count, int slot) {
-  return reinterpret_cast<BFloat16*>(scratch(ceil_div(count, 2), slot));
-}
 
 // Images [n, h, w, c], and zeros for the pixels around them.
 template <class T>
@@ -415,7 +412,7 @@ class WeightGradient {
   void run() {
     if (tiling_.count == 0) {
       std::fill_n(dweight_, 9 * g_.c * g_.k, BFloat16());
-    } else if (planes * c_width_ * k_width_ <= most_sums && units().count >= most_chunks) {
+    } else if (planes * c_width_ * k_width_ <= most_sums && units().count >= sum_chunks) {
       in_chunks();
     } else {
       in_stages();
@@ -501,13 +498,12 @@ class WeightGradient {
 // of a fixed chunk of the tiles, which are added up in order at the end.
 void WeightGradient::in_chunks() {
   const std::int64_t blocks = k_width_ / bf16_block;
-  constexpr std::int64_t chunks = most_chunks;
   // As many units in each, so that threads have equal shares.
-  const Tiling::Units units = tiling_.even(this->units(), chunks);
+  const Tiling::Units units = tiling_.even(this->units(), sum_chunks);
   const std::int64_t sum_plane = c_width_ * bf16_block + skew / 2, sum_block = planes * sum_plane;
   const std::int64_t size = blocks * sum_block;
-  Tensor partial = empty({chunks * size});
-  parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+  Tensor partial = empty({sum_chunks * size});
+  parallel_for(sum_chunks, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t pairs = units.tiles / 2;
     for (std::int64_t chunk = begin; chunk < end; ++chunk) {
       const std::int64_t v_plane = 2 * c_width_ + skew, w_plane = pairs * 2 * bf16_block + skew;
@@ -515,8 +511,8 @@ void WeightGradient::in_chunks() {
       const Planes w{bf16_scratch(blocks * planes * w_plane, 1), 2 * bf16_block, w_plane, planes * w_plane};
       float* sums = partial.data<float>() + chunk * size;
       std::fill_n(sums, size, 0.0f);
-      for (std::int64_t unit = chunk * units.count / chunks; unit < (chunk + 1) * units.count / chunks;
-           ++unit) {
+      for (std::int64_t unit = chunk * units.count / sum_chunks;
+           unit < (chunk + 1) * units.count / sum_chunks; ++unit) {
         const std::int64_t first = unit * units.tiles, last = std::min(first + units.tiles, tiling_.count);
         for (std::int64_t i = first; i < last; i += 2) {
           const Pair tiles = pair(i, last);
@@ -540,7 +536,7 @@ void WeightGradient::in_chunks() {
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t block = task / pieces, c0 = task % pieces * 16, n = 16 * bf16_block;
       float* sums = partial.data<float>() + block * sum_block + c0 * bf16_block;
-      for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
+      for (std::int64_t chunk = 1; chunk < sum_chunks; ++chunk)
         for (std::int64_t q = 0; q < planes; ++q)
           bf16_add_sums(sums + chunk * size + q * sum_plane, n, sums + q * sum_plane);
       finish(sums, sum_plane, c0, 16, block * bf16_block);

@@ -1,10 +1,17 @@
 #pragma once
 #include <cstdint>
 
+#include <karyon/core/dtype.h>
+
 namespace karyon::cpu {
 
 /// Memory of the calling thread for at least `floats` floats, aligned to 64 bytes and kept for the next call.
 /// Each `slot` (0 to 3) is a memory of its own; its contents last until the slot is asked for more.
 float* scratch(std::int64_t floats, int slot);
+
+/// The same memory for `count` bf16.
+inline BFloat16* bf16_scratch(std::int64_t count, int slot) {
+  return reinterpret_cast<BFloat16*>(scratch((count + 1) / 2, slot));
+}
 
 }  // namespace karyon::cpu

@@ -19,8 +19,7 @@ const std::vector<Fault>& faults() {
       {"layout", error, "the folder is not in the layout <id>/images/*.png, <id>/masks/*.png",
        "nothing would be found to train on",
        "bring a folder of images and one of masks into it with nuclei arrange; or make one folder per image, "
-       "with "
-       "the image in its folder images and one mask per nucleus in its folder masks"},
+       "with the image in its folder images and one mask per nucleus in its folder masks"},
       {"nothing-to-learn", error, "most images have no pixel of a nucleus in their masks",
        "your Dice would be 0 because the truth is empty: the network learns to answer \"background\"",
        "look at the mask files' values; perhaps the nuclei are not above 0, or the wrong folder was copied"},

@@ -35,8 +35,8 @@ class ImageSource {
 
 /// What to take from a file that holds more than one picture.
 struct ReadOptions {
-  std::optional<int>
-      page;             // 1 is the first: a slice, a time point or a position; not given: the first, noted
+  /// A slice, a time point or a position, from 1; not given: the first, noted.
+  std::optional<int> page;
   std::string channel;  // number (1 is the first) or name; empty: the colours, or else the first, noted
 };
 

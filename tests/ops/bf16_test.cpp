@@ -134,6 +134,7 @@ TEST_CASE("bf16 conv2d of other geometries") {
       {{4, 256, 256, 4}, 32, 2, 2, {.stride = 2}},  // outputs around the caches
       {{1, 9, 530, 20}, 70, 1, 3, {}},              // rows in parts, a block that two taps share
       {{2, 6, 6, 16}, 16, 3, 3, {.padding = 1}},    // too few tiles for Winograd
+      {{0, 6, 6, 5}, 3, 2, 2, {.stride = 2}},       // no image
   }));
   check_bf16("conv2d", convolution(options), conv_inputs(x, out, kh, kw, options));
 }
@@ -152,6 +153,8 @@ TEST_CASE("bf16 conv_transpose2d") {
       {{1, 33, 41, 288}, 150, 2, {.stride = 2}},  // many weights: threads share them, in two stages
       {{1, 4, 5, 6}, 5, 3, {.stride = 2, .padding = 1, .output_padding = 1}},
       {{1, 4, 5, 6}, 4, 2, {.stride = 2, .output_padding = 1}},
+      {{0, 4, 5, 6}, 4, 2, {.stride = 2}},  // no image
+      {{1, 1, 1, 6}, 4, 2, {.stride = 2}},
   }));
   check_bf16("conv_transpose2d",
              [&](const auto& in) { return conv_transpose2d(in[0], in[1], in[2], options); },
