@@ -29,6 +29,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+std::string zoom_text(int zoom) { return zoom == kAutoZoom ? "auto" : std::to_string(zoom); }
+
 // --- JSON
 
 Json to_json(const Scores& s) {
@@ -75,6 +77,7 @@ Json everything(const EvaluateOptions& options, const Evaluation& evaluation, co
   json["model"] = options.model.string();
   json["data"] = options.data.string();
   json["tta"] = options.tta;
+  json["zoom"] = zoom_text(options.zoom);
   json["bootstrap"] = {{"resamples", kResamples}, {"level", 0.95}, {"over", "images"}};
   json["by_modality"] = by_modality(evaluation, evaluation.scores());
   for (const auto& [key, scores] :
@@ -168,7 +171,8 @@ std::vector<std::pair<std::string, std::string>> configuration(const EvaluateOpt
                                                                const Segmenter& segmenter) {
   std::vector<std::pair<std::string, std::string>> entries{{"model", fs::absolute(options.model).string()},
                                                            {"images", fs::absolute(options.data).string()},
-                                                           {"tta", options.tta ? "yes" : "no"}};
+                                                           {"tta", options.tta ? "yes" : "no"},
+                                                           {"zoom", zoom_text(options.zoom)}};
   for (const auto& [key, value] : segmenter.metadata) {
     // Settings are kept as JSON objects; a row each is easier to read.
     const Json json = Json::parse(value, nullptr, false);
@@ -205,7 +209,7 @@ std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
     for (const Sample& sample : samples) {
       const Example example = read_example(sample);
       const auto begin = Clock::now();
-      const LabelMap found = segmenter(example.image, options.tta);
+      const LabelMap found = segmenter(example.image, options.tta, options.zoom);
       const double seconds = seconds_since(begin);
       finding += seconds;
       evaluation.add(example, found, seconds);

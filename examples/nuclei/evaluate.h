@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "evaluation.h"
+#include "segmenter.h"
 
 namespace nuclei {
 
@@ -13,6 +14,7 @@ struct EvaluateOptions {
   std::filesystem::path json;    // empty: not written
   std::filesystem::path report;  // empty: default_report()
   bool tta = false;
+  int zoom = kAutoZoom;
   bool write_report = true;
   std::string device = "auto";
 };

@@ -59,7 +59,7 @@ struct Plan {
 
 // Nothing where memory does not suffice.
 std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, const ImageSource& source,
-                                const FindOptions& options) {
+                                const FindOptions& options, int zoom) {
   const Image& image = source.header();
   const karyon::UNetOptions& net = segmenter.model->options;
   std::size_t weights = 0;
@@ -81,13 +81,13 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
   // All at once, if that leaves a good part for the network.
   const std::size_t whole = height * (row + width * kDecodeBytes);
   if (whole <= free / 10 * 7 && (options.band_rows == 0 || options.band_rows >= image.height))
-    if (const auto tiling = plan_tiles(net, image.width, image.height, for_network(free - whole)))
+    if (const auto tiling = plan_tiles(net, image.width, image.height, for_network(free - whole), 0, zoom))
       return Plan{*tiling, image.height};
 
   // Otherwise a part each for the network, for separating, and for the rows in between.
   const std::size_t network = for_network(free / 5 * 2);
   for (int limit = 0;;) {
-    const std::optional<Tiling> tiling = plan_tiles(net, image.width, image.height, network, limit);
+    const std::optional<Tiling> tiling = plan_tiles(net, image.width, image.height, network, limit, zoom);
     if (!tiling) return {};
     const int window = std::min(image.height, tiling->core_height + 2 * tiling->halo);
     int band = static_cast<int>(std::min<std::size_t>(height, free / 3 / (width * kDecodeBytes)));
@@ -100,12 +100,12 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
   }
 }
 
-Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options) {
-  if (const auto found = plan_within(options.max_memory, segmenter, source, options)) return *found;
+Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options, int zoom) {
+  if (const auto found = plan_within(options.max_memory, segmenter, source, options, zoom)) return *found;
   // How much would do, in steps of a megabyte: doubled until it does, then halved between.
   constexpr std::size_t kMega = 1'000'000, kMost = 1'000'000'000;  // of megabytes
   const auto enough = [&](std::size_t megabytes) {
-    return plan_within(megabytes * kMega, segmenter, source, options).has_value();
+    return plan_within(megabytes * kMega, segmenter, source, options, zoom).has_value();
   };
   std::size_t little = options.max_memory / kMega, much = little + 1;
   while (much < kMost && !enough(much)) {
@@ -190,7 +190,7 @@ class Finder {
         options_(options),
         sink_(sink),
         progress_(progress),
-        plan_(plan(segmenter, source, options)),
+        plan_(make_plan()),
         channels_(static_cast<std::size_t>(segmenter.model->options.out_channels)),
         pixels_(width() * static_cast<std::size_t>(image_.channels)),
         maps_(width() * channels_),
@@ -202,8 +202,8 @@ class Finder {
   }
 
   FindSummary run() {
-    levels_ = find_levels(source_);
     const Tiling& t = plan_.tiling;
+    summary_.zoom = t.zoom;
     summary_.whole = plan_.band_rows >= image_.height;
     summary_.tiled = t.core_width < image_.width || t.core_height < image_.height;
     summary_.exact = !summary_.tiled || t.exact;
@@ -213,6 +213,37 @@ class Finder {
 
  private:
   std::size_t width() const { return static_cast<std::size_t>(image_.width); }
+
+  /// What memory it takes must not depend on what the picture shows: there has to be enough for either zoom.
+  Plan make_plan() {
+    const bool measured = options_.zoom == kAutoZoom;
+    const Plan largest = plan(segmenter_, source_, options_, measured ? 2 : options_.zoom);
+    levels_ = find_levels(source_);
+    return measured && measured_zoom() == 1 ? plan(segmenter_, source_, options_, 1) : largest;
+  }
+
+  int measured_zoom() {
+    const std::size_t row = width() * static_cast<std::size_t>(image_.channels);
+    std::vector<float> rows;  // of the parts that begin at row `top`
+    int top = -1;
+    return choose_zoom(*segmenter_.model, image_.width, image_.height, levels_,
+                       [&](const Rect& part, float* out) {
+                         if (part.y0 != top) {
+                           top = part.y0;
+                           rows.resize(row * static_cast<std::size_t>(part.height()));
+                           source_.read(top, part.height(), rows.data());
+                         }
+                         normalize_part(rows.data(), part, out);
+                       });
+  }
+
+  /// Rows part.y0 ... part.y1 of the whole picture's width, and what the network sees of them.
+  void normalize_part(const float* rows, const Rect& part, float* out) const {
+    const auto channels = static_cast<std::size_t>(image_.channels),
+               count = static_cast<std::size_t>(part.width());
+    for (int y = part.y0; y < part.y1; ++y, rows += width() * channels, out += 3 * count)
+      normalize(rows + static_cast<std::size_t>(part.x0) * channels, count, image_.channels, levels_, out);
+  }
 
   /// Maps for rows before `end`.
   void predict_until(int end) {
@@ -233,14 +264,11 @@ class Finder {
   }
 
   void read_part(const Rect& part, float* out) {
-    const auto channels = static_cast<std::size_t>(image_.channels);
     if (const int have = pixels_.end(); part.y1 > have) {
       pixels_.extend(part.y1);
       source_.read(have, part.y1 - have, pixels_.row(have));
     }
-    for (int y = part.y0; y < part.y1; ++y, out += static_cast<std::size_t>(part.width()) * 3)
-      normalize(pixels_.row(y) + static_cast<std::size_t>(part.x0) * channels,
-                static_cast<std::size_t>(part.width()), image_.channels, levels_, out);
+    normalize_part(pixels_.row(part.y0), part, out);
   }
 
   void next_band() {
@@ -390,9 +418,9 @@ class Finder {
   FindOptions options_;
   FindSink& sink_;
   std::function<void(double)> progress_;
+  Levels levels_{};
   Plan plan_;
   std::size_t channels_;
-  Levels levels_{};
   RowBuffer<float> pixels_, maps_;
   RowBuffer<std::int32_t> taken_;  // nuclei by provisional ids, from done_ on
   int done_ = 0;                   // rows before it are handed out

@@ -251,10 +251,9 @@ Levels find_levels(ImageSource& source) {
 }
 
 void normalize(const float* pixels, std::size_t count, int channels, const Levels& levels, float* out) {
-  const auto [low, middle, high] = levels;
   // A nearly flat picture is not stretched into noise.
-  const float range = std::max(high - low, 0.02f);
-  const bool light_background = middle - low > high - middle;
+  const float low = levels.low, range = std::max(levels.high - low, 0.02f);
+  const bool light_background = levels.light_background();
   for (std::size_t i = 0; i < count; ++i) {
     const float* p = pixels + i * static_cast<std::size_t>(channels);
     for (std::size_t c = 0; c < 3; ++c) {
@@ -264,7 +263,7 @@ void normalize(const float* pixels, std::size_t count, int channels, const Level
   }
 }
 
-std::vector<float> normalize(const Image& image) {
+Levels find_levels(const Image& image) {
   const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   std::vector<float> brightness(pixels);
   for (std::size_t i = 0; i < pixels; ++i) brightness[i] = luminance(image, i);
@@ -274,8 +273,15 @@ std::vector<float> normalize(const Image& image) {
     return *at;
   };
   const float low = quantile(0.005), high = quantile(0.995), middle = quantile(0.5);
+  return {low, middle, high};
+}
+
+std::vector<float> normalize(const Image& image) { return normalize(image, find_levels(image)); }
+
+std::vector<float> normalize(const Image& image, const Levels& levels) {
+  const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   std::vector<float> out(3 * pixels);
-  normalize(image.pixels.data(), pixels, image.channels, {low, middle, high}, out.data());
+  normalize(image.pixels.data(), pixels, image.channels, levels, out.data());
   return out;
 }
 

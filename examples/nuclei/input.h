@@ -13,8 +13,10 @@ namespace nuclei {
 /// Brightness (mean of the channels) of a picture below which 0.5, 50 and 99.5 % of its pixels lie.
 struct Levels {
   float low, middle, high;
+  bool light_background() const { return middle - low > high - middle; }
 };
 Levels find_levels(ImageSource& source);
+Levels find_levels(const Image& image);
 
 /// normalize() for some of a picture's pixels, given the levels of all of it.
 ///   pixels   [count, channels]
@@ -25,6 +27,7 @@ void normalize(const float* pixels, std::size_t count, int channels, const Level
 /// on dark: pictures with a light background are inverted.
 ///   returns  [height, width, 3] values, a little beyond [0, 1] at most
 std::vector<float> normalize(const Image& image);
+std::vector<float> normalize(const Image& image, const Levels& levels);
 
 struct AugmentOptions {
   std::int64_t crop = 256;  // side of a training crop, pixels

@@ -110,6 +110,19 @@ int run(int argc, char** argv) {
   evaluate->add_option("--data", scoring.data, "folder in the Data Science Bowl layout")->required();
   const char* tta = "average over eight turned and mirrored versions: a little better, eight times as slow";
   evaluate->add_flag("--tta", scoring.tta, tta);
+  const auto zoom = [](CLI::App* command, int& value) {
+    command
+        ->add_option_function<std::string>(
+            "--zoom",
+            [&value](const std::string& text) { value = text == "auto" ? nuclei::kAutoZoom : text[0] - '0'; },
+            "how many times larger the network sees an image: 1, 2, or auto, which is 2 for small nuclei "
+            "(median "
+            "below " +
+                std::to_string(static_cast<int>(nuclei::kSmallDiameter)) + " pixels) on a dark background")
+        ->check(CLI::IsMember({"auto", "1", "2"}))
+        ->default_str("auto");
+  };
+  zoom(evaluate, scoring.zoom);
   evaluate->add_option("--json", scoring.json, "write every score here too");
   evaluate->add_option("--report", scoring.report,
                        "where the HTML report goes (default: report.html beside --json or in this folder; "
@@ -165,6 +178,7 @@ int run(int argc, char** argv) {
       ->add_option("--max-memory", max_memory, "larger images are worked on in parts; the result is the same")
       ->capture_default_str();
   predict->add_flag("--tta", p.tta, tta);
+  zoom(predict, p.zoom);
   predict->add_option("--channel", p.channel, "channel with the nuclei, by number (from 1) or name")
       ->group(which);
   predict
@@ -274,6 +288,9 @@ int run(int argc, char** argv) {
       if (done.images > 0)
         std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
                     nuclei::counted(done.images, "image").c_str(), p.out.string().c_str());
+      if (done.enlarged > 0 && p.zoom == nuclei::kAutoZoom)
+        std::printf("%s: small nuclei, so the network saw twice as large (--zoom)\n",
+                    nuclei::counted(done.enlarged, "image").c_str());
       if (done.skipped > 0)
         std::printf("%s finished before%s\n", nuclei::counted(done.skipped, "image").c_str(),
                     done.images > 0 ? "" : ("; see " + p.out.string()).c_str());

@@ -73,6 +73,7 @@ std::string settings_of(const PredictOptions& o, const fs::path& model) {
       {"channel", o.channel},
       {"pixel_size", o.pixel_size},
       {"tta", o.tta},
+      {"zoom", o.zoom},
       {"labels", static_cast<int>(r.labels)},
       {"files", {r.overlays, r.table, r.probabilities, r.rois, r.geojson, r.coco, r.bowl}}};
   return settings.dump();
@@ -183,17 +184,17 @@ PredictSummary predict(const PredictOptions& options) {
                        results);
       });
       CheckedSink sink(*result);
-      const FindSummary found =
-          find_nuclei(segmenter, *source, {.max_memory = options.max_memory, .tta = options.tta}, sink,
-                      [&](double share) {
-                        if (StopOnSignal::signal()) throw Interrupted();
-                        const auto part = static_cast<std::int64_t>(100 * share);
-                        if (single) {
-                          progress.update(part, name);
-                        } else {
-                          progress.update(number, name + " " + std::to_string(part) + " %");
-                        }
-                      });
+      const FindSummary found = find_nuclei(
+          segmenter, *source, {.max_memory = options.max_memory, .tta = options.tta, .zoom = options.zoom},
+          sink, [&](double share) {
+            if (StopOnSignal::signal()) throw Interrupted();
+            const auto part = static_cast<std::int64_t>(100 * share);
+            if (single) {
+              progress.update(part, name);
+            } else {
+              progress.update(number, name + " " + std::to_string(part) + " %");
+            }
+          });
       writing([&] {
         result->finish();
         if (table) table->add(result->table_rows());
@@ -205,6 +206,7 @@ PredictSummary predict(const PredictOptions& options) {
                      ": nuclei that touch reach over more rows than --max-memory leaves room for; they were "
                      "separated in parts");
       summary.nuclei += found.nuclei;
+      summary.enlarged += found.zoom > 1;
       ++summary.images;
     } catch (...) {
       taken.erase(name);

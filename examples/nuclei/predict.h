@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "results.h"
+#include "segmenter.h"
 
 namespace nuclei {
 
@@ -21,6 +22,7 @@ struct PredictOptions {
   double pixel_size = 0;    // micrometres; 0: what the file says
   std::size_t max_memory = 2'000'000'000;
   bool tta = false;
+  int zoom = kAutoZoom;
   bool resume = false;     // skip what an interrupted run has finished
   bool overwrite = false;  // replace the results of an earlier run
   ResultOptions results = {};
@@ -28,6 +30,7 @@ struct PredictOptions {
 
 struct PredictSummary {
   std::size_t images = 0, failed = 0, skipped = 0;
+  std::size_t enlarged = 0;  // images whose nuclei are small, which the network saw enlarged
   std::int64_t nuclei = 0;
   bool interrupted = false;
 };

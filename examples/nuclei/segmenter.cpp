@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <numbers>
 
 #include <nlohmann/json.hpp>
 
 #include "error.h"
 #include "input.h"
-#include "tiles.h"
 
 namespace nuclei {
 
@@ -83,21 +84,65 @@ PixelMaps maps_of(const float* values, int width, int height) {
   return out;
 }
 
+// The maps of a picture as one window.
+PixelMaps whole_maps(karyon::UNet& model, int width, int height, int zoom, bool tta, const ReadPixels& read) {
+  const Tiling whole =
+      *plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max(), 0, zoom);
+  const auto row = static_cast<std::size_t>(width);
+  std::vector<float> maps(row * static_cast<std::size_t>(height) * static_cast<std::size_t>(kMaps));
+  predict_core(model, whole, width, height, {0, 0, width, height}, tta, read, maps.data(), row);
+  return maps_of(maps.data(), width, height);
+}
+
+// The diameter of a disc with the median area of the nuclei, pixels; 0 where there is none.
+double median_diameter(const std::vector<LabelMap>& maps) {
+  std::vector<std::int64_t> areas;
+  for (const LabelMap& map : maps) {
+    std::vector<std::int64_t> area(static_cast<std::size_t>(max_label(map)) + 1);
+    for (std::int32_t label : map.labels) ++area[static_cast<std::size_t>(label)];
+    areas.insert(areas.end(), area.begin() + 1, area.end());
+  }
+  if (areas.empty()) return 0;
+  const auto middle = areas.begin() + static_cast<std::ptrdiff_t>(areas.size() / 2);
+  std::nth_element(areas.begin(), middle, areas.end());
+  return 2 * std::sqrt(static_cast<double>(*middle) / std::numbers::pi);
+}
+
 }  // namespace
 
-PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta) {
-  const int width = image.width, height = image.height;
-  const Tiling whole = *plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max());
-  const std::vector<float> input = normalize(image);
-  std::vector<float> maps(input.size() / 3 * static_cast<std::size_t>(kMaps));
+int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels, const ReadPixels& read) {
+  if (levels.light_background()) return 1;
+  static constexpr int kPart = 256, kPartsPerSide = 4;
+  // Where parts begin along a side: spread evenly, and all of it if it is not long.
+  const auto begins = [](int size) {
+    const int count = std::clamp((size + kPart / 2) / kPart, 1, kPartsPerSide),
+              free = std::max(0, size - kPart);
+    std::vector<int> at;
+    for (int i = 0; i < count; ++i)
+      at.push_back(count == 1 ? free / 2 : static_cast<int>(std::int64_t{free} * i / (count - 1)));
+    return at;
+  };
+  std::vector<LabelMap> found;
+  for (const int y : begins(height))
+    for (const int x : begins(width))
+      found.push_back(segment(whole_maps(model, std::min(width, kPart), std::min(height, kPart), 1, false,
+                                         [&](const Rect& part, float* out) {
+                                           read({x + part.x0, y + part.y0, x + part.x1, y + part.y1}, out);
+                                         })));
+  const double diameter = median_diameter(found);
+  return diameter > 0 && diameter < kSmallDiameter ? 2 : 1;
+}
+
+PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta, int zoom) {
+  const Levels levels = find_levels(image);
+  const std::vector<float> input = normalize(image, levels);
   const auto read = [&](const Rect& part, float* out) {
     const auto row = 3 * static_cast<std::ptrdiff_t>(part.width());
     for (int y = part.y0; y < part.y1; ++y, out += row)
-      std::copy_n(input.begin() + 3 * (static_cast<std::ptrdiff_t>(y) * width + part.x0), row, out);
+      std::copy_n(input.begin() + 3 * (static_cast<std::ptrdiff_t>(y) * image.width + part.x0), row, out);
   };
-  predict_core(model, whole, width, height, {0, 0, width, height}, tta, read, maps.data(),
-               static_cast<std::size_t>(width));
-  return maps_of(maps.data(), width, height);
+  if (zoom == kAutoZoom) zoom = choose_zoom(model, image.width, image.height, levels, read);
+  return whole_maps(model, image.width, image.height, zoom, tta, read);
 }
 
 std::string to_text(const SegmentOptions& o) {
@@ -149,8 +194,8 @@ LabelMap Segmenter::decode(const std::vector<float>& maps, int width, int height
   return segment(maps_of(maps.data(), width, height), thresholds);
 }
 
-LabelMap Segmenter::operator()(const Image& image, bool tta) {
-  return segment(predict_maps(*model, image, tta), thresholds);
+LabelMap Segmenter::operator()(const Image& image, bool tta, int zoom) {
+  return segment(predict_maps(*model, image, tta, zoom), thresholds);
 }
 
 }  // namespace nuclei

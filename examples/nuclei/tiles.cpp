@@ -78,18 +78,22 @@ std::size_t bytes_per_pixel(const karyon::UNetOptions& options) {
 }
 
 std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, int height,
-                                 std::size_t memory, int height_limit) {
-  constexpr double kExactPixels = 64e6;
-  const std::size_t per_pixel = bytes_per_pixel(options);
-  const int grid = kWinogradTile << options.depth;
+                                 std::size_t memory, int height_limit, int zoom) {
+  constexpr double kExactPixels = 64e6;  // as the network sees them
+  const std::size_t per_pixel = bytes_per_pixel(options) * static_cast<std::size_t>(zoom * zoom);
+  const int grid = (kWinogradTile << options.depth) / zoom;
   const auto most = static_cast<double>(memory / per_pixel);
   const double pixels = static_cast<double>(width) * height;
+  // What is interpolated depends on one more pixel.
+  const auto halo_for = [&](bool exact) {
+    return round_up(zoom == 1 ? halo_of(options, exact) : halo_of(options, exact) / zoom + 2, grid);
+  };
   if (pixels <= most && (height_limit == 0 || height <= height_limit))
-    return Tiling{width, height, grid, round_up(halo_of(options, true), grid), true};
+    return Tiling{width, height, grid, halo_for(true), true, zoom};
   if (options.norm == karyon::Norm::group) return {};
   for (const bool exact : {true, false}) {
-    if (exact && pixels > kExactPixels) continue;
-    const int halo = round_up(halo_of(options, exact), grid);
+    if (exact && pixels * zoom * zoom > kExactPixels) continue;
+    const int halo = halo_for(exact);
     const auto core = [&](int window, int size) {
       return window >= size ? size : (window - 2 * halo) / grid * grid;
     };
@@ -98,8 +102,12 @@ std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, 
     if (width < tall) tall = std::min(height, static_cast<int>(most / width) / grid * grid);
     if (height_limit > 0) tall = std::min(tall, height_limit);
     const int wide = static_cast<int>(std::min<double>(width, most / std::max(tall, 1))) / grid * grid;
-    const Tiling tiling{core(most / std::max(tall, 1) >= width ? width : wide, width), core(tall, height),
-                        grid, halo, exact};
+    const Tiling tiling{core(most / std::max(tall, 1) >= width ? width : wide, width),
+                        core(tall, height),
+                        grid,
+                        halo,
+                        exact,
+                        zoom};
     // Below a core of a quarter of its halo nearly all work is overlap.
     if (tiling.core_width >= std::min(width, grid) && tiling.core_height >= std::min(height, grid) &&
         (!exact || std::min(tiling.core_width, tiling.core_height) >= std::min({halo / 4, width, height})))
@@ -113,6 +121,7 @@ void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int heig
   const karyon::NoGradGuard no_grad;
   const karyon::Device device = model.parameters().front().device();
   const auto channels = static_cast<std::size_t>(model.options.out_channels);
+  const int zoom = tiling.zoom;
   std::vector<float> pixels;
   for (int t = 0; t < (tta ? 8 : 1); ++t) {
     const Turn turn{(t & 4) != 0, (t & 1) != 0, (t & 2) != 0, width, height};
@@ -136,9 +145,15 @@ void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int heig
         }
       }
     }
-    Tensor maps = model(input.to(device));
+    input = input.to(device);
+    if (zoom > 1)
+      input = karyon::interpolate(input, {zoom * window.height(), zoom * window.width()},
+                                  {.mode = karyon::InterpolateMode::bilinear});
+    Tensor maps = model(input);
     input = Tensor();
-    maps = karyon::sigmoid(maps).to(karyon::Device::cpu());
+    maps = karyon::sigmoid(maps);
+    if (zoom > 1) maps = karyon::avg_pool2d(maps, {.kernel_size = zoom});
+    maps = maps.to(karyon::Device::cpu());
     const float* values = maps.data<float>();
     for (int v = turned_core.y0; v < turned_core.y1; ++v) {
       for (int u = turned_core.x0; u < turned_core.x1; ++u) {

@@ -22,10 +22,14 @@ struct Rect {
 /// reaches `halo` pixels further on every side where the picture goes on, and starts and ends at multiples of
 /// `grid`: 2^depth, so that pooling meets the same pixels, times 4, so that the 3x3 convolutions (Winograd's,
 /// in tiles of 4 x 4 outputs) are summed the same way.
+///
+/// All in pixels of the picture, which the network may see `zoom` times larger: then a multiple of `grid` is
+/// one of what the network needs.
 struct Tiling {
   int core_width, core_height;  // the picture's, if one window holds it all; else multiples of grid
   int grid, halo;
   bool exact;  // to the last bit; else only as far as rounding lets sums agree that begin differently
+  int zoom = 1;
 };
 
 /// Pixels on each side that an output depends on; with `rounding` also those that only touch its rounding.
@@ -38,8 +42,9 @@ std::size_t bytes_per_pixel(const karyon::UNetOptions& options);
 /// they overlap by the receptive field only, not by the halo that keeps every bit, which would cost two to
 /// three times as long. Nothing where no window fits, or not all of the picture where the network has a norm
 /// that looks at the whole of it.
+///   zoom  a power of two
 std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, int height,
-                                 std::size_t memory, int height_limit = 0);
+                                 std::size_t memory, int height_limit = 0, int zoom = 1);
 
 /// Gives the network's input for a part of the picture: [height, width, 3].
 using ReadPixels = std::function<void(const Rect& part, float* out)>;

@@ -640,4 +640,5 @@ TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrore
                 w.data.string() + " --json " + json.string())
               .code == 0);
   CHECK(shell("grep -c '\"tta\": true' " + json.string()).code == 0);
+  CHECK(shell("grep -c '\"zoom\": \"auto\"' " + json.string()).code == 0);
 }

@@ -71,6 +71,25 @@ std::filesystem::path picture(const TempFolder& folder, int width, int height, S
   return file;
 }
 
+/// A network of one convolution that passes the brightness on, so that the picture decides what is found.
+void save_brightness_net(const std::filesystem::path& file) {
+  karyon::UNet net({.out_channels = kMaps, .base_width = 2, .depth = 1, .norm = karyon::Norm::none});
+  for (auto& [name, parameter] : net.named_parameters()) {
+    karyon::Tensor p = parameter.detach();
+    p.fill_(0);
+    float* v = p.data<float>();
+    // Filters [out, 3, 3, in]: the middle passes channel 0 on.
+    const auto pass = [&](std::int64_t in, double by) { v[4 * in] = static_cast<float>(by); };
+    if (name == "down.0.conv1.weight") pass(3, 1);
+    if (name == "down.0.conv2.weight" || name == "up.0.conv2.weight") pass(2, 1);
+    if (name == "up.0.conv1.weight") pass(4, 1);
+    // Nucleus and depth follow the brightness, [out, 1, 1, in]; borders are nowhere.
+    if (name == "head.weight") v[0] = v[4] = 20;
+    if (name == "head.bias") v[0] = v[1] = v[2] = -10;
+  }
+  karyon::save_unet(net, file);
+}
+
 bool same(const Found& a, const Found& b) {
   // A band's rows are counted from its top: the centre may differ in its last bits.
   const auto close = [](double p, double q) { return std::abs(p - q) < 1e-9; };
@@ -116,11 +135,13 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
          {std::tuple{301, 277, Style::fluorescence}, {410, 67, Style::stained}, {50, 330, Style::mixed}}) {
       const auto file = picture(setup.folder, width, height, style);
       FindSummary whole, tiled;
-      for (const bool tta : {false, true}) {
-        const Keep a = run(segmenter, file, {.tta = tta}, &whole);
+      for (const auto& [tta, zoom] : {std::pair(false, 1), {true, 1}, {false, 2}, {true, 2}}) {
+        const Keep a = run(segmenter, file, {.tta = tta, .zoom = zoom}, &whole);
         CHECK_FALSE(whole.tiled);
-        const std::size_t memory = bytes_per_pixel(segmenter.model->options) * 192 * 192;
-        const Keep b = run(segmenter, file, {.tta = tta, .window_memory = memory}, &tiled);
+        const std::size_t memory =
+            bytes_per_pixel(segmenter.model->options) * 192 * 192 * static_cast<std::size_t>(zoom * zoom);
+        const Keep b = run(segmenter, file, {.tta = tta, .zoom = zoom, .window_memory = memory}, &tiled);
+        CHECK(tiled.zoom == zoom);
         CHECK(tiled.exact);
         CHECK(tiled.tiled == (width * height > 192 * 192));
         CHECK((a.maps == b.maps));
@@ -135,32 +156,57 @@ TEST_CASE("nuclei: the library's own path gives the same maps", "[nuclei][tiles]
   const Setup setup;
   Segmenter segmenter(setup.model, karyon::Device::cpu());
   const auto file = picture(setup.folder, 131, 93, Style::stained);
-  const Keep keep = run(segmenter, file, {});
-  const PixelMaps maps = predict_maps(*segmenter.model, read_image(file));
-  std::vector<float> side_by_side;
-  for (std::size_t i = 0; i < maps.nucleus.size(); ++i)
-    side_by_side.insert(side_by_side.end(), {maps.nucleus[i], maps.border[i], maps.depth[i]});
-  CHECK((keep.maps == side_by_side));
+  for (const int zoom : {kAutoZoom, 1, 2}) {
+    const Keep keep = run(segmenter, file, {.zoom = zoom});
+    const PixelMaps maps = predict_maps(*segmenter.model, read_image(file), false, zoom);
+    std::vector<float> side_by_side;
+    for (std::size_t i = 0; i < maps.nucleus.size(); ++i)
+      side_by_side.insert(side_by_side.end(), {maps.nucleus[i], maps.border[i], maps.depth[i]});
+    CHECK((keep.maps == side_by_side));
+  }
+}
+
+TEST_CASE("nuclei: a picture of small nuclei is seen enlarged, others are not", "[nuclei][tiles]") {
+  const TempFolder folder;
+  save_brightness_net(folder / "model.safetensors");
+  Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
+  // Squares of `side` pixels, and beside them a few of another size, in a picture of more than 16 parts.
+  const auto zoom_of = [&](int width, int height, int side, int other, bool inverted = false) {
+    std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width * height), 0);
+    const int step = side * 2;  // mostly background
+    for (int y = 4; y + std::max(side, other) < height; y += step)
+      for (int x = 4; x + std::max(side, other) < width; x += step) {
+        const bool is_other = (x / step + y / step) % 5 == 0 && other < side;
+        const int size = is_other ? other : side;
+        for (int v = y; v < y + size; ++v)
+          for (int u = x; u < x + size; ++u) pixels[static_cast<std::size_t>(v * width + u)] = 255;
+      }
+    std::vector<std::uint8_t> shown = pixels;
+    if (inverted)
+      for (std::uint8_t& p : shown) p = static_cast<std::uint8_t>(255 - p);
+    write_png8(folder / "a.png", width, height, 1, shown.data());
+    FindSummary summary;
+    const Keep keep = run(segmenter, folder / "a.png", {}, &summary);
+    // Found where they are, whatever the zoom.
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < pixels.size(); ++i) wrong += (keep.labels[i] != 0) != (pixels[i] != 0);
+    CHECK(wrong * 20 <= pixels.size());
+    FindSummary told;
+    run(segmenter, folder / "a.png", {.zoom = 3 - summary.zoom}, &told);
+    CHECK(told.zoom == 3 - summary.zoom);
+    return summary.zoom;
+  };
+  CHECK(zoom_of(200, 150, 12, 12) == 2);
+  CHECK(zoom_of(1300, 300, 12, 12) == 2);
+  CHECK(zoom_of(200, 150, 40, 40) == 1);
+  CHECK(zoom_of(300, 1300, 40, 8) == 1);        // most are not small
+  CHECK(zoom_of(200, 150, 300, 300) == 1);      // nothing to measure
+  CHECK(zoom_of(200, 150, 12, 12, true) == 1);  // a light background
 }
 
 TEST_CASE("nuclei: bands of rows give the same nuclei, however they touch", "[nuclei][tiles]") {
-  // A network of one convolution that passes the brightness on, so that the picture decides what is found.
   const TempFolder folder;
-  karyon::UNet net({.out_channels = kMaps, .base_width = 2, .depth = 1, .norm = karyon::Norm::none});
-  for (auto& [name, parameter] : net.named_parameters()) {
-    karyon::Tensor p = parameter.detach();
-    p.fill_(0);
-    float* v = p.data<float>();
-    // Filters [out, 3, 3, in]: the middle passes channel 0 on.
-    const auto pass = [&](std::int64_t in, double by) { v[4 * in] = static_cast<float>(by); };
-    if (name == "down.0.conv1.weight") pass(3, 1);
-    if (name == "down.0.conv2.weight" || name == "up.0.conv2.weight") pass(2, 1);
-    if (name == "up.0.conv1.weight") pass(4, 1);
-    // Nucleus and depth follow the brightness, [out, 1, 1, in]; borders are nowhere.
-    if (name == "head.weight") v[0] = v[4] = 20;
-    if (name == "head.bias") v[0] = v[1] = v[2] = -10;
-  }
-  karyon::save_unet(net, folder / "model.safetensors");
+  save_brightness_net(folder / "model.safetensors");
   Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
 
   const int width = 96, height = 700;
