@@ -28,6 +28,15 @@ std::uint8_t quantized(float value, float scale) {
   return static_cast<std::uint8_t>(std::lround(std::clamp(value * scale, 0.0f, 255.0f)));
 }
 
+// The shares of pixels that are darker than what the levels of a picture are made of. Where nuclei cover less
+// than half a percent, what lies half a percent from the end is background and its noise; the most extreme
+// few pixels say so.
+constexpr std::array kLevelShares{0.0005, 0.005, 0.5, 0.995, 0.9995};
+Levels levels_of(const std::vector<float>& q) {
+  const float least = (q[4] - q[0]) / 4;
+  return {std::min(q[1], q[4] - least), q[2], std::max(q[3], q[0] + least)};
+}
+
 // Position folded back into 0 ... size - 1 as in a mirror.
 int mirrored(int position, int size) {
   if (size == 1) return 0;
@@ -246,8 +255,7 @@ std::vector<double> crops_per_pass(const std::vector<Example>& examples,
 }  // namespace
 
 Levels find_levels(ImageSource& source) {
-  const std::vector<float> q = brightness_quantiles(source, {0.005, 0.5, 0.995});
-  return {q[0], q[1], q[2]};
+  return levels_of(brightness_quantiles(source, {kLevelShares.begin(), kLevelShares.end()}));
 }
 
 void normalize(const float* pixels, std::size_t count, int channels, const Levels& levels, float* out) {
@@ -267,13 +275,13 @@ Levels find_levels(const Image& image) {
   const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   std::vector<float> brightness(pixels);
   for (std::size_t i = 0; i < pixels; ++i) brightness[i] = luminance(image, i);
-  auto quantile = [&](double q) {
-    const auto at = brightness.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(pixels - 1));
+  std::vector<float> quantiles;
+  for (const double share : kLevelShares) {
+    const auto at = brightness.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(pixels - 1));
     std::nth_element(brightness.begin(), at, brightness.end());
-    return *at;
-  };
-  const float low = quantile(0.005), high = quantile(0.995), middle = quantile(0.5);
-  return {low, middle, high};
+    quantiles.push_back(*at);
+  }
+  return levels_of(quantiles);
 }
 
 std::vector<float> normalize(const Image& image) { return normalize(image, find_levels(image)); }

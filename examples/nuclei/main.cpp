@@ -87,6 +87,10 @@ int run(int argc, char** argv) {
   train->add_option("--fold", t.fold, "with --folds: hold out this one only, 1 ...");
   train->add_option("--patience", t.patience, "stop after so many epochs without a better score (0: never)")
       ->capture_default_str();
+  train
+      ->add_option("--validate-every", t.validate_every,
+                   "score the held-out images, and so choose the model, after so many epochs each")
+      ->capture_default_str();
   train->add_option("--seed", t.seed, "of weights, order, crops and split")->capture_default_str();
   train->add_option("--limit", t.limit, "use only so many images, spread over the set (0: all)")
       ->capture_default_str();

@@ -48,6 +48,7 @@ Json to_json(const TrainOptions& o, std::int64_t epochs) {
           {"folds", o.folds},
           {"fold", o.fold},
           {"patience", o.patience},
+          {"validate_every", o.validate_every},
           {"limit", o.limit},
           {"precision", o.precision}};
 }
@@ -73,6 +74,8 @@ void check_options(const TrainOptions& o) {
   require(o.fold >= 0 && o.fold <= o.folds, "--fold: expects 1 to the number of --folds, " +
                                                 std::to_string(o.folds) + ", got " + std::to_string(o.fold));
   require(o.patience >= 0, "--patience: expects 0 or more epochs");
+  require(o.validate_every >= 1,
+          "--validate-every: expects 1 or more epochs, got " + std::to_string(o.validate_every));
   require(o.limit >= 0, "--limit: expects 0 or more");
   require(o.precision == "f32" || o.precision == "bf16",
           "--precision: expects f32 or bf16, got '" + o.precision + "'");
@@ -178,7 +181,7 @@ class Training {
   void resume_from(const karyon::TensorFile& checkpoint);
   void save_checkpoint() const;
   bool train_epoch();             // false if it was stopped
-  bool validate(double seconds);  // false if it was stopped
+  bool validate(double seconds);  // after an epoch of so many; false if it was stopped
   bool tune();
   void save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
                   const SegmentOptions& thresholds) const;
@@ -240,6 +243,7 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
       options_.folds = saved.value("folds", 0);
       options_.fold = saved.value("fold", 0);
       options_.patience = saved.value("patience", std::int64_t{0});
+      options_.validate_every = saved.value("validate_every", std::int64_t{1});
       options_.limit = saved.at("limit");
       options_.precision = saved.value("precision", "f32");
     } catch (const Json::exception& e) {
@@ -447,11 +451,14 @@ bool Training::train_epoch() {
 }
 
 bool Training::validate(double seconds) {
+  const bool due = (epoch_ + 1) % options_.validate_every == 0 || epoch_ + 1 == epochs_ || time_is_up();
   Evaluation evaluation;
   double loss = 0;
   std::optional<Progress> progress;
-  if (!validation_.empty()) progress.emplace("validating", static_cast<std::int64_t>(validation_.size()));
+  if (due && !validation_.empty())
+    progress.emplace("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
+    if (!due) break;
     const auto begin = Clock::now();
     const PixelMaps maps = predict_maps(*average_, e.image);
     const LabelMap found = segment(maps, thresholds_);
@@ -465,8 +472,8 @@ bool Training::validate(double seconds) {
     if (StopOnSignal::signal()) return false;
   }
   if (progress) progress->finish();
-  evaluation_ = std::move(evaluation);
-  const std::vector<Scores> scores = evaluation_.scores();
+  const std::vector<Scores> scores = evaluation.scores();
+  if (due) evaluation_ = std::move(evaluation);
   ++epoch_;
   const bool any = !scores.empty();
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -486,7 +493,7 @@ bool Training::validate(double seconds) {
   std::fprintf(stderr, "%s\n", line.c_str());
   // Nuclei found count as much as pixels covered.
   const double quality = any ? m.scores.bowl + m.scores.dice : static_cast<double>(epoch_);
-  if (quality > best_) {
+  if ((any || validation_.empty()) && quality > best_) {
     best_ = quality;
     best_epoch_ = epoch_;
     save_model(*average_, epoch_, scores, thresholds_);

@@ -15,10 +15,11 @@ struct TrainOptions {
   std::optional<double> max_minutes;
   std::int64_t crop = 256, batch_size = 8, base_width = 32, depth = 4;
   double lr = 2e-3;
-  double validation = 0.15;   // share of the images held out; 0: train on all, and keep the last epoch
-  int folds = 0;              // cut the images into so many folds and hold one out instead ...
-  int fold = 0;               // ... this one, from 1; 0: each in turn, in a run of its own
-  std::int64_t patience = 0;  // stop after so many epochs without a better score; 0: never
+  double validation = 0.15;         // share of the images held out; 0: train on all, and keep the last epoch
+  int folds = 0;                    // cut the images into so many folds and hold one out instead ...
+  int fold = 0;                     // ... this one, from 1; 0: each in turn, in a run of its own
+  std::int64_t patience = 0;        // stop after so many epochs without a better score; 0: never
+  std::int64_t validate_every = 1;  // score the held-out images after so many epochs each, and the last
   std::uint64_t seed = 1;
   std::int64_t limit = 0;  // use only so many images, spread over the set; 0: all
   std::string device = "auto";

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include <karyon/karyon.h>
 
@@ -80,10 +81,12 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "train --data x --out y --max-minutes 0",
                                 "train --data x --out y --device tpu",
                                 "train --data x --out y --precision f16",
+                                "train --data x --out y --validate-every 0",
                                 "train --resume y --precision bf16",
                                 "predict",
                                 "predict --page 0 image.png",
                                 "predict --page x image.png",
+                                "predict --zoom 3 image.png",
                                 "predict --max-memory much image.png",
                                 "predict --labels jpeg image.png",
                                 "predict --pixel-size -1 image.png",
@@ -326,6 +329,25 @@ TEST_CASE("nuclei: training on all images keeps the last epoch, with patience th
       shell("$nuclei train" + settings + "--lr 1e-30 --epochs 9 --patience 2 --out " + run + "2");
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("this is enough") && !Contains("epoch 6/9"));
+}
+
+TEST_CASE("nuclei: held-out images are scored only after the epochs that are asked for, and the last") {
+  const Workplace w;
+  const std::string settings = " --data " + w.data.string() +
+                               " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 "
+                               "--epochs 5 --validate-every 2 --out ";
+  const fs::path run = w.root / "run";
+  REQUIRE(shell("$nuclei train" + settings + run.string()).code == 0);
+  std::istringstream csv(read_text(run / "metrics.csv"));
+  std::string line;
+  std::getline(csv, line);
+  for (int epoch = 1; epoch <= 5; ++epoch) {
+    REQUIRE(std::getline(csv, line));
+    CHECK((line.find("nan") == std::string::npos) == (epoch == 2 || epoch == 4 || epoch == 5));
+  }
+  // What is kept is one of those that were scored.
+  CHECK_THAT(shell("$nuclei info " + (run / "model.safetensors").string()).text,
+             Catch::Matches("[^]*nuclei.epoch +[245]\n[^]*"));
 }
 
 TEST_CASE("nuclei: a training can begin with the weights of another model") {

@@ -2,8 +2,10 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "image.h"
 #include "input.h"
 #include "synthetic.h"
+#include "temp_folder.h"
 
 using namespace nuclei;
 
@@ -22,6 +24,43 @@ TEST_CASE("nuclei: light on dark and dark on light look alike to the network") {
   CHECK(worst < 0.02f);
   CHECK(lowest < 0.05f);
   CHECK(highest > 0.95f);
+}
+
+TEST_CASE("nuclei: the noise of a nearly empty picture is not stretched to the brightness of nuclei") {
+  constexpr int kSize = 200, kRadius = 6;  // 113 of 40000 pixels: 0.28 %
+  Image image{.width = kSize, .height = kSize, .channels = 1, .pixels = {}};
+  std::vector<bool> nucleus;
+  karyon::Generator generator(3);
+  for (int y = 0; y < kSize; ++y)
+    for (int x = 0; x < kSize; ++x) {
+      nucleus.push_back((x - 90) * (x - 90) + (y - 60) * (y - 60) <= kRadius * kRadius);
+      image.pixels.push_back((nucleus.back() ? 0.7f : 0.05f) +
+                             static_cast<float>(generator.uniform(0, 0.03)));
+    }
+  Image inverted = image;
+  for (float& v : inverted.pixels) v = 1 - v;
+  for (const Image* shown : {&image, &inverted}) {
+    const std::vector<float> values = normalize(*shown);
+    float noise = 0, weakest = 2;
+    for (std::size_t i = 0; i < nucleus.size(); ++i) {
+      if (nucleus[i])
+        weakest = std::min(weakest, values[3 * i]);
+      else
+        noise = std::max(noise, std::abs(values[3 * i]));
+    }
+    CHECK(noise < 0.25f);
+    CHECK(weakest > 0.95f);
+  }
+  // What a file of any size is read for is the same.
+  const TempFolder folder;
+  std::vector<std::uint8_t> bytes;
+  for (const float v : image.pixels) bytes.push_back(static_cast<std::uint8_t>(std::lround(255 * v)));
+  write_png8(folder / "a.png", kSize, kSize, 1, bytes.data());
+  const Levels of_file = find_levels(*open_image(folder / "a.png")),
+               of_image = find_levels(read_image(folder / "a.png"));
+  CHECK(of_file.low == of_image.low);
+  CHECK(of_file.middle == of_image.middle);
+  CHECK(of_file.high == of_image.high);
 }
 
 TEST_CASE("nuclei: flat and tiny pictures normalize to finite values") {

@@ -170,7 +170,7 @@ TEST_CASE("nuclei: a picture of small nuclei is seen enlarged, others are not", 
   const TempFolder folder;
   save_brightness_net(folder / "model.safetensors");
   Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
-  // Squares of `side` pixels, and beside them a few of another size, in a picture of more than 16 parts.
+  // Squares of `side` pixels, and beside them a few of another size, in a picture of one part or of several.
   const auto zoom_of = [&](int width, int height, int side, int other, bool inverted = false) {
     std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width * height), 0);
     const int step = side * 2;  // mostly background
