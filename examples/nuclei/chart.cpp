@@ -137,6 +137,8 @@ std::string line_chart(const ChartOptions& options, const std::vector<Series>& s
   for (const Series& s : series) {
     const std::string color = "s" + std::to_string(s.color);
     std::string path, dots;
+    std::size_t points = 0;
+    for (std::size_t i = 0; i < s.x.size(); ++i) points += shown(s, i);
     for (std::size_t i = 0; i < s.x.size(); ++i) {
       if (!shown(s, i)) continue;
       path += (path.empty() ? "M" : "L") + number(x(s.x[i])) + " " + number(y(s.y[i]));
@@ -146,7 +148,7 @@ std::string line_chart(const ChartOptions& options, const std::vector<Series>& s
                                  {"name", s.name},
                                  {"color", s.color},
                                  {"y", fixed(s.y[i], options.y_decimals)}});
-      if (s.x.size() <= 12)
+      if (points <= 12)
         dots += "<circle class=\"dot " + color + "\" r=\"2.6\" cx=\"" + number(x(s.x[i])) + "\" cy=\"" +
                 number(y(s.y[i])) + "\"/>";
     }

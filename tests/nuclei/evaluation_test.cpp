@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include "baseline.h"
@@ -159,6 +160,11 @@ TEST_CASE("nuclei: curves leave out what is not a number, and round their axes",
   CHECK(count(chart, ">-0") == 0);
   CHECK_THAT(line_chart({}, {{"a", {1}, {NAN}}}), Contains("no data"));
   CHECK_THAT(line_chart({}, {{"a", {1}, {0.5}}}), Contains("<circle"));
+  // Few values far apart are seen as well.
+  std::vector<double> epochs(30), scores(30, NAN);
+  std::iota(epochs.begin(), epochs.end(), 1);
+  scores.back() = 0.5;
+  CHECK_THAT(line_chart({}, {{"a", epochs, scores}}), Contains("<circle"));
   CHECK_THAT(histogram({}, {0, 1, 2}, {{"a", {}, {0, 0}}}), Contains("no data"));
   CHECK(count(histogram({}, {0, 1, 2}, {{"a", {}, {1, 2}}, {"b", {}, {0, 3}}}), "<rect") == 4);
   CHECK(html_escape("<a b='c'>&\"") == "&lt;a b=&#39;c&#39;&gt;&amp;&quot;");
