@@ -293,7 +293,7 @@ int run(int argc, char** argv) {
         std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
                     nuclei::counted(done.images, "image").c_str(), p.out.string().c_str());
       if (done.enlarged > 0 && p.zoom == nuclei::kAutoZoom)
-        std::printf("%s: small nuclei, so the network saw twice as large (--zoom)\n",
+        std::printf("%s: small nuclei, so the network saw them twice as large (--zoom)\n",
                     nuclei::counted(done.enlarged, "image").c_str());
       if (done.skipped > 0)
         std::printf("%s finished before%s\n", nuclei::counted(done.skipped, "image").c_str(),

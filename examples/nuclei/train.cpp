@@ -76,6 +76,10 @@ void check_options(const TrainOptions& o) {
   require(o.patience >= 0, "--patience: expects 0 or more epochs");
   require(o.validate_every >= 1,
           "--validate-every: expects 1 or more epochs, got " + std::to_string(o.validate_every));
+  require(o.patience == 0 || o.patience >= o.validate_every,
+          "--patience: expects at least the " + std::to_string(o.validate_every) +
+              " epochs of --validate-every, or nothing would be scored in between, got " +
+              std::to_string(o.patience));
   require(o.limit >= 0, "--limit: expects 0 or more");
   require(o.precision == "f32" || o.precision == "bf16",
           "--precision: expects f32 or bf16, got '" + o.precision + "'");

@@ -82,6 +82,7 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "train --data x --out y --device tpu",
                                 "train --data x --out y --precision f16",
                                 "train --data x --out y --validate-every 0",
+                                "train --data x --out y --patience 2 --validate-every 5",
                                 "train --resume y --precision bf16",
                                 "predict",
                                 "predict --page 0 image.png",
