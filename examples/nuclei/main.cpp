@@ -52,6 +52,15 @@ int run(int argc, char** argv) {
     command->add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
   };
 
+  const auto precision = [](CLI::App* command, std::string& value, const std::string& what) {
+    command
+        ->add_option("--precision", value,
+                     "f32, or bf16: products are faster where the processor or GPU has them, " + what)
+        ->check(CLI::IsMember({"f32", "bf16"}))
+        ->capture_default_str();
+  };
+  const char* rounded = "and outlines differ by a pixel here and there";
+
   nuclei::TrainOptions t;
   std::string resume;
   CLI::App* train = app.add_subcommand("train", "train a U-Net on images with masks");
@@ -94,12 +103,7 @@ int run(int argc, char** argv) {
   train->add_option("--seed", t.seed, "of weights, order, crops and split")->capture_default_str();
   train->add_option("--limit", t.limit, "use only so many images, spread over the set (0: all)")
       ->capture_default_str();
-  train
-      ->add_option("--precision", t.precision,
-                   "f32, or bf16: activations of half the size, and faster products where the processor or "
-                   "GPU has them; weights stay f32")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
+  precision(train, t.precision, "activations take half the memory, weights stay f32");
   train->footer(
       "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume run\n"
       "  nuclei train --data stage1_train --out folds --folds 5\n"
@@ -127,6 +131,7 @@ int run(int argc, char** argv) {
         ->default_str("auto");
   };
   zoom(evaluate, scoring.zoom);
+  precision(evaluate, scoring.precision, rounded);
   evaluate->add_option("--json", scoring.json, "write every score here too");
   evaluate->add_option("--report", scoring.report,
                        "where the HTML report goes (default: report.html beside --json or in this folder; "
@@ -183,6 +188,7 @@ int run(int argc, char** argv) {
       ->capture_default_str();
   predict->add_flag("--tta", p.tta, tta);
   zoom(predict, p.zoom);
+  precision(predict, p.precision, rounded);
   predict->add_option("--channel", p.channel, "channel with the nuclei, by number (from 1) or name")
       ->group(which);
   predict
@@ -256,7 +262,7 @@ int run(int argc, char** argv) {
         t.resume = resume;
         for (const char* option :
              {"--init", "--crop", "--batch-size", "--base-width", "--depth", "--lr", "--validation",
-              "--folds", "--fold", "--patience", "--seed", "--limit", "--precision"})
+              "--folds", "--fold", "--patience", "--validate-every", "--seed", "--limit", "--precision"})
           if (train->count(option) > 0)
             throw nuclei::UsageError(
                 std::string(option) +

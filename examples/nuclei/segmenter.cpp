@@ -29,6 +29,12 @@ karyon::Device select_device(const std::string& name) {
   return karyon::Device::cpu();
 }
 
+karyon::DType select_precision(const std::string& name) {
+  if (name != "f32" && name != "bf16")
+    throw UsageError("--precision: expects f32 or bf16, got '" + name + "'");
+  return name == "bf16" ? karyon::bf16 : karyon::f32;
+}
+
 std::filesystem::path default_model() {
   if (const char* chosen = std::getenv("NUCLEI_MODEL"); chosen && *chosen) {
     if (!std::filesystem::exists(chosen))

@@ -151,7 +151,7 @@ void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int heig
                                   {.mode = karyon::InterpolateMode::bilinear});
     Tensor maps = model(input);
     input = Tensor();
-    maps = karyon::sigmoid(maps);
+    maps = karyon::sigmoid(maps.to(karyon::f32));
     if (zoom > 1) maps = karyon::avg_pool2d(maps, {.kernel_size = zoom});
     maps = maps.to(karyon::Device::cpu());
     const float* values = maps.data<float>();

@@ -84,10 +84,13 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "train --data x --out y --validate-every 0",
                                 "train --data x --out y --patience 2 --validate-every 5",
                                 "train --resume y --precision bf16",
+                                "train --resume y --validate-every 2",
                                 "predict",
                                 "predict --page 0 image.png",
                                 "predict --page x image.png",
                                 "predict --zoom 3 image.png",
+                                "predict --precision f16 image.png",
+                                "evaluate --data x --precision f64",
                                 "predict --max-memory much image.png",
                                 "predict --labels jpeg image.png",
                                 "predict --pixel-size -1 image.png",
@@ -659,9 +662,10 @@ TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrore
 
   Workplace w;
   const fs::path json = w.root / "scores.json";
-  REQUIRE(shell("$nuclei evaluate --tta --no-report --model " + w.model().string() + " --data " +
-                w.data.string() + " --json " + json.string())
+  REQUIRE(shell("$nuclei evaluate --tta --precision bf16 --no-report --model " + w.model().string() +
+                " --data " + w.data.string() + " --json " + json.string())
               .code == 0);
   CHECK(shell("grep -c '\"tta\": true' " + json.string()).code == 0);
   CHECK(shell("grep -c '\"zoom\": \"auto\"' " + json.string()).code == 0);
+  CHECK(shell("grep -c '\"precision\": \"bf16\"' " + json.string()).code == 0);
 }

@@ -75,6 +75,25 @@ TEST_CASE("nuclei: every kind of result is there, and the same each time", "[nuc
   CHECK((b.files() == first));
 }
 
+TEST_CASE("nuclei: bf16 gives nearly what f32 gives", "[nuclei][predict]") {
+  Batch b;
+  const auto probabilities = [&](const char* precision) {
+    b.options.precision = precision;
+    predict(b.options);
+    return read_image(b.options.out / "probabilities/picture1.tif", {.channel = "1"}).pixels;
+  };
+  const std::vector<float> exact = probabilities("f32"), rounded = probabilities("bf16");
+  REQUIRE(exact.size() == 64 * 48);
+  REQUIRE(rounded.size() == exact.size());
+  float largest = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) largest = std::max(largest, std::abs(rounded[i] - exact[i]));
+  CHECK(largest > 0);
+  CHECK(largest < 0.02f);
+  CHECK(karyon::autocast_dtype() == karyon::f32);  // of the caller, as before
+  b.options.precision = "f16";
+  CHECK_THROWS_WITH(predict(b.options), Contains("--precision: expects f32 or bf16, got 'f16'"));
+}
+
 TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][predict]") {
   Batch b;
   predict(b.options);
@@ -102,8 +121,12 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
       CHECK(files.at(shared) == expected.at(shared));
   }
   SECTION("other settings are refused") {
-    b.options.tta = true;
-    CHECK_THROWS_WITH(predict(b.options), Contains("other options") && Contains("--overwrite"));
+    PredictOptions o = b.options;
+    o.tta = true;
+    CHECK_THROWS_WITH(predict(o), Contains("other options") && Contains("--overwrite"));
+    o = b.options;
+    o.precision = "bf16";
+    CHECK_THROWS_WITH(predict(o), Contains("other options") && Contains("--overwrite"));
   }
   SECTION("a table that was cut since is refused") {
     write_text(b.options.out / "nuclei.csv", "image\n");

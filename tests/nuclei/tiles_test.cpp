@@ -135,7 +135,13 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
          {std::tuple{301, 277, Style::fluorescence}, {410, 67, Style::stained}, {50, 330, Style::mixed}}) {
       const auto file = picture(setup.folder, width, height, style);
       FindSummary whole, tiled;
-      for (const auto& [tta, zoom] : {std::pair(false, 1), {true, 1}, {false, 2}, {true, 2}}) {
+      for (const auto& [tta, zoom, precision] : {std::tuple(false, 1, karyon::f32),
+                                                 {true, 1, karyon::f32},
+                                                 {false, 2, karyon::f32},
+                                                 {true, 2, karyon::f32},
+                                                 {false, 1, karyon::bf16},
+                                                 {true, 2, karyon::bf16}}) {
+        const karyon::AutocastGuard autocast(precision);
         const Keep a = run(segmenter, file, {.tta = tta, .zoom = zoom}, &whole);
         CHECK_FALSE(whole.tiled);
         const std::size_t memory =
@@ -265,11 +271,14 @@ TEST_CASE("nuclei: the number of threads changes nothing", "[nuclei][tiles]") {
   Segmenter segmenter(setup.model, karyon::Device::cpu());
   const auto file = picture(setup.folder, 150, 120, Style::fluorescence);
   const int before = karyon::num_threads();
-  karyon::set_num_threads(1);
-  const Keep one = run(segmenter, file, {});
-  for (const int threads : {2, 3}) {
-    karyon::set_num_threads(threads);
-    CHECK((run(segmenter, file, {}).maps == one.maps));
+  for (const karyon::DType precision : {karyon::f32, karyon::bf16}) {
+    const karyon::AutocastGuard autocast(precision);
+    karyon::set_num_threads(1);
+    const Keep one = run(segmenter, file, {});
+    for (const int threads : {2, 3}) {
+      karyon::set_num_threads(threads);
+      CHECK((run(segmenter, file, {}).maps == one.maps));
+    }
   }
   karyon::set_num_threads(before);
 }
