@@ -1,5 +1,4 @@
 #include <karyon/core/autocast.h>
-#include <karyon/core/cpu/bf16_tiles.h>
 
 namespace karyon {
 namespace {
@@ -15,8 +14,6 @@ AutocastGuard::AutocastGuard(DType dtype) : before_(in_force) {
   in_force = dtype;
 }
 AutocastGuard::~AutocastGuard() { in_force = before_; }
-
-bool cpu_multiplies_bf16() { return cpu::has_bf16_dot(); }
 
 Tensor autocast(const Tensor& x) {
   return x.defined() && x.dtype() == f32 && in_force != f32 ? x.to(in_force) : x;

@@ -41,10 +41,6 @@ class AutocastGuard {
   DType before_;
 };
 
-/// True if the CPU multiplies bf16 faster than f32: it has AVX512_BF16, and KARYON_SIMD allows it. Elsewhere
-/// bf16 works, too, but only saves memory.
-bool cpu_multiplies_bf16();
-
 // ---- for operations ----
 
 /// x cast to autocast_dtype() if it is f32, else x. Differentiable; undefined stays undefined.

@@ -78,7 +78,7 @@ Json everything(const EvaluateOptions& options, const Evaluation& evaluation, co
   json["data"] = options.data.string();
   json["tta"] = options.tta;
   json["zoom"] = zoom_text(options.zoom);
-  json["precision"] = name(karyon::autocast_dtype());  // what auto has chosen
+  json["precision"] = options.precision;
   json["bootstrap"] = {{"resamples", kResamples}, {"level", 0.95}, {"over", "images"}};
   json["by_modality"] = by_modality(evaluation, evaluation.scores());
   for (const auto& [key, scores] :
@@ -174,7 +174,7 @@ std::vector<std::pair<std::string, std::string>> configuration(const EvaluateOpt
                                                            {"images", fs::absolute(options.data).string()},
                                                            {"tta", options.tta ? "yes" : "no"},
                                                            {"zoom", zoom_text(options.zoom)},
-                                                           {"precision", name(karyon::autocast_dtype())}};
+                                                           {"precision", options.precision}};
   for (const auto& [key, value] : segmenter.metadata) {
     // Settings are kept as JSON objects; a row each is easier to read.
     const Json json = Json::parse(value, nullptr, false);
@@ -201,9 +201,8 @@ std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
   const auto start = Clock::now();
   for (const fs::path& file : {options.json, options.report})
     if (!file.empty()) require_folder_of(file);
-  const karyon::Device device = select_device(options.device);
-  const karyon::AutocastGuard autocast(select_precision(options.precision, device));
-  Segmenter segmenter(options.model, device);
+  Segmenter segmenter(options.model, select_device(options.device));
+  const karyon::AutocastGuard autocast(select_precision(options.precision));
   const std::vector<Sample> samples = scan_bowl(options.data, true);
   Evaluation evaluation;
   Baselines baselines;

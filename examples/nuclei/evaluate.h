@@ -15,7 +15,7 @@ struct EvaluateOptions {
   std::filesystem::path report;  // empty: default_report()
   bool tta = false;
   int zoom = kAutoZoom;
-  std::string precision = "auto";  // or f32, bf16
+  std::string precision = "f32";  // or bf16
   bool write_report = true;
   std::string device = "auto";
 };

@@ -55,9 +55,8 @@ int run(int argc, char** argv) {
   const auto precision = [](CLI::App* command, std::string& value, const std::string& what) {
     command
         ->add_option("--precision", value,
-                     "f32; bf16: faster where the processor or GPU multiplies it, " + what +
-                         "; auto: bf16 on processors that do, else f32")
-        ->check(CLI::IsMember({"auto", "f32", "bf16"}))
+                     "f32, or bf16: products are faster where the processor or GPU has them, " + what)
+        ->check(CLI::IsMember({"f32", "bf16"}))
         ->capture_default_str();
   };
   const char* rounded = "and outlines differ by a pixel here and there";

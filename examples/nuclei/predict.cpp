@@ -74,7 +74,7 @@ std::string settings_of(const PredictOptions& o, const fs::path& model) {
       {"pixel_size", o.pixel_size},
       {"tta", o.tta},
       {"zoom", o.zoom},
-      {"precision", name(karyon::autocast_dtype())},  // what auto has chosen
+      {"precision", o.precision},
       {"labels", static_cast<int>(r.labels)},
       {"files", {r.overlays, r.table, r.probabilities, r.rois, r.geojson, r.coco, r.bowl}}};
   return settings.dump();
@@ -128,9 +128,8 @@ PredictSummary predict(const PredictOptions& options) {
         "replace it by --overwrite");
   const fs::path model = model_file(options.model);
   const StopOnSignal stop;
-  const karyon::Device device = select_device(options.device);
-  const karyon::AutocastGuard autocast(select_precision(options.precision, device));
-  Segmenter segmenter(model, device);
+  Segmenter segmenter(model, select_device(options.device));
+  const karyon::AutocastGuard autocast(select_precision(options.precision));
   const int map_channels = static_cast<int>(segmenter.model->options.out_channels);
   const auto [jobs, notes] = list_jobs(options.inputs, options.page, options.recursive);
   for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());

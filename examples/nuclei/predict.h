@@ -23,9 +23,9 @@ struct PredictOptions {
   std::size_t max_memory = 2'000'000'000;
   bool tta = false;
   int zoom = kAutoZoom;
-  std::string precision = "auto";  // or f32, bf16
-  bool resume = false;             // skip what an interrupted run has finished
-  bool overwrite = false;          // replace the results of an earlier run
+  std::string precision = "f32";  // or bf16
+  bool resume = false;            // skip what an interrupted run has finished
+  bool overwrite = false;         // replace the results of an earlier run
   ResultOptions results = {};
 };
 

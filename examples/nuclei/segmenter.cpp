@@ -29,11 +29,10 @@ karyon::Device select_device(const std::string& name) {
   return karyon::Device::cpu();
 }
 
-karyon::DType select_precision(const std::string& name, karyon::Device device) {
-  if (name != "auto" && name != "f32" && name != "bf16")
-    throw UsageError("--precision: expects auto, f32 or bf16, got '" + name + "'");
-  const bool fast = device.type == karyon::DeviceType::cpu && karyon::cpu_multiplies_bf16();
-  return name == "bf16" || (name == "auto" && fast) ? karyon::bf16 : karyon::f32;
+karyon::DType select_precision(const std::string& name) {
+  if (name != "f32" && name != "bf16")
+    throw UsageError("--precision: expects f32 or bf16, got '" + name + "'");
+  return name == "bf16" ? karyon::bf16 : karyon::f32;
 }
 
 std::filesystem::path default_model() {

@@ -20,9 +20,8 @@ namespace nuclei {
 /// where there is no such device.
 karyon::Device select_device(const std::string& name);
 
-/// What convolutions compute in (karyon::AutocastGuard): f32, bf16, or auto: bf16 on processors that multiply
-/// it, else f32. Throws UsageError for other names.
-karyon::DType select_precision(const std::string& name, karyon::Device device);
+/// What convolutions compute in: f32, or bf16 (karyon::AutocastGuard). Throws UsageError for other names.
+karyon::DType select_precision(const std::string& name);
 
 /// The model that comes with the program: $NUCLEI_MODEL, or nuclei.safetensors in
 /// <prefix>/share/karyon/pretrained or the source tree's models/pretrained, found from where the program

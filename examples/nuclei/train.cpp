@@ -81,13 +81,14 @@ void check_options(const TrainOptions& o) {
               " epochs of --validate-every, or nothing would be scored in between, got " +
               std::to_string(o.patience));
   require(o.limit >= 0, "--limit: expects 0 or more");
-  select_precision(o.precision, karyon::Device::cpu());
+  require(o.precision == "f32" || o.precision == "bf16",
+          "--precision: expects f32 or bf16, got '" + o.precision + "'");
 }
 
 // Cross entropy for all maps; for the two that say yes or no also the overlap of the areas, in which the few
 // pixels of borders and of sparse pictures count as much as those of others.
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptions& o) {
-  const karyon::AutocastGuard autocast(select_precision(o.precision, model.parameters().front().device()));
+  const karyon::AutocastGuard autocast(o.precision == "bf16" ? karyon::bf16 : karyon::f32);
   const Tensor logits = model(batch[0]);
   const Tensor& target = batch[1];
   const Tensor entropy = karyon::bce_with_logits(logits, target, {.weight = batch[2]});
@@ -254,7 +255,6 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
     }
   }
   check_options(options_);  // what a checkpoint says as well
-  options_.precision = name(select_precision(options_.precision, device_));
   if (options_.data.empty())
     throw UsageError("--data: say where the images are (a folder in the Data Science Bowl layout)");
   if (options_.out.empty()) throw UsageError("--out: say where the run's files go");

@@ -23,7 +23,7 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   std::int64_t limit = 0;  // use only so many images, spread over the set; 0: all
   std::string device = "auto";
-  std::string precision = "f32";  // or bf16, auto: of convolutions and what is between them; weights stay f32
+  std::string precision = "f32";  // or bf16: convolutions and what is between them; weights stay f32
 };
 
 /// Trains a U-Net on a folder in the Data Science Bowl layout and leaves in `out`:

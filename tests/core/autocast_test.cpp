@@ -1,6 +1,4 @@
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <string_view>
 #include <thread>
 
 #include <karyon/core/autocast.h>
@@ -44,16 +42,6 @@ TEST_CASE("The guard is a scope of one thread") {
     CHECK(autocast_dtype() == bf16);
   }
   CHECK(autocast_dtype() == f32);
-}
-
-TEST_CASE("bf16 is said to be fast where the processor multiplies it, unless it must not") {
-#if defined(__x86_64__)
-  const char* limit = std::getenv("KARYON_SIMD");
-  const bool allowed = !limit || std::string_view(limit) == "avx512_bf16";
-  CHECK(cpu_multiplies_bf16() == (allowed && __builtin_cpu_supports("avx512bf16")));
-#else
-  CHECK_FALSE(cpu_multiplies_bf16());
-#endif
 }
 
 TEST_CASE("Only f32 is cast, and the cast passes gradients back as f32") {

@@ -668,12 +668,4 @@ TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrore
   CHECK(shell("grep -c '\"tta\": true' " + json.string()).code == 0);
   CHECK(shell("grep -c '\"zoom\": \"auto\"' " + json.string()).code == 0);
   CHECK(shell("grep -c '\"precision\": \"bf16\"' " + json.string()).code == 0);
-  // By itself it is bf16 only where that is faster.
-  for (const auto& [limit, precision] :
-       {std::pair("avx2", "f32"), {"avx512_bf16", karyon::cpu_multiplies_bf16() ? "bf16" : "f32"}}) {
-    REQUIRE(shell(std::string("KARYON_SIMD=") + limit + " $nuclei evaluate --no-report --model " +
-                  w.model().string() + " --data " + w.data.string() + " --json " + json.string())
-                .code == 0);
-    CHECK(shell(std::string("grep -c '\"precision\": \"") + precision + "\"' " + json.string()).code == 0);
-  }
 }

@@ -91,7 +91,7 @@ TEST_CASE("nuclei: bf16 gives nearly what f32 gives", "[nuclei][predict]") {
   CHECK(largest < 0.02f);
   CHECK(karyon::autocast_dtype() == karyon::f32);  // of the caller, as before
   b.options.precision = "f16";
-  CHECK_THROWS_WITH(predict(b.options), Contains("--precision: expects auto, f32 or bf16, got 'f16'"));
+  CHECK_THROWS_WITH(predict(b.options), Contains("--precision: expects f32 or bf16, got 'f16'"));
 }
 
 TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][predict]") {
@@ -125,7 +125,7 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
     o.tta = true;
     CHECK_THROWS_WITH(predict(o), Contains("other options") && Contains("--overwrite"));
     o = b.options;
-    o.precision = karyon::cpu_multiplies_bf16() ? "f32" : "bf16";  // not what auto chooses
+    o.precision = "bf16";
     CHECK_THROWS_WITH(predict(o), Contains("other options") && Contains("--overwrite"));
   }
   SECTION("a table that was cut since is refused") {
