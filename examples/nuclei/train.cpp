@@ -81,14 +81,13 @@ void check_options(const TrainOptions& o) {
               " epochs of --validate-every, or nothing would be scored in between, got " +
               std::to_string(o.patience));
   require(o.limit >= 0, "--limit: expects 0 or more");
-  require(o.precision == "f32" || o.precision == "bf16",
-          "--precision: expects f32 or bf16, got '" + o.precision + "'");
+  select_precision(o.precision);
 }
 
 // Cross entropy for all maps; for the two that say yes or no also the overlap of the areas, in which the few
 // pixels of borders and of sparse pictures count as much as those of others.
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptions& o) {
-  const karyon::AutocastGuard autocast(o.precision == "bf16" ? karyon::bf16 : karyon::f32);
+  const karyon::AutocastGuard autocast(select_precision(o.precision));
   const Tensor logits = model(batch[0]);
   const Tensor& target = batch[1];
   const Tensor entropy = karyon::bce_with_logits(logits, target, {.weight = batch[2]});
