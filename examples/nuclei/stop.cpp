@@ -1,17 +1,40 @@
 #include "stop.h"
 
+#include <atomic>
+#include <ctime>
+
 namespace nuclei {
 namespace {
 
-volatile std::sig_atomic_t requested = 0;
+constexpr double kSameRequest = 0.5;  // seconds
+
+std::atomic<int> requested = 0;
+std::atomic<double> requested_at = 0;
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<double>::is_always_lock_free,
+              "a signal handler uses them");
+
+double now() {
+  std::timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+void handle(int signal) {
+  if (!requested) {
+    requested_at = now();
+    requested = signal;
+  } else if (now() - requested_at >= kSameRequest) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+}
 
 }  // namespace
 
 StopOnSignal::StopOnSignal() {
   requested = 0;
   struct sigaction action = {};
-  action.sa_handler = [](int signal) { requested = signal; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  action.sa_handler = handle;
   sigaction(SIGINT, &action, &old_int_);
   sigaction(SIGTERM, &action, &old_term_);
 }

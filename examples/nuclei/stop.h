@@ -6,8 +6,9 @@
 
 namespace nuclei {
 
-/// While one of these lives, Ctrl-C (SIGINT) and SIGTERM ask for a stop; a second one ends the process at
-/// once.
+/// While one of these lives, Ctrl-C (SIGINT) and SIGTERM ask for a stop; a second one half a second later or
+/// more ends the process at once. One sooner is the same request: timeout(1) and batch systems signal the
+/// process and its group.
 class StopOnSignal {
  public:
   StopOnSignal();

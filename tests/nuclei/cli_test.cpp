@@ -1,10 +1,15 @@
 // The program as its users meet it: exit codes, messages, files, interruption.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <limits>
 #include <sstream>
+#include <thread>
 
 #include <karyon/karyon.h>
 
@@ -13,6 +18,7 @@
 #include "pages.h"
 #include "program.h"
 #include "segmenter.h"
+#include "stop.h"
 #include "synthetic.h"
 #include "temp_folder.h"
 
@@ -53,6 +59,13 @@ std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint
   for (const auto& [name, tensor] : karyon::load_safetensors(checkpoint).tensors)
     out[name] = tensor.to_vector<double>();
   return out;
+}
+
+// A command that is sent a signal as soon as a file exists: twice, as timeout(1) and batch systems do.
+std::string signalled(const std::string& command, const std::string& signal, const fs::path& file) {
+  const std::string kill = "kill -s " + signal + " $p; ";
+  return command + " & p=$!; until [ -e " + file.string() + " ] || ! kill -0 $p; do sleep 0.01; done; " +
+         kill + kill + "wait $p";
 }
 
 std::size_t files_in(const fs::path& folder) {
@@ -467,7 +480,8 @@ TEST_CASE(
   const std::string training = "$nuclei train --data " + w.data.string() +
                                " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0 ";
   const std::string run = (w.root / "run").string(), whole = (w.root / "whole").string();
-  CHECK(shell("timeout --preserve-status -s INT 2 " + training + "--epochs 99999 --out " + run).code == 130);
+  CHECK(shell(signalled(training + "--epochs 99999 --out " + run, "INT", run + "/model.safetensors")).code ==
+        130);
   CHECK(shell("timeout --preserve-status -s TERM 2 $nuclei train --resume " + run).code == 143);
   REQUIRE(shell(training + "--epochs 1 --out " + whole).code == 0);
   const Result info = shell("$nuclei info " + whole + "/model.safetensors");
@@ -618,10 +632,13 @@ TEST_CASE("nuclei: a signal ends train and predict alike, also while they read")
     inputs += copy.string() + " ";
   }
   const std::string predict = w.predict(inputs);
-  Result r = shell("timeout --preserve-status -s INT 1 " + predict);
+  const fs::path out = w.root / "out";
+  const Result r = shell(signalled(predict, "INT", out / "finished.jsonl"));
   CHECK(r.code == 130);
   CHECK_THAT(r.text, Contains("--continue goes on"));
-  CHECK(shell("timeout --preserve-status -s TERM 1 " + predict + " --continue").code == 143);
+  const Result more = shell(signalled(predict + " --continue", "TERM", out / "labels/copy3.png"));
+  CHECK(more.code == 143);
+  CHECK_THAT(more.text, Contains("--continue goes on"));
 
   const fs::path many = w.root / "many";
   const std::vector<std::uint8_t> pixels(1000 * 1000, 200);
@@ -637,6 +654,23 @@ TEST_CASE("nuclei: a signal ends train and predict alike, also while they read")
   CHECK(shell("timeout --preserve-status -s INT 0.5 $nuclei train --data " + many.string() + " --out " + run)
             .code == 130);
   CHECK_FALSE(fs::exists(run));
+}
+
+TEST_CASE("nuclei: a signal twice at once is one request to stop, half a second later it ends the process") {
+  const nuclei::StopOnSignal stop;
+  CHECK(nuclei::StopOnSignal::signal() == 0);
+  std::raise(SIGTERM);
+  std::raise(SIGTERM);
+  CHECK(nuclei::StopOnSignal::signal() == SIGTERM);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    std::raise(SIGTERM);
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
 }
 
 TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrored maps") {
