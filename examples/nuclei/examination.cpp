@@ -379,7 +379,7 @@ void Examination::look_at_overlaps() {
   for (const auto& [mask, n] : touched) pixels += n;
   find("small-overlaps", folder_,
        counted(static_cast<std::size_t>(pixels), "pixel") + " of " + counted(touched.size(), "mask") +
-           " belong to another as well");
+           (pixels == 1 ? " belongs" : " belong") + " to another as well");
 }
 
 void Examination::look_at_truth() {

@@ -1,6 +1,7 @@
 // The same nuclei, whatever memory there is.
 #include "tiles.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -132,15 +133,15 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
     const Setup setup(options);
     Segmenter segmenter(setup.model, karyon::Device::cpu());
     for (const auto& [width, height, style] :
-         {std::tuple{301, 277, Style::fluorescence}, {410, 67, Style::stained}, {50, 330, Style::mixed}}) {
+         {std::tuple{221, 197, Style::fluorescence}, {610, 67, Style::stained}, {50, 830, Style::mixed}}) {
       const auto file = picture(setup.folder, width, height, style);
       FindSummary whole, tiled;
       for (const auto& [tta, zoom, precision] : {std::tuple(false, 1, karyon::f32),
                                                  {true, 1, karyon::f32},
                                                  {false, 2, karyon::f32},
-                                                 {true, 2, karyon::f32},
                                                  {false, 1, karyon::bf16},
                                                  {true, 2, karyon::bf16}}) {
+        if (tta && zoom == 2 && std::max(width, height) > 400) continue;  // takes longest
         const karyon::AutocastGuard autocast(precision);
         const Keep a = run(segmenter, file, {.tta = tta, .zoom = zoom}, &whole);
         CHECK_FALSE(whole.tiled);
@@ -149,7 +150,7 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
         const Keep b = run(segmenter, file, {.tta = tta, .zoom = zoom, .window_memory = memory}, &tiled);
         CHECK(tiled.zoom == zoom);
         CHECK(tiled.exact);
-        CHECK(tiled.tiled == (width * height > 192 * 192));
+        CHECK(tiled.tiled);
         CHECK((a.maps == b.maps));
         CHECK((a.labels == b.labels));
         CHECK((a.pixels == b.pixels));
