@@ -139,6 +139,7 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
       for (const auto& [tta, zoom, precision] : {std::tuple(false, 1, karyon::f32),
                                                  {true, 1, karyon::f32},
                                                  {false, 2, karyon::f32},
+                                                 {true, 2, karyon::f32},
                                                  {false, 1, karyon::bf16},
                                                  {true, 2, karyon::bf16}}) {
         if (tta && zoom == 2 && std::max(width, height) > 400) continue;  // takes longest
