@@ -1,5 +1,6 @@
 // Our convolutions: forward, backward-data, backward-weights, with packing, padding and filter transforms.
-#include <karyon/core/cpu/bf16_tiles.h>
+#include <karyon/core/cpu/conv/tiles_bf16.h>
+#include <karyon/core/kernels/conv.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/random.h>
 

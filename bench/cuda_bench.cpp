@@ -10,6 +10,15 @@
 #include <memory>
 
 #include <karyon/core/cuda_plugin.h>
+#include <karyon/core/kernels/activation.h>
+#include <karyon/core/kernels/conv.h>
+#include <karyon/core/kernels/elementwise.h>
+#include <karyon/core/kernels/layout.h>
+#include <karyon/core/kernels/loss.h>
+#include <karyon/core/kernels/norm.h>
+#include <karyon/core/kernels/optim.h>
+#include <karyon/core/kernels/pool.h>
+#include <karyon/core/kernels/resize.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
@@ -21,8 +30,8 @@
 #include <karyon/core/random.h>
 #include <karyon/core/tensor.h>
 #include <karyon/cuda/context.h>
-#include <karyon/cuda/conv.h>
-#include <karyon/cuda/conv_cudnn.h>
+#include <karyon/cuda/conv/conv.h>
+#include <karyon/cuda/conv/conv_cudnn.h>
 #include <karyon/cuda/error.h>
 
 #include "conv_layers.h"

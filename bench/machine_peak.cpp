@@ -46,9 +46,9 @@ double fma_rate() {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <karyon/core/cpu/bf16_tiles.h>
+#include <karyon/core/cpu/conv/tiles_bf16.h>
 
-#include <karyon/core/cpu/bf16_dot.h>
+#include <karyon/core/cpu/simd/bf16_dot.h>
 
 namespace karyon::bench {
 

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/activation.h>
+#include <karyon/core/kernels/norm.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/dropout.h>
 #include <karyon/core/ops/elementwise.h>

@@ -14,7 +14,7 @@ namespace karyon {
 class Storage;
 
 /// Contents that are not in memory until somebody asks for them. A kernel that knows their kind reads what
-/// they are made of instead, and a pass over memory is spared: see core/ops/deferred.h.
+/// they are made of instead, and a pass over memory is spared: see core/kernels/deferred.h.
 class Deferred {
  public:
   Deferred() = default;

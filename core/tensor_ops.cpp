@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include <karyon/core/autograd.h>
-#include <karyon/core/ops/copy.h>
+#include <karyon/core/kernels/copy.h>
 #include <karyon/core/tensor.h>
 
 namespace karyon {

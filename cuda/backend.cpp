@@ -7,7 +7,7 @@
 #include <karyon/cuda/allocator.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/context.h>
-#include <karyon/cuda/conv_cudnn.h>
+#include <karyon/cuda/conv/conv_cudnn.h>
 #include <karyon/cuda/error.h>
 
 namespace karyon::cuda {

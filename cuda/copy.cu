@@ -1,5 +1,5 @@
 // Filling, converting and adding up whole arrays: each byte moves once, in vectors of 16 bytes.
-#include <karyon/core/ops/copy.h>
+#include <karyon/core/kernels/copy.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>
 

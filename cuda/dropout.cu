@@ -2,7 +2,7 @@
 // computed again in backward, so no mask is ever stored.
 #include <cmath>
 
-#include <karyon/core/ops/dropout.h>
+#include <karyon/core/kernels/dropout.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/launch.cuh>
 #include <karyon/cuda/scalar.cuh>

@@ -2,7 +2,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include <karyon/core/kernel.h>
+#include <karyon/core/kernels/kernel.h>
 
 namespace karyon::cuda {
 

@@ -1,7 +1,7 @@
 // Operations that only move values. The one idea: a run is copied in the widest units, up to 16 bytes, that
 // its offsets allow, one per thread; where neighbours in the output are far apart in the input, tiles go
 // through shared memory, so that both sides see whole lines.
-#include <karyon/core/ops/layout.h>
+#include <karyon/core/kernels/layout.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>
 

@@ -1,8 +1,8 @@
 // Batched matrix products: the same tiles as convolution (gemm.h), where a matrix is a row of images of one
 // pixel.
-#include <karyon/core/ops/matmul.h>
+#include <karyon/core/kernels/matmul.h>
 #include <karyon/cuda/backend.h>
-#include <karyon/cuda/gemm.h>
+#include <karyon/cuda/gemm/gemm.h>
 #include <karyon/cuda/launch.cuh>
 
 namespace karyon::cuda {

@@ -8,7 +8,7 @@
 // block, if long) and reads it again from the cache.
 #include <cmath>
 
-#include <karyon/core/ops/norm.h>
+#include <karyon/core/kernels/norm.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/columns.cuh>
 

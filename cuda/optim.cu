@@ -3,8 +3,7 @@
 // table that comes with the kernel's arguments. Every array is read and written once.
 #include <cmath>
 
-#include <karyon/core/optim/adam.h>
-#include <karyon/core/optim/sgd.h>
+#include <karyon/core/kernels/optim.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>
 #include <karyon/cuda/reduce.cuh>

@@ -3,7 +3,7 @@
 // every sum is fixed. Windows that overlap are read again from the cache, not from memory.
 #include <limits>
 
-#include <karyon/core/ops/pool.h>
+#include <karyon/core/kernels/pool.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/images.cuh>
 

@@ -2,7 +2,7 @@
 // outputs use an input row (column), is worked out once per row and column into two small tables; then a
 // thread has one pixel of what is written and a vector of channels. Backward gathers, so nothing is added to
 // memory and the order of every sum is fixed.
-#include <karyon/core/ops/resize.h>
+#include <karyon/core/kernels/resize.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/workspace.h>
 #include <karyon/cuda/images.cuh>

@@ -1,4 +1,5 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/norm.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/layers/norm.h>

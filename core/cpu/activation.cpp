@@ -1,5 +1,6 @@
-#include <karyon/core/cpu/map.h>
-#include <karyon/core/functors.h>
+#include <karyon/core/cpu/simd/map.h>
+#include <karyon/core/kernels/activation.h>
+#include <karyon/core/kernels/functors.h>
 
 namespace karyon {
 namespace {
@@ -25,9 +26,8 @@ void activation_backward_cpu(Activation op, double p, double q, const Tensor& dy
 
 }  // namespace
 
-constinit Kernel<void(Activation, double, double, const Tensor&, Tensor&)> kernels::activation{
-    "activation", activation_cpu};
-constinit Kernel<void(Activation, double, double, const Tensor&, const Tensor&, Tensor&)>
-    kernels::activation_backward{"activation_backward", activation_backward_cpu};
+constinit decltype(kernels::activation) kernels::activation{"activation", activation_cpu};
+constinit decltype(kernels::activation_backward) kernels::activation_backward{"activation_backward",
+                                                                              activation_backward_cpu};
 
 }  // namespace karyon

@@ -1,6 +1,6 @@
-#include <karyon/core/cpu/map.h>
 #include <karyon/core/cpu/pool_rows.h>
-#include <karyon/core/ops/copy.h>
+#include <karyon/core/cpu/simd/map.h>
+#include <karyon/core/kernels/copy.h>
 #include <karyon/core/parallel.h>
 
 #include <limits>
@@ -84,9 +84,9 @@ void scale_cpu(double factor, Tensor& y) {
 
 }  // namespace
 
-constinit Kernel<void(Tensor&, double)> kernels::fill{"fill", fill_cpu};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::convert{"convert", convert_cpu};
-constinit Kernel<void(double, const Tensor&, Tensor&)> kernels::axpy{"axpy", axpy_cpu};
-constinit Kernel<void(double, Tensor&)> kernels::scale{"scale", scale_cpu};
+constinit decltype(kernels::fill) kernels::fill{"fill", fill_cpu};
+constinit decltype(kernels::convert) kernels::convert{"convert", convert_cpu};
+constinit decltype(kernels::axpy) kernels::axpy{"axpy", axpy_cpu};
+constinit decltype(kernels::scale) kernels::scale{"scale", scale_cpu};
 
 }  // namespace karyon

@@ -2,9 +2,9 @@
 #include <array>
 #include <cmath>
 
-#include <karyon/core/cpu/vectorized.h>
-#include <karyon/core/cpu/widened.h>
-#include <karyon/core/ops/dropout.h>
+#include <karyon/core/cpu/simd/vectorized.h>
+#include <karyon/core/cpu/simd/widened.h>
+#include <karyon/core/kernels/dropout.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -88,7 +88,6 @@ void dropout_cpu(const Tensor& x, double p, std::uint64_t seed, std::uint64_t fi
 
 }  // namespace
 
-constinit Kernel<void(const Tensor&, double, std::uint64_t, std::uint64_t, Tensor&)> kernels::dropout{
-    "dropout", cpu::widened<dropout_cpu>};
+constinit decltype(kernels::dropout) kernels::dropout{"dropout", cpu::widened<dropout_cpu>};
 
 }  // namespace karyon

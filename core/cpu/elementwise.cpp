@@ -1,5 +1,6 @@
-#include <karyon/core/cpu/map.h>
-#include <karyon/core/functors.h>
+#include <karyon/core/cpu/simd/map.h>
+#include <karyon/core/kernels/elementwise.h>
+#include <karyon/core/kernels/functors.h>
 
 namespace karyon {
 namespace {
@@ -85,14 +86,11 @@ void broadcast_cpu(double scale, const Tensor& x, Tensor& y) {
 
 }  // namespace
 
-constinit Kernel<void(Unary, double, double, const Tensor&, Tensor&)> kernels::unary{"unary", unary_cpu};
-constinit Kernel<void(Unary, double, double, const Tensor&, const Tensor&, Tensor&)> kernels::unary_backward{
-    "unary_backward", unary_backward_cpu};
-constinit Kernel<void(Binary, const Tensor&, const Tensor&, Tensor&)> kernels::binary{"binary", binary_cpu};
-constinit Kernel<void(Binary, Side, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
-    kernels::binary_backward{"binary_backward", binary_backward_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, Tensor&)> kernels::where{"where",
-                                                                                            where_cpu};
-constinit Kernel<void(double, const Tensor&, Tensor&)> kernels::broadcast{"broadcast", broadcast_cpu};
+constinit decltype(kernels::unary) kernels::unary{"unary", unary_cpu};
+constinit decltype(kernels::unary_backward) kernels::unary_backward{"unary_backward", unary_backward_cpu};
+constinit decltype(kernels::binary) kernels::binary{"binary", binary_cpu};
+constinit decltype(kernels::binary_backward) kernels::binary_backward{"binary_backward", binary_backward_cpu};
+constinit decltype(kernels::where) kernels::where{"where", where_cpu};
+constinit decltype(kernels::broadcast) kernels::broadcast{"broadcast", broadcast_cpu};
 
 }  // namespace karyon

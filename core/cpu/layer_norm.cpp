@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include <karyon/core/cpu/widened.h>
-#include <karyon/core/ops/norm.h>
+#include <karyon/core/cpu/simd/widened.h>
+#include <karyon/core/kernels/norm.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -123,10 +123,8 @@ void layer_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
 
 }  // namespace
 
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, double, Tensor&, Tensor&, Tensor&)>
-    kernels::layer_norm{"layer_norm", cpu::widened<layer_norm_cpu>};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
-                      Tensor&, Tensor&)>
-    kernels::layer_norm_backward{"layer_norm_backward", cpu::widened<layer_norm_backward_cpu>};
+constinit decltype(kernels::layer_norm) kernels::layer_norm{"layer_norm", cpu::widened<layer_norm_cpu>};
+constinit decltype(kernels::layer_norm_backward) kernels::layer_norm_backward{
+    "layer_norm_backward", cpu::widened<layer_norm_backward_cpu>};
 
 }  // namespace karyon

@@ -1,7 +1,7 @@
 #include <cstring>
 
-#include <karyon/core/cpu/widened.h>
-#include <karyon/core/ops/layout.h>
+#include <karyon/core/cpu/simd/widened.h>
+#include <karyon/core/kernels/layout.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -198,13 +198,10 @@ void pad_reflect_backward_cpu(const Tensor& dy, Tensor& dx, const Pad2d& border)
 
 }  // namespace
 
-constinit Kernel<void(const Tensor&, Tensor&, const kernels::CopyRuns&)> kernels::copy_runs{"copy_runs",
-                                                                                            copy_runs_cpu};
-constinit Kernel<void(const Tensor&, Tensor&, const std::vector<int>&)> kernels::permute{"permute",
-                                                                                         permute_cpu};
-constinit Kernel<void(const Tensor&, Tensor&, const Pad2d&)> kernels::pad_reflect{"pad_reflect",
-                                                                                  pad_reflect_cpu};
-constinit Kernel<void(const Tensor&, Tensor&, const Pad2d&)> kernels::pad_reflect_backward{
+constinit decltype(kernels::copy_runs) kernels::copy_runs{"copy_runs", copy_runs_cpu};
+constinit decltype(kernels::permute) kernels::permute{"permute", permute_cpu};
+constinit decltype(kernels::pad_reflect) kernels::pad_reflect{"pad_reflect", pad_reflect_cpu};
+constinit decltype(kernels::pad_reflect_backward) kernels::pad_reflect_backward{
     "pad_reflect_backward", cpu::widened<pad_reflect_backward_cpu>};
 
 }  // namespace karyon

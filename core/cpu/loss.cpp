@@ -5,9 +5,9 @@
 #include <limits>
 #include <vector>
 
-#include <karyon/core/cpu/vectorized.h>
-#include <karyon/core/functors.h>
-#include <karyon/core/ops/loss.h>
+#include <karyon/core/cpu/simd/vectorized.h>
+#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/loss.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -362,32 +362,23 @@ void dice_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& targ
 
 }  // namespace
 
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, Reduction, Tensor&)>
-    kernels::bce_with_logits{"bce_with_logits", bce_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, Reduction,
-                      Tensor&)>
-    kernels::bce_with_logits_backward{"bce_with_logits_backward", bce_backward_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, double, double, Reduction, Tensor&)> kernels::focal_loss{
-    "focal_loss", focal_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, double, double, Reduction, Tensor&)>
-    kernels::focal_loss_backward{"focal_loss_backward", focal_backward_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, Reduction, Tensor&)> kernels::mse_loss{"mse_loss",
-                                                                                           mse_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, Reduction, Tensor&)>
-    kernels::mse_loss_backward{"mse_loss_backward", mse_backward_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, Reduction, Tensor&)> kernels::l1_loss{"l1_loss", l1_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, Reduction, Tensor&)>
-    kernels::l1_loss_backward{"l1_loss_backward", l1_backward_cpu};
-constinit Kernel<void(const Tensor&, std::int64_t, std::int64_t, Tensor&)> kernels::find_bad_class{
-    "find_bad_class", find_bad_class_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, std::int64_t, Reduction, Tensor&, Tensor&)>
-    kernels::cross_entropy{"cross_entropy", cross_entropy_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, std::int64_t, Reduction,
-                      const Tensor&, Tensor&)>
-    kernels::cross_entropy_backward{"cross_entropy_backward", cross_entropy_backward_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, double, Tensor&, Tensor&)> kernels::dice_loss{"dice_loss",
-                                                                                                  dice_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&)>
-    kernels::dice_loss_backward{"dice_loss_backward", dice_backward_cpu};
+constinit decltype(kernels::bce_with_logits) kernels::bce_with_logits{"bce_with_logits", bce_cpu};
+constinit decltype(kernels::bce_with_logits_backward) kernels::bce_with_logits_backward{
+    "bce_with_logits_backward", bce_backward_cpu};
+constinit decltype(kernels::focal_loss) kernels::focal_loss{"focal_loss", focal_cpu};
+constinit decltype(kernels::focal_loss_backward) kernels::focal_loss_backward{"focal_loss_backward",
+                                                                              focal_backward_cpu};
+constinit decltype(kernels::mse_loss) kernels::mse_loss{"mse_loss", mse_cpu};
+constinit decltype(kernels::mse_loss_backward) kernels::mse_loss_backward{"mse_loss_backward",
+                                                                          mse_backward_cpu};
+constinit decltype(kernels::l1_loss) kernels::l1_loss{"l1_loss", l1_cpu};
+constinit decltype(kernels::l1_loss_backward) kernels::l1_loss_backward{"l1_loss_backward", l1_backward_cpu};
+constinit decltype(kernels::find_bad_class) kernels::find_bad_class{"find_bad_class", find_bad_class_cpu};
+constinit decltype(kernels::cross_entropy) kernels::cross_entropy{"cross_entropy", cross_entropy_cpu};
+constinit decltype(kernels::cross_entropy_backward) kernels::cross_entropy_backward{
+    "cross_entropy_backward", cross_entropy_backward_cpu};
+constinit decltype(kernels::dice_loss) kernels::dice_loss{"dice_loss", dice_cpu};
+constinit decltype(kernels::dice_loss_backward) kernels::dice_loss_backward{"dice_loss_backward",
+                                                                            dice_backward_cpu};
 
 }  // namespace karyon

@@ -1,8 +1,9 @@
 #include <algorithm>
 
-#include <karyon/core/cpu/conv.h>
-#include <karyon/core/cpu/widened.h>
-#include <karyon/core/ops/matmul.h>
+#include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/simd/widened.h>
+#include <karyon/core/kernels/conv.h>
+#include <karyon/core/kernels/matmul.h>
 #include <karyon/core/parallel.h>
 #include <Eigen/Core>
 
@@ -155,7 +156,6 @@ void matmul_any(bool transpose_a, bool transpose_b, bool accumulate, const Tenso
 
 }  // namespace
 
-constinit Kernel<void(bool, bool, bool, const Tensor&, const Tensor&, Tensor&)> kernels::matmul{"matmul",
-                                                                                                matmul_any};
+constinit decltype(kernels::matmul) kernels::matmul{"matmul", matmul_any};
 
 }  // namespace karyon

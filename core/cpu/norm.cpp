@@ -10,11 +10,11 @@
 #include <type_traits>
 #include <vector>
 
-#include <karyon/core/cpu/map.h>
 #include <karyon/core/cpu/moments.h>
 #include <karyon/core/cpu/norm_rows.h>
-#include <karyon/core/cpu/simd.h>
-#include <karyon/core/ops/norm.h>
+#include <karyon/core/cpu/simd/map.h>
+#include <karyon/core/cpu/simd/simd.h>
+#include <karyon/core/kernels/norm.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -481,20 +481,15 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
 
 }  // namespace
 
-constinit Kernel<void(const Tensor&, double, double, Tensor&, Tensor&, Tensor&, Tensor&)>
-    kernels::batch_norm_statistics{"batch_norm_statistics", batch_norm_statistics_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, double, Tensor&, Tensor&)> kernels::batch_norm_running{
-    "batch_norm_running", batch_norm_running_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, bool,
-                      Tensor&)>
-    kernels::batch_norm{"batch_norm", batch_norm_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                      const Tensor&, bool, bool, Tensor&, Tensor&, Tensor&)>
-    kernels::batch_norm_backward{"batch_norm_backward", batch_norm_backward_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, double, Tensor&, Tensor&, Tensor&)>
-    kernels::group_norm{"group_norm", group_norm_cpu};
-constinit Kernel<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, Tensor&,
-                      Tensor&, Tensor&)>
-    kernels::group_norm_backward{"group_norm_backward", group_norm_backward_cpu};
+constinit decltype(kernels::batch_norm_statistics) kernels::batch_norm_statistics{"batch_norm_statistics",
+                                                                                  batch_norm_statistics_cpu};
+constinit decltype(kernels::batch_norm_running) kernels::batch_norm_running{"batch_norm_running",
+                                                                            batch_norm_running_cpu};
+constinit decltype(kernels::batch_norm) kernels::batch_norm{"batch_norm", batch_norm_cpu};
+constinit decltype(kernels::batch_norm_backward) kernels::batch_norm_backward{"batch_norm_backward",
+                                                                              batch_norm_backward_cpu};
+constinit decltype(kernels::group_norm) kernels::group_norm{"group_norm", group_norm_cpu};
+constinit decltype(kernels::group_norm_backward) kernels::group_norm_backward{"group_norm_backward",
+                                                                              group_norm_backward_cpu};
 
 }  // namespace karyon

@@ -2,7 +2,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/norm_rows.cpp"
-#include <karyon/core/cpu/simd_foreach.h>
+#include <karyon/core/cpu/simd/foreach.h>
 
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>

@@ -2,8 +2,7 @@
 #include <cmath>
 #include <vector>
 
-#include <karyon/core/optim/adam.h>
-#include <karyon/core/optim/sgd.h>
+#include <karyon/core/kernels/optim.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -127,14 +126,9 @@ void limit_magnitude_cpu(double limit, Tensor& y) {
 
 }  // namespace
 
-constinit Kernel<void(const kernels::SGDStep&, const std::vector<Tensor>&, std::vector<Tensor>&,
-                      std::vector<Tensor>&)>
-    kernels::sgd_step{"sgd_step", sgd_step_cpu};
-constinit Kernel<void(const kernels::AdamStep&, const std::vector<Tensor>&, std::vector<Tensor>&,
-                      std::vector<Tensor>&, std::vector<Tensor>&)>
-    kernels::adam_step{"adam_step", adam_step_cpu};
-constinit Kernel<void(const std::vector<Tensor>&, Tensor&)> kernels::sum_of_squares{"sum_of_squares",
-                                                                                    sum_of_squares_cpu};
-constinit Kernel<void(double, Tensor&)> kernels::limit_magnitude{"limit_magnitude", limit_magnitude_cpu};
+constinit decltype(kernels::sgd_step) kernels::sgd_step{"sgd_step", sgd_step_cpu};
+constinit decltype(kernels::adam_step) kernels::adam_step{"adam_step", adam_step_cpu};
+constinit decltype(kernels::sum_of_squares) kernels::sum_of_squares{"sum_of_squares", sum_of_squares_cpu};
+constinit decltype(kernels::limit_magnitude) kernels::limit_magnitude{"limit_magnitude", limit_magnitude_cpu};
 
 }  // namespace karyon

@@ -6,13 +6,13 @@
 #include <type_traits>
 #include <vector>
 
-#include <karyon/core/cpu/map.h>
 #include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/pool_rows.h>
-#include <karyon/core/cpu/scratch.h>
-#include <karyon/core/cpu/widened.h>
-#include <karyon/core/ops/deferred.h>
-#include <karyon/core/ops/pool.h>
+#include <karyon/core/cpu/simd/map.h>
+#include <karyon/core/cpu/simd/scratch.h>
+#include <karyon/core/cpu/simd/widened.h>
+#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/pool.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -404,17 +404,15 @@ void adaptive_avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx) {
 
 }  // namespace
 
-constinit Kernel<void(const Tensor&, Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d{
-    "max_pool2d", max_pool2d_any};
-constinit Kernel<void(const Tensor&, const Tensor&, Tensor&, const PoolWindow&)> kernels::max_pool2d_backward{
-    "max_pool2d_backward", max_pool2d_backward_any};
-constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d{
-    "avg_pool2d", cpu::widened<avg_pool2d_cpu>};
-constinit Kernel<void(const Tensor&, Tensor&, const PoolWindow&)> kernels::avg_pool2d_backward{
+constinit decltype(kernels::max_pool2d) kernels::max_pool2d{"max_pool2d", max_pool2d_any};
+constinit decltype(kernels::max_pool2d_backward) kernels::max_pool2d_backward{"max_pool2d_backward",
+                                                                              max_pool2d_backward_any};
+constinit decltype(kernels::avg_pool2d) kernels::avg_pool2d{"avg_pool2d", cpu::widened<avg_pool2d_cpu>};
+constinit decltype(kernels::avg_pool2d_backward) kernels::avg_pool2d_backward{
     "avg_pool2d_backward", cpu::widened<avg_pool2d_backward_cpu>};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d{
+constinit decltype(kernels::adaptive_avg_pool2d) kernels::adaptive_avg_pool2d{
     "adaptive_avg_pool2d", cpu::widened<adaptive_avg_pool2d_cpu>};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::adaptive_avg_pool2d_backward{
+constinit decltype(kernels::adaptive_avg_pool2d_backward) kernels::adaptive_avg_pool2d_backward{
     "adaptive_avg_pool2d_backward", cpu::widened<adaptive_avg_pool2d_backward_cpu>};
 
 }  // namespace karyon

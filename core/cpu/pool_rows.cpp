@@ -2,7 +2,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/pool_rows.cpp"
-#include <karyon/core/cpu/simd_foreach.h>
+#include <karyon/core/cpu/simd/foreach.h>
 
 #include <hwy/highway.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include <karyon/core/ops/deferred.h>
+#include <karyon/core/kernels/deferred.h>
 
 // Private to core/cpu: 2 x 2 max pools with stride 2; rows of them in bf16, compiled once for each
 // instruction set, with `c` channels a pixel.

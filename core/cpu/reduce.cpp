@@ -2,9 +2,9 @@
 // contiguous elements into an array of accumulators. Where `inner` is short, several rows together make one
 // long row, folded at the end. Work is cut by shape alone, so the bits do not depend on the number of
 // threads.
-#include <karyon/core/cpu/vectorized.h>
-#include <karyon/core/functors.h>
-#include <karyon/core/ops/reduce.h>
+#include <karyon/core/cpu/simd/vectorized.h>
+#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/reduce.h>
 #include <karyon/core/parallel.h>
 
 #include <algorithm>
@@ -299,11 +299,11 @@ void softmax_backward_cpu(bool log, const Tensor& dy, const Tensor& y, Tensor& d
 
 }  // namespace
 
-constinit Kernel<void(double, const Tensor&, Tensor&)> kernels::sum{"sum", sum_cpu};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::max{"max", max_cpu};
-constinit Kernel<void(const Tensor&, Tensor&)> kernels::argmax{"argmax", argmax_cpu};
-constinit Kernel<void(bool, const Tensor&, Tensor&)> kernels::softmax{"softmax", softmax_cpu};
-constinit Kernel<void(bool, const Tensor&, const Tensor&, Tensor&)> kernels::softmax_backward{
-    "softmax_backward", softmax_backward_cpu};
+constinit decltype(kernels::sum) kernels::sum{"sum", sum_cpu};
+constinit decltype(kernels::max) kernels::max{"max", max_cpu};
+constinit decltype(kernels::argmax) kernels::argmax{"argmax", argmax_cpu};
+constinit decltype(kernels::softmax) kernels::softmax{"softmax", softmax_cpu};
+constinit decltype(kernels::softmax_backward) kernels::softmax_backward{"softmax_backward",
+                                                                        softmax_backward_cpu};
 
 }  // namespace karyon

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include <karyon/core/cpu/widened.h>
-#include <karyon/core/ops/resize.h>
+#include <karyon/core/cpu/simd/widened.h>
+#include <karyon/core/kernels/resize.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
@@ -136,9 +136,8 @@ void interpolate_backward_cpu(const Tensor& dy, Tensor& dx, const InterpolateOpt
 
 }  // namespace
 
-constinit Kernel<void(const Tensor&, Tensor&, const InterpolateOptions&)> kernels::interpolate{
-    "interpolate", cpu::widened<interpolate_cpu>};
-constinit Kernel<void(const Tensor&, Tensor&, const InterpolateOptions&)> kernels::interpolate_backward{
+constinit decltype(kernels::interpolate) kernels::interpolate{"interpolate", cpu::widened<interpolate_cpu>};
+constinit decltype(kernels::interpolate_backward) kernels::interpolate_backward{
     "interpolate_backward", cpu::widened<interpolate_backward_cpu>};
 
 }  // namespace karyon

@@ -1,4 +1,5 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/activation.h>
 #include <karyon/core/ops/activation.h>
 
 namespace karyon {

@@ -2,8 +2,9 @@
 
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/conv.h>
+#include <karyon/core/kernels/deferred.h>
 #include <karyon/core/ops/conv.h>
-#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/layout.h>
 
 namespace karyon {

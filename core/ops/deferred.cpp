@@ -1,4 +1,6 @@
-#include <karyon/core/ops/deferred.h>
+#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/norm.h>
+#include <karyon/core/kernels/pool.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>
 

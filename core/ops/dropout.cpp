@@ -1,4 +1,5 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/dropout.h>
 #include <karyon/core/ops/dropout.h>
 
 namespace karyon {

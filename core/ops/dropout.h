@@ -1,6 +1,6 @@
 #pragma once
-#include <karyon/core/kernel.h>
 #include <karyon/core/random.h>
+#include <karyon/core/tensor.h>
 
 namespace karyon {
 
@@ -11,10 +11,4 @@ namespace karyon {
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true,
                Generator& generator = default_generator());
 
-namespace kernels {
-
-/// y = x / (1 - p) where word i % 4 of philox(seed, first + i / 4), as to_uniform(), is at least p; else 0.
-extern Kernel<void(const Tensor& x, double p, std::uint64_t seed, std::uint64_t first, Tensor& y)> dropout;
-
-}  // namespace kernels
 }  // namespace karyon

@@ -1,11 +1,12 @@
 #pragma once
-#include <karyon/core/kernel.h>
+#include <karyon/core/tensor.h>
 
 // Elementwise operations with broadcasting: shapes are aligned at the right, sizes equal or 1.
 namespace karyon {
 
-///   a, b     any shapes that broadcast; same dtype (f32, f64 or bf16; add, sub, mul also i64), or bf16 and
-///   f32 returns  the broadcast shape; f32 for bf16 and f32, and for pow of bf16
+///   a, b     any shapes that broadcast; same dtype (f32, f64 or bf16; add, sub, mul also i64), or bf16
+///            and f32
+///   returns  the broadcast shape; f32 for bf16 and f32, and for pow of bf16
 /// Differentiable in a and b. Throws Error if shapes do not broadcast or dtypes differ.
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
@@ -80,32 +81,3 @@ inline Tensor operator-(const Tensor& x) { return mul(x, -1.0); }
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace karyon
-
-namespace karyon::kernels {
-
-enum class Unary { add, mul, neg, exp, log, sqrt, abs, clamp, pow };
-/// y = op(x), with the numbers p and q that some operations take. f32, f64; bf16 for add, mul, neg, abs and
-/// clamp (computed in f32); add and mul also i64.
-extern Kernel<void(Unary op, double p, double q, const Tensor& x, Tensor& y)> unary;
-/// dx = dy op'(.), given what the operation's formula wants: y for exp and sqrt, x for the rest. Not for
-/// add, mul and neg. f32, f64; abs and clamp also bf16.
-extern Kernel<void(Unary op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx)>
-    unary_backward;
-
-enum class Binary { add, sub, mul, div, pow, maximum, minimum, tie, eq, ne, lt, le, gt, ge };
-/// y = op(a, b), a and b broadcast to y's shape. Comparisons (eq and later) take any dtype and write bool;
-/// the others f32 and f64, and but for pow and tie bf16 (computed in f32); add, sub and mul also i64. tie is
-/// 1 where a equals b or both are NaN, else 0.
-extern Kernel<void(Binary op, const Tensor& a, const Tensor& b, Tensor& y)> binary;
-enum class Side { a, b };
-/// dx = dy d op(a, b) / d side, in dy's shape (not yet summed back to the side's). div, pow, maximum,
-/// minimum. f32, f64, and but for pow bf16.
-extern Kernel<void(Binary op, Side side, const Tensor& dy, const Tensor& a, const Tensor& b, Tensor& dx)>
-    binary_backward;
-
-/// y = condition ? a : b, all three broadcast to y's shape; any dtype.
-extern Kernel<void(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& y)> where;
-/// y = scale x, x broadcast to y's shape. f32, f64.
-extern Kernel<void(double scale, const Tensor& x, Tensor& y)> broadcast;
-
-}  // namespace karyon::kernels

@@ -4,7 +4,8 @@
 
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
-#include <karyon/core/ops/deferred.h>
+#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/layout.h>
 #include <karyon/core/ops/layout.h>
 
 namespace karyon {

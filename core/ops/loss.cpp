@@ -1,5 +1,6 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/loss.h>
 #include <karyon/core/ops/loss.h>
 
 namespace karyon {

@@ -1,5 +1,8 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/conv.h>
+#include <karyon/core/kernels/elementwise.h>
+#include <karyon/core/kernels/matmul.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/matmul.h>

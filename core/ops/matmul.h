@@ -1,5 +1,5 @@
 #pragma once
-#include <karyon/core/kernel.h>
+#include <karyon/core/tensor.h>
 
 namespace karyon {
 
@@ -21,14 +21,3 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 }  // namespace karyon
-
-namespace karyon::kernels {
-
-/// y [..., M, N] = op(a) op(b), or y += op(a) op(b) if `accumulate`; op transposes the last two dimensions
-/// where asked. The leading dimensions of a and b broadcast to y's. f32, f64; bf16 without `accumulate`,
-/// summed in f32.
-extern Kernel<void(bool transpose_a, bool transpose_b, bool accumulate, const Tensor& a, const Tensor& b,
-                   Tensor& y)>
-    matmul;
-
-}  // namespace karyon::kernels

@@ -1,5 +1,6 @@
 #include <karyon/core/autograd.h>
-#include <karyon/core/ops/deferred.h>
+#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/pool.h>
 #include <karyon/core/ops/pool.h>
 
 namespace karyon {

@@ -1,7 +1,7 @@
 #pragma once
 #include <optional>
 
-#include <karyon/core/kernel.h>
+#include <karyon/core/tensor.h>
 
 namespace karyon {
 
@@ -30,30 +30,4 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options = {});
 /// f32, f64 or bf16 (summed in f32). Differentiable in x. Throws Error for an empty image or output.
 Tensor adaptive_avg_pool2d(const Tensor& x, Pair output_size);
 
-namespace kernels {
-
-/// Pool2dOptions with the stride decided.
-struct PoolWindow {
-  Pair kernel, stride, padding, dilation;
-  bool count_include_pad = true;
-
-  /// Windows of 2 x 2 side by side.
-  bool halves() const {
-    return kernel == Pair(2) && stride == Pair(2) && padding == Pair(0) && dilation == Pair(1);
-  }
-};
-
-// f32, f64 or bf16, which is added up in f32 and rounded once.
-
-/// `index`, y's shape, u8 or i64: which position of its window (ky * kernel.w + kx) won. Undefined if
-/// nobody asks.
-extern Kernel<void(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window)> max_pool2d;
-extern Kernel<void(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window)>
-    max_pool2d_backward;
-extern Kernel<void(const Tensor& x, Tensor& y, const PoolWindow& window)> avg_pool2d;
-extern Kernel<void(const Tensor& dy, Tensor& dx, const PoolWindow& window)> avg_pool2d_backward;
-extern Kernel<void(const Tensor& x, Tensor& y)> adaptive_avg_pool2d;
-extern Kernel<void(const Tensor& dy, Tensor& dx)> adaptive_avg_pool2d_backward;
-
-}  // namespace kernels
 }  // namespace karyon

@@ -1,5 +1,7 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/elementwise.h>
+#include <karyon/core/kernels/reduce.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include <karyon/core/kernel.h>
+#include <karyon/core/tensor.h>
 
 // Reductions over some dimensions (all, if none are given). With keepdim a reduced dimension stays
 // with size 1. f32, f64, or bf16, which is cast to f32 and gives f32; sum, max and argmax also i64, u8 and
@@ -28,19 +28,3 @@ Tensor softmax(const Tensor& x, int dim);
 Tensor log_softmax(const Tensor& x, int dim);
 
 }  // namespace karyon
-
-// All see x as [outer, n, inner] and reduce n. f32, f64; sum, max and argmax on the CPU also i64.
-namespace karyon::kernels {
-
-/// y [outer, inner] = scale times the sum; scale is 1 for i64.
-extern Kernel<void(double scale, const Tensor& x, Tensor& y)> sum;
-/// y [outer, inner] = the largest; n >= 1.
-extern Kernel<void(const Tensor& x, Tensor& y)> max;
-/// y [outer, inner] i64 = the index of the first largest; n >= 1.
-extern Kernel<void(const Tensor& x, Tensor& y)> argmax;
-/// y [outer, n, inner] = softmax of x, or its logarithm.
-extern Kernel<void(bool log, const Tensor& x, Tensor& y)> softmax;
-/// dx from dy and softmax's (or log_softmax's) own y.
-extern Kernel<void(bool log, const Tensor& dy, const Tensor& y, Tensor& dx)> softmax_backward;
-
-}  // namespace karyon::kernels

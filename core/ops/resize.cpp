@@ -1,4 +1,5 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/resize.h>
 #include <karyon/core/ops/resize.h>
 
 namespace karyon {

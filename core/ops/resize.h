@@ -1,5 +1,5 @@
 #pragma once
-#include <karyon/core/kernel.h>
+#include <karyon/core/tensor.h>
 
 namespace karyon {
 
@@ -16,11 +16,4 @@ struct InterpolateOptions {
 /// f32, f64 or bf16 (computed in f32). Differentiable in x. Throws Error for an empty size or image.
 Tensor interpolate(const Tensor& x, Pair size, const InterpolateOptions& options = {});
 
-namespace kernels {
-
-// f32, f64 or bf16, which is added up in f32 and rounded once.
-extern Kernel<void(const Tensor& x, Tensor& y, const InterpolateOptions& options)> interpolate;
-extern Kernel<void(const Tensor& dy, Tensor& dx, const InterpolateOptions& options)> interpolate_backward;
-
-}  // namespace kernels
 }  // namespace karyon

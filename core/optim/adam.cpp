@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include <karyon/core/kernels/optim.h>
 #include <karyon/core/optim/adam.h>
 
 namespace karyon {

@@ -40,16 +40,4 @@ class AdamW : public Adam {
   explicit AdamW(std::vector<Tensor> parameters, const AdamWOptions& options = {});
 };
 
-namespace kernels {
-struct AdamStep {
-  double lr, beta1, beta2, eps, weight_decay;
-  double correction1, correction2;  // 1 - beta^step
-  bool decoupled;
-};
-/// One update of each p and of the averages of its gradient (m) and of that one's square (v).
-extern Kernel<void(const AdamStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
-                   std::vector<Tensor>& m, std::vector<Tensor>& v)>
-    adam_step;
-}  // namespace kernels
-
 }  // namespace karyon

@@ -3,6 +3,7 @@
 #include <set>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/optim.h>
 #include <karyon/core/optim/optimizer.h>
 
 namespace karyon {

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include <karyon/core/kernel.h>
+#include <karyon/core/tensor.h>
 
 namespace karyon {
 
@@ -64,12 +64,5 @@ double clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm);
 
 /// Limits every element of every gradient to [-limit, limit].
 void clip_grad_value_(const std::vector<Tensor>& parameters, double limit);
-
-namespace kernels {
-/// y[i] = the sum of the squares of x[i]; y is f64 [x.size()].
-extern Kernel<void(const std::vector<Tensor>& x, Tensor& y)> sum_of_squares;
-/// y limited to [-limit, limit]; NaN stays.
-extern Kernel<void(double limit, Tensor& y)> limit_magnitude;
-}  // namespace kernels
 
 }  // namespace karyon

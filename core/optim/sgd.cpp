@@ -1,3 +1,4 @@
+#include <karyon/core/kernels/optim.h>
 #include <karyon/core/optim/sgd.h>
 
 namespace karyon {

@@ -22,15 +22,4 @@ class SGD : public Optimizer {
   SGDOptions options_;
 };
 
-namespace kernels {
-struct SGDStep {
-  double lr, momentum, dampening, weight_decay;
-  bool nesterov, first;
-};
-/// One update of each p; velocity is empty without momentum.
-extern Kernel<void(const SGDStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
-                   std::vector<Tensor>& velocity)>
-    sgd_step;
-}  // namespace kernels
-
 }  // namespace karyon

@@ -3,8 +3,8 @@
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/backend.h>
+#include <karyon/core/kernels/copy.h>
 #include <karyon/core/ops/conv.h>
-#include <karyon/core/ops/copy.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/random.h>

@@ -5,6 +5,11 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+#include <karyon/core/kernels/conv.h>
+#include <karyon/core/kernels/matmul.h>
+#include <karyon/core/kernels/norm.h>
+#include <karyon/core/kernels/pool.h>
+#include <karyon/core/kernels/resize.h>
 #include <karyon/karyon.h>
 
 #include "../op_check.h"

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include <karyon/core/kernels/conv.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/random.h>
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include <karyon/core/kernels/matmul.h>
 #include <karyon/karyon.h>
 
 using namespace karyon;

@@ -6,6 +6,8 @@
 
 #include "unet_convs.h"
 
+#include <karyon/core/kernels/conv.h>
+
 int main() {
   using namespace karyon;
   using namespace karyon::test;

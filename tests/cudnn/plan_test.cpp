@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <karyon/core/check.h>
+#include <karyon/core/kernels/conv.h>
 
 #include "unet_convs.h"
 

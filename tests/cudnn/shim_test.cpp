@@ -9,9 +9,10 @@
 #include <functional>
 #include <vector>
 
+#include <karyon/core/kernels/conv.h>
 #include <karyon/core/random.h>
 #include <karyon/core/tensor.h>
-#include <karyon/cuda/conv_plan.h>
+#include <karyon/cuda/conv/conv_plan.h>
 
 using namespace karyon;
 using namespace karyon::cuda;

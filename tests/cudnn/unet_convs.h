@@ -2,7 +2,8 @@
 #include <string>
 #include <vector>
 
-#include <karyon/cuda/conv_plan.h>
+#include <karyon/core/kernels/conv.h>
+#include <karyon/cuda/conv/conv_plan.h>
 
 // Every convolution of UNet(3 -> 1, depth 4) on a batch of 4 x 256 x 256, as the plans of cuDNN are tested
 // for.

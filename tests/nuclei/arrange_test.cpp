@@ -1,13 +1,13 @@
-#include "arrange.h"
+#include "app/arrange.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <vector>
 
-#include "bowl.h"
-#include "diagnosis.h"
-#include "error.h"
-#include "image.h"
+#include "common/error.h"
+#include "dataset/bowl.h"
+#include "dataset/diagnosis.h"
+#include "imageio/image.h"
 #include "pages.h"
 #include "temp_folder.h"
 

@@ -1,11 +1,11 @@
-#include "atomic_file.h"
+#include "imageio/atomic_file.h"
 
 #include <sys/resource.h>
 
 #include <catch2/catch.hpp>
 #include <csignal>
 
-#include "error.h"
+#include "common/error.h"
 #include "temp_folder.h"
 
 using namespace nuclei;

@@ -1,4 +1,4 @@
-#include "bowl.h"
+#include "dataset/bowl.h"
 
 #include <algorithm>
 #include <array>
@@ -8,8 +8,8 @@
 #include <map>
 #include <set>
 
-#include "error.h"
-#include "random.h"
+#include "common/error.h"
+#include "dataset/random.h"
 #include "temp_folder.h"
 
 using namespace nuclei;

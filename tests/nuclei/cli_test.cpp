@@ -13,14 +13,14 @@
 
 #include <karyon/karyon.h>
 
-#include "image.h"
-#include "input.h"
+#include "common/stop.h"
+#include "dataset/synthetic.h"
+#include "imageio/image.h"
+#include "inference/segmenter.h"
 #include "pages.h"
 #include "program.h"
-#include "segmenter.h"
-#include "stop.h"
-#include "synthetic.h"
 #include "temp_folder.h"
+#include "training/input.h"
 
 namespace fs = std::filesystem;
 using Catch::Contains;

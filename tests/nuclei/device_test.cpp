@@ -6,11 +6,11 @@
 
 #include <karyon/karyon.h>
 
-#include "input.h"
+#include "dataset/synthetic.h"
 #include "program.h"
-#include "synthetic.h"
 #include "temp_folder.h"
 #include "test_device.h"
+#include "training/input.h"
 
 namespace fs = std::filesystem;
 using Catch::Contains;

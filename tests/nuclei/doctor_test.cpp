@@ -6,12 +6,12 @@
 #include <map>
 #include <set>
 
-#include "bowl.h"
-#include "diagnosis.h"
-#include "error.h"
-#include "image.h"
-#include "random.h"
-#include "synthetic.h"
+#include "common/error.h"
+#include "dataset/bowl.h"
+#include "dataset/diagnosis.h"
+#include "dataset/random.h"
+#include "dataset/synthetic.h"
+#include "imageio/image.h"
 #include "temp_folder.h"
 
 using namespace nuclei;

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "segment.h"
+#include "instances/segment.h"
 
 /// '.' is background, letters are labels from 'a' = 1; rows separated by spaces.
 inline nuclei::LabelMap drawn_labels(int width, int height, const std::string& drawing) {

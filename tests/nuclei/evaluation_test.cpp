@@ -1,15 +1,15 @@
-#include "evaluation.h"
+#include "evaluation/evaluation.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
 #include <string>
 
-#include "baseline.h"
-#include "chart.h"
-#include "html_report.h"
-#include "overlap.h"
-#include "synthetic.h"
+#include "dataset/synthetic.h"
+#include "evaluation/baseline.h"
+#include "evaluation/overlap.h"
+#include "report/chart.h"
+#include "report/html_report.h"
 
 using namespace nuclei;
 using Catch::Contains;

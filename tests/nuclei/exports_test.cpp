@@ -1,11 +1,11 @@
-#include "exports.h"
+#include "output/exports.h"
 
 #include <catch2/catch.hpp>
 
 #include <nlohmann/json.hpp>
 
+#include "common/error.h"
 #include "drawing.h"
-#include "error.h"
 #include "temp_folder.h"
 
 using namespace nuclei;

@@ -1,4 +1,4 @@
-#include "image.h"
+#include "imageio/image.h"
 
 #include <zlib.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
+#include "common/error.h"
 #include "temp_folder.h"
 
 using namespace nuclei;

@@ -2,10 +2,10 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "image.h"
-#include "input.h"
-#include "synthetic.h"
+#include "dataset/synthetic.h"
+#include "imageio/image.h"
 #include "temp_folder.h"
+#include "training/input.h"
 
 using namespace nuclei;
 

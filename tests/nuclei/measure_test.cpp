@@ -1,10 +1,10 @@
-#include "measure.h"
+#include "instances/measure.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "common/error.h"
 #include "drawing.h"
-#include "error.h"
 
 using namespace nuclei;
 

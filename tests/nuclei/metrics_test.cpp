@@ -1,4 +1,4 @@
-#include "metrics.h"
+#include "evaluation/metrics.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
-#include "random.h"
+#include "common/error.h"
+#include "dataset/random.h"
 
 using namespace nuclei;
 

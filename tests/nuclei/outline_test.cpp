@@ -1,11 +1,11 @@
-#include "outline.h"
+#include "instances/outline.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "dataset/random.h"
 #include "drawing.h"
-#include "random.h"
 
 using namespace nuclei;
 

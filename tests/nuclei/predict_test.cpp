@@ -1,5 +1,5 @@
 // Batches: names, settings, interruption, continuation.
-#include "predict.h"
+#include "app/predict.h"
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -9,12 +9,12 @@
 #include <karyon/karyon.h>
 #include <nlohmann/json.hpp>
 
-#include "error.h"
-#include "image.h"
-#include "input.h"
-#include "synthetic.h"
+#include "common/error.h"
+#include "dataset/synthetic.h"
+#include "imageio/image.h"
+#include "imageio/tiff_writer.h"
 #include "temp_folder.h"
-#include "tiff_writer.h"
+#include "training/input.h"
 
 using namespace nuclei;
 using Catch::Matchers::Contains;

@@ -1,11 +1,11 @@
-#include "render.h"
+#include "output/render.h"
 
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "error.h"
+#include "common/error.h"
 
 using namespace nuclei;
 

@@ -1,4 +1,4 @@
-#include "segment.h"
+#include "instances/segment.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "error.h"
-#include "metrics.h"
-#include "random.h"
-#include "synthetic.h"
+#include "common/error.h"
+#include "dataset/random.h"
+#include "dataset/synthetic.h"
+#include "evaluation/metrics.h"
 
 using namespace nuclei;
 

@@ -1,12 +1,12 @@
-#include "synthetic.h"
+#include "dataset/synthetic.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "error.h"
-#include "measure.h"
-#include "metrics.h"
-#include "random.h"
+#include "common/error.h"
+#include "dataset/random.h"
+#include "evaluation/metrics.h"
+#include "instances/measure.h"
 #include "temp_folder.h"
 
 using namespace nuclei;

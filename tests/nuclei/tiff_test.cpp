@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
-#include "image.h"
-#include "source.h"
+#include "common/error.h"
+#include "imageio/image.h"
+#include "imageio/source.h"
+#include "imageio/tiff_writer.h"
 #include "temp_folder.h"
-#include "tiff_writer.h"
 
 using namespace nuclei;
 using Catch::Matchers::Contains;

@@ -1,11 +1,12 @@
 #include "op_check.h"
 
 #include <karyon/core/autocast.h>
-#include <karyon/core/cpu/bf16_tiles.h>
-#include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/conv/tiles_bf16.h>
+#include <karyon/core/kernels/conv.h>
+#include <karyon/core/kernels/deferred.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
-#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/dropout.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>

@@ -1,6 +1,7 @@
 #include "op_check.h"
 
-#include <karyon/core/cpu/conv.h>
+#include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/kernels/conv.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/parallel.h>

@@ -2,9 +2,9 @@
 // what it would have been, and gradients must not depend on who that is.
 #include "op_check.h"
 
+#include <karyon/core/kernels/deferred.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
-#include <karyon/core/ops/deferred.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>

@@ -1,0 +1,73 @@
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include <karyon/core/cpu/conv/filter_cache.h>
+
+namespace karyon::cpu {
+namespace {
+
+constexpr std::size_t most_bytes = std::size_t{256} << 20;
+std::atomic<std::size_t> bytes_kept{0};
+
+// The packed forms of one storage's contents.
+class Kept : public Derived {
+ public:
+  explicit Kept(std::uint64_t version) : version_(version) {}
+  ~Kept() override { bytes_kept.fetch_sub(bytes_); }
+
+  std::uint64_t version() const { return version_; }
+  bool note(const FilterKey& key) {
+    const std::lock_guard lock(mutex_);
+    return !entries_.try_emplace(key).second;
+  }
+  Tensor find(const FilterKey& key) const {
+    const std::lock_guard lock(mutex_);
+    const auto entry = entries_.find(key);
+    return entry == entries_.end() ? Tensor() : entry->second;
+  }
+  void add(const FilterKey& key, const Tensor& packed) {
+    const std::size_t bytes = packed.impl()->storage->bytes();
+    const std::lock_guard lock(mutex_);
+    Tensor& entry = entries_[key];
+    if (entry.defined()) return;  // another thread was faster
+    if (bytes_kept.fetch_add(bytes) + bytes > most_bytes) {
+      bytes_kept.fetch_sub(bytes);
+      return;
+    }
+    bytes_ += bytes;
+    entry = packed;
+  }
+
+ private:
+  const std::uint64_t version_;  // of the contents
+  mutable std::mutex mutex_;
+  std::size_t bytes_ = 0;
+  std::map<FilterKey, Tensor> entries_;  // an undefined tensor: asked for, but not kept
+};
+
+std::shared_ptr<Kept> kept_of(const Tensor& weight) {
+  Storage& storage = *weight.impl()->storage;
+  const std::uint64_t version = storage.version();
+  auto kept = std::dynamic_pointer_cast<Kept>(storage.derived());
+  if (!kept || kept->version() != version) {
+    kept = std::make_shared<Kept>(version);
+    storage.keep_derived(kept);
+  }
+  return kept;
+}
+
+}  // namespace
+
+bool used_before(const Tensor& weight, const FilterKey& key) { return kept_of(weight)->note(key); }
+
+Tensor kept_filters(const Tensor& weight, const FilterKey& key, const std::function<Tensor()>& make) {
+  const std::shared_ptr<Kept> kept = kept_of(weight);
+  if (Tensor packed = kept->find(key); packed.defined()) return packed;
+  Tensor packed = make();
+  kept->add(key, packed);
+  return packed;
+}
+
+}  // namespace karyon::cpu

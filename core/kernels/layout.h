@@ -1,0 +1,27 @@
+#pragma once
+#include <vector>
+
+#include <karyon/core/kernels/kernel.h>
+#include <karyon/core/ops/layout.h>
+
+namespace karyon::kernels {
+
+/// Runs of `length` elements, `rows` of them for each of `outer`; offsets and strides in elements.
+struct CopyRuns {
+  struct Side {
+    std::int64_t offset = 0, outer_stride = 0, row_stride = 0;
+  };
+  std::int64_t outer = 1, rows = 1, length = 0;
+  Side from = {}, to = {};
+};
+
+/// Copies the runs from x into y; same dtype (any). What is not covered in y keeps its value.
+extern Kernel<void(const Tensor& x, Tensor& y, const CopyRuns& runs)> copy_runs;
+/// y = x with dimensions reordered; any dtype; `order` is a permutation.
+extern Kernel<void(const Tensor& x, Tensor& y, const std::vector<int>& order)> permute;
+/// y = x mirrored outwards; any dtype.
+extern Kernel<void(const Tensor& x, Tensor& y, const Pad2d& border)> pad_reflect;
+/// dx = dy with its border summed into the pixels it mirrors; f32 or f64.
+extern Kernel<void(const Tensor& dy, Tensor& dx, const Pad2d& border)> pad_reflect_backward;
+
+}  // namespace karyon::kernels

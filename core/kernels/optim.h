@@ -1,0 +1,32 @@
+#pragma once
+#include <vector>
+
+#include <karyon/core/kernels/kernel.h>
+
+namespace karyon::kernels {
+
+/// y[i] = the sum of the squares of x[i]; y is f64 [x.size()].
+extern Kernel<void(const std::vector<Tensor>& x, Tensor& y)> sum_of_squares;
+/// y limited to [-limit, limit]; NaN stays.
+extern Kernel<void(double limit, Tensor& y)> limit_magnitude;
+
+struct SGDStep {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, first;
+};
+/// One update of each p; velocity is empty without momentum.
+extern Kernel<void(const SGDStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& velocity)>
+    sgd_step;
+
+struct AdamStep {
+  double lr, beta1, beta2, eps, weight_decay;
+  double correction1, correction2;  // 1 - beta^step
+  bool decoupled;
+};
+/// One update of each p and of the averages of its gradient (m) and of that one's square (v).
+extern Kernel<void(const AdamStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& m, std::vector<Tensor>& v)>
+    adam_step;
+
+}  // namespace karyon::kernels

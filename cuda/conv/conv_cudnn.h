@@ -1,0 +1,35 @@
+#pragma once
+#include <string>
+
+#include <karyon/core/kernels/conv.h>
+
+// The convolutions as cuDNN computes them. Needs no header of cuDNN.
+namespace karyon::cuda {
+
+enum class ConvDirection { forward, backward_data, backward_weight };
+
+/// One convolution, in one direction, as plans are made for it. f32 or bf16; sums are in f32.
+struct ConvProblem {
+  ConvDirection direction = ConvDirection::forward;
+  ConvGeometry geometry;
+  DType dtype = f32;
+  bool shift = false;  ///< forward: a value per channel of y is added
+  bool relu = false;   ///< forward, after the shift: max(., 0)
+  bool tf32 = false;   ///< f32 products may be rounded to TF32 (10 fraction bits)
+};
+
+/// Where a problem's tensors lie on the device; the result's is written.
+struct ConvPointers {
+  const void *x = nullptr, *weight = nullptr, *y = nullptr, *shift = nullptr;
+};
+
+/// Runs a convolution through cuDNN on the calling thread's stream and returns an empty string, or does
+/// nothing and returns why cuDNN does not take it. Plans are made once per problem and kept. With
+/// KARYON_CUDNN_AUTOTUNE=1 in the environment several are timed on the first call and the fastest is kept,
+/// which may be another one in the next run of the program.
+std::string conv_cudnn(const ConvProblem& problem, const ConvPointers& pointers);
+
+/// "cuDNN 9.19.0", or "no cuDNN" and the reason.
+std::string cudnn_summary();
+
+}  // namespace karyon::cuda

@@ -1,0 +1,202 @@
+#include "app/arrange.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/error.h"
+#include "common/progress.h"
+#include "dataset/bowl.h"
+#include "imageio/image.h"
+#include "instances/segment.h"
+
+namespace nuclei {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> pictures_in(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored))
+    throw Failure("arranging " + folder.string() +
+                  ": expected a folder, there is none of this name; check the path");
+  std::vector<fs::path> files = list_folder(folder);
+  std::erase_if(files, [](const fs::path& file) {
+    std::error_code error;
+    return !fs::is_regular_file(file, error);
+  });
+  if (files.empty())
+    throw Failure("arranging " + folder.string() + ": expected images, the folder holds no file");
+  return files;
+}
+
+/// Whether a mask of this name belongs to the image: the same name, or more behind it that is no part of a
+/// word.
+bool belongs(const std::string& mask, const std::string& image) {
+  if (!mask.starts_with(image)) return false;
+  return mask.size() == image.size() || !std::isalnum(static_cast<unsigned char>(mask[image.size()]));
+}
+
+struct Pair {
+  fs::path image, mask;
+};
+
+std::vector<Pair> pair_up(const std::vector<fs::path>& images, const std::vector<fs::path>& masks) {
+  std::map<std::string, Pair> pairs;
+  for (const fs::path& image : images) {
+    const auto [at, added] = pairs.try_emplace(image.stem().string(), Pair{image, {}});
+    if (!added)
+      throw Failure("arranging " + image.string() + ": expected names that differ before their endings, " +
+                    at->second.image.filename().string() + " is there too; rename one");
+  }
+  for (const fs::path& mask : masks) {
+    Pair* best = nullptr;
+    std::size_t longest = 0;
+    for (auto& [stem, pair] : pairs) {
+      if (!belongs(mask.stem().string(), stem) || (best && stem.size() <= longest)) continue;
+      best = &pair;
+      longest = stem.size();
+    }
+    if (!best)
+      throw Failure("arranging " + mask.string() +
+                    ": expected an image of the same name, there is none; rename or "
+                    "remove the mask");
+    if (!best->mask.empty())
+      throw Failure("arranging " + mask.string() + ": " + best->mask.filename().string() + " belongs to " +
+                    best->image.filename().string() + " as well; keep one mask file per image");
+    best->mask = mask;
+  }
+  std::vector<Pair> result;
+  for (const auto& [stem, pair] : pairs) {
+    if (pair.mask.empty())
+      throw Failure("arranging " + pair.image.string() +
+                    ": expected a mask file of the same name, there is none");
+    result.push_back(pair);
+  }
+  return result;
+}
+
+/// Each nucleus of a mask file as a label.
+LabelMap labels_of(const fs::path& file) {
+  std::string several;
+  const Image mask = read_image(file, {}, &several);
+  if (!several.empty()) {
+    const int pages = page_count(file);
+    throw Failure("arranging " + file.string() + ": expected a mask of one page and one channel, it has " +
+                  (pages > 1 ? std::to_string(pages) + " pages" : "several channels") +
+                  "; save the one that belongs to the image as a file of its own");
+  }
+  const auto channels = static_cast<std::size_t>(mask.channels);
+  const std::size_t count = mask.pixels.size() / channels;
+  const auto width = static_cast<std::size_t>(mask.width);
+  std::map<std::array<float, 3>, std::int32_t> values;
+  LabelMap map{mask.width, mask.height, std::vector<std::int32_t>(count)};
+  for (std::size_t i = 0; i < count; ++i) {
+    std::array<float, 3> value{};
+    for (std::size_t c = 0; c < 3; ++c) value[c] = mask.pixels[i * channels + std::min(c, channels - 1)];
+    if (value == std::array<float, 3>{}) continue;
+    map.labels[i] = values.try_emplace(value, static_cast<std::int32_t>(values.size()) + 1).first->second;
+  }
+  if (values.size() == 1) {
+    std::vector<float> set(map.labels.begin(), map.labels.end());
+    return label_components(set, mask.width, mask.height, {.min_area = 1, .fill_holes = false});
+  }
+  // Where compression or smoothing left values in between, they are scattered: mostly alone in their row.
+  std::size_t alone = 0, total = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (map.labels[i] == 0) continue;
+    const bool left = i % width > 0 && map.labels[i - 1] == map.labels[i];
+    const bool right = (i + 1) % width > 0 && map.labels[i + 1] == map.labels[i];
+    const bool above = i >= width && map.labels[i - width] == map.labels[i];
+    const bool below = i + width < count && map.labels[i + width] == map.labels[i];
+    ++total;
+    alone += !left && !right && !above && !below;
+  }
+  if (50 * alone > total)
+    throw Failure("arranging " + file.string() +
+                  ": expected 0 for background and one value or colour per nucleus, there are " +
+                  std::to_string(values.size()) +
+                  " values, many of them scattered as lossy compression leaves them; save the mask as PNG "
+                  "without smoothing");
+  return map;
+}
+
+void write_image(const fs::path& from, const Image& image, bool as_it_is, const fs::path& to) {
+  if (as_it_is) {
+    fs::copy_file(from, to);
+  } else if (image.channels == 1 && image.bit_depth > 8) {
+    std::vector<std::uint16_t> pixels;
+    for (const float value : image.pixels)
+      pixels.push_back(static_cast<std::uint16_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 65535)));
+    write_png16(to, image.width, image.height, pixels.data());
+  } else {
+    std::vector<std::uint8_t> pixels;
+    for (const float value : image.pixels)
+      pixels.push_back(static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 255)));
+    write_png8(to, image.width, image.height, image.channels, pixels.data());
+  }
+}
+
+}  // namespace
+
+Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& out,
+                 const ReadOptions& choice) {
+  const std::vector<fs::path> image_files = pictures_in(images), mask_files = pictures_in(masks);
+  const std::vector<Pair> pairs = pair_up(image_files, mask_files);
+  std::error_code error;
+  if (fs::exists(out, error) && !(fs::is_directory(out, error) && fs::is_empty(out, error)))
+    throw Failure("arranging: " + out.string() + " is there already; choose another --out, or remove it");
+  // Everything goes to a folder beside it first: one that is half filled must not be taken for a data set.
+  fs::path partial = out.has_filename() ? out : out.parent_path();
+  partial += ".partial";
+  Arranged arranged;
+  std::set<std::string> noted;
+  try {
+    fs::remove_all(partial);
+    Progress progress("arranging", static_cast<std::int64_t>(pairs.size()));
+    for (const Pair& pair : pairs) {
+      std::string note;
+      const Image image = read_image(pair.image, choice, &note);
+      // What was chosen is said once, not for every image.
+      if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
+      LabelMap labels = labels_of(pair.mask);
+      if (labels.width != image.width || labels.height != image.height)
+        throw Failure("arranging " + pair.mask.string() + ": expected the " + std::to_string(image.width) +
+                      " x " + std::to_string(image.height) + " pixels of its image, it has " +
+                      std::to_string(labels.width) + " x " + std::to_string(labels.height));
+      const std::string id = pair.image.stem().string();
+      fs::create_directories(partial / id / "images");
+      fs::create_directories(partial / id / "masks");
+      const bool as_it_is = is_bowl_picture(pair.image) && !is_tiff(pair.image) && choice.channel.empty();
+      write_image(pair.image, image, as_it_is, partial / id / "images" / (id + ".png"));
+      const std::int32_t nuclei = max_label(labels);
+      for (std::int32_t label = 1; label <= std::max(nuclei, 1); ++label) {
+        std::vector<std::uint8_t> mask;
+        for (const std::int32_t at : labels.labels) mask.push_back(at == label ? 255 : 0);
+        const std::string number = std::to_string(label);
+        write_png8(partial / id / "masks" /
+                       (std::string(4 - std::min<std::size_t>(4, number.size()), '0') + number + ".png"),
+                   labels.width, labels.height, 1, mask.data());
+      }
+      ++arranged.images;
+      arranged.nuclei += static_cast<std::size_t>(nuclei);
+      progress.update(static_cast<std::int64_t>(arranged.images));
+    }
+    fs::remove(out);  // where it is there it is empty
+    fs::rename(partial, out);
+  } catch (const fs::filesystem_error& e) {
+    fs::remove_all(partial, error);
+    throw Failure(std::string("arranging: ") + e.what());
+  } catch (...) {
+    fs::remove_all(partial, error);
+    throw;
+  }
+  return arranged;
+}
+
+}  // namespace nuclei

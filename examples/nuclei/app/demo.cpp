@@ -1,0 +1,66 @@
+#include "app/demo.h"
+
+#include <cstdio>
+
+#include "app/evaluate.h"
+#include "app/predict.h"
+#include "common/error.h"
+#include "common/stop.h"
+#include "dataset/synthetic.h"
+#include "inference/segmenter.h"
+#include "training/train.h"
+
+namespace nuclei {
+
+void demo(const std::filesystem::path& out, std::uint64_t seed, const std::string& device) {
+  select_device(device);  // before anything is written
+  if (std::filesystem::exists(out) && !std::filesystem::is_empty(out))
+    throw Failure(out.string() + " is not empty; choose another --out, or remove it");
+  auto generate = [&](const char* folder, std::uint64_t first, int count) {
+    std::vector<Example> examples;
+    for (int i = 0; i < count; ++i)
+      examples.push_back(make_synthetic(first + static_cast<std::uint64_t>(i), 256, 256));
+    write_bowl(out / folder, examples);
+  };
+  std::fprintf(stderr, "1. drawing 40 images to learn from and 8 to be tested on\n");
+  generate("training-images", 1000 * seed, 40);
+  generate("new-images", 1000 * seed + 500, 8);
+
+  std::fprintf(stderr, "2. training a small U-Net\n");
+  const bool done = train({.data = out / "training-images",
+                           .out = out / "run",
+                           .resume = {},
+                           .epochs = 64,
+                           .max_minutes = {},
+                           .crop = 192,
+                           .batch_size = 4,
+                           .base_width = 12,
+                           .depth = 3,
+                           .lr = 4e-3,
+                           .validation = 0.2,
+                           .seed = seed,
+                           .device = device});
+  if (!done) throw Stopped("the demo was stopped");
+
+  std::fprintf(stderr, "3. finding the nuclei in the new images\n");
+  const auto model = out / "run" / "model.safetensors";
+  const PredictSummary found = predict({.model = model,
+                                        .inputs = {out / "new-images"},
+                                        .out = out / "found",
+                                        .device = device,
+                                        .overwrite = true});
+  if (found.interrupted) throw Stopped("the demo was stopped");
+  evaluate({.model = model,
+            .data = out / "new-images",
+            .json = out / "found" / "scores.json",
+            .report = {},
+            .device = device});
+
+  std::printf("\nfound %zu nuclei in %zu images. Open these:\n", found.nuclei, found.images);
+  std::printf("  %s   outlines on the images\n", (out / "found" / "overlays").string().c_str());
+  std::printf("  %s   a row per nucleus\n", (out / "found" / "nuclei.csv").string().c_str());
+  std::printf("  %s   how well, with pictures\n", (out / "found" / "report.html").string().c_str());
+  std::printf("  %s   how training went\n", (out / "run" / "report.html").string().c_str());
+}
+
+}  // namespace nuclei

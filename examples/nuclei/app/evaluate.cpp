@@ -1,0 +1,257 @@
+#include "app/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include <karyon/karyon.h>
+
+#include "common/progress.h"
+#include "common/text.h"
+#include "dataset/bowl.h"
+#include "imageio/atomic_file.h"
+#include "inference/segmenter.h"
+#include "report/html_report.h"
+
+namespace nuclei {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string zoom_text(int zoom) { return zoom == kAutoZoom ? "auto" : std::to_string(zoom); }
+
+// --- JSON
+
+Json to_json(const Scores& s) {
+  Json json = {{"nuclei", s.true_count}, {"predicted", s.predicted_count}};
+  Json ap = Json::object();
+  for (const Metric& metric : metrics()) {
+    if (metric.key.starts_with("ap_")) {
+      ap[metric.key.substr(3)] = metric.of(s);
+    } else {
+      json[metric.key] = metric.of(s);
+    }
+  }
+  json["precision_at_iou"] = ap;
+  return json;
+}
+
+Json to_json(const std::vector<Interval>& intervals) {
+  Json json = Json::object();
+  for (std::size_t m = 0; m < metrics().size(); ++m)
+    json[metrics()[m].key] = {intervals[m].low, intervals[m].high};
+  return json;
+}
+
+Json to_json(const Summary& summary) {
+  return {{"images", summary.images},
+          {"mean", to_json(summary.mean)},
+          {"mean_interval", to_json(summary.mean_interval)},
+          {"pooled", to_json(summary.pooled)},
+          {"pooled_interval", to_json(summary.pooled_interval)}};
+}
+
+Json by_modality(const Evaluation& evaluation, const std::vector<Scores>& scores) {
+  std::map<std::string, std::vector<Scores>> kinds;
+  for (std::size_t i = 0; i < scores.size(); ++i)
+    kinds[name(evaluation.images()[i].kind)].push_back(scores[i]);
+  Json json = Json::object();
+  for (const auto& [kind, of_kind] : kinds) json[kind] = to_json(summarize(of_kind));
+  return json;
+}
+
+Json everything(const EvaluateOptions& options, const Evaluation& evaluation, const Baselines& baselines) {
+  Json json = to_json(evaluation.summary());
+  json["images"] = Json::array();
+  json["model"] = options.model.string();
+  json["data"] = options.data.string();
+  json["tta"] = options.tta;
+  json["zoom"] = zoom_text(options.zoom);
+  json["precision"] = options.precision;
+  json["bootstrap"] = {{"resamples", kResamples}, {"level", 0.95}, {"over", "images"}};
+  json["by_modality"] = by_modality(evaluation, evaluation.scores());
+  for (const auto& [key, scores] :
+       {std::pair("otsu", &baselines.otsu), {"all_background", &baselines.background}}) {
+    json["baselines"][key] = to_json(summarize(*scores));
+    json["baselines"][key]["by_modality"] = by_modality(evaluation, *scores);
+  }
+  for (const ImageScores& image : evaluation.images()) {
+    Json entry = to_json(image.scores);
+    entry["image"] = image.id;
+    entry["modality"] = name(image.kind);
+    entry["seconds"] = image.seconds;
+    entry["fates"] = {{"correct", image.fates.correct},
+                      {"missed", image.fates.missed},
+                      {"merged", image.fates.merged},
+                      {"split", image.fates.split},
+                      {"extra", image.fates.extra}};
+    json["images"].push_back(entry);
+  }
+  return json;
+}
+
+// --- Text
+
+std::string shown(const Metric& metric, double value) {
+  return fixed(value, metric.key == "count_error" ? 2 : 4);
+}
+
+std::string shown(const Metric& metric, const Interval& interval) {
+  return "[" + shown(metric, interval.low) + ", " + shown(metric, interval.high) + "]";
+}
+
+void print_summary(const Summary& all, const Summary& otsu, const Summary& background) {
+  std::printf("\n%-26s %-26s  %-26s  %8s  %10s\n", "",
+              ("mean of " + std::to_string(all.images) + " images").c_str(), "all nuclei pooled", "Otsu",
+              "background");
+  for (std::size_t m = 0; m < metrics().size(); ++m) {
+    const Metric& metric = metrics()[m];
+    std::printf("%-26s %8s %-18s %8s %-18s  %8s  %10s\n", metric.label.c_str(),
+                shown(metric, metric.of(all.mean)).c_str(), shown(metric, all.mean_interval[m]).c_str(),
+                shown(metric, metric.of(all.pooled)).c_str(), shown(metric, all.pooled_interval[m]).c_str(),
+                shown(metric, metric.of(otsu.mean)).c_str(),
+                shown(metric, metric.of(background.mean)).c_str());
+  }
+  std::printf("%-26s %8d of %d\n", "Nuclei found", all.mean.predicted_count, all.mean.true_count);
+}
+
+void print_modalities(const std::map<Modality, Summary>& kinds) {
+  std::printf("\n%-26s", "mean of a kind's images");
+  for (const auto& [kind, summary] : kinds)
+    std::printf(" %-27s", (std::string(name(kind)) + " (" + std::to_string(summary.images) + ")").c_str());
+  std::printf("\n");
+  for (std::size_t m = 0; m < metrics().size(); ++m) {
+    const Metric& metric = metrics()[m];
+    std::printf("%-26s", metric.label.c_str());
+    for (const auto& [kind, summary] : kinds)
+      std::printf(" %8s %-18s", shown(metric, metric.of(summary.mean)).c_str(),
+                  shown(metric, summary.mean_interval[m]).c_str());
+    std::printf("\n");
+  }
+}
+
+void print_fates(const Evaluation& evaluation) {
+  Fates sum;
+  for (const ImageScores& image : evaluation.images()) {
+    sum.correct += image.fates.correct;
+    sum.missed += image.fates.missed;
+    sum.merged += image.fates.merged;
+    sum.split += image.fates.split;
+    sum.extra += image.fates.extra;
+  }
+  std::printf("\nof %zu nuclei: %d correct, %d missed, %d merged with another, %d split; %d extra\n",
+              evaluation.true_areas().size(), sum.correct, sum.missed, sum.merged, sum.split, sum.extra);
+  if (!evaluation.worst().empty()) std::printf("lowest Bowl scores:\n");
+  for (const Evaluation::Shown* shown : evaluation.worst()) {
+    const ImageScores& image = evaluation.images()[shown->index];
+    std::printf("  %.4f  %-12s %s\n", image.scores.bowl, name(image.kind), image.id.c_str());
+  }
+}
+
+// --- Report
+
+std::string read_if_there(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  return text.str();
+}
+
+std::vector<std::pair<std::string, std::string>> configuration(const EvaluateOptions& options,
+                                                               const Segmenter& segmenter) {
+  std::vector<std::pair<std::string, std::string>> entries{{"model", fs::absolute(options.model).string()},
+                                                           {"images", fs::absolute(options.data).string()},
+                                                           {"tta", options.tta ? "yes" : "no"},
+                                                           {"zoom", zoom_text(options.zoom)},
+                                                           {"precision", options.precision}};
+  for (const auto& [key, value] : segmenter.metadata) {
+    // Settings are kept as JSON objects; a row each is easier to read.
+    const Json json = Json::parse(value, nullptr, false);
+    if (!json.is_object()) {
+      entries.emplace_back(key, value);
+      continue;
+    }
+    for (const auto& [inner, entry] : json.items())
+      entries.emplace_back(key + ": " + inner, entry.is_string() ? entry.get<std::string>() : entry.dump());
+  }
+  return entries;
+}
+
+}  // namespace
+
+fs::path default_report(const EvaluateOptions& options) {
+  const fs::path folder = options.json.has_parent_path() ? options.json.parent_path() : ".";
+  const fs::path run = options.model.has_parent_path() ? options.model.parent_path() : ".";
+  std::error_code ignored;
+  return folder / (fs::equivalent(folder, run, ignored) ? "evaluation.html" : "report.html");
+}
+
+std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
+  const auto start = Clock::now();
+  for (const fs::path& file : {options.json, options.report})
+    if (!file.empty()) require_folder_of(file);
+  Segmenter segmenter(options.model, select_device(options.device));
+  const karyon::AutocastGuard autocast(select_precision(options.precision));
+  const std::vector<Sample> samples = scan_bowl(options.data, true);
+  Evaluation evaluation;
+  Baselines baselines;
+  double finding = 0;
+  {
+    Progress progress("evaluating", static_cast<std::int64_t>(samples.size()));
+    for (const Sample& sample : samples) {
+      const Example example = read_example(sample);
+      const auto begin = Clock::now();
+      const LabelMap found = segmenter(example.image, options.tta, options.zoom);
+      const double seconds = seconds_since(begin);
+      finding += seconds;
+      evaluation.add(example, found, seconds);
+      baselines.add(example);
+      progress.update(static_cast<std::int64_t>(evaluation.images().size()));
+    }
+  }
+  const Summary all = evaluation.summary();
+  print_summary(all, summarize(baselines.otsu), summarize(baselines.background));
+  const std::map<Modality, Summary> kinds = evaluation.by_modality();
+  if (kinds.size() > 1) print_modalities(kinds);
+  print_fates(evaluation);
+  std::printf(
+      "\n[low, high]: 95 %% bootstrap interval over images. AP: TP / (TP + FP + FN). Otsu and background (no "
+      "nucleus "
+      "at all): means of answers that need no model.\n");
+
+  if (!options.json.empty())
+    write_file_atomically(
+        options.json,
+        everything(options, evaluation, baselines).dump(2, ' ', false, Json::error_handler_t::replace) +
+            "\n");
+  if (options.write_report) {
+    const fs::path report = options.report.empty() ? default_report(options) : options.report;
+    const double total = seconds_since(start), n = static_cast<double>(samples.size());
+    const ReportPage page{
+        .title = "Evaluation",
+        .subject = options.model.string() + " on " + std::to_string(samples.size()) + " images of " +
+                   options.data.string(),
+        .metrics_csv = read_if_there(options.model.parent_path() / "metrics.csv"),
+        .configuration = configuration(options, segmenter),
+        .timing = {{"whole evaluation", format_duration(total)},
+                   {"finding nuclei", format_duration(finding)},
+                   {"images a second, finding alone", fixed(n / std::max(finding, 1e-9), 1)},
+                   {"threads", std::to_string(karyon::num_threads())}}};
+    write_file_atomically(report, html_report(page, evaluation, baselines));
+    std::printf("report: %s\n", report.string().c_str());
+  }
+  return evaluation.images();
+}
+
+}  // namespace nuclei

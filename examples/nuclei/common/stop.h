@@ -1,0 +1,31 @@
+#pragma once
+
+#include <csignal>
+
+#include "common/error.h"
+
+namespace nuclei {
+
+/// While one of these lives, Ctrl-C (SIGINT) and SIGTERM ask for a stop; a second one half a second later or
+/// more ends the process at once. One sooner is the same request: timeout(1) and batch systems signal the
+/// process and its group.
+class StopOnSignal {
+ public:
+  StopOnSignal();
+  ~StopOnSignal();
+  StopOnSignal(const StopOnSignal&) = delete;
+  StopOnSignal& operator=(const StopOnSignal&) = delete;
+
+  /// The signal that asked, or 0. It stays until the next of these is made.
+  static int signal();
+
+ private:
+  struct sigaction old_int_ = {}, old_term_ = {};
+};
+
+/// A signal stopped a task before there was anything to keep.
+struct Stopped : Failure {
+  using Failure::Failure;
+};
+
+}  // namespace nuclei

@@ -1,0 +1,366 @@
+#include "dataset/bowl.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "common/error.h"
+#include "common/text.h"
+#include "dataset/random.h"
+
+namespace nuclei {
+
+namespace fs = std::filesystem;
+
+bool is_bowl_picture(const fs::path& path) { return lower(path.extension().string()) == ".png"; }
+
+bool is_system_file(const fs::path& path) {
+  const std::string name = lower(path.filename().string());
+  return name.starts_with('.') || name == "thumbs.db" || name == "ehthumbs.db" || name == "desktop.ini";
+}
+
+std::vector<fs::path> list_folder(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  fs::directory_iterator at(folder, error);
+  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+    if (!is_system_file(at->path())) entries.push_back(at->path());
+  }
+  if (error) throw Failure("listing " + folder.string() + ": " + error.message());
+  std::ranges::sort(entries);
+  return entries;
+}
+
+namespace {
+
+std::vector<fs::path> list_png(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) return {};
+  std::vector<fs::path> files = list_folder(folder);
+  std::erase_if(files, [](const fs::path& file) { return !is_bowl_picture(file); });
+  return files;
+}
+
+bool is_sample_folder(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::is_directory(folder / "images", ignored);
+}
+
+/// Unpacked archives often hold the data one level down; say so rather than only "not found".
+std::string layout_hint(const fs::path& root, const std::vector<fs::path>& folders) {
+  if (is_sample_folder(root)) return "; pass the folder above " + root.string();
+  for (const fs::path& folder : folders) {
+    if (std::ranges::any_of(list_folder(folder), is_sample_folder)) return "; pass " + folder.string();
+  }
+  return "; check the path, unpack the archive first, or bring a folder of images and one of masks into the "
+         "layout "
+         "with nuclei arrange";
+}
+
+fs::path only_image(const fs::path& folder) {
+  const std::vector<fs::path> images = list_png(folder / "images");
+  if (images.size() == 1) return images.front();
+  throw Failure("scanning " + folder.string() + ": expected one PNG file in its folder images, " +
+                (images.empty() ? "there is none" : "there are " + std::to_string(images.size())) +
+                "; repair or remove this folder");
+}
+
+void check_masks(const fs::path& root, const std::vector<Sample>& samples) {
+  constexpr std::size_t kListed = 3;
+  std::string listed;
+  std::size_t without = 0;
+  for (const Sample& sample : samples) {
+    if (!sample.masks.empty()) continue;
+    if (++without <= kListed) listed += (without > 1 ? ", " : "") + sample.id;
+  }
+  if (without == 0) return;
+  if (without > kListed) listed += ", ...";
+  throw Failure("scanning " + root.string() + ": expected PNG masks beside every image, " +
+                std::to_string(without) + " of " + std::to_string(samples.size()) + " images have none (" +
+                listed + "); add <id>/masks/*.png or remove these folders");
+}
+
+/// A point per picture, such that pictures of one experiment lie close together. Square roots make
+/// photon noise uniform over the brightness range. The background counts most: camera offset and
+/// stain are constant within an experiment, while the means follow the number of nuclei.
+std::array<float, 7> features(const ImageStats& stats) {
+  constexpr float kBackgroundWeight = 3;
+  const float channel_weight = std::sqrt(1.0f / 3);
+  std::array<float, 7> result{};
+  for (std::size_t c = 0; c < 3; ++c) {
+    result[c] = channel_weight * std::sqrt(stats.mean[c]);
+    result[3 + c] = channel_weight * std::sqrt(stats.spread[c]);
+  }
+  result[6] = kBackgroundWeight * std::sqrt(stats.background);
+  return result;
+}
+
+bool same_kind(const ImageStats& a, const ImageStats& b) {
+  return a.width == b.width && a.height == b.height && a.grey == b.grey;
+}
+
+/// Images that may only be held out together.
+struct Unit {
+  Modality modality;
+  std::vector<std::size_t> images;
+};
+
+void check_groups(const char* task, const std::vector<int>& groups, const std::vector<Modality>& modalities) {
+  if (!groups.empty() && groups.size() == modalities.size()) return;
+  throw Failure(std::string(task) + ": expected a group and a modality per image, got " +
+                std::to_string(groups.size()) + " and " + std::to_string(modalities.size()));
+}
+
+/// Each group as a unit, by first appearance.
+std::vector<Unit> units_of(const std::vector<int>& groups, const std::vector<Modality>& modalities) {
+  std::vector<Unit> units;
+  std::map<int, std::size_t> unit_of_group;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const auto [unit, added] = unit_of_group.try_emplace(groups[i], units.size());
+    if (added) units.push_back({modalities[i], {}});
+    units[unit->second].images.push_back(i);
+  }
+  return units;
+}
+
+/// Marks about `fraction` of each modality's images, in whole units taken in random order, as long
+/// as each brings the count closer to the target, but at most half of the units: where a few are large and
+/// many small, it is the small ones from which a network learns how pictures differ. At least one unit of a
+/// modality stays unmarked and, where there are two, at least one is marked.
+std::vector<bool> hold_out(const std::vector<Unit>& units, std::size_t image_count, double fraction,
+                           std::uint64_t seed, std::string& warning) {
+  std::vector<bool> held_out(image_count, false);
+  if (fraction <= 0) return held_out;
+  for (const Modality kind : {Modality::fluorescence, Modality::brightfield, Modality::stained}) {
+    std::vector<const Unit*> order;
+    double total = 0;
+    for (const Unit& unit : units) {
+      if (unit.modality != kind) continue;
+      order.push_back(&unit);
+      total += static_cast<double>(unit.images.size());
+    }
+    if (order.size() == 1) {
+      if (!warning.empty()) warning += "; ";
+      warning += std::string("all ") + name(kind) + " images look alike and are for training only";
+    }
+    if (order.size() < 2) continue;
+
+    Random random(seed);
+    random.shuffle(order);
+    std::vector<const Unit*> taken;
+    double missing = fraction * total;
+    for (const Unit* unit : order) {
+      const auto size = static_cast<double>(unit->images.size());
+      if (taken.size() == order.size() / 2) break;
+      if (std::abs(missing - size) >= missing) continue;
+      taken.push_back(unit);
+      missing -= size;
+    }
+    if (taken.empty()) {
+      taken.push_back(
+          *std::ranges::min_element(order, {}, [](const Unit* unit) { return unit->images.size(); }));
+    }
+    for (const Unit* unit : taken) {
+      for (const std::size_t image : unit->images) held_out[image] = true;
+    }
+  }
+  return held_out;
+}
+
+}  // namespace
+
+std::vector<Sample> scan_bowl(const fs::path& root, bool need_masks) {
+  std::error_code error;
+  if (!fs::is_directory(root, error)) {
+    throw Failure("scanning " + root.string() + ": expected a folder, " +
+                  (fs::exists(root, error) ? "this is a file" : "there is nothing of this name") +
+                  "; check the path");
+  }
+  std::vector<fs::path> folders = list_folder(root);
+  std::erase_if(folders, [](const fs::path& entry) {
+    std::error_code ignored;
+    return !fs::is_directory(entry, ignored) || entry.filename() == "__MACOSX";
+  });
+  if (std::ranges::none_of(folders, is_sample_folder)) {
+    throw Failure("scanning " + root.string() +
+                  ": expected the Data Science Bowl layout <id>/images/*.png, found no such folder" +
+                  layout_hint(root, folders));
+  }
+  std::vector<Sample> samples;
+  for (const fs::path& folder : folders) {
+    samples.push_back({folder.filename().string(), only_image(folder), list_png(folder / "masks")});
+  }
+  if (need_masks) check_masks(root, samples);
+  return samples;
+}
+
+LabelMap read_labels(const Sample& sample, int width, int height) {
+  LabelMap map{width, height, {}};
+  map.labels.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
+  std::int32_t label = 1;
+  for (const fs::path& path : sample.masks) {
+    const std::vector<std::uint8_t> mask = read_mask(path, width, height);
+    bool painted = false;
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+      if (mask[i] == 0 || map.labels[i] != 0) continue;
+      map.labels[i] = label;
+      painted = true;
+    }
+    if (painted) ++label;
+  }
+  return map;
+}
+
+Example read_example(const Sample& sample) {
+  Image image = read_image(sample.image);
+  LabelMap truth = read_labels(sample, image.width, image.height);
+  return {sample.id, std::move(image), std::move(truth)};
+}
+
+ImageStats image_stats(const Image& image) {
+  constexpr int kBins = 256;
+  constexpr double kGreySaturation = 0.01;  // mean (max - min): JPEG may tint grey a little
+
+  const auto channels = static_cast<std::size_t>(image.channels);
+  const std::size_t count = image.pixels.size() / std::max<std::size_t>(channels, 1);
+  if (count == 0) throw Failure("measuring an image: expected at least one pixel, it is empty");
+  std::array<double, 3> sum{}, squares{};
+  std::array<std::size_t, kBins> histogram{};
+  double saturation = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const float* pixel = &image.pixels[i * channels];
+    std::array<double, 3> color{};
+    for (std::size_t c = 0; c < 3; ++c) {
+      color[c] = pixel[std::min(c, channels - 1)];
+      sum[c] += color[c];
+      squares[c] += color[c] * color[c];
+    }
+    saturation += std::ranges::max(color) - std::ranges::min(color);
+    const double brightness = (color[0] + color[1] + color[2]) / 3;
+    ++histogram[static_cast<std::size_t>(std::clamp(brightness, 0.0, 1.0) * (kBins - 1) + 0.5)];
+  }
+  const auto n = static_cast<double>(count);
+  ImageStats stats{.width = image.width, .height = image.height};
+  stats.grey = saturation / n < kGreySaturation;
+  for (std::size_t c = 0; c < 3; ++c) {
+    const double mean = sum[c] / n;
+    stats.mean[c] = static_cast<float>(mean);
+    stats.spread[c] = static_cast<float>(std::sqrt(std::max(0.0, squares[c] / n - mean * mean)));
+  }
+  const auto mode = std::ranges::max_element(histogram) - histogram.begin();
+  stats.background = static_cast<float>(mode) / (kBins - 1);
+  return stats;
+}
+
+Modality modality(const ImageStats& stats) {
+  constexpr float kLight = 0.35f;
+  if (stats.background < kLight) return Modality::fluorescence;  // pseudo-coloured ones too
+  return stats.grey ? Modality::brightfield : Modality::stained;
+}
+
+const char* name(Modality modality) {
+  switch (modality) {
+    case Modality::fluorescence: return "fluorescence";
+    case Modality::brightfield: return "brightfield";
+    case Modality::stained: return "stained";
+  }
+  return "unknown";
+}
+
+std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats) {
+  // Between 0.035 and 0.045 the groups of the Data Science Bowl set hardly change (about 60 of
+  // them); below that experiments fall apart, above it they chain together.
+  constexpr float kReach = 0.04f;
+
+  std::vector<std::array<float, 7>> points(stats.size());
+  std::ranges::transform(stats, points.begin(), features);
+  const auto close = [&](std::size_t a, std::size_t b) {
+    if (!same_kind(stats[a], stats[b])) return false;
+    float squared = 0;
+    for (std::size_t k = 0; k < points[a].size(); ++k) {
+      squared += (points[a][k] - points[b][k]) * (points[a][k] - points[b][k]);
+    }
+    return squared <= kReach * kReach;
+  };
+
+  // Single linkage, grown group by group: whatever is close to a member becomes a member.
+  constexpr int kNone = -1;
+  std::vector<int> groups(stats.size(), kNone);
+  int next = 0;
+  for (std::size_t first = 0; first < stats.size(); ++first) {
+    if (groups[first] != kNone) continue;
+    groups[first] = next;
+    for (std::vector<std::size_t> open{first}; !open.empty();) {
+      const std::size_t member = open.back();
+      open.pop_back();
+      for (std::size_t other = first + 1; other < stats.size(); ++other) {
+        if (groups[other] != kNone || !close(member, other)) continue;
+        groups[other] = next;
+        open.push_back(other);
+      }
+    }
+    ++next;
+  }
+  return groups;
+}
+
+Split split_validation(const std::vector<int>& groups, const std::vector<Modality>& modalities,
+                       double fraction, std::uint64_t seed) {
+  check_groups("splitting off validation images", groups, modalities);
+  if (!(fraction >= 0 && fraction < 1)) {
+    throw Failure("splitting off validation images: expected a fraction of at least 0 and below 1, got " +
+                  std::to_string(fraction));
+  }
+  const std::vector<Unit> by_group = units_of(groups, modalities);
+  std::vector<Unit> by_image;
+  for (std::size_t i = 0; i < groups.size(); ++i) by_image.push_back({modalities[i], {i}});
+
+  Split split;
+  std::vector<bool> held_out = hold_out(by_group, groups.size(), fraction, seed, split.warning);
+  if (fraction > 0 && std::ranges::none_of(held_out, std::identity())) {
+    split.warning =
+        "all images of a kind look alike, so validation cannot hold out a whole group of "
+        "similar images: its scores may be too good";
+    std::string ignored;
+    held_out = hold_out(by_image, groups.size(), fraction, seed, ignored);
+    if (std::ranges::none_of(held_out, std::identity())) {
+      split.warning = "too few images to hold some out: there is no validation";
+    }
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    (held_out[i] ? split.validation : split.train).push_back(i);
+  }
+  return split;
+}
+
+std::vector<int> split_folds(const std::vector<int>& groups, const std::vector<Modality>& modalities,
+                             int folds, std::uint64_t seed) {
+  check_groups("dealing out folds", groups, modalities);
+  std::vector<Unit> units = units_of(groups, modalities);
+  if (folds < 2 || static_cast<std::size_t>(folds) > units.size()) {
+    throw Failure("dealing out folds: expected 2 to " + std::to_string(units.size()) +
+                  " folds for as many groups of similar images, got " + std::to_string(folds));
+  }
+  Random random(seed);
+  random.shuffle(units);
+  std::ranges::stable_sort(units, std::greater(), [](const Unit& unit) { return unit.images.size(); });
+  std::vector<int> fold_of(groups.size());
+  std::map<Modality, std::vector<std::size_t>> filled;  // pictures per fold
+  std::vector<std::size_t> total(static_cast<std::size_t>(folds));
+  for (const Unit& unit : units) {
+    std::vector<std::size_t>& mine = filled.try_emplace(unit.modality, total.size()).first->second;
+    std::size_t least = 0;
+    for (std::size_t f = 1; f < mine.size(); ++f)
+      if (std::pair(mine[f], total[f]) < std::pair(mine[least], total[least])) least = f;
+    mine[least] += unit.images.size();
+    total[least] += unit.images.size();
+    for (const std::size_t image : unit.images) fold_of[image] = static_cast<int>(least);
+  }
+  return fold_of;
+}
+
+}  // namespace nuclei

@@ -1,0 +1,420 @@
+#include "dataset/examination.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <unordered_map>
+
+#include <karyon/karyon.h>
+
+#include "common/error.h"
+#include "common/text.h"
+
+namespace nuclei {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kTinyArea = 16;  // what predict drops as a speck, pixels
+
+template <class Picture>
+std::string size_text(const Picture& picture) {
+  return std::to_string(picture.width) + " x " + std::to_string(picture.height);
+}
+
+bool looks_like_picture(const fs::path& file) {
+  static const std::set<std::string> known{".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif",
+                                           ".png", ".webp", ".czi", ".nd2",  ".lif"};
+  return known.contains(lower(file.extension().string()));
+}
+
+constexpr int kThumb = 24;
+
+std::uint64_t mix(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x100000001b3u; }
+
+/// Connected parts of the pixels where mask == value, by descending area; diagonal neighbours belong together
+/// if asked. Of `value` 0 those that reach the border are left out: what stays are holes.
+std::vector<int> part_areas(const std::vector<std::uint8_t>& mask, int width, int height, std::uint8_t value,
+                            bool diagonal) {
+  std::vector<bool> seen(mask.size());
+  std::vector<int> areas, open;
+  for (int start = 0; start < width * height; ++start) {
+    if (seen[static_cast<std::size_t>(start)] || mask[static_cast<std::size_t>(start)] != value) continue;
+    int area = 0;
+    bool border = false;
+    seen[static_cast<std::size_t>(start)] = true;
+    open = {start};
+    while (!open.empty()) {
+      const int at = open.back(), x = at % width, y = at / width;
+      open.pop_back();
+      ++area;
+      border |= x == 0 || y == 0 || x == width - 1 || y == height - 1;
+      for (int dy = -1; dy <= 1; ++dy) {
+        for (int dx = -1; dx <= 1; ++dx) {
+          if ((!diagonal && dx != 0 && dy != 0) || x + dx < 0 || y + dy < 0 || x + dx >= width ||
+              y + dy >= height)
+            continue;
+          const auto next = static_cast<std::size_t>(at + dy * width + dx);
+          if (seen[next] || mask[next] != value) continue;
+          seen[next] = true;
+          open.push_back(static_cast<int>(next));
+        }
+      }
+    }
+    if (value != 0 || !border) areas.push_back(area);
+  }
+  std::ranges::sort(areas, std::greater());
+  return areas;
+}
+
+}  // namespace
+
+/// A mask as it is stored.
+struct Mask {
+  int width = 0, height = 0;
+  std::vector<std::uint64_t> values;  // the colour of each pixel
+  std::vector<std::uint8_t> set;      // 1 where any colour channel is above zero
+  std::int64_t area = 0;
+  int highest = 0;  // of all colour samples
+  int bit_depth = 8;
+  bool alpha = false, alpha_varies = false;
+
+  explicit Mask(const RawImage& raw) : width(raw.width), height(raw.height), bit_depth(raw.bit_depth) {
+    const auto channels = static_cast<std::size_t>(raw.channels), colors = channels <= 2 ? std::size_t{1} : 3;
+    alpha = channels > colors;
+    const std::size_t count = raw.samples.size() / channels;
+    values.reserve(count);
+    set.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint16_t* sample = &raw.samples[i * channels];
+      std::uint64_t value = 0;
+      for (std::size_t c = 0; c < colors; ++c) {
+        value = value << 16 | sample[c];
+        highest = std::max<int>(highest, sample[c]);
+      }
+      values.push_back(value);
+      set.push_back(value != 0);
+      area += value != 0;
+      if (alpha) alpha_varies |= sample[colors] != raw.samples[colors];
+    }
+  }
+  double share() const { return static_cast<double>(area) / static_cast<double>(set.size()); }
+};
+
+namespace {
+
+/// The values a mask has besides zero, and how they lie.
+struct Values {
+  std::size_t distinct = 0;
+  double compact = 0;  // pixels per beginning of a region, of the median value: 1 for scattered ones
+  double weak = 0;     // share of the set pixels below half of the highest value
+};
+
+Values look_at_values(const Mask& mask) {
+  struct Use {
+    double pixels = 0, beginnings = 0;
+  };
+  std::unordered_map<std::uint64_t, Use> uses;
+  std::int64_t weak = 0;
+  const auto width = static_cast<std::size_t>(mask.width);
+  for (std::size_t i = 0; i < mask.values.size(); ++i) {
+    const std::uint64_t value = mask.values[i];
+    if (value == 0) continue;
+    // A region begins where neither the pixel before nor the one above has its value; a round one does so a
+    // few times.
+    const bool left = i % width > 0 && mask.values[i - 1] == value;
+    const bool above = i >= width && mask.values[i - width] == value;
+    Use& use = uses[value];
+    ++use.pixels;
+    use.beginnings += !left && !above;
+    weak += 2 * static_cast<int>(value & 0xffff) < mask.highest;
+  }
+  if (uses.empty()) return {};
+  std::vector<double> compact;
+  for (const auto& [value, use] : uses) compact.push_back(use.pixels / use.beginnings);
+  std::ranges::sort(compact);
+  return {uses.size(), compact[(compact.size() - 1) / 2],
+          static_cast<double>(weak) / static_cast<double>(mask.area)};
+}
+
+}  // namespace
+
+std::vector<fs::path> Examination::pictures(const char* name) {
+  std::error_code ignored;
+  const fs::path folder = folder_ / name;
+  std::vector<fs::path> files;
+  if (!fs::is_directory(folder, ignored)) return files;
+  for (const fs::path& file : list_folder(folder)) {
+    if (is_bowl_picture(file)) {
+      files.push_back(file);
+    } else if (looks_like_picture(file)) {
+      find("ignored-picture", file, "only .png files are read here");
+    } else {
+      find("ignored-file", file, fs::is_directory(file, ignored) ? "a folder" : "not an image");
+    }
+  }
+  return files;
+}
+
+void Examination::run() {
+  const std::vector<fs::path> image_files = pictures("images"), masks_here = pictures("masks");
+  images = image_files.size();
+  masks = masks_here.size();
+  facts.any_mask = !masks_here.empty();
+  if (image_files.empty()) {
+    find("no-image", folder_, "no .png file in its folder images, " + counted(masks, "mask"));
+  } else if (image_files.size() > 1) {
+    find("several-images", folder_, std::to_string(image_files.size()) + " .png files in its folder images");
+  } else {
+    look_at_image(image_files.front());
+  }
+  if (masks_here.empty() && !image_files.empty())
+    find("no-masks", folder_, "no .png file in its folder masks");
+  if (image_)
+    owner_.assign(static_cast<std::size_t>(image_->width) * static_cast<std::size_t>(image_->height), -1);
+  for (const fs::path& file : masks_here) look_at_mask(file, masks_here.size() == 1);
+  if (!image_) return;
+  look_at_overlaps();
+  look_at_truth();
+  image_.reset();
+}
+
+void Examination::look_at_image(const fs::path& file) {
+  facts.image = file.lexically_relative(root_).string();
+  try {
+    image_ = read_image(file);
+  } catch (const Failure& e) {
+    find("unreadable", file, reason(e, file));
+    return;
+  }
+  const Image& image = *image_;
+  facts.readable = true;
+  facts.stats = image_stats(image);
+  facts.kind = modality(facts.stats);
+
+  const double levels = image.bit_depth == 16 ? 65535 : 255;
+  std::vector<float> values = image.pixels;
+  const auto percentile = [&](double share) {
+    const auto at =
+        values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
+    std::nth_element(values.begin(), at, values.end());
+    return static_cast<double>(*at);
+  };
+  const double high = percentile(0.999), low = percentile(0.001), highest = percentile(1);
+  const double range = (high - low) * levels;
+  if (highest == percentile(0)) {
+    find("blank-image", file, "every pixel is " + fixed(highest * levels, 0));
+  } else if (range < 6) {
+    find("low-contrast", file,
+         "brightness from " + fixed(low * levels, 0) + " to " + fixed(high * levels, 0) + " of " +
+             fixed(levels, 0));
+  } else if (image.bit_depth == 16 && highest < 0.1) {
+    find("dark-in-viewers", file,
+         "16 bits a pixel, the lightest is " + fixed(highest * levels, 0) + " of 65535");
+  }
+  const auto full =
+      static_cast<double>(std::ranges::count(image.pixels, 1.0f)) / static_cast<double>(image.pixels.size());
+  if (highest == 1 && facts.kind == Modality::fluorescence && full > 0.05)
+    find("saturated", file, percent(full) + " of the values are at the upper end");
+
+  std::uint64_t hash = mix(mix(0xcbf29ce484222325u, static_cast<std::uint64_t>(image.width)),
+                           static_cast<std::uint64_t>(image.height));
+  for (const float value : image.pixels)
+    hash = mix(hash, static_cast<std::uint64_t>(value * 65535.0f + 0.5f));
+  facts.hash = hash;
+
+  // Means over kThumb x kThumb fields, as a vector of length 1.
+  const auto channels = static_cast<std::size_t>(image.channels);
+  std::vector<double> sum(kThumb * kThumb), count(kThumb * kThumb);
+  for (int y = 0, i = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x, ++i) {
+      const auto field =
+          static_cast<std::size_t>(y * kThumb / image.height * kThumb + x * kThumb / image.width);
+      for (std::size_t c = 0; c < channels; ++c)
+        sum[field] += image.pixels[static_cast<std::size_t>(i) * channels + c];
+      count[field] += static_cast<double>(channels);
+    }
+  }
+  for (std::size_t f = 0; f < sum.size(); ++f) sum[f] = count[f] > 0 ? sum[f] / count[f] : 0;
+  const double mean = std::accumulate(sum.begin(), sum.end(), 0.0) / static_cast<double>(sum.size());
+  double length = 0;
+  for (double& value : sum) value -= mean, length += value * value;
+  if (length > 1e-9)
+    for (const double value : sum) facts.thumbnail.push_back(static_cast<float>(value / std::sqrt(length)));
+}
+
+void Examination::look_at_mask(const fs::path& file, bool only) {
+  std::optional<Mask> read;
+  try {
+    read.emplace(read_raw(file));
+  } catch (const Failure& e) {
+    find("unreadable", file, reason(e, file));
+    return;
+  }
+  const Mask& mask = *read;
+  if (image_ && (mask.width != image_->width || mask.height != image_->height)) {
+    find("size-mismatch", file, size_text(mask) + " pixels, its image is " + size_text(*image_));
+    return;
+  }
+  const auto all = static_cast<std::int64_t>(mask.set.size());
+  if (mask.alpha_varies && (mask.area == 0 || mask.area == all)) {
+    find("mask-in-alpha", file, mask.area == 0 ? "the colours are all 0" : "the colours are all set");
+    return;
+  }
+  if (mask.area == 0) {
+    find("empty-mask", file, "no pixel is set");
+    return;
+  }
+  facts.any_nucleus = true;
+
+  // Of the image's frame a nucleus covers a part, what is not nucleus nearly all.
+  std::int64_t frame = 0, frame_set = 0;
+  for (int y = 0, i = 0; y < mask.height; ++y) {
+    for (int x = 0; x < mask.width; ++x, ++i) {
+      if (x > 0 && y > 0 && x + 1 < mask.width && y + 1 < mask.height) continue;
+      ++frame;
+      frame_set += mask.set[static_cast<std::size_t>(i)];
+    }
+  }
+  const Values values = look_at_values(mask);
+  bool plain = false;
+  if (mask.area == all && values.distinct == 1) {
+    find("full-mask", file, "every pixel is set");
+  } else if (values.distinct >= 2 && values.compact >= 3) {
+    find("label-image", file,
+         std::to_string(values.distinct) + " values besides 0, each in a region of its own");
+  } else if (values.distinct >= 2 && values.weak > 0.01) {
+    find("grey-mask", file,
+         std::to_string(values.distinct) + " values besides 0, " + percent(values.weak) +
+             " of the set pixels are darker than half");
+  } else if (mask.share() > 0.5 && 10 * frame_set > 9 * frame) {
+    find("inverted-mask", file, percent(mask.share()) + " of the pixels are set");
+  } else {
+    plain = true;
+    look_at_parts(file, mask, only);
+  }
+  if (plain && mask.highest < (mask.bit_depth == 16 ? 6554 : 26))
+    find("dark-mask", file,
+         std::to_string(mask.bit_depth) + " bits a pixel, the highest value is " +
+             std::to_string(mask.highest));
+  if (mask.alpha && !mask.alpha_varies)
+    find("opaque-mask", file, "an alpha channel that is the same everywhere");
+
+  if (owner_.empty()) return;
+  const std::size_t index = mask_files_.size();
+  mask_files_.push_back(file);
+  mask_areas_.push_back(mask.area);
+  if (plain) facts.areas.emplace_back(file.lexically_relative(root_).string(), mask.area);
+  for (std::size_t i = 0; i < mask.set.size(); ++i) {
+    if (mask.set[i] == 0) continue;
+    if (owner_[i] >= 0) {
+      ++shared_[{static_cast<std::size_t>(owner_[i]), index}];
+    } else {
+      owner_[i] = static_cast<std::int32_t>(index);
+    }
+  }
+}
+
+void Examination::look_at_parts(const fs::path& file, const Mask& mask, bool only) {
+  int x0 = mask.width, y0 = mask.height, x1 = 0, y1 = 0;
+  for (int y = 0, i = 0; y < mask.height; ++y) {
+    for (int x = 0; x < mask.width; ++x, ++i) {
+      if (mask.set[static_cast<std::size_t>(i)] == 0) continue;
+      x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
+    }
+  }
+  // With a frame of background, so that holes are what does not reach the border.
+  const int width = x1 - x0 + 3, height = y1 - y0 + 3;
+  std::vector<std::uint8_t> cut(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
+  for (int y = y0; y <= y1; ++y) {
+    for (int x = x0; x <= x1; ++x)
+      cut[static_cast<std::size_t>((y - y0 + 1) * width + x - x0 + 1)] =
+          mask.set[static_cast<std::size_t>(y) * static_cast<std::size_t>(mask.width) +
+                   static_cast<std::size_t>(x)];
+  }
+  const std::vector<int> parts = part_areas(cut, width, height, 1, true);
+  const auto large =
+      static_cast<std::size_t>(std::ranges::count_if(parts, [](int area) { return area >= kTinyArea; }));
+  if (only && large >= 2) {
+    find("all-in-one", file, "the only mask, and it has " + counted(large, "separate part"));
+  } else if (large >= 2) {
+    find("several-parts", file,
+         std::to_string(large) + " separate parts of " + std::to_string(parts[0]) + ", " +
+             std::to_string(parts[1]) + (large > 2 ? ", ..." : "") + " pixels");
+  } else if (parts.size() > 1) {
+    const int rest = std::accumulate(parts.begin() + 1, parts.end(), 0);
+    find("specks", file,
+         counted(parts.size() - 1, "speck") + " (" + counted(static_cast<std::size_t>(rest), "pixel") +
+             ") beside a part of " + std::to_string(parts[0]));
+  }
+  const std::vector<int> holes = part_areas(cut, width, height, 0, false);
+  if (!holes.empty())
+    find("holes", file,
+         counted(holes.size(), "hole") + ", the largest of " +
+             counted(static_cast<std::size_t>(holes[0]), "pixel"));
+}
+
+void Examination::look_at_overlaps() {
+  std::map<std::size_t, std::int64_t> touched;  // by the mask that comes second
+  for (const auto& [pair, pixels] : shared_) {
+    const auto [first, second] = pair;
+    const std::string other = mask_files_[first].filename().string();
+    const std::int64_t smaller = std::min(mask_areas_[first], mask_areas_[second]);
+    if (pixels == mask_areas_[first] && pixels == mask_areas_[second]) {
+      find("identical-masks", mask_files_[second], "the same pixels as " + other);
+    } else if (4 * pixels >= smaller) {
+      find("overlapping-masks", mask_files_[second],
+           counted(static_cast<std::size_t>(pixels), "pixel") + " in common with " + other + ", " +
+               percent(static_cast<double>(pixels) / static_cast<double>(smaller)) + " of the smaller");
+    } else {
+      touched[second] += pixels;
+    }
+  }
+  if (touched.empty()) return;
+  std::int64_t pixels = 0;
+  for (const auto& [mask, n] : touched) pixels += n;
+  find("small-overlaps", folder_,
+       counted(static_cast<std::size_t>(pixels), "pixel") + " of " + counted(touched.size(), "mask") +
+           (pixels == 1 ? " belongs" : " belong") + " to another as well");
+}
+
+void Examination::look_at_truth() {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const std::int32_t owner : owner_) hash = mix(hash, owner >= 0);
+  facts.truth_hash = hash;
+  if (facts.any_mask && !facts.any_nucleus && !mask_files_.empty()) return;
+  std::size_t tiny = 0;
+  for (const auto& [file, area] : facts.areas) tiny += area < kTinyArea;
+  if (tiny > 0)
+    find("tiny-nuclei", folder_,
+         std::to_string(tiny) + " of " + std::to_string(facts.areas.size()) + " masks");
+
+  // What is wrong already need not follow the image.
+  const auto is_error = [](const Finding& finding) { return finding.fault->severity == Severity::error; };
+  if (std::ranges::any_of(findings, is_error)) return;
+  // Do the masks follow what is to be seen? Brightness inside against brightness around.
+  const auto channels = static_cast<std::size_t>(image_->channels);
+  double in = 0, out = 0, n_in = 0, n_out = 0, squares = 0;
+  for (std::size_t i = 0; i < owner_.size(); ++i) {
+    double value = 0;
+    for (std::size_t c = 0; c < channels; ++c) value += image_->pixels[i * channels + c];
+    squares += value * value;
+    (owner_[i] >= 0 ? in : out) += value;
+    (owner_[i] >= 0 ? n_in : n_out) += 1;
+  }
+  if (n_in < kTinyArea || n_out < kTinyArea) return;
+  const double n = n_in + n_out, mean = (in + out) / n,
+               spread = std::sqrt(std::max(0.0, squares / n - mean * mean));
+  if (spread < 1e-6) return;  // nothing to follow
+  const double contrast = (in / n_in - out / n_out) / spread;
+  if (facts.kind == Modality::fluorescence ? contrast < 0.4 : std::abs(contrast) < 0.2)
+    find("off-target", folder_,
+         "inside the masks it is no " +
+             std::string(facts.kind == Modality::fluorescence ? "brighter" : "different") +
+             " than outside (difference " + fixed(contrast, 2) + " standard deviations)");
+}
+}  // namespace nuclei

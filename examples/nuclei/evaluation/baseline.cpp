@@ -1,0 +1,71 @@
+#include "evaluation/baseline.h"
+
+#include <algorithm>
+#include <array>
+
+#include "common/error.h"
+
+namespace nuclei {
+namespace {
+
+std::vector<float> brightness(const Image& image) {
+  const auto channels = static_cast<std::size_t>(image.channels);
+  if (image.pixels.empty() || channels == 0)
+    throw Failure("thresholding an image: expected at least one pixel, it is empty");
+  std::vector<float> grey(image.pixels.size() / channels);
+  for (std::size_t i = 0; i < grey.size(); ++i) {
+    double sum = 0;
+    for (std::size_t c = 0; c < channels; ++c) sum += image.pixels[i * channels + c];
+    grey[i] = static_cast<float>(sum / static_cast<double>(channels));
+  }
+  return grey;
+}
+
+float threshold_of(const std::vector<float>& grey) {
+  constexpr std::size_t kBins = 256;
+  const auto [low, high] = std::ranges::minmax(grey);
+  if (low == high) return low;
+  const double width = (static_cast<double>(high) - low) / kBins;
+  std::array<double, kBins> count{};
+  for (const float value : grey)
+    ++count[std::min(kBins - 1, static_cast<std::size_t>((static_cast<double>(value) - low) / width))];
+  double total = 0, total_sum = 0;
+  for (std::size_t b = 0; b < kBins; ++b) {
+    total += count[b];
+    total_sum += count[b] * static_cast<double>(b);
+  }
+  // The split with the largest variance between its sides.
+  double below = 0, below_sum = 0, best = -1;
+  std::size_t cut = 0;
+  for (std::size_t b = 0; b + 1 < kBins; ++b) {
+    below += count[b];
+    below_sum += count[b] * static_cast<double>(b);
+    if (below == 0 || below == total) continue;
+    const double distance = below_sum / below - (total_sum - below_sum) / (total - below);
+    const double between = below * (total - below) * distance * distance;
+    if (between > best) best = between, cut = b;
+  }
+  return static_cast<float>(low + (static_cast<double>(cut) + 0.5) * width);
+}
+
+}  // namespace
+
+LabelMap all_background(const Image& image) {
+  return {image.width, image.height,
+          std::vector<std::int32_t>(static_cast<std::size_t>(image.width) *
+                                    static_cast<std::size_t>(image.height))};
+}
+
+float otsu_threshold(const Image& image) { return threshold_of(brightness(image)); }
+
+LabelMap otsu(const Image& image) {
+  std::vector<float> grey = brightness(image);
+  const float threshold = threshold_of(grey);
+  const auto above =
+      static_cast<std::size_t>(std::ranges::count_if(grey, [&](float value) { return value > threshold; }));
+  const bool dark_nuclei = 2 * above > grey.size();
+  for (float& value : grey) value = (value > threshold) != dark_nuclei ? 1.0f : 0.0f;
+  return label_components(grey, image.width, image.height, {.fill_holes = false});
+}
+
+}  // namespace nuclei

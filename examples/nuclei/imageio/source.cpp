@@ -1,0 +1,118 @@
+#include "imageio/source.h"
+
+#include <algorithm>
+#include <bit>
+#include <fstream>
+#include <map>
+
+#include "common/error.h"
+
+namespace nuclei {
+namespace {
+
+class MemorySource : public ImageSource {
+ public:
+  explicit MemorySource(Image image) : pixels_(std::move(image.pixels)) {
+    image.pixels.clear();
+    header_ = std::move(image);
+  }
+  void read(int y, int count, float* pixels) override {
+    const std::size_t row =
+        static_cast<std::size_t>(header_.width) * static_cast<std::size_t>(header_.channels);
+    std::copy_n(pixels_.data() + static_cast<std::size_t>(y) * row, static_cast<std::size_t>(count) * row,
+                pixels);
+  }
+  std::size_t held_bytes() const override { return pixels_.size() * sizeof(float); }
+
+ private:
+  std::vector<float> pixels_;
+};
+
+// Unsigned numbers in the order of the floats they come from.
+std::uint32_t ordered(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+float from_ordered(std::uint32_t key) { return std::bit_cast<float>(key >> 31 ? key & 0x7fffffffu : ~key); }
+
+template <typename Visit>
+void for_each_brightness(ImageSource& source, const Visit& visit) {
+  constexpr int kRows = 64;
+  const Image& h = source.header();
+  const auto channels = static_cast<std::size_t>(h.channels), width = static_cast<std::size_t>(h.width);
+  std::vector<float> rows(kRows * width * channels);
+  for (int y = 0; y < h.height; y += kRows) {
+    const int count = std::min(kRows, h.height - y);
+    source.read(y, count, rows.data());
+    const float* p = rows.data();
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count) * width; ++i, p += channels) {
+      float sum = 0;
+      for (std::size_t c = 0; c < channels; ++c) sum += p[c];
+      visit(ordered(sum / static_cast<float>(channels)));
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options) {
+  if (is_tiff(path)) return open_tiff(path, options);
+  return std::make_unique<MemorySource>(read_image(path, options));
+}
+
+Image read_all(ImageSource& source) {
+  Image image = source.header();
+  image.pixels.resize(static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) *
+                      static_cast<std::size_t>(image.channels));
+  source.read(0, image.height, image.pixels.data());
+  return image;
+}
+
+bool is_tiff(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  char start[4] = {};
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(start, sizeof start)) return false;
+  const bool little = start[0] == 'I' && start[1] == 'I', big = start[0] == 'M' && start[1] == 'M';
+  const int version = little ? start[2] : start[3];
+  return (little || big) && (little ? start[3] : start[2]) == 0 && (version == 42 || version == 43);
+}
+
+// The upper half of the bits first, then the lower half of those that share it.
+std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares) {
+  constexpr std::size_t kHalf = std::size_t{1} << 16;
+  const double pixels = static_cast<double>(source.header().width) * source.header().height;
+  std::vector<std::uint64_t> upper(kHalf);
+  for_each_brightness(source, [&](std::uint32_t key) { ++upper[key >> 16]; });
+
+  struct Place {
+    std::uint32_t upper;
+    std::uint64_t rank;  // among the values with these upper bits
+  };
+  std::vector<Place> places;
+  std::map<std::uint32_t, std::vector<std::uint64_t>> lower;
+  for (const double share : shares) {
+    auto rank = static_cast<std::uint64_t>(share * (pixels - 1));
+    std::uint32_t bits = 0;
+    while (rank >= upper[bits]) rank -= upper[bits++];
+    places.push_back({bits, rank});
+    lower[bits].resize(kHalf);
+  }
+  std::vector<std::vector<std::uint64_t>*> wanted(kHalf);
+  for (auto& [bits, counts] : lower) wanted[bits] = &counts;
+  for_each_brightness(source, [&](std::uint32_t key) {
+    if (auto* counts = wanted[key >> 16]) ++(*counts)[key & 0xffff];
+  });
+
+  std::vector<float> values;
+  for (Place place : places) {
+    const std::vector<std::uint64_t>& counts = lower[place.upper];
+    std::uint32_t bits = 0;
+    while (place.rank >= counts[bits]) place.rank -= counts[bits++];
+    values.push_back(from_ordered(place.upper << 16 | bits));
+  }
+  return values;
+}
+
+}  // namespace nuclei

@@ -1,0 +1,116 @@
+#include "imageio/tiff_writer.h"
+
+#include <tiffio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include "common/error.h"
+
+namespace nuclei {
+namespace {
+
+constexpr int kTile = 256;
+
+int keep_message(TIFF*, void* message, const char*, const char* format, va_list arguments) {
+  char text[512];
+  std::vsnprintf(text, sizeof text, format, arguments);
+  *static_cast<std::string*>(message) = text;
+  return 1;
+}
+
+}  // namespace
+
+TiffWriter::TiffWriter(const std::filesystem::path& path, int width, int height, int channels, Sample sample,
+                       double pixel_width, double pixel_height)
+    : path_(path),
+      temporary_(path.parent_path() / ("." + path.filename().string() + ".tmp" + std::to_string(getpid()))),
+      message_(std::make_unique<std::string>()),
+      width_(width),
+      height_(height),
+      pixel_bytes_(static_cast<std::size_t>(channels) * (sample == Sample::u16 ? 2 : 4)) {
+  constexpr double kBigFrom = 3.9e9;
+  const double bytes = static_cast<double>(width) * height * static_cast<double>(pixel_bytes_);
+  TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
+  TIFFOpenOptionsSetErrorHandlerExtR(options, keep_message, message_.get());
+  TIFFOpenOptionsSetWarningHandlerExtR(options, keep_message, message_.get());
+  tiff_ = TIFFOpenExt(temporary_.c_str(), bytes > kBigFrom ? "w8" : "w", options);
+  TIFFOpenOptionsFree(options);
+  if (!tiff_) fail();
+  TIFFSetField(tiff_, TIFFTAG_IMAGEWIDTH, static_cast<std::uint32_t>(width));
+  TIFFSetField(tiff_, TIFFTAG_IMAGELENGTH, static_cast<std::uint32_t>(height));
+  TIFFSetField(tiff_, TIFFTAG_SAMPLESPERPIXEL, channels);
+  TIFFSetField(tiff_, TIFFTAG_BITSPERSAMPLE, sample == Sample::u16 ? 16 : 32);
+  TIFFSetField(tiff_, TIFFTAG_SAMPLEFORMAT, sample == Sample::f32 ? SAMPLEFORMAT_IEEEFP : SAMPLEFORMAT_UINT);
+  TIFFSetField(tiff_, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+  TIFFSetField(tiff_, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
+  if (channels > 1) {
+    const std::vector<std::uint16_t> kinds(static_cast<std::size_t>(channels - 1), EXTRASAMPLE_UNSPECIFIED);
+    TIFFSetField(tiff_, TIFFTAG_EXTRASAMPLES, channels - 1, kinds.data());
+  }
+  TIFFSetField(tiff_, TIFFTAG_COMPRESSION, COMPRESSION_ADOBE_DEFLATE);
+  TIFFSetField(tiff_, TIFFTAG_TILEWIDTH, kTile);
+  TIFFSetField(tiff_, TIFFTAG_TILELENGTH, kTile);
+  if (pixel_width > 0 && pixel_height > 0) {
+    TIFFSetField(tiff_, TIFFTAG_RESOLUTIONUNIT, RESUNIT_CENTIMETER);
+    TIFFSetField(tiff_, TIFFTAG_XRESOLUTION, 1e4 / pixel_width);
+    TIFFSetField(tiff_, TIFFTAG_YRESOLUTION, 1e4 / pixel_height);
+  }
+  band_.resize(static_cast<std::size_t>(width) * kTile * pixel_bytes_);
+  tile_.resize(kTile * kTile * pixel_bytes_);
+}
+
+TiffWriter::~TiffWriter() {
+  if (tiff_) TIFFClose(tiff_);
+  std::error_code ignored;
+  std::filesystem::remove(temporary_, ignored);
+}
+
+void TiffWriter::fail() {
+  throw Failure("writing " + path_.string() + ": " +
+                (message_->empty() ? "libtiff gives no reason" : *message_) + "; is the disk full?");
+}
+
+void TiffWriter::append(const void* rows, int count) {
+  const std::size_t row = static_cast<std::size_t>(width_) * pixel_bytes_;
+  const auto* from = static_cast<const std::uint8_t*>(rows);
+  for (int i = 0; i < count; ++i, from += row) {
+    std::copy_n(from, row,
+                band_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(next_ % kTile) * row));
+    ++next_;
+    if (next_ % kTile == 0 || next_ == height_) write_tiles();
+  }
+}
+
+void TiffWriter::write_tiles() {
+  const int top = (next_ - 1) / kTile * kTile, rows = next_ - top;
+  const std::size_t row = static_cast<std::size_t>(width_) * pixel_bytes_;
+  for (int x = 0; x < width_; x += kTile) {
+    const std::size_t bytes = static_cast<std::size_t>(std::min(kTile, width_ - x)) * pixel_bytes_;
+    std::ranges::fill(tile_, std::uint8_t{0});
+    for (int y = 0; y < rows; ++y)
+      std::copy_n(
+          band_.data() + static_cast<std::size_t>(y) * row + static_cast<std::size_t>(x) * pixel_bytes_,
+          bytes, tile_.data() + static_cast<std::size_t>(y) * kTile * pixel_bytes_);
+    if (TIFFWriteTile(tiff_, tile_.data(), static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(top), 0,
+                      0) < 0)
+      fail();
+  }
+}
+
+void TiffWriter::commit() {
+  if (next_ != height_)
+    throw Failure("writing " + path_.string() + ": expected " + std::to_string(height_) + " rows, got " +
+                  std::to_string(next_));
+  if (!TIFFFlush(tiff_)) fail();
+  const int descriptor = TIFFFileno(tiff_);
+  if (fsync(descriptor) != 0) fail();
+  TIFFClose(tiff_);
+  tiff_ = nullptr;
+  std::error_code error;
+  std::filesystem::rename(temporary_, path_, error);
+  if (error) throw Failure("writing " + path_.string() + ": " + error.message());
+}
+
+}  // namespace nuclei

@@ -1,0 +1,441 @@
+#include "inference/finder.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "common/error.h"
+#include "inference/windows.h"
+#include "training/input.h"
+
+namespace nuclei {
+namespace {
+
+// Rows above a band that its nuclei may depend on: gaps that are closed, holes that are filled.
+constexpr int kMargin = 16;
+// Rows at the end of a band in which nothing begins that counts: what is taller holds more pixels than any
+// speck that is dropped.
+constexpr int kTail = 64;
+
+constexpr std::size_t kProgram = std::size_t{120} << 20;  // code, libraries, buffers of files
+constexpr std::size_t kDecodeBytes = 72;                  // per pixel of a band, beside the maps
+
+/// Consecutive rows of a picture, dropped at the top and added at the bottom.
+template <typename T>
+class RowBuffer {
+ public:
+  explicit RowBuffer(std::size_t row) : row_(row) {}
+  int begin() const { return begin_; }
+  int end() const { return end_; }
+  T* row(int y) { return values_.data() + static_cast<std::size_t>(y - begin_) * row_; }
+
+  /// Room for rows up to `end`, zeros.
+  void extend(int end) {
+    if (end <= end_) return;
+    end_ = end;
+    values_.resize(static_cast<std::size_t>(end_ - begin_) * row_);
+  }
+  void drop_before(int y) {
+    y = std::clamp(y, begin_, end_);
+    if (y == begin_) return;
+    values_.erase(values_.begin(),
+                  values_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(y - begin_) * row_));
+    begin_ = y;
+  }
+  void reserve(int rows) { values_.reserve(static_cast<std::size_t>(rows) * row_); }
+
+ private:
+  std::size_t row_;
+  int begin_ = 0, end_ = 0;
+  std::vector<T> values_;
+};
+
+struct Plan {
+  Tiling tiling;
+  int band_rows;
+};
+
+// Nothing where memory does not suffice.
+std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, const ImageSource& source,
+                                const FindOptions& options, int zoom) {
+  const Image& image = source.header();
+  const karyon::UNetOptions& net = segmenter.model->options;
+  std::size_t weights = 0;
+  for (const karyon::Tensor& p : segmenter.model->parameters())
+    weights += static_cast<std::size_t>(p.numel()) * sizeof(float);
+  // Weights as read and as kept, and the widest layer's filters as Winograd wants them.
+  const std::size_t fixed = kProgram + 4 * weights + source.held_bytes();
+  const auto width = static_cast<std::size_t>(image.width), height = static_cast<std::size_t>(image.height);
+  const std::size_t row =
+      width * sizeof(float) *
+      (static_cast<std::size_t>(image.channels) + static_cast<std::size_t>(net.out_channels));
+  const std::size_t free = memory > fixed ? memory - fixed : 0;
+  // Turned windows may start anywhere, so they are up to a grid wider.
+  const auto for_network = [&](std::size_t bytes) {
+    bytes = options.tta ? bytes / 4 * 3 : bytes;
+    return options.window_memory > 0 ? std::min(bytes, options.window_memory) : bytes;
+  };
+
+  // All at once, if that leaves a good part for the network.
+  const std::size_t whole = height * (row + width * kDecodeBytes);
+  if (whole <= free / 10 * 7 && (options.band_rows == 0 || options.band_rows >= image.height))
+    if (const auto tiling = plan_tiles(net, image.width, image.height, for_network(free - whole), 0, zoom))
+      return Plan{*tiling, image.height};
+
+  // Otherwise a part each for the network, for separating, and for the rows in between.
+  const std::size_t network = for_network(free / 5 * 2);
+  for (int limit = 0;;) {
+    const std::optional<Tiling> tiling = plan_tiles(net, image.width, image.height, network, limit, zoom);
+    if (!tiling) return {};
+    const int window = std::min(image.height, tiling->core_height + 2 * tiling->halo);
+    int band = static_cast<int>(std::min<std::size_t>(height, free / 3 / (width * kDecodeBytes)));
+    if (options.band_rows > 0) band = std::min(band, options.band_rows);
+    const std::size_t rows = static_cast<std::size_t>(window) + static_cast<std::size_t>(band);
+    if (band > 2 * kTail && rows * row <= free / 4) return Plan{*tiling, band};
+    const int less = window - tiling->grid;
+    if (band <= 2 * kTail || less < 2 * tiling->halo + tiling->grid) return {};
+    limit = less;
+  }
+}
+
+Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options, int zoom) {
+  if (const auto found = plan_within(options.max_memory, segmenter, source, options, zoom)) return *found;
+  // How much would do, in steps of a megabyte: doubled until it does, then halved between.
+  constexpr std::size_t kMega = 1'000'000, kMost = 1'000'000'000;  // of megabytes
+  const auto enough = [&](std::size_t megabytes) {
+    return plan_within(megabytes * kMega, segmenter, source, options, zoom).has_value();
+  };
+  std::size_t little = options.max_memory / kMega, much = little + 1;
+  while (much < kMost && !enough(much)) {
+    little = much;
+    much *= 2;
+  }
+  while (much - little > 1) {
+    const std::size_t middle = (little + much) / 2;
+    (enough(middle) ? much : little) = middle;
+  }
+  const Image& image = source.header();
+  throw Failure("an image of " + std::to_string(image.width) + " x " + std::to_string(image.height) +
+                " pixels needs --max-memory " + std::to_string(much) + "MB or more with this network" +
+                (segmenter.model->options.norm == karyon::Norm::group
+                     ? ", whose group norms look at the whole image at once"
+                     : "") +
+                "; raise it, or cut the image up" +
+                (source.held_bytes() > much * kMega / 2
+                     ? ", or save it as a TIFF, which need not be read as a whole"
+                     : ""));
+}
+
+/// Which nuclei touch, directly or through others.
+class Clumps {
+ public:
+  explicit Clumps(const LabelMap& map)
+      : parent_(static_cast<std::size_t>(max_label(map)) + 1), extent_(parent_.size()) {
+    std::iota(parent_.begin(), parent_.end(), 0);
+    const auto width = static_cast<std::size_t>(map.width);
+    std::size_t i = 0;
+    for (int y = 0; y < map.height; ++y) {
+      for (std::size_t x = 0; x < width; ++x, ++i) {
+        const std::int32_t label = map.labels[i];
+        if (label == 0) continue;
+        Extent& e = extent_[static_cast<std::size_t>(label)];
+        if (e.first < 0) e.first = y;
+        e.last = y;
+        if (x > 0) join(label, map.labels[i - 1]);
+        if (y > 0) join(label, map.labels[i - width]);
+      }
+    }
+    for (std::size_t label = 1; label < parent_.size(); ++label) {
+      const Extent& part = extent_[label];
+      if (part.first < 0) continue;
+      Extent& whole = extent_[find(label)];
+      whole.clump_first = whole.clump_first < 0 ? part.first : std::min(whole.clump_first, part.first);
+      whole.clump_last = std::max(whole.clump_last, part.last);
+    }
+  }
+  std::size_t count() const { return parent_.size(); }
+  bool occurs(std::size_t label) const { return extent_[label].first >= 0; }
+  int first_row(std::size_t label) const { return extent_[label].first; }
+  int last_row(std::size_t label) const { return extent_[label].last; }
+  int clump_first_row(std::size_t label) const { return extent_[find(label)].clump_first; }
+  int clump_last_row(std::size_t label) const { return extent_[find(label)].clump_last; }
+
+ private:
+  struct Extent {
+    int first = -1, last = -1;              // of the nucleus
+    int clump_first = -1, clump_last = -1;  // of the clump it stands for
+  };
+  std::size_t find(std::size_t label) const {
+    while (parent_[label] != label) label = parent_[label] = parent_[parent_[label]];
+    return label;
+  }
+  void join(std::int32_t a, std::int32_t b) {
+    if (b == 0 || a == b) return;
+    parent_[find(static_cast<std::size_t>(a))] = find(static_cast<std::size_t>(b));
+  }
+
+  mutable std::vector<std::size_t> parent_;
+  std::vector<Extent> extent_;
+};
+
+class Finder {
+ public:
+  Finder(Segmenter& segmenter, ImageSource& source, const FindOptions& options, FindSink& sink,
+         const std::function<void(double)>& progress)
+      : segmenter_(segmenter),
+        source_(source),
+        image_(source.header()),
+        options_(options),
+        sink_(sink),
+        progress_(progress),
+        plan_(make_plan()),
+        channels_(static_cast<std::size_t>(segmenter.model->options.out_channels)),
+        pixels_(width() * static_cast<std::size_t>(image_.channels)),
+        maps_(width() * channels_),
+        taken_(width()) {
+    const int band = plan_.band_rows + kMargin, window = plan_.tiling.core_height + plan_.tiling.halo;
+    maps_.reserve(std::min(image_.height, band + plan_.tiling.core_height));
+    pixels_.reserve(std::min(image_.height, band + window + plan_.tiling.halo + 2 * plan_.tiling.grid));
+    taken_.reserve(std::min(image_.height, band));
+  }
+
+  FindSummary run() {
+    const Tiling& t = plan_.tiling;
+    summary_.zoom = t.zoom;
+    summary_.whole = plan_.band_rows >= image_.height;
+    summary_.tiled = t.core_width < image_.width || t.core_height < image_.height;
+    summary_.exact = !summary_.tiled || t.exact;
+    while (done_ < image_.height) next_band();
+    return summary_;
+  }
+
+ private:
+  std::size_t width() const { return static_cast<std::size_t>(image_.width); }
+
+  /// What memory it takes must not depend on what the picture shows: there has to be enough for either zoom.
+  Plan make_plan() {
+    const bool measured = options_.zoom == kAutoZoom;
+    const Plan largest = plan(segmenter_, source_, options_, measured ? 2 : options_.zoom);
+    levels_ = find_levels(source_);
+    return measured && measured_zoom() == 1 ? plan(segmenter_, source_, options_, 1) : largest;
+  }
+
+  int measured_zoom() {
+    const std::size_t row = width() * static_cast<std::size_t>(image_.channels);
+    std::vector<float> rows;  // of the parts that begin at row `top`
+    int top = -1;
+    return choose_zoom(*segmenter_.model, image_.width, image_.height, levels_,
+                       [&](const Rect& part, float* out) {
+                         if (part.y0 != top) {
+                           top = part.y0;
+                           rows.resize(row * static_cast<std::size_t>(part.height()));
+                           source_.read(top, part.height(), rows.data());
+                         }
+                         normalize_part(rows.data(), part, out);
+                       });
+  }
+
+  /// Rows part.y0 ... part.y1 of the whole picture's width, and what the network sees of them.
+  void normalize_part(const float* rows, const Rect& part, float* out) const {
+    const auto channels = static_cast<std::size_t>(image_.channels),
+               count = static_cast<std::size_t>(part.width());
+    for (int y = part.y0; y < part.y1; ++y, rows += width() * channels, out += 3 * count)
+      normalize(rows + static_cast<std::size_t>(part.x0) * channels, count, image_.channels, levels_, out);
+  }
+
+  /// Maps for rows before `end`.
+  void predict_until(int end) {
+    const Tiling& t = plan_.tiling;
+    while (maps_.end() < end) {
+      const int y0 = maps_.end(), y1 = std::min(image_.height, y0 + t.core_height);
+      maps_.extend(y1);
+      for (int x0 = 0; x0 < image_.width; x0 += t.core_width) {
+        const Rect core{x0, y0, std::min(image_.width, x0 + t.core_width), y1};
+        predict_core(
+            *segmenter_.model, t, image_.width, image_.height, core, options_.tta,
+            [&](const Rect& part, float* out) { read_part(part, out); },
+            maps_.row(y0) + static_cast<std::size_t>(x0) * channels_, width());
+        if (progress_)
+          progress_((y0 + static_cast<double>(core.x1) / image_.width * (y1 - y0)) / image_.height);
+      }
+    }
+  }
+
+  void read_part(const Rect& part, float* out) {
+    if (const int have = pixels_.end(); part.y1 > have) {
+      pixels_.extend(part.y1);
+      source_.read(have, part.y1 - have, pixels_.row(have));
+    }
+    normalize_part(pixels_.row(part.y0), part, out);
+  }
+
+  void next_band() {
+    const int top = std::max(0, done_ - kMargin), bottom = std::min(image_.height, done_ + plan_.band_rows);
+    predict_until(bottom);
+    const std::size_t count = static_cast<std::size_t>(bottom - top) * width();
+    LabelMap map;
+    {
+      const float* begin = maps_.row(top);
+      map =
+          segmenter_.decode(std::vector<float>(begin, begin + count * channels_), image_.width, bottom - top);
+    }
+    const Clumps clumps(map);
+    const bool last_band = bottom == image_.height;
+    const int start = done_ - top;  // the band's first row, in the map
+    // Clumps that may go on below.
+    const auto open = [&](std::size_t label) {
+      return !last_band && clumps.clump_last_row(label) >= map.height - 3;
+    };
+    int end = last_band ? map.height : map.height - kTail;
+    bool cut = false;
+    for (std::size_t label = 1; label < clumps.count(); ++label) {
+      if (!clumps.occurs(label) || !open(label)) continue;
+      const int first = clumps.clump_first_row(label);
+      if (first > start) {
+        end = std::min(end, first);
+      } else if (first == start || cut_) {
+        cut = true;  // it begins where the band begins, and still does not end
+      }
+    }
+    const auto goes_on = [&](std::size_t label) {
+      return !last_band && clumps.last_row(label) >= map.height - 3;
+    };
+    if (cut) {
+      end = std::min(end, std::max(start + kTail, map.height / 2));
+      for (std::size_t label = 1; label < clumps.count(); ++label)
+        if (clumps.occurs(label) && goes_on(label))
+          end = std::min(end, std::max(start + kTail, clumps.first_row(label)));
+    }
+
+    // Claims on pixels by nuclei of earlier bands count only after a clump that had to be cut.
+    taken_.extend(bottom);
+    std::vector<std::int32_t> keep(clumps.count());
+    std::vector<std::int64_t> area(clumps.count()), claimed(clumps.count());
+    if (cut_) {
+      std::size_t i = static_cast<std::size_t>(start) * width();
+      for (const std::int32_t* t = taken_.row(done_); i < count; ++i, ++t) {
+        ++area[static_cast<std::size_t>(map.labels[i])];
+        if (*t != 0) ++claimed[static_cast<std::size_t>(map.labels[i])];
+      }
+    }
+    for (std::size_t label = 1; label < clumps.count(); ++label) {
+      if (!clumps.occurs(label)) continue;
+      const int first = clumps.clump_first_row(label);
+      bool take = first >= start && first < end && !open(label);
+      if (!take && (cut || cut_)) {
+        const bool begins_here = clumps.first_row(label) < end && clumps.last_row(label) >= start;
+        const bool of_this_band = first >= start ? open(label) && first == start : cut_;
+        take = of_this_band && begins_here && (!goes_on(label) || clumps.first_row(label) <= start);
+      }
+      if (take && cut_ && 2 * claimed[label] >= area[label]) take = false;
+      keep[label] = take;
+    }
+    summary_.cut += cut;
+    cut_ = cut;
+    take_nuclei(map, keep, top, start);
+    finish_rows(top + end);
+  }
+
+  void take_nuclei(LabelMap& map, const std::vector<std::int32_t>& keep, int top, int start) {
+    const std::size_t above = static_cast<std::size_t>(start) * width();
+    for (std::size_t i = 0; i < map.labels.size(); ++i) {
+      std::int32_t& label = map.labels[i];
+      if (i < above || !keep[static_cast<std::size_t>(label)]) label = 0;
+    }
+    std::int32_t* taken = taken_.row(done_);
+    for (std::size_t i = above; i < map.labels.size(); ++i, ++taken) {
+      if (map.labels[i] == 0) continue;
+      if (*taken != 0) {
+        map.labels[i] = 0;
+      } else {
+        *taken = next_id_ + map.labels[i];
+      }
+    }
+    for (Nucleus& n : measure(map, image_, pixels_.row(top))) {
+      Found found{n, outline(map, n), column_runs(map, n)};
+      found.nucleus.cy += top;
+      found.nucleus.y0 += top;
+      found.nucleus.y1 += top;
+      for (Part& part : found.parts) {
+        for (Corner& c : part.outer) c.y += top;
+        for (Ring& hole : part.holes)
+          for (Corner& c : hole) c.y += top;
+      }
+      for (Run& run : found.runs) run.y += top;
+      waiting_.emplace(next_id_ + n.label, std::move(found));
+    }
+    next_id_ += static_cast<std::int32_t>(keep.size());
+  }
+
+  /// Numbers and hands out what is complete.
+  void finish_rows(int end) {
+    std::vector<Found> complete;
+    std::int32_t* label = taken_.row(done_);
+    const std::int32_t* behind = label + static_cast<std::size_t>(end - done_) * width();
+    std::int32_t last_id = 0, last_number = 0;
+    for (; label != behind; ++label) {
+      if (*label == 0) continue;
+      if (*label != last_id) {
+        auto [number, first] = numbers_.try_emplace(*label, 0);
+        if (first) {
+          number->second = static_cast<std::int32_t>(++summary_.nuclei);
+          const auto found = waiting_.find(*label);
+          found->second.nucleus.label = number->second;
+          complete.push_back(std::move(found->second));
+          waiting_.erase(found);
+        }
+        last_id = *label;
+        last_number = number->second;
+      }
+      *label = last_number;
+    }
+    sink_.rows(done_, end - done_, taken_.row(done_), maps_.row(done_), pixels_.row(done_));
+    for (const Found& found : complete) {
+      sink_.nucleus(found);
+    }
+    done_ = end;
+    taken_.drop_before(done_);
+    maps_.drop_before(done_ - kMargin);
+    pixels_.drop_before(std::min(done_ - kMargin, maps_.end() - plan_.tiling.halo - plan_.tiling.grid));
+    // Numbers are needed as long as a nucleus may go on.
+    if (numbers_.size() > kManyNumbers) {
+      std::unordered_map<std::int32_t, std::int32_t> still;
+      for (const std::int32_t *t = taken_.row(done_),
+                              *stop = t + static_cast<std::size_t>(taken_.end() - done_) * width();
+           t != stop; ++t)
+        if (const auto known = numbers_.find(*t); known != numbers_.end()) still.insert(*known);
+      numbers_ = std::move(still);
+    }
+  }
+
+  static constexpr std::size_t kManyNumbers = 1 << 16;
+
+  Segmenter& segmenter_;
+  ImageSource& source_;
+  const Image& image_;
+  FindOptions options_;
+  FindSink& sink_;
+  std::function<void(double)> progress_;
+  Levels levels_{};
+  Plan plan_;
+  std::size_t channels_;
+  RowBuffer<float> pixels_, maps_;
+  RowBuffer<std::int32_t> taken_;  // nuclei by provisional ids, from done_ on
+  int done_ = 0;                   // rows before it are handed out
+  bool cut_ = false;
+  std::int32_t next_id_ = 0;
+  std::unordered_map<std::int32_t, Found> waiting_;
+  std::unordered_map<std::int32_t, std::int32_t> numbers_;
+  FindSummary summary_;
+};
+
+}  // namespace
+
+FindSummary find_nuclei(Segmenter& segmenter, ImageSource& source, const FindOptions& options, FindSink& sink,
+                        const std::function<void(double)>& progress) {
+  return Finder(segmenter, source, options, sink, progress).run();
+}
+
+}  // namespace nuclei

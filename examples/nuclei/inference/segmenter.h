@@ -1,0 +1,71 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <karyon/karyon.h>
+
+#include "imageio/image.h"
+#include "inference/windows.h"
+#include "instances/segment.h"
+#include "training/input.h"
+
+namespace nuclei {
+
+/// The device that `--device` names: auto, cpu or cuda. auto takes a GPU where there is one, and says
+/// else in one line on stderr, once, why it stays on the CPU. Throws UsageError for another name, Failure
+/// where there is no such device.
+karyon::Device select_device(const std::string& name);
+
+/// What convolutions compute in: f32, or bf16 (karyon::AutocastGuard). Throws UsageError for other names.
+karyon::DType select_precision(const std::string& name);
+
+/// The model that comes with the program: $NUCLEI_MODEL, or nuclei.safetensors in
+/// <prefix>/share/karyon/pretrained or the source tree's models/pretrained, found from where the program
+/// lies. Throws Failure if there is none.
+std::filesystem::path default_model();
+
+/// The file of a model that the user names: default_model() for nothing and for "default".
+std::filesystem::path model_file(const std::filesystem::path& name);
+
+/// Touching nuclei are told apart best where they are some 20 to 60 pixels wide, so the model sees a picture
+/// of smaller ones enlarged.
+inline constexpr double kSmallDiameter = 22;  // pixels
+inline constexpr int kAutoZoom = 0;           // as choose_zoom() says
+
+/// How many times larger the model should see a picture: 2 where it is dark and the nuclei that the model
+/// finds in up to 16 parts of it are small (the median, as a disc, below kSmallDiameter), else 1. On a light
+/// background (stained tissue, brightfield) enlarging did not help.
+///   read  gives normalized pixels; it is asked for parts by ascending rows
+int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels, const ReadPixels& read);
+
+/// What the model says of every pixel of a picture. The model is in evaluation mode and has kMaps outputs.
+///   tta   the mean over the picture's eight turned and mirrored versions
+///   zoom  how many times larger the model sees the picture: 1, 2 or kAutoZoom
+PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false, int zoom = kAutoZoom);
+
+/// Thresholds to and from the model's file.
+inline constexpr const char* kThresholdsKey = "nuclei.thresholds";
+std::string to_text(const SegmentOptions& options);
+/// Throws Failure if it is not what to_text() wrote.
+SegmentOptions thresholds_from(const std::string& text);
+
+/// A trained network and what its file says about it.
+struct Segmenter {
+  /// Throws Failure if the file is not a network for nuclei (for a training checkpoint it says where the
+  /// model is), karyon::Error if it cannot be read.
+  Segmenter(const std::filesystem::path& file, karyon::Device device);
+  LabelMap operator()(const Image& image, bool tta = false, int zoom = kAutoZoom);
+  /// Separate nuclei out of what the network says of each pixel; [height, width, channels] as it comes out of
+  /// the last activation. Nuclei that do not touch, not even through others, are found independently.
+  LabelMap decode(const std::vector<float>& maps, int width, int height) const;
+
+  std::unique_ptr<karyon::UNet> model;
+  std::map<std::string, std::string> metadata;
+  SegmentOptions thresholds;
+};
+
+}  // namespace nuclei

@@ -1,0 +1,222 @@
+#include "instances/measure.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <string>
+
+#include "common/error.h"
+
+namespace nuclei {
+namespace {
+
+struct Point {
+  std::int64_t x, y;
+};
+
+std::int64_t cross(const Point& o, const Point& a, const Point& b) {
+  return (a.x - o.x) * (b.y - o.y) - (a.y - o.y) * (b.x - o.x);
+}
+
+/// The nucleus alone, with a frame of one background pixel.
+class Mask {
+ public:
+  Mask(const LabelMap& map, const Nucleus& n)
+      : width_(n.x1 - n.x0 + 2), height_(n.y1 - n.y0 + 2), inside_(size()) {
+    for (int y = n.y0; y < n.y1; ++y) {
+      const std::int32_t* row =
+          map.labels.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(map.width);
+      for (int x = n.x0; x < n.x1; ++x) inside_[at(x - n.x0 + 1, y - n.y0 + 1)] = row[x] == n.label;
+    }
+  }
+  int width() const { return width_; }
+  int height() const { return height_; }
+  bool operator()(int x, int y) const { return inside_[at(x, y)] != 0; }
+
+ private:
+  std::size_t size() const { return static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_); }
+  std::size_t at(int x, int y) const {
+    return static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) + static_cast<std::size_t>(x);
+  }
+
+  int width_, height_;
+  std::vector<std::uint8_t> inside_;
+};
+
+/// Border pixels (those with a 4-neighbour outside) count 1, sqrt(2) or the mean of both, by how the border
+/// goes on from them.
+double perimeter(const Mask& mask) {
+  const auto border = [&](int x, int y) {
+    return x >= 1 && y >= 1 && x + 1 < mask.width() && y + 1 < mask.height() && mask(x, y) &&
+           !(mask(x - 1, y) && mask(x + 1, y) && mask(x, y - 1) && mask(x, y + 1));
+  };
+  double total = 0;
+  for (int y = 1; y + 1 < mask.height(); ++y) {
+    for (int x = 1; x + 1 < mask.width(); ++x) {
+      if (!border(x, y)) continue;
+      const int beside = border(x - 1, y) + border(x + 1, y) + border(x, y - 1) + border(x, y + 1);
+      const int diagonal =
+          border(x - 1, y - 1) + border(x + 1, y - 1) + border(x - 1, y + 1) + border(x + 1, y + 1);
+      // Of 5, 7, 15, 17, 25, 27 - of 21, 33 - of 13, 23, where a pixel beside counts 2 and a diagonal one 10.
+      switch (1 + 2 * beside + 10 * diagonal) {
+        case 5:
+        case 7:
+        case 15:
+        case 17:
+        case 25:
+        case 27: total += 1; break;
+        case 21:
+        case 33: total += std::numbers::sqrt2; break;
+        case 13:
+        case 23: total += (1 + std::numbers::sqrt2) / 2; break;
+        default: break;
+      }
+    }
+  }
+  return total;
+}
+
+/// Pixels whose centres lie in the convex hull of the middles of all pixels' sides. Coordinates are doubled.
+std::int64_t hull_area(const Mask& mask) {
+  std::vector<Point> points;  // by y, then x
+  for (std::int64_t y = 1; y < 2 * mask.height(); ++y) {
+    std::int64_t first = -1, last = -1;
+    const auto add = [&](std::int64_t x) {
+      if (first < 0 || x < first) first = x;
+      last = std::max(last, x);
+    };
+    for (int x = 1; x + 1 < mask.width(); ++x) {
+      if (y % 2 == 0) {
+        if (y / 2 < mask.height() && mask(x, static_cast<int>(y / 2))) add(2 * x - 1), add(2 * x + 1);
+      } else if (mask(x, static_cast<int>(y / 2)) ||
+                 (y / 2 + 1 < mask.height() && mask(x, static_cast<int>(y / 2 + 1)))) {
+        add(2 * x);
+      }
+    }
+    if (first < 0) continue;
+    points.push_back({first, y});
+    if (last > first) points.push_back({last, y});
+  }
+  // The left and the right chain, from the top down.
+  const auto chain = [&](int side) {
+    std::vector<Point> hull;
+    for (const Point& p : points) {
+      while (hull.size() >= 2 && side * cross(hull[hull.size() - 2], hull.back(), p) <= 0) hull.pop_back();
+      hull.push_back(p);
+    }
+    return hull;
+  };
+  const std::vector<Point> left = chain(-1), right = chain(1);
+  const auto floor_div = [](std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); };
+  std::int64_t total = 0;
+  std::size_t l = 0, r = 0;
+  for (std::int64_t y = 2; y < 2 * mask.height(); y += 2) {
+    if (y < points.front().y || y > points.back().y) continue;
+    const auto segment = [&](const std::vector<Point>& hull, std::size_t& at) {
+      while (at + 2 < hull.size() && hull[at + 1].y < y) ++at;
+    };
+    segment(left, l);
+    segment(right, r);
+    // x on a chain at this y is n / d; whole pixels are at even x.
+    const auto across = [&](const std::vector<Point>& hull, std::size_t at, std::int64_t& d) {
+      const Point a = hull[at], b = hull[std::min(at + 1, hull.size() - 1)];
+      d = std::max<std::int64_t>(b.y - a.y, 1);
+      return a.x * d + (b.x - a.x) * (y - a.y);
+    };
+    std::int64_t dl = 1, dr = 1;
+    const std::int64_t nl = across(left, l, dl), nr = across(right, r, dr);
+    const std::int64_t first = -floor_div(-nl, 2 * dl), last = floor_div(nr, 2 * dr);
+    total += std::max<std::int64_t>(0, last - first + 1);
+  }
+  return total;
+}
+
+void measure_shape(const LabelMap& map, Nucleus& n) {
+  const Mask mask(map, n);
+  const auto area = static_cast<double>(n.area);
+  double xx = 0, yy = 0, xy = 0;
+  for (int y = n.y0; y < n.y1; ++y) {
+    for (int x = n.x0; x < n.x1; ++x) {
+      if (!mask(x - n.x0 + 1, y - n.y0 + 1)) continue;
+      const double dx = x - n.cx, dy = y - n.cy;
+      xx += dx * dx;
+      yy += dy * dy;
+      xy += dx * dy;
+    }
+  }
+  xx /= area, yy /= area, xy /= area;
+  const double middle = (xx + yy) / 2, radius = std::hypot((xx - yy) / 2, xy);
+  const double large = middle + radius, small = std::max(0.0, middle - radius);
+  n.major_axis = 4 * std::sqrt(large);
+  n.minor_axis = 4 * std::sqrt(small);
+  n.eccentricity = large > 0 ? std::sqrt(1 - small / large) : 0;
+  // Rows go down, angles up.
+  n.orientation = radius > 1e-12 ? 0.5 * std::atan2(-2 * xy, xx - yy) * 180 / std::numbers::pi : 0;
+  if (n.orientation <= -90) n.orientation += 180;
+  n.perimeter = perimeter(mask);
+  n.solidity = area / static_cast<double>(hull_area(mask));
+}
+
+}  // namespace
+
+std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const float* pixels) {
+  std::vector<Nucleus> nuclei(static_cast<std::size_t>(max_label(map)) + 1);
+  const int channels = header.channels;
+  const auto value = [&](const float* pixel) {
+    double sum = 0;
+    for (int c = 0; c < channels; ++c) {
+      const double v = header.offset + header.scale * pixel[c];
+      sum += header.integers ? std::round(v) : v;
+    }
+    return sum / channels;
+  };
+  const auto for_each_pixel = [&](const auto& visit) {
+    const float* pixel = pixels;
+    const std::int32_t* label = map.labels.data();
+    for (int y = 0; y < map.height; ++y)
+      for (int x = 0; x < map.width; ++x, ++label, pixel += channels)
+        if (*label != 0) visit(nuclei[static_cast<std::size_t>(*label)], x, y, *label, pixel);
+  };
+  for_each_pixel([&](Nucleus& n, int x, int y, std::int32_t label, const float* pixel) {
+    const double v = value(pixel);
+    if (n.area == 0) n = {.label = label, .x0 = x, .y0 = y, .min_intensity = v, .max_intensity = v};
+    ++n.area;
+    n.cx += x;  // sums until the end of the scan
+    n.cy += y;
+    n.x0 = std::min(n.x0, x);
+    n.x1 = std::max(n.x1, x + 1);
+    n.y1 = y + 1;
+    n.total_intensity += v;
+    n.min_intensity = std::min(n.min_intensity, v);
+    n.max_intensity = std::max(n.max_intensity, v);
+  });
+  for (Nucleus& n : nuclei) {
+    if (n.area == 0) continue;
+    const auto area = static_cast<double>(n.area);
+    n.cx /= area;
+    n.cy /= area;
+    n.mean_intensity = n.total_intensity / area;
+  }
+  for_each_pixel([&](Nucleus& n, int, int, std::int32_t, const float* pixel) {
+    const double d = value(pixel) - n.mean_intensity;
+    n.std_intensity += d * d;
+  });
+  std::erase_if(nuclei, [](const Nucleus& n) { return n.area == 0; });
+  for (Nucleus& n : nuclei) {
+    n.std_intensity = std::sqrt(n.std_intensity / static_cast<double>(n.area));
+    measure_shape(map, n);
+  }
+  return nuclei;
+}
+
+std::vector<Nucleus> measure(const LabelMap& map, const Image& image) {
+  if (map.width != image.width || map.height != image.height || map.labels.empty() ||
+      map.labels.size() * static_cast<std::size_t>(image.channels) != image.pixels.size())
+    throw Failure("measuring nuclei: expected labels for the " + std::to_string(image.width) + " x " +
+                  std::to_string(image.height) + " pixels of the image, got " + std::to_string(map.width) +
+                  " x " + std::to_string(map.height));
+  return measure(map, image, image.pixels.data());
+}
+
+}  // namespace nuclei

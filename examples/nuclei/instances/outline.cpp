@@ -1,0 +1,148 @@
+#include "instances/outline.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+namespace nuclei {
+namespace {
+
+// Clockwise as seen, from "to the right": the nucleus lies to the right of the way.
+constexpr std::array<Corner, 4> kWay{{{1, 0}, {0, 1}, {-1, 0}, {0, -1}}};
+
+bool encloses(const Ring& ring, Corner point) {
+  // Along y = point.y + 1/2, which no side runs on, from x = point.x + 1/2 to the left.
+  bool inside = false;
+  for (std::size_t i = 0; i < ring.size(); ++i) {
+    const Corner a = ring[i], b = ring[(i + 1) % ring.size()];
+    if (a.x == b.x && a.x <= point.x && std::min(a.y, b.y) <= point.y && std::max(a.y, b.y) > point.y)
+      inside = !inside;
+  }
+  return inside;
+}
+
+Ring without_straight_corners(const std::vector<Corner>& line) {
+  Ring ring;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const Corner before = line[(i + line.size() - 1) % line.size()], after = line[(i + 1) % line.size()];
+    if ((before.x == line[i].x) != (line[i].x == after.x)) ring.push_back(line[i]);
+  }
+  return ring;
+}
+
+}  // namespace
+
+std::int64_t doubled_area(const Ring& ring) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < ring.size(); ++i) {
+    const Corner a = ring[i], b = ring[(i + 1) % ring.size()];
+    sum += static_cast<std::int64_t>(a.x) * b.y - static_cast<std::int64_t>(b.x) * a.y;
+  }
+  return sum;
+}
+
+std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
+  const int width = n.x1 - n.x0 + 1, height = n.y1 - n.y0 + 1;  // corners
+  const auto inside = [&](int x, int y) {
+    return x >= 0 && y >= 0 && x + 1 < width && y + 1 < height &&
+           map.labels[static_cast<std::size_t>(y + n.y0) * static_cast<std::size_t>(map.width) +
+                      static_cast<std::size_t>(x + n.x0)] == n.label;
+  };
+  // Whether a side leaves corner (x, y) that way, with the nucleus on its right only.
+  const auto is_side = [&](int x, int y, int way) {
+    switch (way) {
+      case 0: return inside(x, y) && !inside(x, y - 1);
+      case 1: return inside(x - 1, y) && !inside(x, y);
+      case 2: return inside(x - 1, y - 1) && !inside(x - 1, y);
+      default: return inside(x, y - 1) && !inside(x - 1, y - 1);
+    }
+  };
+  const auto index = [&](Corner c) {
+    return static_cast<std::size_t>(c.y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(c.x);
+  };
+  std::vector<std::uint8_t> walked(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
+  std::vector<Part> parts;
+  std::vector<Ring> holes;
+  const auto keep = [&](const std::vector<Corner>& line) {
+    Ring ring = without_straight_corners(line);
+    for (Corner& c : ring) c = {c.x + n.x0, c.y + n.y0};
+    if (doubled_area(ring) > 0) {
+      parts.push_back({std::move(ring), {}});
+    } else {
+      holes.push_back(std::move(ring));
+    }
+  };
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int start = 0; start < 4; ++start) {
+        if (!is_side(x, y, start) || walked[index({x, y})] >> start & 1) continue;
+        std::vector<Corner> line;
+        std::unordered_map<std::size_t, std::size_t> seen;  // where in the line a corner is
+        Corner at{x, y};
+        int way = start;
+        do {
+          // A corner met again closes a ring of its own.
+          if (const auto before = seen.find(index(at)); before != seen.end()) {
+            const auto from = line.begin() + static_cast<std::ptrdiff_t>(before->second);
+            keep({from, line.end()});
+            for (auto c = from; c != line.end(); ++c) seen.erase(index(*c));
+            line.erase(from, line.end());
+          }
+          seen[index(at)] = line.size();
+          line.push_back(at);
+          walked[index(at)] = static_cast<std::uint8_t>(walked[index(at)] | 1 << way);
+          at = {at.x + kWay[static_cast<std::size_t>(way)].x, at.y + kWay[static_cast<std::size_t>(way)].y};
+          // Where pixels touch at a corner only, stay with this one: the right turn first.
+          for (const int turn : {1, 0, 3}) {
+            if (!is_side(at.x, at.y, (way + turn) % 4)) continue;
+            way = (way + turn) % 4;
+            break;
+          }
+        } while (at != Corner{x, y} || way != start);
+        keep(line);
+      }
+    }
+  }
+  std::ranges::stable_sort(parts, std::greater<>(), [](const Part& p) { return doubled_area(p.outer); });
+  for (Ring& hole : holes) {
+    // A ring's first corner is its uppermost, leftmost one or lies on it; the hole's pixel there is below
+    // right.
+    const Corner top = *std::ranges::min_element(hole, {}, [](Corner c) { return std::pair(c.y, c.x); });
+    auto owner = parts.rbegin();  // the smallest that encloses it
+    while (owner != parts.rend() && !encloses(owner->outer, top)) ++owner;
+    if (owner != parts.rend()) owner->holes.push_back(std::move(hole));
+  }
+  return parts;
+}
+
+Ring with_cut_corners(const Ring& ring) {
+  Ring cut;
+  for (std::size_t i = 0; i < ring.size(); ++i) {
+    const Corner a = ring[i], b = ring[(i + 1) % ring.size()];
+    const int dx = (b.x > a.x) - (b.x < a.x), dy = (b.y > a.y) - (b.y < a.y);
+    const Corner first{2 * a.x + dx, 2 * a.y + dy}, last{2 * b.x - dx, 2 * b.y - dy};
+    cut.push_back(first);
+    if (last != first) cut.push_back(last);
+  }
+  return cut;
+}
+
+std::vector<Run> column_runs(const LabelMap& map, const Nucleus& n) {
+  std::vector<Run> runs;
+  for (int x = n.x0; x < n.x1; ++x) {
+    bool open = false;
+    for (int y = n.y0; y < n.y1; ++y) {
+      const bool inside = map.labels[static_cast<std::size_t>(y) * static_cast<std::size_t>(map.width) +
+                                     static_cast<std::size_t>(x)] == n.label;
+      if (inside && open) {
+        ++runs.back().length;
+      } else if (inside) {
+        runs.push_back({x, y, 1});
+      }
+      open = inside;
+    }
+  }
+  return runs;
+}
+
+}  // namespace nuclei

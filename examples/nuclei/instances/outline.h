@@ -1,0 +1,44 @@
+#pragma once
+
+#include <vector>
+
+#include "instances/measure.h"
+
+namespace nuclei {
+
+/// A corner of pixels: the pixel (x, y) has the corners (x, y) to (x + 1, y + 1).
+struct Corner {
+  int x, y;
+  bool operator==(const Corner&) const = default;
+};
+
+/// A closed line along pixel sides that meets no corner twice; only corners where it turns, the first not
+/// repeated.
+using Ring = std::vector<Corner>;
+
+/// Twice the area a ring encloses: positive for an outer line, negative for that of a hole.
+std::int64_t doubled_area(const Ring& ring);
+
+/// A connected part of a nucleus. Usually a nucleus has one, without holes.
+struct Part {
+  Ring outer;
+  std::vector<Ring> holes;
+};
+
+/// The outlines that enclose exactly the pixels of `label` within its bounding box, the largest part first.
+std::vector<Part> outline(const LabelMap& map, const Nucleus& nucleus);
+
+/// The ring through the middles of the pixel sides that `ring` runs along, without those on a straight way:
+/// its corners cut off, smoother to look at. In half pixels: the pixel (x, y) has its middle at (2 x + 1, 2 y
+/// + 1).
+Ring with_cut_corners(const Ring& ring);
+
+/// A vertical run of pixels (x, y), (x, y + 1), ...
+struct Run {
+  int x, y, length;
+};
+
+/// The pixels of a nucleus column by column.
+std::vector<Run> column_runs(const LabelMap& map, const Nucleus& nucleus);
+
+}  // namespace nuclei

@@ -1,0 +1,129 @@
+#include "output/jobs.h"
+
+#include <map>
+#include <set>
+#include <utility>
+
+#include "common/error.h"
+#include "common/stop.h"
+#include "common/text.h"
+#include "dataset/bowl.h"
+#include "imageio/source.h"
+
+namespace nuclei {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_picture(const fs::path& path) {
+  static const std::set<std::string> known{".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".tf8", ".btf"};
+  return known.contains(lower(path.extension().string()));
+}
+
+bool has_bowl_layout(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_directory() && fs::is_directory(entry.path() / "images")) return true;
+  return false;
+}
+
+struct Search {
+  std::vector<fs::path> pictures;
+  std::map<std::string, std::size_t> others;  // how many files of which ending were passed over
+};
+
+void search(const fs::path& folder, bool recursive, Search& found) {
+  if (has_bowl_layout(folder)) {
+    for (const Sample& sample : scan_bowl(folder, false)) found.pictures.push_back(sample.image);
+    return;
+  }
+  const std::size_t before = found.pictures.size();
+  const bool one_sample = fs::is_directory(folder / "images") && fs::is_directory(folder / "masks");
+  for (const fs::path& entry : list_folder(folder)) {
+    if (StopOnSignal::signal()) return;
+    if (fs::is_regular_file(entry)) {
+      if (is_picture(entry)) {
+        found.pictures.push_back(entry);
+      } else {
+        ++found.others[entry.has_extension() ? lower(entry.extension().string()) : "without an ending"];
+      }
+    } else if (recursive && !one_sample && fs::is_directory(entry) && !fs::is_symlink(entry) &&
+               !fs::exists(entry / "finished.jsonl")) {
+      search(entry, recursive, found);
+    }
+  }
+  if (found.pictures.size() == before && fs::is_directory(folder / "images") && (one_sample || !recursive))
+    search(folder / "images", false, found);
+}
+
+/// "3 files that are no PNG, JPEG, BMP or TIFF (2 .czi, 1 .lif)".
+std::string listed(const std::map<std::string, std::size_t>& others) {
+  std::size_t total = 0;
+  std::string endings;
+  for (const auto& [ending, count] : others) {
+    total += count;
+    endings += (endings.empty() ? "" : ", ") + std::to_string(count) + " " + ending;
+  }
+  return counted(total, "file") + " not PNG, JPEG, BMP or TIFF (" + endings + ")";
+}
+
+constexpr const char* kExport = "images among them can be exported as TIFF or PNG, in Fiji for example";
+
+std::vector<fs::path> pictures_in(const fs::path& input, bool recursive, std::vector<std::string>& notes) {
+  if (!fs::exists(input)) throw Failure(input.string() + ": no such file or folder");
+  if (!fs::is_directory(input)) {
+    if (!fs::is_regular_file(input))
+      throw Failure(input.string() + ": expected a file or a folder, this is a pipe or a device");
+    return {input};
+  }
+  Search found;
+  search(input, recursive, found);
+  if (found.pictures.empty() && !StopOnSignal::signal())
+    throw Failure(input.string() + ": no images here; expected PNG, JPEG, BMP or TIFF files" +
+                  (recursive ? "" : " (folders inside are searched with --recursive)") +
+                  ", or the Data Science Bowl layout" +
+                  (found.others.empty() ? "" : "; there are " + listed(found.others) + "; " + kExport));
+  if (!found.others.empty())
+    notes.push_back(input.string() + ": passed over " + listed(found.others) + "; " + kExport);
+  return std::move(found.pictures);
+}
+
+void add_pages(std::vector<Job>& jobs, const fs::path& file, const std::string& below,
+               std::optional<int> page) {
+  if (page != 0) return jobs.push_back({file, below, page, page.value_or(1) > 1});
+  int pages = 1;
+  try {
+    pages = page_count(file);
+  } catch (const Failure&) {
+    // It will be reported when its turn comes.
+  }
+  for (int i = 1; i <= pages; ++i) jobs.push_back({file, below, i, pages > 1});
+}
+
+}  // namespace
+
+std::string place_of(const fs::path& file) { return fs::absolute(file).lexically_normal().string(); }
+
+Jobs list_jobs(const std::vector<fs::path>& inputs, std::optional<int> page, bool recursive) {
+  Jobs all;
+  std::set<std::string> places;
+  std::vector<std::string> twice;
+  for (const fs::path& input : inputs) {
+    const bool folder = fs::is_directory(input);
+    for (const fs::path& file : pictures_in(input, recursive, all.notes)) {
+      if (StopOnSignal::signal()) return all;
+      if (!places.insert(place_of(file)).second) {
+        twice.push_back(file.string());
+        continue;
+      }
+      const fs::path below = folder ? file.lexically_relative(input) : file.filename();
+      add_pages(all.jobs, file, below.generic_string(), page);
+    }
+  }
+  if (!twice.empty())
+    all.notes.push_back(twice.front() +
+                        (twice.size() > 1 ? " and " + std::to_string(twice.size() - 1) + " more" : "") +
+                        ": given twice, taken once");
+  return all;
+}
+
+}  // namespace nuclei

@@ -1,0 +1,158 @@
+#include "output/render.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <span>
+#include <string>
+
+#include "common/error.h"
+
+namespace nuclei {
+namespace {
+
+using Color = std::array<std::uint8_t, 3>;
+
+// Far apart from each other and from what is usually behind them. Outlines run inside the nuclei,
+// which are dark in a light image, so those need bright colours as well, but no pink on pink.
+constexpr std::array<Color, 6> kOnDark{
+    {{255, 225, 25}, {0, 230, 255}, {255, 90, 200}, {110, 255, 70}, {255, 140, 0}, {130, 160, 255}}};
+constexpr std::array<Color, 5> kOnLight{
+    {{255, 230, 0}, {0, 240, 255}, {60, 255, 60}, {255, 120, 0}, {255, 20, 60}}};
+
+/// One stretch for all channels, so that colours keep their hue.
+struct Stretch {
+  float low = 0, scale = 1, gamma = 1;
+
+  std::uint8_t operator()(float value) const {
+    const float linear = std::clamp((value - low) * scale, 0.0f, 1.0f);
+    return static_cast<std::uint8_t>(std::pow(linear, gamma) * 255 + 0.5f);
+  }
+  bool is_light() const { return gamma == 1; }
+};
+
+Stretch find_stretch(const Image& image) {
+  constexpr float kDarkGamma = 0.65f;  // shows dim nuclei beside bright ones
+  std::vector<float> values = image.pixels;
+  const auto percentile = [&](double fraction) {
+    const auto at =
+        values.begin() + static_cast<std::ptrdiff_t>(fraction * static_cast<double>(values.size() - 1));
+    std::nth_element(values.begin(), at, values.end());
+    return *at;
+  };
+  const float low = percentile(0.005), middle = percentile(0.5), high = percentile(0.998);
+  if (high <= low) return {};
+  return {low, 1 / (high - low), (middle - low) / (high - low) > 0.4f ? 1 : kDarkGamma};
+}
+
+Picture stretched(const Image& image, const Stretch& stretch) {
+  const auto channels = static_cast<std::size_t>(image.channels);
+  const std::size_t count = image.pixels.size() / channels;
+  Picture picture{image.width, image.height, std::vector<std::uint8_t>(count * 3)};
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      picture.rgb[i * 3 + c] = stretch(image.pixels[i * channels + std::min(c, channels - 1)]);
+    }
+  }
+  return picture;
+}
+
+/// Calls visit(pixel, label) for the pixels of each nucleus within `thickness` steps of its border.
+/// The image edge is no border: the nucleus goes on behind it.
+template <typename Visit>
+void for_each_outline_pixel(const LabelMap& map, int thickness, const Visit& visit) {
+  const auto label_at = [&](int x, int y) {
+    x = std::clamp(x, 0, map.width - 1);
+    y = std::clamp(y, 0, map.height - 1);
+    return map.labels[static_cast<std::size_t>(y) * static_cast<std::size_t>(map.width) +
+                      static_cast<std::size_t>(x)];
+  };
+  std::size_t i = 0;
+  for (int y = 0; y < map.height; ++y) {
+    for (int x = 0; x < map.width; ++x, ++i) {
+      const std::int32_t label = map.labels[i];
+      if (label == 0) continue;
+      bool outline = false;
+      for (int d = 1; d <= thickness && !outline; ++d) {
+        outline = label_at(x - d, y) != label || label_at(x + d, y) != label || label_at(x, y - d) != label ||
+                  label_at(x, y + d) != label;
+      }
+      if (outline) visit(i, label);
+    }
+  }
+}
+
+/// A palette index per label such that nuclei within a few pixels differ, as long as the palette
+/// lasts: each takes, in order, the colour least used around it.
+std::vector<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_size) {
+  constexpr int kNear = 4;
+  std::vector<std::vector<std::int32_t>> earlier(static_cast<std::size_t>(max_label(map)) + 1);
+  const auto meet = [&](std::int32_t a, std::int32_t b) {
+    if (a == 0 || b == 0 || a == b) return;
+    auto& known = earlier[static_cast<std::size_t>(std::max(a, b))];
+    if (std::ranges::find(known, std::min(a, b)) == known.end()) known.push_back(std::min(a, b));
+  };
+  const auto width = static_cast<std::size_t>(map.width);
+  for (std::size_t i = 0; i < map.labels.size(); ++i) {
+    if (map.labels[i] == 0) continue;
+    for (std::size_t d = 1; d <= kNear; ++d) {
+      if (i % width + d < width) meet(map.labels[i], map.labels[i + d]);
+      if (i + d * width < map.labels.size()) meet(map.labels[i], map.labels[i + d * width]);
+    }
+  }
+  std::vector<std::size_t> color(earlier.size());
+  for (std::size_t label = 1; label < color.size(); ++label) {
+    std::vector<int> uses(palette_size);
+    for (const std::int32_t other : earlier[label]) ++uses[color[static_cast<std::size_t>(other)]];
+    // Start at another colour each time, so that lone nuclei show the whole palette.
+    std::size_t best = label % uses.size();
+    for (std::size_t k = 1; k < uses.size(); ++k) {
+      const std::size_t candidate = (label + k) % uses.size();
+      if (uses[candidate] < uses[best]) best = candidate;
+    }
+    color[label] = best;
+  }
+  return color;
+}
+
+void check_size(const Image& image, const LabelMap& map) {
+  if (!image.pixels.empty() && map.width == image.width && map.height == image.height) return;
+  throw Failure("drawing outlines: expected labels for the " + std::to_string(image.width) + " x " +
+                std::to_string(image.height) + " pixels of the image, got " + std::to_string(map.width) +
+                " x " + std::to_string(map.height));
+}
+
+}  // namespace
+
+Picture overlay(const Image& image, const LabelMap& labels, const LabelMap* truth) {
+  check_size(image, labels);
+  if (truth) check_size(image, *truth);
+  const Stretch stretch = find_stretch(image);
+  Picture picture = stretched(image, stretch);
+  const auto paint = [&](std::size_t pixel, const Color& color) {
+    std::ranges::copy(color, picture.rgb.begin() + static_cast<std::ptrdiff_t>(pixel * 3));
+  };
+  const int thickness = std::max(image.width, image.height) > 512 ? 2 : 1;
+  if (!truth) {
+    const std::span<const Color> palette =
+        stretch.is_light() ? std::span<const Color>(kOnLight) : std::span<const Color>(kOnDark);
+    const std::vector<std::size_t> colors = choose_colors(labels, palette.size());
+    for_each_outline_pixel(labels, thickness, [&](std::size_t pixel, std::int32_t label) {
+      paint(pixel, palette[colors[static_cast<std::size_t>(label)]]);
+    });
+    return picture;
+  }
+
+  constexpr Color green{0, 255, 60}, red{255, 40, 50}, yellow{255, 225, 0};
+  std::vector<bool> is_true(labels.labels.size());
+  for_each_outline_pixel(*truth, thickness, [&](std::size_t pixel, std::int32_t) {
+    is_true[pixel] = true;
+    paint(pixel, green);
+  });
+  for_each_outline_pixel(labels, thickness, [&](std::size_t pixel, std::int32_t) {
+    paint(pixel, is_true[pixel] ? yellow : red);
+  });
+  return picture;
+}
+
+}  // namespace nuclei

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "imageio/tiff_writer.h"
+#include "inference/finder.h"
+#include "output/exports.h"
+
+namespace nuclei {
+
+enum class LabelFormat { none, png, tiff };
+
+/// Which files are written.
+struct ResultOptions {
+  LabelFormat labels = LabelFormat::png;
+  bool overlays = true;
+  bool table = true;           // nuclei.csv
+  bool probabilities = false;  // the network's maps, as float TIFF
+  bool rois = false;           // ImageJ
+  bool geojson = false;        // QuPath
+  bool coco = false;
+  bool bowl = false;  // run lengths of the Data Science Bowl
+};
+
+/// A text file that grows image by image: each add() is on the disk when it returns.
+class GrowingFile {
+ public:
+  /// Starts with `header`, or goes on behind the first `keep` bytes of what is there.
+  GrowingFile(const std::filesystem::path& path, const std::string& header, std::uint64_t keep);
+  ~GrowingFile();
+  GrowingFile(const GrowingFile&) = delete;
+  GrowingFile& operator=(const GrowingFile&) = delete;
+  void add(const std::string& text);
+  std::uint64_t size() const { return size_; }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+/// A text file that appears under its name with finish().
+class TextFile {
+ public:
+  TextFile(const std::filesystem::path& path, std::string start) : file_(path), text_(std::move(start)) {}
+  void add(const std::string& text);
+  void finish(const std::string& end);
+
+ private:
+  karyon::AtomicFile file_;
+  std::string text_;  // not yet written
+};
+
+/// What a picture is called.
+struct ResultNames {
+  std::string results;  // files and rows of results, without endings
+  std::string below;    // the picture's file below the folder that was given: COCO's file_name
+  std::string file;     // the picture's file as it was given: the table's last column
+};
+
+/// Whether a picture's own files and those that it shares with others are all in the folder.
+bool are_there(const std::filesystem::path& out, const std::string& name, const ResultOptions& options);
+
+/// Writes what is found in one picture as it comes:
+///   labels/<name>.png or .tif   0 is background, k is nucleus k; 16 bits. 32-bit TIFF above 65535 nuclei and
+///                               for pictures that are worked on in parts
+///   overlays/<name>.png         outlines on the image, made smaller for pictures worked on in parts
+///   probabilities/<name>.tif    the network's maps, 32-bit floats
+///   rois/<name>.zip, geojson/<name>.geojson, coco/<name>.json
+/// and rows() for the files that all pictures share.
+class ImageResults : public FindSink {
+ public:
+  /// `header` gives the picture's size, channels and scale; `map_channels` those of the network.
+  ImageResults(const std::filesystem::path& out, const ResultNames& names, const Image& header,
+               int map_channels, const ResultOptions& options);
+
+  void rows(int y, int count, const std::int32_t* labels, const float* maps, const float* pixels) override;
+  void nucleus(const Found& found) override;
+
+  /// Completes the picture's own files.
+  void finish();
+  const std::string& table_rows() const { return table_; }
+  std::string bowl_rows() const;
+
+ private:
+  std::filesystem::path file(const char* folder, const std::string& extension);
+
+  std::filesystem::path out_;
+  ResultNames names_;
+  Image header_;
+  ResultOptions options_;
+  int map_channels_;
+  int step_ = 1;       // of the overlay: every so many pixels
+  bool whole_ = true;  // all rows came at once
+  Image shown_;
+  LabelMap shown_labels_;
+  std::unique_ptr<TiffWriter> labels_, maps_;
+  std::unique_ptr<ZipWriter> rois_;
+  std::unique_ptr<TextFile> geojson_, coco_;
+  std::string table_, bowl_;
+  std::int64_t nuclei_ = 0;
+};
+
+/// Joins coco/<name>.json of all names into one data set, out/coco.json.
+void join_coco(const std::filesystem::path& out, const std::vector<std::string>& names);
+
+}  // namespace nuclei

@@ -1,0 +1,70 @@
+#include "training/folds.h"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+#include <karyon/karyon.h>
+
+#include "common/error.h"
+#include "common/text.h"
+#include "imageio/atomic_file.h"
+#include "inference/segmenter.h"
+
+namespace nuclei {
+namespace {
+
+using Json = nlohmann::json;
+
+Json spread(const Json& folds, const char* score) {
+  double sum = 0, squares = 0;
+  for (const Json& fold : folds) sum += fold.at(score).get<double>();
+  const auto n = static_cast<double>(folds.size());
+  for (const Json& fold : folds) squares += std::pow(fold.at(score).get<double>() - sum / n, 2);
+  return {{"mean", sum / n}, {"standard_deviation", std::sqrt(squares / (n - 1))}};
+}
+
+}  // namespace
+
+bool train_folds(const TrainOptions& options) {
+  if (options.out.empty()) throw UsageError("--out: say where the runs' files go");
+  constexpr std::array kScores{"accuracy", "iou", "dice", "bowl"};
+  Json results = Json::array();
+  for (int fold = 1; fold <= options.folds; ++fold) {
+    TrainOptions one = options;
+    one.fold = fold;
+    one.out = options.out / ("fold-" + std::to_string(fold));
+    if (std::filesystem::exists(one.out / "last.ckpt")) one.resume = one.out;
+    std::fprintf(stderr, "fold %d of %d\n", fold, options.folds);
+    if (!train(one)) {
+      std::fprintf(stderr, "stopped in fold %d of %d; the same command goes on\n", fold, options.folds);
+      return false;
+    }
+    std::map<std::string, std::string> metadata;
+    karyon::load_unet(one.out / "model.safetensors", &metadata);
+    Json result = Json::parse(metadata.at("nuclei.validation"));
+    result["fold"] = fold;
+    result["thresholds"] = Json::parse(metadata.at(kThresholdsKey));
+    results.push_back(result);
+  }
+  Json all = {{"folds", results}};
+  std::string csv = "fold,images,accuracy,iou,dice,bowl\n";
+  for (const Json& r : results) {
+    csv += r.at("fold").dump() + ',' + r.at("images").dump();
+    for (const char* score : kScores) csv += ',' + fixed(r.at(score), 6);
+    csv += '\n';
+  }
+  std::fprintf(stderr, "over %d folds, mean and standard deviation:\n", options.folds);
+  for (const char* score : kScores) {
+    all[score] = spread(results, score);
+    std::fprintf(stderr, "  %-9s %s +- %s\n", score, fixed(all[score].at("mean"), 4).c_str(),
+                 fixed(all[score].at("standard_deviation"), 4).c_str());
+  }
+  write_file_atomically(options.out / "folds.csv", csv);
+  write_file_atomically(options.out / "folds.json", all.dump(2) + "\n");
+  return true;
+}
+
+}  // namespace nuclei

@@ -1,0 +1,57 @@
+#include "training/tune.h"
+
+#include <span>
+#include <string>
+
+#include <karyon/core/parallel.h>
+
+#include "common/error.h"
+#include "evaluation/metrics.h"
+
+namespace nuclei {
+namespace {
+
+double quality(const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& truth,
+               const SegmentOptions& options) {
+  std::vector<Scores> scores(maps.size());
+  karyon::parallel_for(static_cast<std::int64_t>(maps.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+      scores[i] = score(truth[i], segment(maps[i], options));
+  });
+  const Scores all = mean(scores);
+  return (all.bowl + all.dice) / 2;
+}
+
+}  // namespace
+
+SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& truth) {
+  if (maps.empty() || maps.size() != truth.size())
+    throw Failure("tuning thresholds: expected true nuclei for each picture, got " +
+                  std::to_string(truth.size()) + " for " + std::to_string(maps.size()));
+  SegmentOptions best;
+  double best_quality = quality(maps, truth, best);
+  bool moved = true;
+  const auto try_all = [&](auto SegmentOptions::*threshold, auto... values) {
+    for (const auto value : {values...}) {
+      if (best.*threshold == value) continue;
+      SegmentOptions other = best;
+      other.*threshold = value;
+      const double q = quality(maps, truth, other);
+      // Not for a hair: thresholds that fit these pictures by chance serve others no better.
+      if (q > best_quality + 1e-4) {
+        best = other;
+        best_quality = q;
+        moved = true;
+      }
+    }
+  };
+  for (int round = 0; round < 3 && moved; ++round) {
+    moved = false;
+    try_all(&SegmentOptions::prominence, 0.08f, 0.1f, 0.12f, 0.15f, 0.18f, 0.22f, 0.27f);
+    try_all(&SegmentOptions::nucleus, 0.35f, 0.4f, 0.45f, 0.5f, 0.55f, 0.6f, 0.65f);
+    try_all(&SegmentOptions::min_area, 8, 12, 16, 24, 32, 48);
+  }
+  return best;
+}
+
+}  // namespace nuclei

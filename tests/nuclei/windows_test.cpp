@@ -1,0 +1,344 @@
+// The same nuclei, whatever memory there is.
+#include "inference/windows.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "common/error.h"
+#include "dataset/synthetic.h"
+#include "inference/finder.h"
+#include "temp_folder.h"
+#include "training/input.h"
+
+using namespace nuclei;
+using Catch::Matchers::Contains;
+
+namespace {
+
+struct Keep : FindSink {
+  std::vector<std::int32_t> labels;
+  std::vector<float> maps, pixels;
+  std::vector<Found> found;
+  int next_row = 0;
+  std::size_t width = 0, channels = 0;
+
+  void rows(int y, int count, const std::int32_t* l, const float* m, const float* p) override {
+    REQUIRE(y == next_row);
+    next_row += count;
+    const std::size_t n = static_cast<std::size_t>(count) * width;
+    labels.insert(labels.end(), l, l + n);
+    maps.insert(maps.end(), m, m + n * kMaps);
+    pixels.insert(pixels.end(), p, p + n * channels);
+  }
+  void nucleus(const Found& f) override {
+    REQUIRE(f.nucleus.label == static_cast<int>(found.size()) + 1);
+    found.push_back(f);
+  }
+};
+
+/// A network with random weights: every pixel that it sees counts.
+struct Setup {
+  TempFolder folder;
+  std::filesystem::path model = folder / "model.safetensors";
+
+  explicit Setup(karyon::UNetOptions options = {.base_width = 16, .depth = 2}) {
+    karyon::manual_seed(3);
+    options.out_channels = kMaps;
+    karyon::save_unet(karyon::UNet(options), model);
+  }
+};
+
+Keep run(Segmenter& segmenter, const std::filesystem::path& file, const FindOptions& options,
+         FindSummary* summary = nullptr) {
+  Keep keep;
+  const auto source = open_image(file);
+  keep.width = static_cast<std::size_t>(source->header().width);
+  keep.channels = static_cast<std::size_t>(source->header().channels);
+  const FindSummary s = find_nuclei(segmenter, *source, options, keep);
+  CHECK(s.nuclei == static_cast<std::int64_t>(keep.found.size()));
+  CHECK(keep.next_row == source->header().height);
+  if (summary) *summary = s;
+  return keep;
+}
+
+std::filesystem::path picture(const TempFolder& folder, int width, int height, Style style,
+                              std::uint64_t seed = 4) {
+  const Example e = make_synthetic(seed, width, height, style);
+  std::vector<std::uint8_t> bytes;
+  for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255 + 0.5f));
+  const std::filesystem::path file = folder / (std::to_string(width) + "x" + std::to_string(height) + ".png");
+  write_png8(file, width, height, e.image.channels, bytes.data());
+  return file;
+}
+
+/// A network of one convolution that passes the brightness on, so that the picture decides what is found.
+void save_brightness_net(const std::filesystem::path& file) {
+  karyon::UNet net({.out_channels = kMaps, .base_width = 2, .depth = 1, .norm = karyon::Norm::none});
+  for (auto& [name, parameter] : net.named_parameters()) {
+    karyon::Tensor p = parameter.detach();
+    p.fill_(0);
+    float* v = p.data<float>();
+    // Filters [out, 3, 3, in]: the middle passes channel 0 on.
+    const auto pass = [&](std::int64_t in, double by) { v[4 * in] = static_cast<float>(by); };
+    if (name == "down.0.conv1.weight") pass(3, 1);
+    if (name == "down.0.conv2.weight" || name == "up.0.conv2.weight") pass(2, 1);
+    if (name == "up.0.conv1.weight") pass(4, 1);
+    // Nucleus and depth follow the brightness, [out, 1, 1, in]; borders are nowhere.
+    if (name == "head.weight") v[0] = v[4] = 20;
+    if (name == "head.bias") v[0] = v[1] = v[2] = -10;
+  }
+  karyon::save_unet(net, file);
+}
+
+bool same(const Found& a, const Found& b) {
+  // A band's rows are counted from its top: the centre may differ in its last bits.
+  const auto close = [](double p, double q) { return std::abs(p - q) < 1e-9; };
+  return a.nucleus.area == b.nucleus.area && close(a.nucleus.cx, b.nucleus.cx) &&
+         close(a.nucleus.cy, b.nucleus.cy) && a.nucleus.y0 == b.nucleus.y0 &&
+         a.nucleus.perimeter == b.nucleus.perimeter &&
+         a.nucleus.total_intensity == b.nucleus.total_intensity && a.parts.size() == b.parts.size() &&
+         a.parts[0].outer == b.parts[0].outer && a.runs.size() == b.runs.size();
+}
+
+}  // namespace
+
+TEST_CASE("nuclei: an output depends on no pixel beyond the halo", "[nuclei][tiles]") {
+  for (const karyon::UpMode up : {karyon::UpMode::transposed, karyon::UpMode::bilinear}) {
+    const karyon::UNetOptions options{.base_width = 4, .depth = 2, .norm = karyon::Norm::none, .up = up};
+    karyon::manual_seed(1);
+    karyon::UNet net(options);
+    net.eval();
+    const karyon::NoGradGuard no_grad;
+    const int size = 128, at = 64, halo = halo_of(options, false);
+    CHECK(halo < at);
+    CHECK(halo <= halo_of(options, true));
+    karyon::Tensor x = karyon::rand({1, size, size, 3});
+    const std::vector<float> before = net(x).to_vector<float>();
+    float* values = x.data<float>();
+    for (int row = 0; row < size; ++row)
+      for (int col = 0; col < size; ++col)
+        if (std::abs(row - at) > halo || std::abs(col - at) > halo) values[(row * size + col) * 3] += 10;
+    const std::vector<float> after = net(x).to_vector<float>();
+    const auto centre = static_cast<std::size_t>(at * size + at);
+    CHECK(after[centre] == Approx(before[centre]).epsilon(1e-4).margin(1e-4));
+    CHECK(after[0] != before[0]);
+  }
+}
+
+TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles]") {
+  for (const karyon::UNetOptions& options :
+       {karyon::UNetOptions{.base_width = 16, .depth = 2},
+        {.base_width = 16, .depth = 2, .up = karyon::UpMode::bilinear}}) {
+    const Setup setup(options);
+    Segmenter segmenter(setup.model, karyon::Device::cpu());
+    for (const auto& [width, height, style] :
+         {std::tuple{221, 197, Style::fluorescence}, {610, 67, Style::stained}, {50, 830, Style::mixed}}) {
+      const auto file = picture(setup.folder, width, height, style);
+      FindSummary whole, tiled;
+      for (const auto& [tta, zoom, precision] : {std::tuple(false, 1, karyon::f32),
+                                                 {true, 1, karyon::f32},
+                                                 {false, 2, karyon::f32},
+                                                 {true, 2, karyon::f32},
+                                                 {false, 1, karyon::bf16},
+                                                 {true, 2, karyon::bf16}}) {
+        if (tta && zoom == 2 && std::max(width, height) > 400) continue;  // takes longest
+        const karyon::AutocastGuard autocast(precision);
+        const Keep a = run(segmenter, file, {.tta = tta, .zoom = zoom}, &whole);
+        CHECK_FALSE(whole.tiled);
+        const std::size_t memory =
+            bytes_per_pixel(segmenter.model->options) * 192 * 192 * static_cast<std::size_t>(zoom * zoom);
+        const Keep b = run(segmenter, file, {.tta = tta, .zoom = zoom, .window_memory = memory}, &tiled);
+        CHECK(tiled.zoom == zoom);
+        CHECK(tiled.exact);
+        CHECK(tiled.tiled);
+        CHECK((a.maps == b.maps));
+        CHECK((a.labels == b.labels));
+        CHECK((a.pixels == b.pixels));
+      }
+    }
+  }
+}
+
+TEST_CASE("nuclei: the library's own path gives the same maps", "[nuclei][tiles]") {
+  const Setup setup;
+  Segmenter segmenter(setup.model, karyon::Device::cpu());
+  const auto file = picture(setup.folder, 131, 93, Style::stained);
+  for (const int zoom : {kAutoZoom, 1, 2}) {
+    const Keep keep = run(segmenter, file, {.zoom = zoom});
+    const PixelMaps maps = predict_maps(*segmenter.model, read_image(file), false, zoom);
+    std::vector<float> side_by_side;
+    for (std::size_t i = 0; i < maps.nucleus.size(); ++i)
+      side_by_side.insert(side_by_side.end(), {maps.nucleus[i], maps.border[i], maps.depth[i]});
+    CHECK((keep.maps == side_by_side));
+  }
+}
+
+TEST_CASE("nuclei: a picture of small nuclei is seen enlarged, others are not", "[nuclei][tiles]") {
+  const TempFolder folder;
+  save_brightness_net(folder / "model.safetensors");
+  Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
+  // Squares of `side` pixels, and beside them a few of another size, in a picture of one part or of several.
+  const auto zoom_of = [&](int width, int height, int side, int other, bool inverted = false) {
+    std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width * height), 0);
+    const int step = side * 2;  // mostly background
+    for (int y = 4; y + std::max(side, other) < height; y += step)
+      for (int x = 4; x + std::max(side, other) < width; x += step) {
+        const bool is_other = (x / step + y / step) % 5 == 0 && other < side;
+        const int size = is_other ? other : side;
+        for (int v = y; v < y + size; ++v)
+          for (int u = x; u < x + size; ++u) pixels[static_cast<std::size_t>(v * width + u)] = 255;
+      }
+    std::vector<std::uint8_t> shown = pixels;
+    if (inverted)
+      for (std::uint8_t& p : shown) p = static_cast<std::uint8_t>(255 - p);
+    write_png8(folder / "a.png", width, height, 1, shown.data());
+    FindSummary summary;
+    const Keep keep = run(segmenter, folder / "a.png", {}, &summary);
+    // Found where they are, whatever the zoom.
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < pixels.size(); ++i) wrong += (keep.labels[i] != 0) != (pixels[i] != 0);
+    CHECK(wrong * 20 <= pixels.size());
+    FindSummary told;
+    run(segmenter, folder / "a.png", {.zoom = 3 - summary.zoom}, &told);
+    CHECK(told.zoom == 3 - summary.zoom);
+    return summary.zoom;
+  };
+  CHECK(zoom_of(200, 150, 12, 12) == 2);
+  CHECK(zoom_of(1300, 300, 12, 12) == 2);
+  CHECK(zoom_of(200, 150, 40, 40) == 1);
+  CHECK(zoom_of(300, 1300, 40, 8) == 1);        // most are not small
+  CHECK(zoom_of(200, 150, 300, 300) == 1);      // nothing to measure
+  CHECK(zoom_of(200, 150, 12, 12, true) == 1);  // a light background
+}
+
+TEST_CASE("nuclei: bands of rows give the same nuclei, however they touch", "[nuclei][tiles]") {
+  const TempFolder folder;
+  save_brightness_net(folder / "model.safetensors");
+  Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
+
+  const int width = 96, height = 700;
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width * height), 0);
+  const auto paint = [&](int x0, int y0, int x1, int y1) {
+    for (int y = y0; y < y1; ++y)
+      for (int x = x0; x < x1; ++x) pixels[static_cast<std::size_t>(y * width + x)] = 255;
+  };
+  for (int y = 3; y + 12 < height; y += 29)
+    for (int x = 2 + y % 7; x + 10 < 60; x += 15) paint(x, y, x + 9 + y % 4, y + 11);
+  paint(64, 70, 70, 180);   // a long one across ends of bands
+  paint(72, 100, 78, 150);  // a U, whose legs meet far below
+  paint(84, 110, 90, 150);
+  paint(72, 145, 90, 150);
+  paint(80, 300, 84, 302);  // too small
+  // A clump taller than a band.
+  for (int y = 330; y < 620; y += 20) paint(80, y, 92, y + 18), paint(84, y + 18, 86, y + 20);
+  write_png8(folder / "a.png", width, height, 1, pixels.data());
+
+  const Keep whole = run(segmenter, folder / "a.png", {});
+  CHECK(whole.found.size() > 80);
+  for (const int band : {420, 351, 400}) {
+    FindSummary summary;
+    const Keep banded = run(segmenter, folder / "a.png", {.band_rows = band}, &summary);
+    INFO("bands of " << band);
+    CHECK_FALSE(summary.whole);
+    CHECK(summary.cut == 0);
+    CHECK((banded.labels == whole.labels));
+    REQUIRE(banded.found.size() == whole.found.size());
+    for (std::size_t i = 0; i < whole.found.size(); ++i) {
+      INFO(i << " area " << banded.found[i].nucleus.area << " " << whole.found[i].nucleus.area << " c "
+             << banded.found[i].nucleus.cx << " " << whole.found[i].nucleus.cx << " "
+             << banded.found[i].nucleus.cy - whole.found[i].nucleus.cy << " p "
+             << banded.found[i].nucleus.perimeter << " " << whole.found[i].nucleus.perimeter << " t "
+             << banded.found[i].nucleus.total_intensity - whole.found[i].nucleus.total_intensity << " parts "
+             << banded.found[i].parts.size() << " " << whole.found[i].parts.size() << " y0 "
+             << banded.found[i].nucleus.y0);
+      CHECK(same(banded.found[i], whole.found[i]));
+    }
+  }
+  // Where the clump is taller than a band only it may come out in parts; no pixel is lost but at the cuts.
+  FindSummary summary;
+  const Keep cut = run(segmenter, folder / "a.png", {.band_rows = 160}, &summary);
+  CHECK(summary.cut > 0);
+  std::size_t differ = 0;
+  for (std::size_t i = 0; i < whole.labels.size(); ++i) {
+    const bool in_clump = static_cast<int>(i) / width >= 320 && static_cast<int>(i) % width >= 78;
+    if (!in_clump) CHECK((cut.labels[i] != 0) == (whole.labels[i] != 0));
+    differ += (cut.labels[i] != 0) != (whole.labels[i] != 0);
+  }
+  CHECK(differ <= whole.labels.size() / 100);
+}
+
+TEST_CASE("nuclei: the number of threads changes nothing", "[nuclei][tiles]") {
+  const Setup setup;
+  Segmenter segmenter(setup.model, karyon::Device::cpu());
+  const auto file = picture(setup.folder, 150, 120, Style::fluorescence);
+  const int before = karyon::num_threads();
+  for (const karyon::DType precision : {karyon::f32, karyon::bf16}) {
+    const karyon::AutocastGuard autocast(precision);
+    karyon::set_num_threads(1);
+    const Keep one = run(segmenter, file, {});
+    for (const int threads : {2, 3}) {
+      karyon::set_num_threads(threads);
+      CHECK((run(segmenter, file, {}).maps == one.maps));
+    }
+  }
+  karyon::set_num_threads(before);
+}
+
+TEST_CASE("nuclei: too little memory is said before anything is computed", "[nuclei][tiles]") {
+  const Setup setup;
+  Segmenter segmenter(setup.model, karyon::Device::cpu());
+  const auto file = picture(setup.folder, 700, 700, Style::fluorescence);
+  CHECK_THROWS_WITH(run(segmenter, file, {.max_memory = 1000}), Contains("--max-memory"));
+  CHECK_THROWS_WITH(run(segmenter, file, {.window_memory = 1000}), Contains("--max-memory"));
+  const Setup group({.base_width = 8, .depth = 2, .norm = karyon::Norm::group});
+  Segmenter grouped(group.model, karyon::Device::cpu());
+  CHECK_THROWS_WITH(run(grouped, file, {.window_memory = 10'000'000}), Contains("group norms"));
+}
+
+TEST_CASE("nuclei: the memory that is asked for is enough, and little less is not", "[nuclei][tiles]") {
+  const auto named = [](const std::string& text) {
+    const std::string option = "--max-memory ";
+    const std::size_t at = text.find(option);
+    REQUIRE(at != std::string::npos);
+    return std::stoull(text.substr(at + option.size())) * 1'000'000;
+  };
+  for (const bool tall : {false, true}) {
+    for (const karyon::Norm norm : {karyon::Norm::batch, karyon::Norm::group}) {
+      const Setup setup({.base_width = 8, .depth = 2, .norm = norm});
+      Segmenter segmenter(setup.model, karyon::Device::cpu());
+      const auto file = picture(setup.folder, tall ? 300 : 900, tall ? 900 : 300, Style::fluorescence);
+      std::string reason;
+      try {
+        run(segmenter, file, {.max_memory = 1000});
+      } catch (const Failure& failure) {
+        reason = failure.what();
+      }
+      const std::size_t enough = named(reason);
+      CHECK_NOTHROW(run(segmenter, file, {.max_memory = enough}));
+      CHECK_THROWS_WITH(run(segmenter, file, {.max_memory = enough - 1'000'000}), Contains("--max-memory"));
+    }
+  }
+}
+
+TEST_CASE("nuclei: quantiles in two passes are those of sorting", "[nuclei][tiles]") {
+  const TempFolder folder;
+  for (const Style style : {Style::fluorescence, Style::stained}) {
+    const auto file = picture(folder, 83, 141, style);
+    const auto source = open_image(file);
+    const Image image = read_image(file);
+    std::vector<float> brightness;
+    const auto channels = static_cast<std::size_t>(image.channels);
+    for (std::size_t i = 0; i < image.pixels.size(); i += channels) {
+      float sum = 0;
+      for (std::size_t c = 0; c < channels; ++c) sum += image.pixels[i + c];
+      brightness.push_back(sum / static_cast<float>(channels));
+    }
+    std::sort(brightness.begin(), brightness.end());
+    const std::vector<double> shares{0, 0.005, 0.5, 0.995, 1};
+    const std::vector<float> quantiles = brightness_quantiles(*source, shares);
+    for (std::size_t i = 0; i < shares.size(); ++i)
+      CHECK(quantiles[i] ==
+            brightness[static_cast<std::size_t>(shares[i] * static_cast<double>(brightness.size() - 1))]);
+  }
+}
