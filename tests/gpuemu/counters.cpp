@@ -61,10 +61,10 @@ void write_counters() {
 }
 
 /// Distinct values of `unit`-byte pieces that the lanes' accesses touch.
-int distinct(const std::uint64_t (&address)[kLanes], Mask mask, std::uint64_t unit) {
-  std::uint64_t seen[kLanes];
+int distinct(const std::uint64_t (&address)[lane_count], Mask mask, std::uint64_t unit) {
+  std::uint64_t seen[lane_count];
   int n = 0;
-  for (int l = 0; l < kLanes; ++l)
+  for (int l = 0; l < lane_count; ++l)
     if ((mask >> l & 1) != 0) {
       const std::uint64_t piece = address[l] / unit;
       // Neighbours mostly share a piece; the search is for the rest.
@@ -90,18 +90,18 @@ KernelCounters* counters_of(const Program& program) {
   return &k;
 }
 
-void count_global(InstructionCounters& c, const std::uint64_t (&address)[kLanes], Mask mask, int bytes) {
+void count_global(InstructionCounters& c, const std::uint64_t (&address)[lane_count], Mask mask, int bytes) {
   const auto size = static_cast<std::uint64_t>(bytes);
   c.bytes += size * static_cast<unsigned>(std::popcount(mask));
   c.sectors += static_cast<unsigned>(distinct(address, mask, 32));
   c.ideal_sectors += (static_cast<unsigned>(distinct(address, mask, size)) * size + 31) / 32;
 }
 
-void count_shared(InstructionCounters& c, const std::uint64_t (&address)[kLanes], Mask mask, int bytes) {
+void count_shared(InstructionCounters& c, const std::uint64_t (&address)[lane_count], Mask mask, int bytes) {
   // A pass serves 128 bytes: all lanes of 4 bytes or fewer, half of them with 8 bytes, a quarter with 16.
-  const int lanes_per_pass = bytes <= 4 ? kLanes : kLanes * 4 / bytes;
-  for (int first = 0; first < kLanes; first += lanes_per_pass) {
-    std::uint64_t words[32][kLanes];
+  const int lanes_per_pass = bytes <= 4 ? lane_count : lane_count * 4 / bytes;
+  for (int first = 0; first < lane_count; first += lanes_per_pass) {
+    std::uint64_t words[32][lane_count];
     int used[32] = {}, worst = 0;
     for (int l = first; l < first + lanes_per_pass; ++l) {
       if ((mask >> l & 1) == 0) continue;

@@ -24,9 +24,9 @@ struct KernelCounters {
 /// the process ends, appended to what other processes wrote.
 KernelCounters* counters_of(const Program& program);
 
-void count_global(InstructionCounters& counters, const std::uint64_t (&address)[kLanes], Mask mask,
+void count_global(InstructionCounters& counters, const std::uint64_t (&address)[lane_count], Mask mask,
                   int bytes);
-void count_shared(InstructionCounters& counters, const std::uint64_t (&address)[kLanes], Mask mask,
+void count_shared(InstructionCounters& counters, const std::uint64_t (&address)[lane_count], Mask mask,
                   int bytes);
 
 }  // namespace gpuemu

@@ -8,7 +8,7 @@
 namespace gpuemu {
 namespace {
 
-constexpr std::size_t kMaxCallDepth = 64;
+constexpr std::size_t max_call_depth = 64;
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -95,7 +95,7 @@ class Decoder {
 
   int new_register(std::size_t bytes) {
     const auto at = static_cast<int>(program_->register_bytes);
-    program_->register_bytes += round_up(bytes * kLanes, 64);
+    program_->register_bytes += round_up(bytes * lane_count, 64);
     return at;
   }
 
@@ -182,7 +182,7 @@ class Decoder {
   }
 
   void place(Frame& f) {
-    if (frames_.size() == kMaxCallDepth)
+    if (frames_.size() == max_call_depth)
       throw PtxError("PTX: calls nested too deeply, or a recursion: " + f.function->name);
     frames_.push_back(&f);
     program_->bodies.push_back(parse_body(*f.function));
@@ -301,7 +301,7 @@ class StatementDecoding final : public Decoding {
   std::uint64_t number(const std::string& text, std::size_t bytes) const {
     std::string digits = text;
     if (!digits.empty() && digits.back() == 'U') digits.pop_back();
-    if (digits == "WARP_SZ") return kLanes;
+    if (digits == "WARP_SZ") return lane_count;
     char* end = nullptr;
     std::uint64_t value = 0;
     if (digits.size() > 2 && digits[0] == '0' && std::strchr("fFdD", digits[1]) != nullptr) {

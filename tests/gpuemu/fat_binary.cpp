@@ -11,7 +11,7 @@
 namespace gpuemu {
 namespace {
 
-constexpr std::uint32_t kMagic = 0xba55ed50;
+constexpr std::uint32_t magic_number = 0xba55ed50;
 
 template <class T>
 T read_as(const char* at) {
@@ -23,7 +23,7 @@ T read_as(const char* at) {
 }  // namespace
 
 std::vector<std::string> ptx_of_fat_binary(const char* fat) {
-  if (read_as<std::uint32_t>(fat) != kMagic) throw PtxError("a fat binary of an unknown form");
+  if (read_as<std::uint32_t>(fat) != magic_number) throw PtxError("a fat binary of an unknown form");
   const char* entry = fat + read_as<std::uint16_t>(fat + 6);
   const char* const end = entry + read_as<std::uint64_t>(fat + 8);
   std::vector<std::string> texts;

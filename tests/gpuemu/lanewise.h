@@ -31,12 +31,12 @@ struct Lanewise<op, Result (*)(Arguments...)> {
  private:
   template <std::size_t... I>
   static void run(Warp& w, const Instruction& in, Mask mask, std::index_sequence<I...>) {
-    alignas(64) Result out[kLanes];
+    alignas(64) Result out[lane_count];
     loop(out, w.lanes<const Arguments>(in.reg[I + 1])...);
     w.store(in.reg[0], out, mask);
   }
   static void loop(Result* __restrict out, const Arguments*... arguments) {
-    for (int l = 0; l < kLanes; ++l) out[l] = op(arguments[l]...);
+    for (int l = 0; l < lane_count; ++l) out[l] = op(arguments[l]...);
   }
 };
 
@@ -61,7 +61,7 @@ struct LanewiseTest<op, bool (*)(Arguments...)> {
  private:
   static Mask loop(const Arguments*... arguments) {
     Mask bits = 0;
-    for (int l = 0; l < kLanes; ++l) bits |= op(arguments[l]...) ? Mask{1} << l : 0;
+    for (int l = 0; l < lane_count; ++l) bits |= op(arguments[l]...) ? Mask{1} << l : 0;
     return bits;
   }
 };

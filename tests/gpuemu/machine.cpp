@@ -10,12 +10,12 @@
 namespace gpuemu {
 namespace {
 
-constexpr std::size_t kNone = ~std::size_t{0};
-constexpr std::size_t kLine = 64;
+constexpr std::size_t no_index = ~std::size_t{0};
+constexpr std::size_t line = 64;
 
 std::uint32_t special_value(Special which, const LaunchConfig& c, const Dim3& block_index,
                             std::uint32_t thread) {
-  const std::uint32_t lane = thread % kLanes;
+  const std::uint32_t lane = thread % lane_count;
   switch (which) {
     case Special::tid_x: return thread % c.block.x;
     case Special::tid_y: return thread / c.block.x % c.block.y;
@@ -30,8 +30,8 @@ std::uint32_t special_value(Special which, const LaunchConfig& c, const Dim3& bl
     case Special::nctaid_y: return c.grid.y;
     case Special::nctaid_z: return c.grid.z;
     case Special::laneid: return lane;
-    case Special::warpid: return thread / kLanes;
-    case Special::nwarpid: return static_cast<std::uint32_t>((c.block.count() + kLanes - 1) / kLanes);
+    case Special::warpid: return thread / lane_count;
+    case Special::nwarpid: return static_cast<std::uint32_t>((c.block.count() + lane_count - 1) / lane_count);
     case Special::lanemask_eq: return 1u << lane;
     case Special::lanemask_lt: return (1u << lane) - 1;
     case Special::lanemask_le: return (2u << lane) - 1;
@@ -43,8 +43,8 @@ std::uint32_t special_value(Special which, const LaunchConfig& c, const Dim3& bl
 }
 
 Mask lanes_of(std::uint64_t threads, std::uint32_t warp) {
-  const std::uint64_t rest = threads - std::uint64_t{warp} * kLanes;
-  return rest >= kLanes ? kAllLanes : (Mask{1} << rest) - 1;
+  const std::uint64_t rest = threads - std::uint64_t{warp} * lane_count;
+  return rest >= lane_count ? all_lanes : (Mask{1} << rest) - 1;
 }
 
 /// Warps in turn, or the last one first: GPUEMU_WARP_ORDER=reverse.
@@ -82,10 +82,10 @@ void Machine::launch(const Program& program, const LaunchConfig& config, Moment 
 void Machine::prepare() {
   const Program& p = *program_;
   const auto threads = config_->block.count();
-  const auto count = static_cast<std::uint32_t>((threads + kLanes - 1) / kLanes);
-  registers_.assign(count * p.register_bytes + kLine, std::byte{0xd5});
+  const auto count = static_cast<std::uint32_t>((threads + lane_count - 1) / lane_count);
+  registers_.assign(count * p.register_bytes + line, std::byte{0xd5});
   predicates_.assign(count * p.predicates, 0);
-  auto* base = registers_.data() + (kLine - reinterpret_cast<std::uintptr_t>(registers_.data()) % kLine);
+  auto* base = registers_.data() + (line - reinterpret_cast<std::uintptr_t>(registers_.data()) % line);
   warps_.resize(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     Warp& w = warps_[i];
@@ -94,11 +94,11 @@ void Machine::prepare() {
     w.registers = base + i * p.register_bytes;
     w.predicates = predicates_.data() + i * p.predicates;
     for (const auto& c : p.constants)
-      for (int l = 0; l < kLanes; ++l)
+      for (int l = 0; l < lane_count; ++l)
         std::memcpy(w.registers + c.reg + l * c.bytes, &c.value, static_cast<std::size_t>(c.bytes));
     for (const auto& s : p.specials)
-      for (std::uint32_t l = 0; l < kLanes; ++l)
-        w.lanes<std::uint32_t>(s.reg)[l] = special_value(s.which, *config_, block_index_, i * kLanes + l);
+      for (std::uint32_t l = 0; l < lane_count; ++l)
+        w.lanes<std::uint32_t>(s.reg)[l] = special_value(s.which, *config_, block_index_, i * lane_count + l);
   }
   const std::size_t bytes = p.shared_bytes + config_->dynamic_shared;
   shared_.resize(bytes);
@@ -117,11 +117,12 @@ void Machine::start_block() {
     w.live = lanes_of(config_->block.count(), w.id);
     w.fragments.assign(1, {0, w.live});
     w.copies.clear();
-    std::fill_n(w.committed, kLanes, 0u);
-    if (p.local_bytes != 0) w.local.assign(p.local_bytes * kLanes, std::byte{0xff});
+    std::fill_n(w.committed, lane_count, 0u);
+    if (p.local_bytes != 0) w.local.assign(p.local_bytes * lane_count, std::byte{0xff});
     for (const auto& s : p.specials)
       if (s.which >= Special::ctaid_x && s.which <= Special::ctaid_z)
-        std::fill_n(w.lanes<std::uint32_t>(s.reg), kLanes, special_value(s.which, *config_, block_index_, 0));
+        std::fill_n(w.lanes<std::uint32_t>(s.reg), lane_count,
+                    special_value(s.which, *config_, block_index_, 0));
   }
 }
 
@@ -147,14 +148,14 @@ void Machine::run_block() {
 
 template <bool Counting>
 void Machine::run_warp(Warp& w) {
-  for (std::size_t f; (f = next_fragment(w)) != kNone;) run_fragment<Counting>(w, f);
+  for (std::size_t f; (f = next_fragment(w)) != no_index;) run_fragment<Counting>(w, f);
   for (const Fragment& f : w.fragments)
     if (f.state == Fragment::State::waiting)
       fault(cudaErrorLaunchFailure, "warp operation that not every lane of its mask reaches", w,
             program_->code[f.pc], std::countr_zero(f.mask));
 }
 
-/// Joins fragments that are at the same instruction and gives the one furthest behind; kNone if none can run.
+/// Joins fragments that are at the same instruction and gives the one furthest behind; no_index if none can run.
 std::size_t Machine::next_fragment(Warp& w) {
   auto& all = w.fragments;
   for (std::size_t i = 0; i < all.size(); ++i)
@@ -165,9 +166,9 @@ std::size_t Machine::next_fragment(Warp& w) {
         all[i].mask |= all[j].mask;
         all.erase(all.begin() + static_cast<std::ptrdiff_t>(j));
       }
-  std::size_t best = kNone;
+  std::size_t best = no_index;
   for (std::size_t i = 0; i < all.size(); ++i)
-    if (all[i].state == Fragment::State::running && (best == kNone || all[i].pc < all[best].pc)) best = i;
+    if (all[i].state == Fragment::State::running && (best == no_index || all[i].pc < all[best].pc)) best = i;
   return best;
 }
 
@@ -228,7 +229,7 @@ void Machine::run_fragment(Warp& w, std::size_t which) {
         mask &= ~active;
         ++pc;
         leave();
-        for (int l = 0; l < kLanes; ++l)
+        for (int l = 0; l < lane_count; ++l)
           if ((active >> l & 1) != 0) {
             if (index[l] >= in.targets.size())
               fault(cudaErrorLaunchFailure, "branch outside its table", w, in, l);
@@ -278,7 +279,7 @@ bool Machine::may_synchronize(Warp& w, const Instruction& in, Fragment& fragment
     needed = lanes_of(config_->block.count(), w.id);
   } else {
     const auto* masks = w.lanes<Mask>(in.member_mask);
-    for (int l = 0; l < kLanes; ++l)
+    for (int l = 0; l < lane_count; ++l)
       if ((active >> l & 1) != 0) {
         if ((masks[l] >> l & 1) == 0)
           fault(cudaErrorLaunchFailure, "lane that is not in its own mask", w, in, l);
@@ -316,32 +317,34 @@ Moment Machine::shared_moment() const {
   return {moment_.interval, moment_.block, moment_.block, moment_.block - 1};
 }
 
-void Machine::gather_addresses(const Warp& w, const Instruction& in, std::uint64_t (&address)[kLanes]) const {
+void Machine::gather_addresses(const Warp& w, const Instruction& in,
+                               std::uint64_t (&address)[lane_count]) const {
   const auto offset = static_cast<std::uint64_t>(in.offset);
   if (in.wide_address) {
     const auto* base = w.lanes<std::uint64_t>(in.address);
-    for (int l = 0; l < kLanes; ++l) address[l] = base[l] + offset;
+    for (int l = 0; l < lane_count; ++l) address[l] = base[l] + offset;
   } else {
     const auto* base = w.lanes<std::uint32_t>(in.address);
-    for (int l = 0; l < kLanes; ++l) address[l] = static_cast<std::uint32_t>(base[l] + offset);
+    for (int l = 0; l < lane_count; ++l) address[l] = static_cast<std::uint32_t>(base[l] + offset);
   }
 }
 
 void Machine::locate(Warp& w, const Instruction& in, Mask mask, int bytes, AccessKind kind,
-                     std::byte* (&host)[kLanes]) {
-  std::uint64_t address[kLanes];
+                     std::byte* (&host)[lane_count]) {
+  std::uint64_t address[lane_count];
   gather_addresses(w, in, address);
   locate(w, in, in.space, address, mask, bytes, kind, host);
 }
 
-void Machine::locate(Warp& w, const Instruction& in, Space space, const std::uint64_t (&address)[kLanes],
-                     Mask mask, int bytes, AccessKind kind, std::byte* (&host)[kLanes], std::uint32_t flags) {
+void Machine::locate(Warp& w, const Instruction& in, Space space, const std::uint64_t (&address)[lane_count],
+                     Mask mask, int bytes, AccessKind kind, std::byte* (&host)[lane_count],
+                     std::uint32_t flags) {
   alignas(16) static std::byte nowhere[64];
-  for (int l = 0; l < kLanes; ++l) host[l] = nowhere;
+  for (int l = 0; l < lane_count; ++l) host[l] = nowhere;
   std::uint64_t low_bits = 0;
-  for (int l = 0; l < kLanes; ++l) low_bits |= (mask >> l & 1) != 0 ? address[l] : 0;
+  for (int l = 0; l < lane_count; ++l) low_bits |= (mask >> l & 1) != 0 ? address[l] : 0;
   if ((low_bits & static_cast<unsigned>(bytes - 1)) != 0)
-    for (int l = 0; l < kLanes; ++l)
+    for (int l = 0; l < lane_count; ++l)
       if ((mask >> l & 1) != 0 && (address[l] & static_cast<unsigned>(bytes - 1)) != 0)
         fault(cudaErrorMisalignedAddress, "misaligned access", w, in, l);
 
@@ -349,7 +352,7 @@ void Machine::locate(Warp& w, const Instruction& in, Space space, const std::uin
     case Space::global: return locate_global(w, in, address, mask, bytes, kind, host);
     case Space::shared: return locate_shared(w, in, address, mask, bytes, kind, host, flags);
     case Space::local:
-      for (int l = 0; l < kLanes; ++l)
+      for (int l = 0; l < lane_count; ++l)
         if ((mask >> l & 1) != 0) {
           if (address[l] + static_cast<unsigned>(bytes) > program_->local_bytes)
             fault(cudaErrorIllegalAddress, "local memory out of bounds", w, in, l);
@@ -357,7 +360,7 @@ void Machine::locate(Warp& w, const Instruction& in, Space space, const std::uin
         }
       return;
     case Space::param:
-      for (int l = 0; l < kLanes; ++l)
+      for (int l = 0; l < lane_count; ++l)
         if ((mask >> l & 1) != 0) {
           if (kind != AccessKind::read ||
               address[l] + static_cast<unsigned>(bytes) > config_->parameters.size())
@@ -368,21 +371,21 @@ void Machine::locate(Warp& w, const Instruction& in, Space space, const std::uin
     case Space::generic: break;
   }
   // Generic addresses: lanes by window.
-  const std::pair<std::uint64_t, Space> windows[] = {{kSharedWindow, Space::shared},
-                                                     {kLocalWindow, Space::local},
-                                                     {kParamWindow, Space::param},
+  const std::pair<std::uint64_t, Space> windows[] = {{shared_window, Space::shared},
+                                                     {local_window, Space::local},
+                                                     {param_window, Space::param},
                                                      {0, Space::global}};
   for (const auto& [base, kind_of_space] : windows) {
     Mask here = 0;
-    std::uint64_t inside[kLanes];
-    for (int l = 0; l < kLanes; ++l) {
+    std::uint64_t inside[lane_count];
+    for (int l = 0; l < lane_count; ++l) {
       inside[l] = address[l] - base;
-      if ((mask >> l & 1) != 0 && (base == 0 || inside[l] < kWindow)) here |= Mask{1} << l;
+      if ((mask >> l & 1) != 0 && (base == 0 || inside[l] < window)) here |= Mask{1} << l;
     }
     if (here == 0) continue;
-    std::byte* found[kLanes];
+    std::byte* found[lane_count];
     locate(w, in, kind_of_space, inside, here, bytes, kind, found, flags);
-    for (int l = 0; l < kLanes; ++l)
+    for (int l = 0; l < lane_count; ++l)
       if ((here >> l & 1) != 0) host[l] = found[l];
     mask &= ~here;
   }
@@ -402,12 +405,12 @@ Allocation& Machine::allocation_at(const Warp& w, const Instruction& in, std::ui
   return *a;
 }
 
-void Machine::locate_global(Warp& w, const Instruction& in, const std::uint64_t (&address)[kLanes], Mask mask,
-                            int bytes, AccessKind kind, std::byte* (&host)[kLanes]) {
+void Machine::locate_global(Warp& w, const Instruction& in, const std::uint64_t (&address)[lane_count],
+                            Mask mask, int bytes, AccessKind kind, std::byte* (&host)[lane_count]) {
   if (counters_ != nullptr) count_global(counters_->instructions[in.index], address, mask, bytes);
   const auto size = static_cast<std::size_t>(bytes);
   Allocation* a = last_allocation_[in.index];
-  for (int l = 0; l < kLanes; ++l) {
+  for (int l = 0; l < lane_count; ++l) {
     if ((mask >> l & 1) == 0) continue;
     std::size_t offset = a != nullptr ? address[l] - a->address : 0;
     if (a == nullptr || a->freed || offset + size > a->bytes || offset > a->bytes) {
@@ -430,22 +433,23 @@ void Machine::locate_global(Warp& w, const Instruction& in, const std::uint64_t 
       const Conflict conflict =
           kind == AccessKind::read
               ? note_read(shadow.cell(g), moment_, who)
-              : note_write(shadow.cell(g), moment_, who, kind == AccessKind::atomic ? kAtomic : 0);
+              : note_write(shadow.cell(g), moment_, who, kind == AccessKind::atomic ? atomic_flag : 0);
       if (conflict != Conflict::none) [[unlikely]]
         report_conflict(conflict, false, kind, w, in, l);
     }
   }
 }
 
-void Machine::locate_shared(Warp& w, const Instruction& in, const std::uint64_t (&address)[kLanes], Mask mask,
-                            int bytes, AccessKind kind, std::byte* (&host)[kLanes], std::uint32_t flags) {
+void Machine::locate_shared(Warp& w, const Instruction& in, const std::uint64_t (&address)[lane_count],
+                            Mask mask, int bytes, AccessKind kind, std::byte* (&host)[lane_count],
+                            std::uint32_t flags) {
   if (counters_ != nullptr) count_shared(counters_->instructions[in.index], address, mask, bytes);
   const auto size = static_cast<std::size_t>(bytes);
   const std::size_t limit = program_->shared_bytes + config_->dynamic_shared;
   const Moment now = shared_moment();
   Shadow& shadow = *shared_shadow_;
-  if (kind == AccessKind::atomic) flags |= kAtomic;
-  for (int l = 0; l < kLanes; ++l) {
+  if (kind == AccessKind::atomic) flags |= atomic_flag;
+  for (int l = 0; l < lane_count; ++l) {
     if ((mask >> l & 1) == 0) continue;
     const std::size_t offset = address[l];
     if (offset + size > limit || offset > limit)
@@ -497,7 +501,7 @@ void Machine::report_conflict(Conflict conflict, bool shared, AccessKind kind, c
 }
 
 std::string Machine::where(const Warp& w, const Instruction& in, int lane) const {
-  const std::uint32_t t = w.id * kLanes + static_cast<unsigned>(lane);
+  const std::uint32_t t = w.id * lane_count + static_cast<unsigned>(lane);
   const Dim3& b = config_->block;
   const auto triple = [](std::uint32_t x, std::uint32_t y, std::uint32_t z) {
     return "(" + std::to_string(x) + "," + std::to_string(y) + "," + std::to_string(z) + ")";

@@ -23,9 +23,9 @@ struct Fragment {
 struct PendingCopy {
   Mask mask;
   int bytes;
-  std::uint32_t group[kLanes];   // of each lane
-  std::uint32_t shared[kLanes];  // where to
-  std::array<std::byte, 16> data[kLanes];
+  std::uint32_t group[lane_count];   // of each lane
+  std::uint32_t shared[lane_count];  // where to
+  std::array<std::byte, 16> data[lane_count];
   const Instruction* in;
 };
 
@@ -40,7 +40,7 @@ struct Warp {
   std::vector<Fragment> fragments;
   std::vector<std::byte> local;  // thread after thread
   std::vector<PendingCopy> copies;
-  std::uint32_t committed[kLanes] = {};  // groups of cp.async
+  std::uint32_t committed[lane_count] = {};  // groups of cp.async
 
   template <class T>
   T* lanes(int reg) const {
@@ -48,12 +48,12 @@ struct Warp {
   }
 
   template <class T>
-  void store(int reg, const T (&values)[kLanes], Mask mask) const {
+  void store(int reg, const T (&values)[lane_count], Mask mask) const {
     T* to = lanes<T>(reg);
-    if (mask == kAllLanes) {
+    if (mask == all_lanes) {
       std::memcpy(to, values, sizeof values);
     } else {
-      for (int l = 0; l < kLanes; ++l) to[l] = (mask >> l & 1) != 0 ? values[l] : to[l];
+      for (int l = 0; l < lane_count; ++l) to[l] = (mask >> l & 1) != 0 ? values[l] : to[l];
     }
   }
 
@@ -61,7 +61,7 @@ struct Warp {
     if (predicate >= 0) predicates[predicate] = (predicates[predicate] & ~mask) | (values & mask);
   }
 
-  std::uint32_t who(int lane) const { return who_is(id * kLanes + static_cast<unsigned>(lane), syncs); }
+  std::uint32_t who(int lane) const { return who_is(id * lane_count + static_cast<unsigned>(lane), syncs); }
 };
 
 struct Dim3 {
@@ -79,8 +79,8 @@ struct LaunchConfig {
 enum class AccessKind : std::uint8_t { read, write, atomic };
 
 /// Generic addresses of memory that is not global lie in these windows.
-constexpr std::uint64_t kSharedWindow = std::uint64_t{1} << 57, kLocalWindow = std::uint64_t{1} << 58,
-                        kParamWindow = std::uint64_t{1} << 59, kWindow = std::uint64_t{1} << 32;
+constexpr std::uint64_t shared_window = std::uint64_t{1} << 57, local_window = std::uint64_t{1} << 58,
+                        param_window = std::uint64_t{1} << 59, window = std::uint64_t{1} << 32;
 
 /// Runs kernels: block after block, the warps of a block in turn from barrier to barrier.
 class Machine {
@@ -91,11 +91,11 @@ class Machine {
   /// Where each lane's access of `bytes` bytes lies on the host, checked in every way. Lanes that are not in
   /// `mask` get a place that may be read.
   void locate(Warp& warp, const Instruction& in, Mask mask, int bytes, AccessKind kind,
-              std::byte* (&host)[kLanes]);
+              std::byte* (&host)[lane_count]);
   /// The same for addresses that are known.
-  void locate(Warp& warp, const Instruction& in, Space space, const std::uint64_t (&address)[kLanes],
-              Mask mask, int bytes, AccessKind kind, std::byte* (&host)[kLanes], std::uint32_t flags = 0);
-  void gather_addresses(const Warp& warp, const Instruction& in, std::uint64_t (&address)[kLanes]) const;
+  void locate(Warp& warp, const Instruction& in, Space space, const std::uint64_t (&address)[lane_count],
+              Mask mask, int bytes, AccessKind kind, std::byte* (&host)[lane_count], std::uint32_t flags = 0);
+  void gather_addresses(const Warp& warp, const Instruction& in, std::uint64_t (&address)[lane_count]) const;
 
   /// "KERNEL at FILE:LINE `instruction`, block (0,0,0) thread (1,0,0)"
   std::string where(const Warp& warp, const Instruction& in, int lane) const;
@@ -140,10 +140,10 @@ class Machine {
   void end_of_barrier();
   void next_block_interval() { ++moment_.interval; }
 
-  void locate_global(Warp& warp, const Instruction& in, const std::uint64_t (&address)[kLanes], Mask mask,
-                     int bytes, AccessKind kind, std::byte* (&host)[kLanes]);
-  void locate_shared(Warp& warp, const Instruction& in, const std::uint64_t (&address)[kLanes], Mask mask,
-                     int bytes, AccessKind kind, std::byte* (&host)[kLanes], std::uint32_t flags);
+  void locate_global(Warp& warp, const Instruction& in, const std::uint64_t (&address)[lane_count], Mask mask,
+                     int bytes, AccessKind kind, std::byte* (&host)[lane_count]);
+  void locate_shared(Warp& warp, const Instruction& in, const std::uint64_t (&address)[lane_count], Mask mask,
+                     int bytes, AccessKind kind, std::byte* (&host)[lane_count], std::uint32_t flags);
   void report_conflict(Conflict conflict, bool shared, AccessKind kind, const Warp& warp,
                        const Instruction& in, int lane);
   Allocation& allocation_at(const Warp& warp, const Instruction& in, std::uint64_t address, int bytes,

@@ -10,8 +10,8 @@
 namespace gpuemu {
 namespace {
 
-constexpr std::size_t kArena = std::size_t{1} << 42;  // of addresses, not of memory
-constexpr std::size_t kPage = 4096;
+constexpr std::size_t arena_bytes = std::size_t{1} << 42;  // of addresses, not of memory
+constexpr std::size_t page = 4096;
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -36,17 +36,16 @@ void Shadow::split(std::size_t offset, std::size_t bytes) {
 }
 
 DeviceMemory::DeviceMemory() {
-  void* arena = mmap(nullptr, kArena, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* arena = mmap(nullptr, arena_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) throw std::runtime_error("gpuemu: cannot reserve addresses for device memory");
   next_ = reinterpret_cast<std::uint64_t>(arena);
-  end_ = next_ + kArena;
+  end_ = next_ + arena_bytes;
   const char* mib = std::getenv("GPUEMU_MEMORY");
   limit_ = (mib != nullptr ? std::strtoull(mib, nullptr, 10) : 8192) << 20;
 }
 
 Allocation* DeviceMemory::allocate(std::size_t bytes) {
-  const std::size_t reserved =
-      round_up(bytes + kPage, kPage);  // at least a page lies between two allocations
+  const std::size_t reserved = round_up(bytes + page, page);  // at least a page lies between two allocations
   if (bytes > limit_ - used_ || next_ + reserved > end_) return nullptr;
   void* host = std::aligned_alloc(256, round_up(bytes + 256, 256));
   if (host == nullptr) return nullptr;

@@ -24,12 +24,12 @@ struct Access {
 constexpr std::uint32_t who_is(std::uint32_t thread, std::uint32_t warp_syncs) {
   return thread | (warp_syncs & 0x3ffff) << 10;
 }
-constexpr std::uint32_t kThreadBits = 0x3ff, kWarpBits = 0x3e0, kSyncBits = 0x0ffffc00;
+constexpr std::uint32_t thread_bits = 0x3ff, warp_bits = 0x3e0, sync_bits = 0x0ffffc00;
 // Flags of a write.
-constexpr std::uint32_t kAtomic = 1u << 28, kPending = 1u << 29;
+constexpr std::uint32_t atomic_flag = 1u << 28, pending_flag = 1u << 29;
 // Flags of a read: others of the same interval (lanes of the warp, other warps) or of other blocks read as
 // well.
-constexpr std::uint32_t kLanesRead = 1u << 28, kWarpsRead = 1u << 29, kBlocksRead = 1u << 30;
+constexpr std::uint32_t lanes_read = 1u << 28, warps_read = 1u << 29, blocks_read = 1u << 30;
 
 /// The last write of a granule of memory, and its reads since.
 struct Cell {
@@ -112,13 +112,13 @@ namespace race {
 
 inline Conflict against_write(const Access& write, const Moment& now, std::uint32_t who, bool both_atomic) {
   if (write.interval == now.interval) {
-    if ((write.who & kPending) != 0) return Conflict::pending;
-    if (((write.who ^ who) & kThreadBits) == 0 || both_atomic) return Conflict::none;
-    if (((write.who ^ who) & kWarpBits) != 0) return Conflict::threads;
-    return ((write.who ^ who) & kSyncBits) == 0 ? Conflict::lanes : Conflict::none;
+    if ((write.who & pending_flag) != 0) return Conflict::pending;
+    if (((write.who ^ who) & thread_bits) == 0 || both_atomic) return Conflict::none;
+    if (((write.who ^ who) & warp_bits) != 0) return Conflict::threads;
+    return ((write.who ^ who) & sync_bits) == 0 ? Conflict::lanes : Conflict::none;
   }
   if (write.interval >= now.operation) {
-    if ((write.who & kPending) != 0) return Conflict::pending;
+    if ((write.who & pending_flag) != 0) return Conflict::pending;
     return write.interval >= now.block || both_atomic ? Conflict::none : Conflict::blocks;
   }
   return operation_ordered(write.interval) ? Conflict::none : Conflict::operations;
@@ -126,27 +126,27 @@ inline Conflict against_write(const Access& write, const Moment& now, std::uint3
 
 inline Conflict against_reads(const Access& read, const Moment& now, std::uint32_t who) {
   if (read.interval == now.interval) {
-    if ((read.who & kBlocksRead) != 0) return Conflict::blocks;
-    if ((read.who & kWarpsRead) != 0 || ((read.who ^ who) & kWarpBits) != 0) return Conflict::threads;
-    const bool others = (read.who & kLanesRead) != 0 || ((read.who ^ who) & kThreadBits) != 0;
-    return others && ((read.who ^ who) & kSyncBits) == 0 ? Conflict::lanes : Conflict::none;
+    if ((read.who & blocks_read) != 0) return Conflict::blocks;
+    if ((read.who & warps_read) != 0 || ((read.who ^ who) & warp_bits) != 0) return Conflict::threads;
+    const bool others = (read.who & lanes_read) != 0 || ((read.who ^ who) & thread_bits) != 0;
+    return others && ((read.who ^ who) & sync_bits) == 0 ? Conflict::lanes : Conflict::none;
   }
   if (read.interval >= now.operation)
-    return (read.who & kBlocksRead) != 0 || read.interval < now.block ? Conflict::blocks : Conflict::none;
+    return (read.who & blocks_read) != 0 || read.interval < now.block ? Conflict::blocks : Conflict::none;
   return operation_ordered(read.interval) ? Conflict::none : Conflict::operations;
 }
 
 inline void add_reader(Access& read, const Moment& now, std::uint32_t who) {
   std::uint32_t flags = 0;
   if (read.interval == now.interval) {
-    flags = read.who & (kLanesRead | kWarpsRead | kBlocksRead);
-    if (((read.who ^ who) & kWarpBits) != 0)
-      flags |= kWarpsRead;
-    else if (((read.who ^ who) & kThreadBits) != 0)
-      flags |= kLanesRead;
+    flags = read.who & (lanes_read | warps_read | blocks_read);
+    if (((read.who ^ who) & warp_bits) != 0)
+      flags |= warps_read;
+    else if (((read.who ^ who) & thread_bits) != 0)
+      flags |= lanes_read;
   } else if (read.interval >= now.operation) {
-    flags = read.who & kBlocksRead;
-    if (read.interval < now.block) flags |= kBlocksRead;
+    flags = read.who & blocks_read;
+    if (read.interval < now.block) flags |= blocks_read;
   }
   read = {now.interval, who | flags};
 }
@@ -166,11 +166,11 @@ inline Conflict note_read(Cell& cell, const Moment& now, std::uint32_t who) {
   return conflict;
 }
 
-/// Records a write; `flags` are kAtomic or kPending.
+/// Records a write; `flags` are atomic_flag or pending_flag.
 inline Conflict note_write(Cell& cell, const Moment& now, std::uint32_t who, std::uint32_t flags) {
   Conflict conflict = Conflict::none;
   if (cell.write.interval > now.ordered)
-    conflict = race::against_write(cell.write, now, who, (cell.write.who & flags & kAtomic) != 0);
+    conflict = race::against_write(cell.write, now, who, (cell.write.who & flags & atomic_flag) != 0);
   if (conflict == Conflict::none && cell.read.interval > now.ordered)
     conflict = race::against_reads(cell.read, now, who);
   cell.write = {now.interval, who | flags};

@@ -7,14 +7,14 @@
 /// Number formats that C++20 does not have, and PTX's rules for NaN and for flushing.
 namespace gpuemu {
 
-constexpr std::uint32_t kNaN32 = 0x7fffffff;  // the NaN that PTX arithmetic gives
-constexpr std::uint16_t kNaN16 = 0x7fff;      // of f16 and of bf16
+constexpr std::uint32_t na_n32 = 0x7fffffff;  // the NaN that PTX arithmetic gives
+constexpr std::uint16_t na_n16 = 0x7fff;      // of f16 and of bf16
 
 inline float bits_float(std::uint32_t b) { return std::bit_cast<float>(b); }
 inline std::uint32_t float_bits(float f) { return std::bit_cast<std::uint32_t>(f); }
 
 /// f32 arithmetic gives one NaN whatever came in; f64 keeps the payload of an operand.
-inline float canonical(float x) { return x != x ? bits_float(kNaN32) : x; }
+inline float canonical(float x) { return x != x ? bits_float(na_n32) : x; }
 inline double canonical(double x) { return x; }
 
 /// .ftz: subnormal numbers become zeros of the same sign.
@@ -27,13 +27,13 @@ inline float bf16_float(std::uint16_t b) { return bits_float(static_cast<std::ui
 /// To nearest, ties to even.
 inline std::uint16_t float_bf16(float f) {
   const std::uint32_t b = float_bits(f);
-  if (f != f) return kNaN16;
+  if (f != f) return na_n16;
   return static_cast<std::uint16_t>((b + 0x7fff + (b >> 16 & 1)) >> 16);
 }
 
 /// Towards zero.
 inline std::uint16_t float_bf16_truncated(float f) {
-  return f != f ? kNaN16 : static_cast<std::uint16_t>(float_bits(f) >> 16);
+  return f != f ? na_n16 : static_cast<std::uint16_t>(float_bits(f) >> 16);
 }
 
 inline float f16_float(std::uint16_t h) {
@@ -55,7 +55,7 @@ inline double round_to_format(double x, int fraction_bits, int min_exponent, boo
 }
 
 inline std::uint16_t double_f16(double x, bool to_zero = false) {
-  if (x != x) return kNaN16;
+  if (x != x) return na_n16;
   const std::uint16_t sign = std::signbit(x) ? 0x8000 : 0;
   const double r = std::fabs(round_to_format(x, 10, -14, to_zero));
   if (r >= 65536.0) {
@@ -81,7 +81,7 @@ inline double fused_to_odd(double a, double b, double c) {
 }
 
 inline std::uint16_t double_bf16(double x) {
-  if (x != x) return kNaN16;
+  if (x != x) return na_n16;
   // Down to 24 bits to odd, which leaves the second rounding exact.
   float f = static_cast<float>(x);
   const double back = f;
@@ -97,7 +97,7 @@ inline std::uint16_t double_bf16(double x) {
 
 /// 10 bits of fraction, ties away from zero: cvt.rna.tf32.f32.
 inline std::uint32_t float_tf32(float f) {
-  if (f != f) return kNaN32;
+  if (f != f) return na_n32;
   const std::uint32_t b = float_bits(f);
   return std::isinf(f) ? b : (b + 0x1000) & 0xffffe000u;
 }

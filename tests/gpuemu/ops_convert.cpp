@@ -18,11 +18,11 @@ struct Bfloat {
 };
 
 enum class Rounding : std::int64_t { nearest, zero, down, up };
-constexpr std::int64_t kRounding = 3;  // mode: a Rounding, and flags
-constexpr std::int64_t kToIntegral = 4, kFlush = 8, kSaturate = 16, kRelu = 32;
+constexpr std::int64_t rounding_mask = 3;  // mode: a Rounding, and flags
+constexpr std::int64_t to_integral_flag = 4, flush_flag = 8, saturate_flag = 16, relu_flag = 32;
 
 template <class T>
-constexpr bool kIsInteger = std::is_integral_v<T>;
+constexpr bool is_integer_type = std::is_integral_v<T>;
 
 double number(float x) { return x; }
 double number(double x) { return x; }
@@ -60,30 +60,30 @@ T narrow(long double x, Rounding how) {
 
 template <class D, class A>
 D convert_value(A a, std::int64_t mode) {
-  const auto how = static_cast<Rounding>(mode & kRounding);
-  if constexpr (kIsInteger<A> && kIsInteger<D>) {
-    if ((mode & kSaturate) == 0) return static_cast<D>(a);
+  const auto how = static_cast<Rounding>(mode & rounding_mask);
+  if constexpr (is_integer_type<A> && is_integer_type<D>) {
+    if ((mode & saturate_flag) == 0) return static_cast<D>(a);
     if (std::cmp_less(a, std::numeric_limits<D>::min())) return std::numeric_limits<D>::min();
     if (std::cmp_greater(a, std::numeric_limits<D>::max())) return std::numeric_limits<D>::max();
     return static_cast<D>(a);
-  } else if constexpr (kIsInteger<A>) {
+  } else if constexpr (is_integer_type<A>) {
     return narrow<D>(static_cast<long double>(a), how);
   } else {
     double x = number(a);
-    if ((mode & kFlush) != 0) x = flush(static_cast<float>(x));
-    if ((mode & kToIntegral) != 0) x = round_integral(x, how);
-    if constexpr (kIsInteger<D>) {
+    if ((mode & flush_flag) != 0) x = flush(static_cast<float>(x));
+    if ((mode & to_integral_flag) != 0) x = round_integral(x, how);
+    if constexpr (is_integer_type<D>) {
       // No number becomes 0; what is too great or too small becomes the greatest or smallest.
       if (x != x) return 0;
       if (x <= static_cast<double>(std::numeric_limits<D>::min())) return std::numeric_limits<D>::min();
       if (x >= static_cast<double>(std::numeric_limits<D>::max())) return std::numeric_limits<D>::max();
       return static_cast<D>(x);
     } else {
-      if ((mode & kSaturate) != 0) x = x > 1 ? 1 : x > 0 ? x : 0;
-      if ((mode & kRelu) != 0 && x < 0) x = 0;
+      if ((mode & saturate_flag) != 0) x = x > 1 ? 1 : x > 0 ? x : 0;
+      if ((mode & relu_flag) != 0 && x < 0) x = 0;
       if constexpr (std::is_same_v<D, float>) {
         const float f = canonical(narrow<float>(x, how));
-        return (mode & kFlush) != 0 ? flush(f) : f;
+        return (mode & flush_flag) != 0 ? flush(f) : f;
       } else {
         return narrow<D>(x, how);
       }
@@ -94,11 +94,11 @@ D convert_value(A a, std::int64_t mode) {
 /// Registers may be wider than the types: the low part is read, and what is written is extended.
 template <class T, class Reg>
 void read_narrow(const Reg* from, T* to) {
-  for (int l = 0; l < kLanes; ++l) to[l] = static_cast<T>(from[l]);
+  for (int l = 0; l < lane_count; ++l) to[l] = static_cast<T>(from[l]);
 }
 template <class T>
-void read(const Warp& w, int reg, std::size_t bytes, T (&to)[kLanes]) {
-  if constexpr (kIsInteger<T>) {
+void read(const Warp& w, int reg, std::size_t bytes, T (&to)[lane_count]) {
+  if constexpr (is_integer_type<T>) {
     if (bytes == 2) return read_narrow(w.lanes<u16>(reg), to);
     if (bytes == 4) return read_narrow(w.lanes<u32>(reg), to);
     return read_narrow(w.lanes<u64>(reg), to);
@@ -107,14 +107,14 @@ void read(const Warp& w, int reg, std::size_t bytes, T (&to)[kLanes]) {
   }
 }
 template <class Reg, class T>
-void write_extended(const Warp& w, int reg, const T (&values)[kLanes], Mask mask) {
-  Reg wide[kLanes];
-  for (int l = 0; l < kLanes; ++l) wide[l] = static_cast<Reg>(values[l]);
+void write_extended(const Warp& w, int reg, const T (&values)[lane_count], Mask mask) {
+  Reg wide[lane_count];
+  for (int l = 0; l < lane_count; ++l) wide[l] = static_cast<Reg>(values[l]);
   w.store(reg, wide, mask);
 }
 template <class T>
-void write(const Warp& w, int reg, std::size_t bytes, const T (&values)[kLanes], Mask mask) {
-  if constexpr (kIsInteger<T>) {
+void write(const Warp& w, int reg, std::size_t bytes, const T (&values)[lane_count], Mask mask) {
+  if constexpr (is_integer_type<T>) {
     if (bytes == sizeof(T))
       w.store(reg, values, mask);
     else if (bytes == 2)
@@ -130,13 +130,14 @@ void write(const Warp& w, int reg, std::size_t bytes, const T (&values)[kLanes],
 
 template <class D, class A>
 void convert(Warp& w, const Instruction& in, Mask mask) {
-  A a[kLanes];
-  D out[kLanes];
+  A a[lane_count];
+  D out[lane_count];
   read(w, in.reg[1], in.bytes, a);
-  if (kIsInteger<A> && kIsInteger<D> && in.mode == 0) {
-    for (int l = 0; l < kLanes; ++l) out[l] = convert_value<D>(a[l], 0);
+  if (is_integer_type<A> && is_integer_type<D> && in.mode == 0) {
+    for (int l = 0; l < lane_count; ++l) out[l] = convert_value<D>(a[l], 0);
   } else {
-    for (int l = 0; l < kLanes; ++l) out[l] = (mask >> l & 1) != 0 ? convert_value<D>(a[l], in.mode) : D{};
+    for (int l = 0; l < lane_count; ++l)
+      out[l] = (mask >> l & 1) != 0 ? convert_value<D>(a[l], in.mode) : D{};
   }
   write(w, in.reg[0], in.count, out, mask);
 }
@@ -178,8 +179,8 @@ Handler conversion(std::string_view to, std::string_view type) {
 template <class D>
 void convert_pair(Warp& w, const Instruction& in, Mask mask) {
   const float *high = w.lanes<float>(in.reg[1]), *low = w.lanes<float>(in.reg[2]);
-  u32 out[kLanes];
-  for (int l = 0; l < kLanes; ++l)
+  u32 out[lane_count];
+  for (int l = 0; l < lane_count; ++l)
     out[l] = u32{convert_value<D>(high[l], in.mode).bits} << 16 | convert_value<D>(low[l], in.mode).bits;
   w.store(in.reg[0], out, mask);
 }
@@ -218,8 +219,8 @@ bool decode_convert(Decoding& d) {
                                         : rounding[1] == 'z' ? Rounding::zero
                                         : rounding[1] == 'm' ? Rounding::down
                                                              : Rounding::up);
-  in.mode |= (rounding.size() == 3 ? kToIntegral : 0) | (ftz ? kFlush : 0) | (sat ? kSaturate : 0) |
-             (relu ? kRelu : 0);
+  in.mode |= (rounding.size() == 3 ? to_integral_flag : 0) | (ftz ? flush_flag : 0) |
+             (sat ? saturate_flag : 0) | (relu ? relu_flag : 0);
   const bool half = to == "f16" || to == "bf16" || to == "f16x2" || to == "bf16x2";
   if (half && rounding != "" && rounding != "rn" && rounding != "rz")
     d.fail("unknown variant of an instruction");

@@ -17,7 +17,7 @@ struct Bf16 {
   static u16 from_double(double x) { return double_bf16(x); }
 };
 
-constexpr u16 kSign = 0x8000;
+constexpr u16 sign = 0x8000;
 
 enum class After { nothing, saturate, relu };
 
@@ -42,8 +42,8 @@ struct Operations {
 
 template <class Format>
 struct Functions {
-  static u16 neg(u16 a) { return static_cast<u16>(a ^ kSign); }
-  static u16 abs(u16 a) { return static_cast<u16>(a & ~kSign); }
+  static u16 neg(u16 a) { return static_cast<u16>(a ^ sign); }
+  static u16 abs(u16 a) { return static_cast<u16>(a & ~sign); }
   static u16 exp2(u16 a) { return Format::from_double(std::exp2(static_cast<double>(Format::to_float(a)))); }
   static u16 tanh(u16 a) { return Format::from_double(std::tanh(static_cast<double>(Format::to_float(a)))); }
 };
@@ -52,9 +52,9 @@ struct Functions {
 template <class Format, bool greater, bool nan>
 u16 extremum(u16 a, u16 b) {
   const float x = Format::to_float(a), y = Format::to_float(b);
-  if (x != x) return nan || y != y ? kNaN16 : b;
-  if (y != y) return nan ? kNaN16 : a;
-  if (x == y) return greater == ((a & kSign) != 0) ? b : a;
+  if (x != x) return nan || y != y ? na_n16 : b;
+  if (y != y) return nan ? na_n16 : a;
+  if (x == y) return greater == ((a & sign) != 0) ? b : a;
   return (x > y) == greater ? a : b;
 }
 

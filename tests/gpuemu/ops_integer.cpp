@@ -17,7 +17,7 @@ template <class T>
 using Double = std::conditional_t<sizeof(T) == 2, std::conditional_t<std::is_signed_v<T>, s32, u32>,
                                   std::conditional_t<std::is_signed_v<T>, s64, u64>>;
 template <class T>
-constexpr int kBits = sizeof(T) * 8;
+constexpr int bits = sizeof(T) * 8;
 
 template <class T>
 T add(T a, T b) {
@@ -40,7 +40,7 @@ T multiply_high(T a, T b) {
   else if constexpr (sizeof(T) == 8)
     return static_cast<T>(static_cast<u128>(a) * b >> 64);
   else
-    return static_cast<T>(static_cast<Double<T>>(a) * static_cast<Double<T>>(b) >> kBits<T>);
+    return static_cast<T>(static_cast<Double<T>>(a) * static_cast<Double<T>>(b) >> bits<T>);
 }
 template <class T>
 Double<T> multiply_wide(T a, T b) {
@@ -80,14 +80,14 @@ s32 subtract_saturated(s32 a, s32 b) {
 // Shifts of as many bits as there are, or more, leave nothing, or the sign.
 template <class T>
 T shift_left(T a, u32 n) {
-  return n >= kBits<T> ? 0 : static_cast<T>(static_cast<Unsigned<T>>(a) << n);
+  return n >= bits<T> ? 0 : static_cast<T>(static_cast<Unsigned<T>>(a) << n);
 }
 template <class T>
 T shift_right(T a, u32 n) {
   if constexpr (std::is_signed_v<T>)
-    return static_cast<T>(a >> std::min<u32>(n, kBits<T> - 1));
+    return static_cast<T>(a >> std::min<u32>(n, bits<T> - 1));
   else
-    return n >= kBits<T> ? 0 : static_cast<T>(a >> n);
+    return n >= bits<T> ? 0 : static_cast<T>(a >> n);
 }
 u32 funnel(u32 low, u32 high, u32 left) {
   const u64 both = u64{high} << 32 | low;
@@ -101,7 +101,7 @@ T extract_bits(T a, u32 position, u32 length) {
   position &= 255;
   length &= 255;
   if (length == 0) return 0;
-  constexpr u32 highest = kBits<T> - 1;
+  constexpr u32 highest = bits<T> - 1;
   const u64 fill =
       std::is_signed_v<T> && (a >> std::min(position + length - 1, highest) & 1) != 0 ? ~u64{0} : 0;
   const u64 field = position > highest ? fill : static_cast<Unsigned<T>>(a) >> position;
@@ -113,25 +113,25 @@ template <class T>
 T insert_bits(T field, T into, u32 position, u32 length) {
   position &= 255;
   length &= 255;
-  if (position >= kBits<T> || length == 0) return into;
-  const T ones = length >= kBits<T> ? static_cast<T>(~T{0}) : static_cast<T>((T{1} << length) - 1);
+  if (position >= bits<T> || length == 0) return into;
+  const T ones = length >= bits<T> ? static_cast<T>(~T{0}) : static_cast<T>((T{1} << length) - 1);
   const T where = static_cast<T>(ones << position);
   return static_cast<T>((into & ~where) | (static_cast<T>(field << position) & where));
 }
 template <class T>
 u32 find_bit(T a) {  // the highest that differs from the sign; none: all ones
   const auto v = static_cast<Unsigned<T>>(a < 0 ? ~a : a);
-  return v == 0 ? ~u32{0} : static_cast<u32>(kBits<T> - 1 - std::countl_zero(v));
+  return v == 0 ? ~u32{0} : static_cast<u32>(bits<T> - 1 - std::countl_zero(v));
 }
 template <class T>
 u32 find_bit_shift(T a) {
   const u32 bit = find_bit(a);
-  return bit == ~u32{0} ? bit : kBits<T> - 1 - bit;
+  return bit == ~u32{0} ? bit : bits<T> - 1 - bit;
 }
 template <class T>
 T reverse(T a) {
   T r = 0;
-  for (int i = 0; i < kBits<T>; ++i) r = static_cast<T>(r << 1 | (a >> i & 1));
+  for (int i = 0; i < bits<T>; ++i) r = static_cast<T>(r << 1 | (a >> i & 1));
   return r;
 }
 u32 permute(u32 a, u32 b, u32 selector) {
@@ -155,8 +155,8 @@ s32 dot4(u32 a, u32 b, s32 c) {
 
 void lop3(Warp& w, const Instruction& in, Mask mask) {
   const u32 *a = w.lanes<u32>(in.reg[1]), *b = w.lanes<u32>(in.reg[2]), *c = w.lanes<u32>(in.reg[3]);
-  u32 out[kLanes];
-  for (int l = 0; l < kLanes; ++l) {
+  u32 out[lane_count];
+  for (int l = 0; l < lane_count; ++l) {
     u32 r = 0;
     for (u32 row = 0; row < 8; ++row)
       if ((in.mode >> row & 1) != 0)

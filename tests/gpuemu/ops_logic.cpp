@@ -47,7 +47,7 @@ bool compare_f16(u16 a, u16 b) {
 }
 
 // setp: mode holds how the result is combined with predicate reg[4], and whether that is negated.
-constexpr std::int64_t kAnd = 1, kOr = 2, kXor = 3, kNegated = 4;
+constexpr std::int64_t and_op = 1, or_op = 2, xor_op = 3, negated_op = 4;
 
 template <auto op>
 struct SetPredicate {
@@ -55,10 +55,10 @@ struct SetPredicate {
     const Mask result = LanewiseTest<op>::evaluate(w, in);
     Mask p = result, q = ~result;
     if (in.mode != 0) {
-      const Mask other = (in.mode & kNegated) != 0 ? ~w.predicates[in.reg[4]] : w.predicates[in.reg[4]];
+      const Mask other = (in.mode & negated_op) != 0 ? ~w.predicates[in.reg[4]] : w.predicates[in.reg[4]];
       const auto how = in.mode & 3;
-      p = how == kAnd ? p & other : how == kOr ? p | other : p ^ other;
-      q = how == kAnd ? q & other : how == kOr ? q | other : q ^ other;
+      p = how == and_op ? p & other : how == or_op ? p | other : p ^ other;
+      q = how == and_op ? q & other : how == or_op ? q | other : q ^ other;
     }
     w.store_predicate(in.reg[0], p, mask);
     w.store_predicate(in.reg[1], q, mask);
@@ -70,8 +70,8 @@ template <auto op>
 struct SetRegister {
   static void run(Warp& w, const Instruction& in, Mask mask) {
     const Mask result = LanewiseTest<op>::evaluate(w, in);
-    u32 out[kLanes];
-    for (int l = 0; l < kLanes; ++l) out[l] = (result >> l & 1) != 0 ? static_cast<u32>(in.mode) : 0;
+    u32 out[lane_count];
+    for (int l = 0; l < lane_count; ++l) out[l] = (result >> l & 1) != 0 ? static_cast<u32>(in.mode) : 0;
     w.store(in.reg[0], out, mask);
   }
 };
@@ -142,9 +142,9 @@ bool decode_compare(Decoding& d) {
   in.reg[1] = bar == std::string::npos ? -1 : d.predicate(to.substr(bar + 1));
   if (!combine.empty()) {
     std::string other = d.statement.operands[3];
-    in.mode = combine == "and" ? kAnd : combine == "or" ? kOr : kXor;
+    in.mode = combine == "and" ? and_op : combine == "or" ? or_op : xor_op;
     if (other[0] == '!') {
-      in.mode |= kNegated;
+      in.mode |= negated_op;
       other.erase(0, 1);
     }
     in.reg[4] = d.predicate(other);
@@ -157,14 +157,14 @@ template <class T>
 void select(Warp& w, const Instruction& in, Mask mask) {
   const T *a = w.lanes<T>(in.reg[1]), *b = w.lanes<T>(in.reg[2]);
   const Mask p = w.predicates[in.reg[3]];
-  T out[kLanes];
-  for (int l = 0; l < kLanes; ++l) out[l] = (p >> l & 1) != 0 ? a[l] : b[l];
+  T out[lane_count];
+  for (int l = 0; l < lane_count; ++l) out[l] = (p >> l & 1) != 0 ? a[l] : b[l];
   w.store(in.reg[0], out, mask);
 }
 
 template <class T>
 void move(Warp& w, const Instruction& in, Mask mask) {
-  T out[kLanes];
+  T out[lane_count];
   std::memcpy(out, w.lanes<T>(in.reg[1]), sizeof out);
   w.store(in.reg[0], out, mask);
 }
@@ -172,10 +172,10 @@ void move(Warp& w, const Instruction& in, Mask mask) {
 /// mov.b32 %r, {%rs1, %rs2}: the first part is the low one.
 template <class Whole, class Part>
 void pack(Warp& w, const Instruction& in, Mask mask) {
-  Whole out[kLanes] = {};
+  Whole out[lane_count] = {};
   for (int i = 0; i < in.count; ++i) {
     const Part* part = w.lanes<Part>(in.reg[static_cast<std::size_t>(i) + 1]);
-    for (int l = 0; l < kLanes; ++l)
+    for (int l = 0; l < lane_count; ++l)
       out[l] |= static_cast<Whole>(part[l]) << (8 * sizeof(Part) * static_cast<unsigned>(i));
   }
   w.store(in.reg[0], out, mask);
@@ -183,13 +183,13 @@ void pack(Warp& w, const Instruction& in, Mask mask) {
 
 template <class Whole, class Part>
 void unpack(Warp& w, const Instruction& in, Mask mask) {
-  Whole whole[kLanes];
+  Whole whole[lane_count];
   std::memcpy(whole, w.lanes<Whole>(in.reg[15]), sizeof whole);
   for (int i = 0; i < in.count; ++i) {
     const int to = in.reg[static_cast<std::size_t>(i)];
     if (to < 0) continue;
-    Part out[kLanes];
-    for (int l = 0; l < kLanes; ++l)
+    Part out[lane_count];
+    for (int l = 0; l < lane_count; ++l)
       out[l] = static_cast<Part>(whole[l] >> (8 * sizeof(Part) * static_cast<unsigned>(i)));
     w.store(to, out, mask);
   }
@@ -272,18 +272,18 @@ bool decode_address(Decoding& d) {
   d.operands(2, 8);
   u64 window = 0;
   if (space == "shared")
-    window = kSharedWindow;
+    window = shared_window;
   else if (space == "local")
-    window = kLocalWindow;
+    window = local_window;
   else if (space == "param")
-    window = kParamWindow;
+    window = param_window;
   else if (space != "global" && space != "const")
     d.fail("unknown space");
   d.in.mode = static_cast<s64>(to ? 0 - window : window);
   d.in.execute = [](Warp& w, const Instruction& in, Mask mask) {
     const u64* a = w.lanes<u64>(in.reg[1]);
-    u64 out[kLanes];
-    for (int l = 0; l < kLanes; ++l) out[l] = a[l] + static_cast<u64>(in.mode);
+    u64 out[lane_count];
+    for (int l = 0; l < lane_count; ++l) out[l] = a[l] + static_cast<u64>(in.mode);
     w.store(in.reg[0], out, mask);
   };
   return true;

@@ -12,11 +12,11 @@ namespace {
 /// Memory holds M, registers R, which may be wider.
 template <class M, class R>
 void load(Warp& w, const Instruction& in, Mask mask) {
-  std::byte* host[kLanes];
+  std::byte* host[lane_count];
   w.machine->locate(w, in, mask, static_cast<int>(sizeof(M)) * in.count, AccessKind::read, host);
   for (std::size_t i = 0; i < in.count; ++i) {
-    R out[kLanes];
-    for (int l = 0; l < kLanes; ++l) {
+    R out[lane_count];
+    for (int l = 0; l < lane_count; ++l) {
       M value;
       std::memcpy(&value, host[l] + i * sizeof(M), sizeof(M));
       out[l] = static_cast<R>(value);
@@ -27,11 +27,11 @@ void load(Warp& w, const Instruction& in, Mask mask) {
 
 template <class M, class R>
 void store(Warp& w, const Instruction& in, Mask mask) {
-  std::byte* host[kLanes];
+  std::byte* host[lane_count];
   w.machine->locate(w, in, mask, static_cast<int>(sizeof(M)) * in.count, AccessKind::write, host);
   for (std::size_t i = 0; i < in.count; ++i) {
     const R* values = w.lanes<R>(in.reg[i]);
-    for (int l = 0; l < kLanes; ++l) {
+    for (int l = 0; l < lane_count; ++l) {
       const M value = static_cast<M>(values[l]);
       if ((mask >> l & 1) != 0) std::memcpy(host[l] + i * sizeof(M), &value, sizeof(M));
     }
@@ -145,11 +145,11 @@ T update(Atomic op, T old, T a, T b) {
 /// Lane after lane. reg[0]: the old value, -1 for red; reg[1], reg[2]: operands.
 template <class T>
 void atomic(Warp& w, const Instruction& in, Mask mask) {
-  std::byte* host[kLanes];
+  std::byte* host[lane_count];
   w.machine->locate(w, in, mask, sizeof(T), AccessKind::atomic, host);
   const T *a = w.lanes<T>(in.reg[1]), *b = w.lanes<T>(in.reg[2]);
-  T out[kLanes] = {};
-  for (int l = 0; l < kLanes; ++l) {
+  T out[lane_count] = {};
+  for (int l = 0; l < lane_count; ++l) {
     if ((mask >> l & 1) == 0) continue;
     std::memcpy(&out[l], host[l], sizeof(T));
     const T value = update(static_cast<Atomic>(in.mode), out[l], a[l], b[l]);

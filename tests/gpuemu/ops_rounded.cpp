@@ -10,7 +10,7 @@ namespace gpuemu {
 namespace {
 
 enum class Op { add, sub, mul, div, fma, rcp, sqrt };
-constexpr std::int64_t kFlush = 1, kSaturate = 2;
+constexpr std::int64_t flush_flag = 1, saturate_flag = 2;
 
 class RoundingMode {
  public:
@@ -41,22 +41,22 @@ T compute(T a, T b, T c) {
 template <class T>
 T flushed(T x, std::int64_t mode) {
   if constexpr (sizeof(T) == 4)
-    if ((mode & kFlush) != 0) return flush(x);
+    if ((mode & flush_flag) != 0) return flush(x);
   return x;
 }
 
 template <class T, Op op, int rounding>
 void rounded(Warp& w, const Instruction& in, Mask mask) {
   const T *a = w.lanes<T>(in.reg[1]), *b = w.lanes<T>(in.reg[2]), *c = w.lanes<T>(in.reg[3]);
-  T out[kLanes];
+  T out[lane_count];
   {
     const RoundingMode scope(rounding);
-    for (int l = 0; l < kLanes; ++l)
+    for (int l = 0; l < lane_count; ++l)
       out[l] = compute<T, op>(flushed(a[l], in.mode), flushed(b[l], in.mode), flushed(c[l], in.mode));
   }
   for (T& x : out) {
     x = flushed(x, in.mode);
-    if ((in.mode & kSaturate) != 0) x = x > 1 ? T{1} : x > 0 ? x : T{0};
+    if ((in.mode & saturate_flag) != 0) x = x > 1 ? T{1} : x > 0 ? x : T{0};
     x = canonical(x);
   }
   w.store(in.reg[0], out, mask);
@@ -80,7 +80,7 @@ bool decode(Decoding& d, std::size_t operands) {
   d.operands(operands, type_bytes(type));
   // Operands that there are not are read all the same.
   for (std::size_t i = operands; i < 4; ++i) d.in.reg[i] = d.in.reg[1];
-  d.in.mode = (ftz ? kFlush : 0) | (sat ? kSaturate : 0);
+  d.in.mode = (ftz ? flush_flag : 0) | (sat ? saturate_flag : 0);
   d.in.execute = type == "f32" ? rounded_handler<float, op>(rounding) : rounded_handler<double, op>(rounding);
   return true;
 }

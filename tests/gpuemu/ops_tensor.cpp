@@ -13,15 +13,16 @@ namespace {
 // all), mode the source's offset; address and offset are the destination's, bytes the size.
 
 /// Reads what lies behind the source; bytes that are not read are zero.
-void read_source(Warp& w, const Instruction& in, const u64 (&source)[kLanes], Mask mask, PendingCopy& copy) {
+void read_source(Warp& w, const Instruction& in, const u64 (&source)[lane_count], Mask mask,
+                 PendingCopy& copy) {
   Mask whole = mask;
   const u32* valid = in.reg[2] < 0 ? nullptr : w.lanes<u32>(in.reg[2]);
-  std::byte* host[kLanes];
-  for (int l = 0; l < kLanes && valid != nullptr; ++l) {
+  std::byte* host[lane_count];
+  for (int l = 0; l < lane_count && valid != nullptr; ++l) {
     if ((mask >> l & 1) == 0 || valid[l] >= in.bytes) continue;
     whole &= ~(Mask{1} << l);
     const int unit = valid[l] % 4 == 0 ? 4 : valid[l] % 2 == 0 ? 2 : 1;
-    u64 address[kLanes] = {};
+    u64 address[lane_count] = {};
     for (u32 i = 0; i < valid[l]; i += static_cast<u32>(unit)) {
       address[l] = source[l] + i;
       w.machine->locate(w, in, Space::global, address, Mask{1} << l, unit, AccessKind::read, host);
@@ -30,14 +31,14 @@ void read_source(Warp& w, const Instruction& in, const u64 (&source)[kLanes], Ma
   }
   if (whole == 0) return;
   w.machine->locate(w, in, Space::global, source, whole, in.bytes, AccessKind::read, host);
-  for (int l = 0; l < kLanes; ++l)
+  for (int l = 0; l < lane_count; ++l)
     if ((whole >> l & 1) != 0) std::memcpy(copy.data[l].data(), host[l], in.bytes);
 }
 
 void copy_async(Warp& w, const Instruction& in, Mask mask) {
-  u64 source[kLanes], target[kLanes];
+  u64 source[lane_count], target[lane_count];
   const auto offset = static_cast<u64>(in.mode);
-  for (int l = 0; l < kLanes; ++l)
+  for (int l = 0; l < lane_count; ++l)
     source[l] = (in.reg[1] != 0 ? w.lanes<u64>(in.reg[0])[l] : w.lanes<u32>(in.reg[0])[l]) + offset;
   w.machine->gather_addresses(w, in, target);
   w.copies.emplace_back();
@@ -45,15 +46,15 @@ void copy_async(Warp& w, const Instruction& in, Mask mask) {
   copy.mask = mask;
   copy.bytes = in.bytes;
   copy.in = &in;
-  for (int l = 0; l < kLanes; ++l) {
+  for (int l = 0; l < lane_count; ++l) {
     copy.group[l] = w.committed[l];
     copy.shared[l] = static_cast<u32>(target[l]);
     copy.data[l].fill(std::byte{0});
   }
   read_source(w, in, source, mask, copy);
-  std::byte* host[kLanes];
-  w.machine->locate(w, in, Space::shared, target, mask, in.bytes, AccessKind::write, host, kPending);
-  for (int l = 0; l < kLanes; ++l)
+  std::byte* host[lane_count];
+  w.machine->locate(w, in, Space::shared, target, mask, in.bytes, AccessKind::write, host, pending_flag);
+  for (int l = 0; l < lane_count; ++l)
     if ((mask >> l & 1) != 0)
       std::memset(host[l], 0xff, in.bytes);  // nothing to rely on until it is waited for
 }
@@ -63,7 +64,7 @@ void arrive(Warp& w, PendingCopy& copy, Mask lanes) {
   Shadow& shadow = w.machine->shared_shadow();
   const Moment now = w.machine->shared_moment();
   const auto bytes = static_cast<std::size_t>(copy.bytes);
-  for (int l = 0; l < kLanes; ++l) {
+  for (int l = 0; l < lane_count; ++l) {
     if ((lanes >> l & 1) == 0) continue;
     std::memcpy(w.machine->shared() + copy.shared[l], copy.data[l].data(), bytes);
     const std::size_t begin = copy.shared[l] >> shadow.shift(),
@@ -74,14 +75,14 @@ void arrive(Warp& w, PendingCopy& copy, Mask lanes) {
 }
 
 void commit_group(Warp& w, const Instruction&, Mask mask) {
-  for (int l = 0; l < kLanes; ++l) w.committed[l] += mask >> l & 1;
+  for (int l = 0; l < lane_count; ++l) w.committed[l] += mask >> l & 1;
 }
 
 /// mode: how many of the latest groups may still be under way; -1: none, not even what is in no group yet.
 void wait_group(Warp& w, const Instruction& in, Mask mask) {
   for (PendingCopy& copy : w.copies) {
     Mask done = 0;
-    for (int l = 0; l < kLanes; ++l)
+    for (int l = 0; l < lane_count; ++l)
       if (in.mode < 0 || copy.group[l] + static_cast<u64>(in.mode) < w.committed[l]) done |= Mask{1} << l;
     arrive(w, copy, copy.mask & mask & done);
   }
@@ -140,10 +141,10 @@ bool decode_copy(Decoding& d) {
 
 template <bool transposed>
 void load_matrix(Warp& w, const Instruction& in, Mask) {
-  u64 address[kLanes];
+  u64 address[lane_count];
   w.machine->gather_addresses(w, in, address);
-  std::byte* row[kLanes];
-  const Mask rows = in.count == 4 ? kAllLanes : (Mask{1} << 8 * in.count) - 1;
+  std::byte* row[lane_count];
+  const Mask rows = in.count == 4 ? all_lanes : (Mask{1} << 8 * in.count) - 1;
   w.machine->locate(w, in, Space::shared, address, rows, 16, AccessKind::read, row);
   for (int matrix = 0; matrix < in.count; ++matrix) {
     const auto element = [&](int r, int c) {
@@ -151,12 +152,12 @@ void load_matrix(Warp& w, const Instruction& in, Mask) {
       std::memcpy(&value, row[8 * matrix + r] + 2 * c, sizeof value);
       return u32{value};
     };
-    u32 out[kLanes];
-    for (int l = 0; l < kLanes; ++l) {
+    u32 out[lane_count];
+    for (int l = 0; l < lane_count; ++l) {
       const int r = l / 4, c = l % 4 * 2;
       out[l] = transposed ? element(c, r) | element(c + 1, r) << 16 : element(r, c) | element(r, c + 1) << 16;
     }
-    w.store(in.reg[static_cast<std::size_t>(matrix)], out, kAllLanes);
+    w.store(in.reg[static_cast<std::size_t>(matrix)], out, all_lanes);
   }
 }
 
@@ -207,7 +208,7 @@ void gather_pairs(const Warp& w, const Instruction& in, Tiles& t) {
     const auto i = static_cast<std::size_t>(half);
     const u32 *upper = w.lanes<u32>(in.reg[4 + 2 * i]), *lower = w.lanes<u32>(in.reg[5 + 2 * i]);
     const u32* b = w.lanes<u32>(in.reg[8 + i]);
-    for (int l = 0; l < kLanes; ++l) {
+    for (int l = 0; l < lane_count; ++l) {
       const int row = l / 4, k = l % 4 * 2 + 8 * half;
       t.a[row][k] = Pair::low(upper[l]);
       t.a[row][k + 1] = Pair::high(upper[l]);
@@ -227,7 +228,7 @@ void gather_tf32(const Warp& w, const Instruction& in, Tiles& t) {
     const auto i = static_cast<std::size_t>(half);
     const u32 *upper = w.lanes<u32>(in.reg[4 + 2 * i]), *lower = w.lanes<u32>(in.reg[5 + 2 * i]);
     const u32* b = w.lanes<u32>(in.reg[8 + i]);
-    for (int l = 0; l < kLanes; ++l) {
+    for (int l = 0; l < lane_count; ++l) {
       const int row = l / 4, k = l % 4 + 4 * half;
       t.a[row][k] = value(upper[l]);
       t.a[row + 8][k] = value(lower[l]);
@@ -243,17 +244,17 @@ void multiply(Warp& w, const Instruction& in, Mask) {
   double sums[16][8];
   for (std::size_t i = 0; i < 4; ++i) {
     const float* c = w.lanes<float>(in.reg[10 + i]);
-    for (std::size_t l = 0; l < kLanes; ++l) sums[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2] = c[l];
+    for (std::size_t l = 0; l < lane_count; ++l) sums[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2] = c[l];
   }
   for (int row = 0; row < 16; ++row)
     for (int k = 0; k < K; ++k)
       for (int n = 0; n < 8; ++n)
         sums[row][n] += static_cast<double>(t.a[row][k]) * static_cast<double>(t.b[k][n]);
   for (std::size_t i = 0; i < 4; ++i) {
-    float out[kLanes];
-    for (std::size_t l = 0; l < kLanes; ++l)
+    float out[lane_count];
+    for (std::size_t l = 0; l < lane_count; ++l)
       out[l] = canonical(static_cast<float>(sums[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2]));
-    w.store(in.reg[i], out, kAllLanes);
+    w.store(in.reg[i], out, all_lanes);
   }
 }
 

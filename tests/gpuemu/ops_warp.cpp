@@ -16,9 +16,9 @@ enum class Shuffle { up, down, butterfly, index };
 template <Shuffle kind>
 void shuffle(Warp& w, const Instruction& in, Mask mask) {
   const u32 *value = w.lanes<u32>(in.reg[1]), *by = w.lanes<u32>(in.reg[2]), *clamp = w.lanes<u32>(in.reg[3]);
-  u32 out[kLanes] = {};
+  u32 out[lane_count] = {};
   Mask valid = 0;
-  for (int l = 0; l < kLanes; ++l) {
+  for (int l = 0; l < lane_count; ++l) {
     if ((mask >> l & 1) == 0) continue;
     const int b = static_cast<int>(by[l] & 31), segment = static_cast<int>(clamp[l] >> 8 & 31);
     const int last = static_cast<int>(clamp[l] & 31);
@@ -71,12 +71,12 @@ template <class Decide>
 void vote(Warp& w, const Instruction& in, Mask mask, Decide decide) {
   const Mask votes = (in.mode != 0 ? ~w.predicates[in.reg[1]] : w.predicates[in.reg[1]]) & mask;
   const Mask* members = w.lanes<Mask>(in.member_mask);
-  for (int l = 0; l < kLanes; ++l)
+  for (int l = 0; l < lane_count; ++l)
     if ((mask >> l & 1) != 0) decide(l, votes & members[l], members[l] & mask);
 }
 
 void vote_ballot(Warp& w, const Instruction& in, Mask mask) {
-  u32 out[kLanes] = {};
+  u32 out[lane_count] = {};
   vote(w, in, mask, [&](int l, Mask votes, Mask) { out[l] = votes; });
   w.store(in.reg[0], out, mask);
 }
@@ -106,8 +106,8 @@ bool decode_vote(Decoding& d) {
     m.end();
     d.operands(1, 4);
     in.execute = [](Warp& w, const Instruction& i, Mask mask) {
-      u32 out[kLanes];
-      std::fill_n(out, kLanes, mask);
+      u32 out[lane_count];
+      std::fill_n(out, lane_count, mask);
       w.store(i.reg[0], out, mask);
     };
     return true;
@@ -143,8 +143,8 @@ template <class T, auto combine>
 void reduce(Warp& w, const Instruction& in, Mask mask) {
   const T* value = w.lanes<T>(in.reg[1]);
   const Mask* members = w.lanes<Mask>(in.member_mask);
-  T out[kLanes] = {};
-  for (int l = 0; l < kLanes; ++l) {
+  T out[lane_count] = {};
+  for (int l = 0; l < lane_count; ++l) {
     if ((mask >> l & 1) == 0) continue;
     Mask rest = members[l] & mask;
     T sum = value[std::countr_zero(rest)];
@@ -188,9 +188,9 @@ template <class T>
 void match_any(Warp& w, const Instruction& in, Mask mask) {
   const T* value = w.lanes<T>(in.reg[1]);
   const Mask* members = w.lanes<Mask>(in.member_mask);
-  u32 out[kLanes] = {};
-  for (int l = 0; l < kLanes; ++l)
-    for (int o = 0; o < kLanes; ++o)
+  u32 out[lane_count] = {};
+  for (int l = 0; l < lane_count; ++l)
+    for (int o = 0; o < lane_count; ++o)
       if ((members[l] & mask & Mask{1} << o) != 0 && value[l] == value[o]) out[l] |= Mask{1} << o;
   w.store(in.reg[0], out, mask);
 }
@@ -199,11 +199,11 @@ template <class T>
 void match_all(Warp& w, const Instruction& in, Mask mask) {
   const T* value = w.lanes<T>(in.reg[1]);
   const Mask* members = w.lanes<Mask>(in.member_mask);
-  u32 out[kLanes] = {};
+  u32 out[lane_count] = {};
   Mask all = 0;
-  for (int l = 0; l < kLanes; ++l) {
+  for (int l = 0; l < lane_count; ++l) {
     bool same = true;
-    for (int o = 0; o < kLanes; ++o)
+    for (int o = 0; o < lane_count; ++o)
       if ((members[l] & mask & Mask{1} << o) != 0) same &= value[l] == value[o];
     out[l] = same ? members[l] & mask : 0;
     all |= static_cast<Mask>(same) << l;

@@ -10,8 +10,8 @@
 namespace gpuemu {
 
 using Mask = std::uint32_t;  // one bit per lane
-constexpr int kLanes = 32;
-constexpr Mask kAllLanes = ~Mask{0};
+constexpr int lane_count = 32;
+constexpr Mask all_lanes = ~Mask{0};
 
 struct Warp;
 struct Instruction;

@@ -24,8 +24,8 @@ Reports& reports() {
 void exit_with_reports() {
   if (report_count() == 0) return;
   std::fflush(nullptr);
-  std::fprintf(stderr, "gpuemu: %d report(s), exit code %d\n", report_count(), kReportExitCode);
-  _exit(kReportExitCode);
+  std::fprintf(stderr, "gpuemu: %d report(s), exit code %d\n", report_count(), report_exit_code);
+  _exit(report_exit_code);
 }
 
 }  // namespace

@@ -16,9 +16,9 @@ void report(const std::string& key, const std::string& text);
 /// How many reports there were.
 int report_count();
 
-constexpr int kReportExitCode = 86;
+constexpr int report_exit_code = 86;
 
-/// Lets the process exit with kReportExitCode, whatever it returns, if anything was reported until then.
+/// Lets the process exit with report_exit_code, whatever it returns, if anything was reported until then.
 void fail_process_on_reports();
 
 }  // namespace gpuemu

@@ -7,7 +7,7 @@
 namespace gpuemu {
 namespace {
 
-constexpr Profile kProfiles[] = {
+constexpr Profile profiles[] = {
     {"a100", 8, 0, 108, std::size_t{40} << 30, 49152, 166912, 167936, 2048, 32, 41943040, 5120, 1215000,
      1410000},
     {"h100", 9, 0, 132, std::size_t{80} << 30, 49152, 232448, 233472, 2048, 32, 52428800, 5120, 2619000,
@@ -33,8 +33,8 @@ thread_local cudaError_t last = cudaSuccess;
 const Profile* profile() {
   static const Profile* const chosen = []() -> const Profile* {
     const char* name = std::getenv("GPUEMU_DEVICE");
-    if (name == nullptr || *name == '\0') return &kProfiles[0];
-    for (const Profile& p : kProfiles)
+    if (name == nullptr || *name == '\0') return &profiles[0];
+    for (const Profile& p : profiles)
       if (std::strcmp(p.name, name) == 0) return &p;
     if (std::strcmp(name, "none") == 0) return nullptr;
     stop("GPUEMU_DEVICE: expected a100, h100, t4 or none, got " + std::string(name));

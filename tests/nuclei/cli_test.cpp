@@ -45,7 +45,7 @@ struct Workplace {
   fs::path model() const {
     const fs::path file = root / "model.safetensors";
     if (!fs::exists(file))
-      karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), file);
+      karyon::save_unet(karyon::UNet({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2}), file);
     return file;
   }
   std::string predict(const std::string& input) const {
@@ -216,10 +216,10 @@ TEST_CASE("nuclei: a model file that is cut, of another network or not finite is
   CHECK_THAT(shell(command).text, Contains("input channels"));
   karyon::save_unet(karyon::UNet({.out_channels = 1, .base_width = 4, .depth = 2}), bad);
   CHECK_THAT(shell(command).text, Contains("output channels"));
-  karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), bad,
-                    {{nuclei::kThresholdsKey, "{\"nucleus\": \"x\"}"}});
+  karyon::save_unet(karyon::UNet({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2}), bad,
+                    {{nuclei::thresholds_key, "{\"nucleus\": \"x\"}"}});
   CHECK_THAT(shell(command).text, Contains("thresholds"));
-  karyon::UNet poisoned({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2});
+  karyon::UNet poisoned({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2});
   karyon::Tensor weight = poisoned.parameters()[0].detach();
   weight.fill_(std::numeric_limits<double>::quiet_NaN());
   karyon::save_unet(poisoned, bad);
@@ -674,7 +674,7 @@ TEST_CASE("nuclei: a signal twice at once is one request to stop, half a second 
 }
 
 TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrored maps") {
-  karyon::UNet net({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2});
+  karyon::UNet net({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2});
   net.eval();
   const nuclei::Image picture = nuclei::make_synthetic(1, 40, 32).image;
   nuclei::Image mirrored = picture;

@@ -45,7 +45,7 @@ TEST_CASE("nuclei: without a GPU it says why in one line, and auto goes on witho
   const TempFolder folder;
   const std::string nowhere = "KARYON_CUDA_PLUGIN=/nowhere/libkaryon_cuda.so";
   const std::string model = (folder.path() / "model.safetensors").string();
-  karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}), model);
+  karyon::save_unet(karyon::UNet({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2}), model);
   const std::vector<nuclei::Example> examples{nuclei::make_synthetic(1, 48, 48)};
   nuclei::write_bowl(folder.path() / "data", examples);
   const std::string evaluate = " $nuclei evaluate --model " + model + " --data " +

@@ -20,16 +20,16 @@ using Catch::Contains;
 
 namespace {
 
-constexpr int kSide = 64;
+constexpr int side = 64;
 
 using Pixels = std::vector<std::uint8_t>;
 
 Pixels disc(int cx, int cy, int radius, std::uint8_t value = 255) {
-  Pixels pixels(kSide * kSide);
-  for (int y = 0; y < kSide; ++y) {
-    for (int x = 0; x < kSide; ++x) {
+  Pixels pixels(side * side);
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < side; ++x) {
       if ((x - cx) * (x - cx) + (y - cy) * (y - cy) <= radius * radius)
-        pixels[static_cast<std::size_t>(y * kSide + x)] = value;
+        pixels[static_cast<std::size_t>(y * side + x)] = value;
     }
   }
   return pixels;
@@ -40,7 +40,7 @@ Pixels max_of(Pixels a, const Pixels& b) {
   return a;
 }
 
-void write_grey(const fs::path& file, const Pixels& pixels, int width = kSide, int height = kSide) {
+void write_grey(const fs::path& file, const Pixels& pixels, int width = side, int height = side) {
   fs::create_directories(file.parent_path());
   write_png8(file, width, height, 1, pixels.data());
 }
@@ -54,7 +54,7 @@ struct Sound {
   }
   void add(const std::string& id, std::uint64_t seed) {
     Random random(100 + seed);
-    Pixels picture(kSide * kSide);
+    Pixels picture(side * side);
     for (auto& value : picture) value = static_cast<std::uint8_t>(10 + random.below(6));
     for (int k = 0; k < 3; ++k) {
       const Pixels nucleus = disc(10 + static_cast<int>(random.below(44)), 10 + 21 * k,
@@ -108,7 +108,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
        [](Sound& s) { fs::copy_file(s.image_file("id0"), s.root / "id1/images/other.png"); }},
       {"no-masks", [](Sound& s) { s.remove_masks("id1"); }},
       {"size-mismatch", [](Sound& s) { write_grey(s.mask_file("id1", 0), Pixels(32 * 32, 255), 32, 32); }},
-      {"empty-mask", [](Sound& s) { write_grey(s.mask_file("id1", 3), Pixels(kSide * kSide)); }},
+      {"empty-mask", [](Sound& s) { write_grey(s.mask_file("id1", 3), Pixels(side * side)); }},
       {"inverted-mask",
        [](Sound& s) {
          s.remove_masks("id1");
@@ -119,7 +119,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
       {"full-mask",
        [](Sound& s) {
          s.remove_masks("id1");
-         write_grey(s.mask_file("id1", 0), Pixels(kSide * kSide, 255));
+         write_grey(s.mask_file("id1", 0), Pixels(side * side, 255));
        }},
       {"label-image",
        [](Sound& s) {
@@ -130,7 +130,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
        }},
       {"all-in-one",
        [](Sound& s) {
-         Pixels all(kSide * kSide);
+         Pixels all(side * side);
          for (int k = 0; k < 3; ++k) all = max_of(all, s.pixels_of(s.mask_file("id1", k)));
          s.remove_masks("id1");
          write_grey(s.mask_file("id1", 0), all);
@@ -144,13 +144,13 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
       {"specks",
        [](Sound& s) {
          Pixels mask = s.pixels_of(s.mask_file("id1", 0));
-         mask[kSide * kSide - 1] = 255;
+         mask[side * side - 1] = 255;
          write_grey(s.mask_file("id1", 0), mask);
        }},
       {"holes",
        [](Sound& s) {
          Pixels mask = disc(32, 32, 9);
-         mask[32 * kSide + 32] = 0;
+         mask[32 * side + 32] = 0;
          s.remove_masks("id1");
          write_grey(s.mask_file("id1", 0), mask);
          write_grey(s.image_file("id1"), max_of(disc(32, 32, 9, 180), disc(0, 0, 200, 12)));
@@ -181,14 +181,14 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
        [](Sound& s) {
          std::vector<std::uint16_t> deep;
          for (const auto value : s.pixels_of(s.mask_file("id1", 0))) deep.push_back(value);
-         write_png16(s.mask_file("id1", 0), kSide, kSide, deep.data());
+         write_png16(s.mask_file("id1", 0), side, side, deep.data());
        }},
       {"opaque-mask",
        [](Sound& s) {
          Pixels rgba;
          for (const auto value : s.pixels_of(s.mask_file("id1", 0)))
            for (const std::uint8_t sample : {value, value, value, std::uint8_t{255}}) rgba.push_back(sample);
-         write_png8(s.mask_file("id1", 0), kSide, kSide, 4, rgba.data());
+         write_png8(s.mask_file("id1", 0), side, side, 4, rgba.data());
        }},
       {"mask-in-alpha",
        [](Sound& s) {
@@ -196,7 +196,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
          for (const auto value : s.pixels_of(s.mask_file("id1", 0)))
            for (const std::uint8_t sample : {std::uint8_t{255}, std::uint8_t{255}, std::uint8_t{255}, value})
              rgba.push_back(sample);
-         write_png8(s.mask_file("id1", 0), kSide, kSide, 4, rgba.data());
+         write_png8(s.mask_file("id1", 0), side, side, 4, rgba.data());
        }},
       {"grey-mask",  // what lossy compression leaves around a nucleus
        [](Sound& s) {
@@ -224,7 +224,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
          write_text(s.image_file("id1"), bytes.substr(0, bytes.size() / 2));
        }},
       {"unreadable", [](Sound& s) { write_text(s.mask_file("id1", 0), ""); }},
-      {"blank-image", [](Sound& s) { write_grey(s.image_file("id1"), Pixels(kSide * kSide, 40)); }},
+      {"blank-image", [](Sound& s) { write_grey(s.image_file("id1"), Pixels(side * side, 40)); }},
       {"low-contrast",
        [](Sound& s) {
          Pixels pixels = s.pixels_of(s.image_file("id1"));
@@ -242,7 +242,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
          std::vector<std::uint16_t> deep;
          for (const auto value : s.pixels_of(s.image_file("id1")))
            deep.push_back(static_cast<std::uint16_t>(value * 16));
-         write_png16(s.image_file("id1"), kSide, kSide, deep.data());
+         write_png16(s.image_file("id1"), side, side, deep.data());
        }},
       {"ignored-picture",
        [](Sound& s) { fs::rename(s.mask_file("id1", 0), s.root / "id1/masks/mask0.gif"); }},
@@ -278,7 +278,7 @@ TEST_CASE("nuclei: faults of the whole set are found", "[nuclei][doctor]") {
   Sound empty;
   for (const char* id : {"id0", "id1", "id2", "id3"}) {
     empty.remove_masks(id);
-    write_grey(empty.mask_file(id, 0), Pixels(kSide * kSide));
+    write_grey(empty.mask_file(id, 0), Pixels(side * side));
   }
   CHECK(empty.found() == Keys{"nothing-to-learn", "empty-mask", "empty-mask", "empty-mask", "empty-mask"});
 
@@ -325,7 +325,7 @@ TEST_CASE("nuclei: a folder in another layout is explained", "[nuclei][doctor]")
 TEST_CASE("nuclei: findings come in order, with the file and what to do", "[nuclei][doctor]") {
   Sound set;
   write_text(set.root / "id1/masks/notes.txt", "");
-  write_grey(set.mask_file("id3", 3), Pixels(kSide * kSide));
+  write_grey(set.mask_file("id3", 3), Pixels(side * side));
   write_grey(set.mask_file("id2", 0), Pixels(32 * 32, 255), 32, 32);
   const Diagnosis diagnosis = diagnose(set.root.path());
   REQUIRE(diagnosis.findings.size() == 3);

@@ -27,13 +27,13 @@ TEST_CASE("nuclei: light on dark and dark on light look alike to the network") {
 }
 
 TEST_CASE("nuclei: the noise of a nearly empty picture is not stretched to the brightness of nuclei") {
-  constexpr int kSize = 200, kRadius = 6;  // 113 of 40000 pixels: 0.28 %
-  Image image{.width = kSize, .height = kSize, .channels = 1, .pixels = {}};
+  constexpr int image_size = 200, radius = 6;  // 113 of 40000 pixels: 0.28 %
+  Image image{.width = image_size, .height = image_size, .channels = 1, .pixels = {}};
   std::vector<bool> nucleus;
   karyon::Generator generator(3);
-  for (int y = 0; y < kSize; ++y)
-    for (int x = 0; x < kSize; ++x) {
-      nucleus.push_back((x - 90) * (x - 90) + (y - 60) * (y - 60) <= kRadius * kRadius);
+  for (int y = 0; y < image_size; ++y)
+    for (int x = 0; x < image_size; ++x) {
+      nucleus.push_back((x - 90) * (x - 90) + (y - 60) * (y - 60) <= radius * radius);
       image.pixels.push_back((nucleus.back() ? 0.7f : 0.05f) +
                              static_cast<float>(generator.uniform(0, 0.03)));
     }
@@ -55,7 +55,7 @@ TEST_CASE("nuclei: the noise of a nearly empty picture is not stretched to the b
   const TempFolder folder;
   std::vector<std::uint8_t> bytes;
   for (const float v : image.pixels) bytes.push_back(static_cast<std::uint8_t>(std::lround(255 * v)));
-  write_png8(folder / "a.png", kSize, kSize, 1, bytes.data());
+  write_png8(folder / "a.png", image_size, image_size, 1, bytes.data());
   const Levels of_file = find_levels(*open_image(folder / "a.png")),
                of_image = find_levels(read_image(folder / "a.png"));
   CHECK(of_file.low == of_image.low);
@@ -84,8 +84,8 @@ TEST_CASE("nuclei: crops have the asked size, sane values, and depend on their g
     karyon::Generator one(9, 100), same(9, 100), other(10, 100);
     const auto a = crops.get(i, one), b = crops.get(i, same), c = crops.get(i, other);
     CHECK(a[0].shape() == karyon::Shape{48, 48, 3});
-    CHECK(a[1].shape() == karyon::Shape{48, 48, kMaps});
-    CHECK(a[2].shape() == karyon::Shape{48, 48, kMaps});
+    CHECK(a[1].shape() == karyon::Shape{48, 48, map_count});
+    CHECK(a[2].shape() == karyon::Shape{48, 48, map_count});
     for (std::size_t t = 0; t < 3; ++t) CHECK(a[t].to_vector<float>() == b[t].to_vector<float>());
     CHECK(a[0].to_vector<float>() != c[0].to_vector<float>());
     for (const float v : a[0].to_vector<float>()) CHECK((std::isfinite(v) && std::abs(v) < 5));

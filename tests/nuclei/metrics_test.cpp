@@ -41,7 +41,7 @@ Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
   scores.accuracy = equal / static_cast<double>(truth.labels.size());
   scores.iou = either > 0 ? both / either : 1;
   scores.dice = either > 0 ? 2 * both / (either + both) : 1;
-  for (int k = 0; k < kThresholds; ++k) {
+  for (int k = 0; k < thresholds; ++k) {
     int matches = 0;
     for (const std::int32_t a : true_nuclei) {
       for (const std::int32_t b : predicted_nuclei) {
@@ -56,7 +56,7 @@ Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
     }
     const int whole = scores.true_count + scores.predicted_count - matches;
     scores.ap[static_cast<std::size_t>(k)] = whole > 0 ? static_cast<double>(matches) / whole : 1;
-    scores.bowl += scores.ap[static_cast<std::size_t>(k)] / kThresholds;
+    scores.bowl += scores.ap[static_cast<std::size_t>(k)] / thresholds;
   }
   return scores;
 }

@@ -28,7 +28,7 @@ struct Batch {
 
   Batch() {
     karyon::manual_seed(2);
-    karyon::save_unet(karyon::UNet({.out_channels = nuclei::kMaps, .base_width = 4, .depth = 2}),
+    karyon::save_unet(karyon::UNet({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2}),
                       folder / "model.safetensors");
     fs::create_directory(folder / "in");
     for (int i = 0; i < 5; ++i) add("picture" + std::to_string(i), static_cast<std::uint64_t>(i));

@@ -74,18 +74,18 @@ TEST_CASE("nuclei: the image edge is no outline, large images get a thicker one"
 }
 
 TEST_CASE("nuclei: every pair of neighbours in a grid of nuclei differs", "[nuclei][render]") {
-  constexpr int kSide = 8, kCell = 5;
-  LabelMap map = blank(kSide * kCell, kSide * kCell);
-  for (int gy = 0; gy < kSide; ++gy) {
-    for (int gx = 0; gx < kSide; ++gx) {
-      fill(map, gx * kCell, gy * kCell, (gx + 1) * kCell, (gy + 1) * kCell, gy * kSide + gx + 1);
+  constexpr int side = 8, cell = 5;
+  LabelMap map = blank(side * cell, side * cell);
+  for (int gy = 0; gy < side; ++gy) {
+    for (int gx = 0; gx < side; ++gx) {
+      fill(map, gx * cell, gy * cell, (gx + 1) * cell, (gy + 1) * cell, gy * side + gx + 1);
     }
   }
   for (const float brightness : {0.1f, 0.9f}) {
     const Picture picture = overlay(flat(map.width, map.height, brightness), map);
-    for (int gy = 0; gy < kSide; ++gy) {
-      for (int gx = 0; gx + 1 < kSide; ++gx) {
-        const int edge = (gx + 1) * kCell, middle = gy * kCell + 2;
+    for (int gy = 0; gy < side; ++gy) {
+      for (int gx = 0; gx + 1 < side; ++gx) {
+        const int edge = (gx + 1) * cell, middle = gy * cell + 2;
         CHECK(color(picture, edge - 1, middle) != color(picture, edge, middle));
         CHECK(color(picture, middle, edge - 1) != color(picture, middle, edge));
       }

@@ -36,7 +36,7 @@ LabelMap labels(int width, int height, const std::string& drawing) {
   return map;
 }
 
-constexpr ComponentOptions kRaw{.min_area = 1, .fill_holes = false};
+constexpr ComponentOptions raw{.min_area = 1, .fill_holes = false};
 
 /// The definition, by recursion without recursion: flood each unvisited pixel in scan order.
 LabelMap flood_fill(const std::vector<float>& probability, int width, int height) {
@@ -106,12 +106,12 @@ double weight_by_definition(const LabelMap& map, int x, int y, const BorderWeigh
 }  // namespace
 
 TEST_CASE("nuclei: components join along edges, not corners", "[nuclei][segment]") {
-  const LabelMap map = label_components(probability("##... ##..# ..##. #.##."), 5, 4, kRaw);
+  const LabelMap map = label_components(probability("##... ##..# ..##. #.##."), 5, 4, raw);
   CHECK(map == labels(5, 4, "aa... aa..b ..cc. d.cc."));
 }
 
 TEST_CASE("nuclei: a U is one component", "[nuclei][segment]") {
-  CHECK(label_components(probability("#.# #.# ###"), 3, 3, kRaw) == labels(3, 3, "a.a a.a aaa"));
+  CHECK(label_components(probability("#.# #.# ###"), 3, 3, raw) == labels(3, 3, "a.a a.a aaa"));
 }
 
 TEST_CASE("nuclei: components agree with flood fill", "[nuclei][segment]") {
@@ -122,7 +122,7 @@ TEST_CASE("nuclei: components agree with flood fill", "[nuclei][segment]") {
     const double density = random.uniform(0.2, 0.8);
     std::vector<float> values(static_cast<std::size_t>(width * height));
     for (float& value : values) value = random.uniform() < density ? 0.9f : 0.1f;
-    REQUIRE(label_components(values, width, height, kRaw) == flood_fill(values, width, height));
+    REQUIRE(label_components(values, width, height, raw) == flood_fill(values, width, height));
   }
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("nuclei: small holes are filled, large and open ones are not", "[nucle
 
 TEST_CASE("nuclei: the threshold is exclusive, NaN is background", "[nuclei][segment]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const LabelMap map = label_components({0.5f, 0.51f, nan}, 3, 1, kRaw);
+  const LabelMap map = label_components({0.5f, 0.51f, nan}, 3, 1, raw);
   CHECK(map.labels == std::vector<std::int32_t>{0, 1, 0});
 }
 

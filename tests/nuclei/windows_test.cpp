@@ -28,7 +28,7 @@ struct Keep : FindSink {
     next_row += count;
     const std::size_t n = static_cast<std::size_t>(count) * width;
     labels.insert(labels.end(), l, l + n);
-    maps.insert(maps.end(), m, m + n * kMaps);
+    maps.insert(maps.end(), m, m + n * map_count);
     pixels.insert(pixels.end(), p, p + n * channels);
   }
   void nucleus(const Found& f) override {
@@ -44,7 +44,7 @@ struct Setup {
 
   explicit Setup(karyon::UNetOptions options = {.base_width = 16, .depth = 2}) {
     karyon::manual_seed(3);
-    options.out_channels = kMaps;
+    options.out_channels = map_count;
     karyon::save_unet(karyon::UNet(options), model);
   }
 };
@@ -74,7 +74,7 @@ std::filesystem::path picture(const TempFolder& folder, int width, int height, S
 
 /// A network of one convolution that passes the brightness on, so that the picture decides what is found.
 void save_brightness_net(const std::filesystem::path& file) {
-  karyon::UNet net({.out_channels = kMaps, .base_width = 2, .depth = 1, .norm = karyon::Norm::none});
+  karyon::UNet net({.out_channels = map_count, .base_width = 2, .depth = 1, .norm = karyon::Norm::none});
   for (auto& [name, parameter] : net.named_parameters()) {
     karyon::Tensor p = parameter.detach();
     p.fill_(0);
@@ -164,7 +164,7 @@ TEST_CASE("nuclei: the library's own path gives the same maps", "[nuclei][tiles]
   const Setup setup;
   Segmenter segmenter(setup.model, karyon::Device::cpu());
   const auto file = picture(setup.folder, 131, 93, Style::stained);
-  for (const int zoom : {kAutoZoom, 1, 2}) {
+  for (const int zoom : {auto_zoom, 1, 2}) {
     const Keep keep = run(segmenter, file, {.zoom = zoom});
     const PixelMaps maps = predict_maps(*segmenter.model, read_image(file), false, zoom);
     std::vector<float> side_by_side;

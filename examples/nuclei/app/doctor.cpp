@@ -28,7 +28,7 @@ std::string headline(Severity severity) {
 }
 
 void print(const Diagnosis& diagnosis, bool all) {
-  constexpr std::size_t kListed = 5;
+  constexpr std::size_t listed_at_most = 5;
   for (auto first = diagnosis.findings.begin(), last = first; first != diagnosis.findings.end();
        first = last) {
     const Fault& fault = *first->fault;
@@ -36,7 +36,7 @@ void print(const Diagnosis& diagnosis, bool all) {
     const auto n = static_cast<std::size_t>(last - first);
     std::printf("%s  %s (%zu)\n  why   %s\n  do    %s\n", headline(fault.severity).c_str(), fault.title, n,
                 fault.why, fault.remedy);
-    const std::size_t listed = all ? n : std::min(n, kListed);
+    const std::size_t listed = all ? n : std::min(n, listed_at_most);
     for (std::size_t i = 0; i < listed; ++i)
       std::printf("    %s: %s\n", first[static_cast<std::ptrdiff_t>(i)].file.c_str(),
                   first[static_cast<std::ptrdiff_t>(i)].what.c_str());

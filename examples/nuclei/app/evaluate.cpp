@@ -29,7 +29,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string zoom_text(int zoom) { return zoom == kAutoZoom ? "auto" : std::to_string(zoom); }
+std::string zoom_text(int zoom) { return zoom == auto_zoom ? "auto" : std::to_string(zoom); }
 
 // --- JSON
 
@@ -79,7 +79,7 @@ Json everything(const EvaluateOptions& options, const Evaluation& evaluation, co
   json["tta"] = options.tta;
   json["zoom"] = zoom_text(options.zoom);
   json["precision"] = options.precision;
-  json["bootstrap"] = {{"resamples", kResamples}, {"level", 0.95}, {"over", "images"}};
+  json["bootstrap"] = {{"resamples", resamples}, {"level", 0.95}, {"over", "images"}};
   json["by_modality"] = by_modality(evaluation, evaluation.scores());
   for (const auto& [key, scores] :
        {std::pair("otsu", &baselines.otsu), {"all_background", &baselines.background}}) {

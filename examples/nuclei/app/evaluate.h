@@ -14,7 +14,7 @@ struct EvaluateOptions {
   std::filesystem::path json;    // empty: not written
   std::filesystem::path report;  // empty: default_report()
   bool tta = false;
-  int zoom = kAutoZoom;
+  int zoom = auto_zoom;
   std::string precision = "f32";  // or bf16
   bool write_report = true;
   std::string device = "auto";

@@ -122,11 +122,11 @@ int run(int argc, char** argv) {
     command
         ->add_option_function<std::string>(
             "--zoom",
-            [&value](const std::string& text) { value = text == "auto" ? nuclei::kAutoZoom : text[0] - '0'; },
+            [&value](const std::string& text) { value = text == "auto" ? nuclei::auto_zoom : text[0] - '0'; },
             "how many times larger the network sees an image: 1, 2, or auto, which is 2 for small nuclei "
             "(median "
             "below " +
-                std::to_string(static_cast<int>(nuclei::kSmallDiameter)) + " pixels) on a dark background")
+                std::to_string(static_cast<int>(nuclei::small_diameter)) + " pixels) on a dark background")
         ->check(CLI::IsMember({"auto", "1", "2"}))
         ->default_str("auto");
   };
@@ -298,7 +298,7 @@ int run(int argc, char** argv) {
       if (done.images > 0)
         std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
                     nuclei::counted(done.images, "image").c_str(), p.out.string().c_str());
-      if (done.enlarged > 0 && p.zoom == nuclei::kAutoZoom)
+      if (done.enlarged > 0 && p.zoom == nuclei::auto_zoom)
         std::printf("%s: small nuclei, so the network saw them twice as large (--zoom)\n",
                     nuclei::counted(done.enlarged, "image").c_str());
       if (done.skipped > 0)

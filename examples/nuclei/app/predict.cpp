@@ -33,7 +33,7 @@ struct CannotWrite : Failure {
   using Failure::Failure;
 };
 
-template <typename Task>
+template <class Task>
 void writing(const Task& task) {
   try {
     task();
@@ -112,8 +112,8 @@ std::size_t parse_size(const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   std::string unit = lower(std::string(end, text.data() + text.size()));
   std::erase(unit, ' ');
-  constexpr double kLargest = 1e15;
-  if (error != std::errc() || !units.contains(unit) || !(value > 0) || value * units.at(unit) > kLargest)
+  constexpr double largest = 1e15;
+  if (error != std::errc() || !units.contains(unit) || !(value > 0) || value * units.at(unit) > largest)
     throw UsageError("--max-memory: expected a size like 2GB or 500MB, got '" + text + "'");
   return static_cast<std::size_t>(value * units.at(unit));
 }

@@ -22,7 +22,7 @@ struct PredictOptions {
   double pixel_size = 0;    // micrometres; 0: what the file says
   std::size_t max_memory = 2'000'000'000;
   bool tta = false;
-  int zoom = kAutoZoom;
+  int zoom = auto_zoom;
   std::string precision = "f32";  // or bf16
   bool resume = false;            // skip what an interrupted run has finished
   bool overwrite = false;         // replace the results of an earlier run

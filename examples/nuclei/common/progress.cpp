@@ -14,8 +14,8 @@ namespace {
 
 using std::chrono::duration;
 
-constexpr duration<double> kTerminalInterval{0.1}, kPlainInterval{10.0};
-constexpr std::size_t kBarWidth = 24;
+constexpr duration<double> terminal_interval{0.1}, plain_interval{10.0};
+constexpr std::size_t bar_width = 24;
 
 std::size_t columns(std::FILE* terminal) {
   winsize size{};
@@ -27,8 +27,8 @@ std::size_t columns(std::FILE* terminal) {
 
 std::string format_duration(double seconds) {
   if (!(seconds >= 0)) return "?";
-  constexpr double kLongest = 1e9;
-  const auto s = static_cast<std::int64_t>(std::llround(std::min(seconds, kLongest)));
+  constexpr double longest = 1e9;
+  const auto s = static_cast<std::int64_t>(std::llround(std::min(seconds, longest)));
   const auto pair = [](std::int64_t large, const char* large_unit, std::int64_t small,
                        const char* small_unit) {
     return std::to_string(large) + large_unit + " " + std::to_string(small) + small_unit;
@@ -55,7 +55,7 @@ void Progress::update(std::int64_t done, std::string_view extra) {
   done_ = std::clamp<std::int64_t>(done, 0, total_);
   extra_ = extra;
   const Clock::time_point now = Clock::now();
-  if (now - last_drawn_ >= (terminal_ ? kTerminalInterval : kPlainInterval)) draw(now);
+  if (now - last_drawn_ >= (terminal_ ? terminal_interval : plain_interval)) draw(now);
 }
 
 void Progress::say(std::string_view text) {
@@ -78,8 +78,8 @@ void Progress::draw(Clock::time_point now) {
   const double share = total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : 1.0;
   std::string line = label_ + " ";
   if (terminal_) {
-    const auto filled = static_cast<std::size_t>(share * static_cast<double>(kBarWidth));
-    line += "[" + std::string(filled, '=') + std::string(kBarWidth - filled, ' ') + "] ";
+    const auto filled = static_cast<std::size_t>(share * static_cast<double>(bar_width));
+    line += "[" + std::string(filled, '=') + std::string(bar_width - filled, ' ') + "] ";
   }
   line += show_ == Show::percent ? percent(share, 0) : std::to_string(done_) + "/" + std::to_string(total_);
   if (done_ == total_ || finished_) {

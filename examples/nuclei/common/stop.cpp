@@ -6,7 +6,7 @@
 namespace nuclei {
 namespace {
 
-constexpr double kSameRequest = 0.5;  // seconds
+constexpr double same_request = 0.5;  // seconds
 
 std::atomic<int> requested = 0;
 std::atomic<double> requested_at = 0;
@@ -23,7 +23,7 @@ void handle(int signal) {
   if (!requested) {
     requested_at = now();
     requested = signal;
-  } else if (now() - requested_at >= kSameRequest) {
+  } else if (now() - requested_at >= same_request) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }

@@ -70,15 +70,15 @@ fs::path only_image(const fs::path& folder) {
 }
 
 void check_masks(const fs::path& root, const std::vector<Sample>& samples) {
-  constexpr std::size_t kListed = 3;
+  constexpr std::size_t listed_at_most = 3;
   std::string listed;
   std::size_t without = 0;
   for (const Sample& sample : samples) {
     if (!sample.masks.empty()) continue;
-    if (++without <= kListed) listed += (without > 1 ? ", " : "") + sample.id;
+    if (++without <= listed_at_most) listed += (without > 1 ? ", " : "") + sample.id;
   }
   if (without == 0) return;
-  if (without > kListed) listed += ", ...";
+  if (without > listed_at_most) listed += ", ...";
   throw Failure("scanning " + root.string() + ": expected PNG masks beside every image, " +
                 std::to_string(without) + " of " + std::to_string(samples.size()) + " images have none (" +
                 listed + "); add <id>/masks/*.png or remove these folders");
@@ -88,14 +88,14 @@ void check_masks(const fs::path& root, const std::vector<Sample>& samples) {
 /// photon noise uniform over the brightness range. The background counts most: camera offset and
 /// stain are constant within an experiment, while the means follow the number of nuclei.
 std::array<float, 7> features(const ImageStats& stats) {
-  constexpr float kBackgroundWeight = 3;
+  constexpr float background_weight = 3;
   const float channel_weight = std::sqrt(1.0f / 3);
   std::array<float, 7> result{};
   for (std::size_t c = 0; c < 3; ++c) {
     result[c] = channel_weight * std::sqrt(stats.mean[c]);
     result[3 + c] = channel_weight * std::sqrt(stats.spread[c]);
   }
-  result[6] = kBackgroundWeight * std::sqrt(stats.background);
+  result[6] = background_weight * std::sqrt(stats.background);
   return result;
 }
 
@@ -222,14 +222,14 @@ Example read_example(const Sample& sample) {
 }
 
 ImageStats image_stats(const Image& image) {
-  constexpr int kBins = 256;
-  constexpr double kGreySaturation = 0.01;  // mean (max - min): JPEG may tint grey a little
+  constexpr int bin_count = 256;
+  constexpr double grey_saturation = 0.01;  // mean (max - min): JPEG may tint grey a little
 
   const auto channels = static_cast<std::size_t>(image.channels);
   const std::size_t count = image.pixels.size() / std::max<std::size_t>(channels, 1);
   if (count == 0) throw Failure("measuring an image: expected at least one pixel, it is empty");
   std::array<double, 3> sum{}, squares{};
-  std::array<std::size_t, kBins> histogram{};
+  std::array<std::size_t, bin_count> histogram{};
   double saturation = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const float* pixel = &image.pixels[i * channels];
@@ -241,24 +241,24 @@ ImageStats image_stats(const Image& image) {
     }
     saturation += std::ranges::max(color) - std::ranges::min(color);
     const double brightness = (color[0] + color[1] + color[2]) / 3;
-    ++histogram[static_cast<std::size_t>(std::clamp(brightness, 0.0, 1.0) * (kBins - 1) + 0.5)];
+    ++histogram[static_cast<std::size_t>(std::clamp(brightness, 0.0, 1.0) * (bin_count - 1) + 0.5)];
   }
   const auto n = static_cast<double>(count);
   ImageStats stats{.width = image.width, .height = image.height};
-  stats.grey = saturation / n < kGreySaturation;
+  stats.grey = saturation / n < grey_saturation;
   for (std::size_t c = 0; c < 3; ++c) {
     const double mean = sum[c] / n;
     stats.mean[c] = static_cast<float>(mean);
     stats.spread[c] = static_cast<float>(std::sqrt(std::max(0.0, squares[c] / n - mean * mean)));
   }
   const auto mode = std::ranges::max_element(histogram) - histogram.begin();
-  stats.background = static_cast<float>(mode) / (kBins - 1);
+  stats.background = static_cast<float>(mode) / (bin_count - 1);
   return stats;
 }
 
 Modality modality(const ImageStats& stats) {
-  constexpr float kLight = 0.35f;
-  if (stats.background < kLight) return Modality::fluorescence;  // pseudo-coloured ones too
+  constexpr float light = 0.35f;
+  if (stats.background < light) return Modality::fluorescence;  // pseudo-coloured ones too
   return stats.grey ? Modality::brightfield : Modality::stained;
 }
 
@@ -274,7 +274,7 @@ const char* name(Modality modality) {
 std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats) {
   // Between 0.035 and 0.045 the groups of the Data Science Bowl set hardly change (about 60 of
   // them); below that experiments fall apart, above it they chain together.
-  constexpr float kReach = 0.04f;
+  constexpr float reach = 0.04f;
 
   std::vector<std::array<float, 7>> points(stats.size());
   std::ranges::transform(stats, points.begin(), features);
@@ -284,21 +284,21 @@ std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats) {
     for (std::size_t k = 0; k < points[a].size(); ++k) {
       squared += (points[a][k] - points[b][k]) * (points[a][k] - points[b][k]);
     }
-    return squared <= kReach * kReach;
+    return squared <= reach * reach;
   };
 
   // Single linkage, grown group by group: whatever is close to a member becomes a member.
-  constexpr int kNone = -1;
-  std::vector<int> groups(stats.size(), kNone);
+  constexpr int no_index = -1;
+  std::vector<int> groups(stats.size(), no_index);
   int next = 0;
   for (std::size_t first = 0; first < stats.size(); ++first) {
-    if (groups[first] != kNone) continue;
+    if (groups[first] != no_index) continue;
     groups[first] = next;
     for (std::vector<std::size_t> open{first}; !open.empty();) {
       const std::size_t member = open.back();
       open.pop_back();
       for (std::size_t other = first + 1; other < stats.size(); ++other) {
-        if (groups[other] != kNone || !close(member, other)) continue;
+        if (groups[other] != no_index || !close(member, other)) continue;
         groups[other] = next;
         open.push_back(other);
       }

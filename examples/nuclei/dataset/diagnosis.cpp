@@ -62,7 +62,7 @@ void SetExamination::look_for_duplicates() {
 }
 
 void SetExamination::look_for_near_duplicates() {
-  constexpr float kAlike = 0.95f;
+  constexpr float alike_threshold = 0.95f;
   std::vector<std::size_t> match(facts_.size(), facts_.size());
   karyon::parallel_for(
       static_cast<std::int64_t>(facts_.size()), 8, [&](std::int64_t begin, std::int64_t end) {
@@ -72,7 +72,7 @@ void SetExamination::look_for_near_duplicates() {
             if (a.thumbnail.empty() || b.thumbnail.empty() || a.hash == b.hash) continue;
             const float alike =
                 std::inner_product(a.thumbnail.begin(), a.thumbnail.end(), b.thumbnail.begin(), 0.0f);
-            if (alike > kAlike) match[i] = j;
+            if (alike > alike_threshold) match[i] = j;
           }
         }
       });
@@ -104,10 +104,10 @@ double median(std::vector<double> values) {
 }
 
 void SetExamination::look_at_sizes() {
-  constexpr std::size_t kEnough = 5;
-  constexpr double kHuge = 12;
+  constexpr std::size_t enough = 5;
+  constexpr double huge = 12;
   for (const Facts& f : facts_) {
-    if (f.areas.size() < kEnough) continue;
+    if (f.areas.size() < enough) continue;
     std::vector<double> areas;
     for (const auto& [file, area] : f.areas) areas.push_back(static_cast<double>(area));
     // Many may be fragments, or cut by the image's edge; the upper quartile tells how large whole ones are.
@@ -116,7 +116,7 @@ void SetExamination::look_at_sizes() {
     const double usual = *at, pixels = static_cast<double>(f.stats.width) * f.stats.height;
     for (const auto& [file, area] : f.areas) {
       const auto size = static_cast<double>(area);
-      if (size > kHuge * usual && size > 0.02 * pixels)
+      if (size > huge * usual && size > 0.02 * pixels)
         find("huge-nucleus", file,
              std::to_string(area) + " pixels, " + fixed(size / usual, 0) +
                  " times as many as three of four nuclei of its image have at most");
@@ -125,8 +125,8 @@ void SetExamination::look_at_sizes() {
 }
 
 void SetExamination::look_at_brightness() {
-  constexpr std::size_t kEnough = 10;
-  constexpr double kFar = 6;  // robust standard deviations
+  constexpr std::size_t enough = 10;
+  constexpr double far = 6;  // robust standard deviations
   for (const Modality kind : {Modality::fluorescence, Modality::brightfield, Modality::stained}) {
     std::vector<double> levels;
     const auto level = [](const Facts& f) {
@@ -135,13 +135,13 @@ void SetExamination::look_at_brightness() {
     for (const Facts& f : facts_) {
       if (f.readable && f.kind == kind) levels.push_back(level(f));
     }
-    if (levels.size() < kEnough) continue;
+    if (levels.size() < enough) continue;
     const double middle = median(levels);
     std::vector<double> distances;
     for (const double value : levels) distances.push_back(std::abs(value - middle));
     const double spread = std::max(1.4826 * median(distances), 0.1);
     for (const Facts& f : facts_) {
-      if (!f.readable || f.kind != kind || std::abs(level(f) - middle) <= kFar * spread) continue;
+      if (!f.readable || f.kind != kind || std::abs(level(f) - middle) <= far * spread) continue;
       find("odd-brightness", f.image,
            fixed(std::exp(level(f) - middle), 2) + " times the brightness that is usual among the " +
                name(kind) + " images");
@@ -204,10 +204,10 @@ Diagnosis diagnose(const fs::path& root) {
 
   std::vector<Facts> facts;
   Progress progress("examining", static_cast<std::int64_t>(folders.size()));
-  constexpr std::size_t kAtOnce = 32;
-  for (std::size_t first = 0; first < folders.size(); first += kAtOnce) {
+  constexpr std::size_t at_once = 32;
+  for (std::size_t first = 0; first < folders.size(); first += at_once) {
     std::vector<Examination> some;
-    for (std::size_t i = first; i < std::min(first + kAtOnce, folders.size()); ++i)
+    for (std::size_t i = first; i < std::min(first + at_once, folders.size()); ++i)
       some.emplace_back(root, folders[i]);
     karyon::parallel_for(static_cast<std::int64_t>(some.size()), 1,
                          [&](std::int64_t begin, std::int64_t end) {

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kTinyArea = 16;  // what predict drops as a speck, pixels
+constexpr int tiny_area = 16;  // what predict drops as a speck, pixels
 
 template <class Picture>
 std::string size_text(const Picture& picture) {
@@ -32,7 +32,7 @@ bool looks_like_picture(const fs::path& file) {
   return known.contains(lower(file.extension().string()));
 }
 
-constexpr int kThumb = 24;
+constexpr int thumb = 24;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x100000001b3u; }
 
@@ -227,13 +227,12 @@ void Examination::look_at_image(const fs::path& file) {
     hash = mix(hash, static_cast<std::uint64_t>(value * 65535.0f + 0.5f));
   facts.hash = hash;
 
-  // Means over kThumb x kThumb fields, as a vector of length 1.
+  // Means over thumb x thumb fields, as a vector of length 1.
   const auto channels = static_cast<std::size_t>(image.channels);
-  std::vector<double> sum(kThumb * kThumb), count(kThumb * kThumb);
+  std::vector<double> sum(thumb * thumb), count(thumb * thumb);
   for (int y = 0, i = 0; y < image.height; ++y) {
     for (int x = 0; x < image.width; ++x, ++i) {
-      const auto field =
-          static_cast<std::size_t>(y * kThumb / image.height * kThumb + x * kThumb / image.width);
+      const auto field = static_cast<std::size_t>(y * thumb / image.height * thumb + x * thumb / image.width);
       for (std::size_t c = 0; c < channels; ++c)
         sum[field] += image.pixels[static_cast<std::size_t>(i) * channels + c];
       count[field] += static_cast<double>(channels);
@@ -338,7 +337,7 @@ void Examination::look_at_parts(const fs::path& file, const Mask& mask, bool onl
   }
   const std::vector<int> parts = part_areas(cut, width, height, 1, true);
   const auto large =
-      static_cast<std::size_t>(std::ranges::count_if(parts, [](int area) { return area >= kTinyArea; }));
+      static_cast<std::size_t>(std::ranges::count_if(parts, [](int area) { return area >= tiny_area; }));
   if (only && large >= 2) {
     find("all-in-one", file, "the only mask, and it has " + counted(large, "separate part"));
   } else if (large >= 2) {
@@ -388,7 +387,7 @@ void Examination::look_at_truth() {
   facts.truth_hash = hash;
   if (facts.any_mask && !facts.any_nucleus && !mask_files_.empty()) return;
   std::size_t tiny = 0;
-  for (const auto& [file, area] : facts.areas) tiny += area < kTinyArea;
+  for (const auto& [file, area] : facts.areas) tiny += area < tiny_area;
   if (tiny > 0)
     find("tiny-nuclei", folder_,
          std::to_string(tiny) + " of " + std::to_string(facts.areas.size()) + " masks");
@@ -406,7 +405,7 @@ void Examination::look_at_truth() {
     (owner_[i] >= 0 ? in : out) += value;
     (owner_[i] >= 0 ? n_in : n_out) += 1;
   }
-  if (n_in < kTinyArea || n_out < kTinyArea) return;
+  if (n_in < tiny_area || n_out < tiny_area) return;
   const double n = n_in + n_out, mean = (in + out) / n,
                spread = std::sqrt(std::max(0.0, squares / n - mean * mean));
   if (spread < 1e-6) return;  // nothing to follow

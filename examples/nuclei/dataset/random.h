@@ -32,8 +32,8 @@ class Random {
 
   /// Mean 0, variance 1, nearly normal: four uniforms added, so that no library function is asked.
   double normal() {
-    constexpr double kScale = 1.7320508075688772;  // sqrt(12 / 4)
-    return (uniform() + uniform() + uniform() + uniform() - 2) * kScale;
+    constexpr double scale = 1.7320508075688772;  // sqrt(12 / 4)
+    return (uniform() + uniform() + uniform() + uniform() - 2) * scale;
   }
 
   /// A uniformly random direction, as (cos, sin).
@@ -46,7 +46,7 @@ class Random {
     }
   }
 
-  template <typename T>
+  template <class T>
   void shuffle(std::vector<T>& items) {
     for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);
   }

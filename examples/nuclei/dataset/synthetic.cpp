@@ -136,7 +136,7 @@ struct Scene {
 };
 
 /// Visits the pixels inside a shape with their depth.
-template <typename Visit>
+template <class Visit>
 void for_each_pixel(const Shape& shape, int width, int height, const Visit& visit) {
   const auto first = [](double v) { return std::max(0, static_cast<int>(v)); };
   const int x_end = std::min(width, static_cast<int>(shape.x() + shape.reach()) + 1);
@@ -152,8 +152,8 @@ void for_each_pixel(const Shape& shape, int width, int height, const Visit& visi
 /// Scatters nuclei, about a third of them against an earlier one. Where two overlap a little, the
 /// first keeps the pixels.
 Scene scatter(Random& random, int width, int height, double radius, double coverage) {
-  constexpr int kSmallest = 25;
-  constexpr double kLargestOverlap = 0.08;
+  constexpr int smallest = 25;
+  constexpr double largest_overlap = 0.08;
   Scene scene{{width, height, {}}, Plane(width, height, 1), {0}};
   scene.truth.labels.resize(scene.depth.values.size());
   const double area = 1.0 * width * height;
@@ -175,7 +175,7 @@ Scene scatter(Random& random, int width, int height, double radius, double cover
       ++total;
       taken += scene.depth.at(px, py) < 1;
     });
-    if (total - taken < kSmallest || taken > kLargestOverlap * total) continue;
+    if (total - taken < smallest || taken > largest_overlap * total) continue;
     placed.push_back(shape);
     scene.brightness.push_back(static_cast<float>(std::max(0.45, 1 + 0.25 * random.normal())));
     for_each_pixel(shape, width, height, [&](int px, int py, float depth) {
@@ -227,7 +227,7 @@ Image draw_fluorescence(Random& random, const Scene& scene) {
 }
 
 Image draw_stained(Random& random, const Scene& scene) {
-  constexpr std::array<double, 3> kEosin{0.07, 0.5, 0.24}, kHematoxylin{0.66, 0.78, 0.4};
+  constexpr std::array<double, 3> eosin_stain{0.07, 0.5, 0.24}, hematoxylin_stain{0.66, 0.78, 0.4};
   const int width = scene.truth.width, height = scene.truth.height;
   const Plane patches = smooth_noise(random, width, height, 45);
   const Plane fibres = smooth_noise(random, width, height, 9);
@@ -256,8 +256,8 @@ Image draw_stained(Random& random, const Scene& scene) {
   image.pixels.reserve(eosin.values.size() * 3);
   for (std::size_t i = 0; i < eosin.values.size(); ++i) {
     for (std::size_t c = 0; c < 3; ++c) {
-      const double light = lamp[c] * (1 - kEosin[c] * double{eosin.values[i]}) *
-                           (1 - kHematoxylin[c] * double{hematoxylin.values[i]});
+      const double light = lamp[c] * (1 - eosin_stain[c] * double{eosin.values[i]}) *
+                           (1 - hematoxylin_stain[c] * double{hematoxylin.values[i]});
       image.pixels.push_back(quantized(light + 0.012 * random.normal()));
     }
   }
@@ -291,10 +291,10 @@ void create_folder(const fs::path& folder) {
 }  // namespace
 
 Example make_synthetic(std::uint64_t seed, int width, int height, Style style) {
-  constexpr int kSmallest = 32;
-  if (width < kSmallest || height < kSmallest || std::int64_t{width} * height > kMaxPixels) {
-    throw Failure("drawing a synthetic image: expected sides of at least " + std::to_string(kSmallest) +
-                  " and at most " + std::to_string(kMaxPixels >> 20) + " Mi pixels, got " +
+  constexpr int smallest = 32;
+  if (width < smallest || height < smallest || std::int64_t{width} * height > max_pixels) {
+    throw Failure("drawing a synthetic image: expected sides of at least " + std::to_string(smallest) +
+                  " and at most " + std::to_string(max_pixels >> 20) + " Mi pixels, got " +
                   std::to_string(width) + " x " + std::to_string(height));
   }
   Random random(seed);

@@ -20,7 +20,7 @@ enum class Style {
 ///   width, height  pixels, at least 32 each
 ///   returns        id "synthetic-<seed, 5 digits>", labels 1..n without gaps
 /// Depends on the arguments only, not on the standard library at hand. Throws Failure on a size
-/// below 32 or above kMaxPixels.
+/// below 32 or above max_pixels.
 Example make_synthetic(std::uint64_t seed, int width, int height, Style style = Style::mixed);
 
 /// Writes examples in the layout that scan_bowl reads, pictures as RGBA PNG like the original data.

@@ -22,22 +22,22 @@ std::vector<float> brightness(const Image& image) {
 }
 
 float threshold_of(const std::vector<float>& grey) {
-  constexpr std::size_t kBins = 256;
+  constexpr std::size_t bin_count = 256;
   const auto [low, high] = std::ranges::minmax(grey);
   if (low == high) return low;
-  const double width = (static_cast<double>(high) - low) / kBins;
-  std::array<double, kBins> count{};
+  const double width = (static_cast<double>(high) - low) / bin_count;
+  std::array<double, bin_count> count{};
   for (const float value : grey)
-    ++count[std::min(kBins - 1, static_cast<std::size_t>((static_cast<double>(value) - low) / width))];
+    ++count[std::min(bin_count - 1, static_cast<std::size_t>((static_cast<double>(value) - low) / width))];
   double total = 0, total_sum = 0;
-  for (std::size_t b = 0; b < kBins; ++b) {
+  for (std::size_t b = 0; b < bin_count; ++b) {
     total += count[b];
     total_sum += count[b] * static_cast<double>(b);
   }
   // The split with the largest variance between its sides.
   double below = 0, below_sum = 0, best = -1;
   std::size_t cut = 0;
-  for (std::size_t b = 0; b + 1 < kBins; ++b) {
+  for (std::size_t b = 0; b + 1 < bin_count; ++b) {
     below += count[b];
     below_sum += count[b] * static_cast<double>(b);
     if (below == 0 || below == total) continue;

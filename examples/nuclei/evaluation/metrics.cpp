@@ -90,7 +90,7 @@ Scores scores_of(const Counts& counts) {
   const std::int64_t nuclei = counts.true_nuclei + counts.predicted_nuclei;
   std::ranges::transform(counts.matches, scores.ap.begin(),
                          [&](std::int64_t tp) { return ratio(tp, nuclei - tp); });
-  scores.bowl = std::accumulate(scores.ap.begin(), scores.ap.end(), 0.0) / kThresholds;
+  scores.bowl = std::accumulate(scores.ap.begin(), scores.ap.end(), 0.0) / thresholds;
   const std::int64_t matches = counts.matches[0];
   scores.f1 = ratio(2 * matches, nuclei);
   scores.sq = matches > 0 ? counts.matched_iou / static_cast<double>(matches) : nuclei == 0 ? 1 : 0;
@@ -112,7 +112,7 @@ Scores score(const LabelMap& truth, const LabelMap& predicted) {
     counts.common_pixels += pair.shared;
     const std::int64_t united = overlaps.united(pair);
     // shared / united > (10 + k) / 20 in integers: no rounding decides a match.
-    for (int k = 0; k < kThresholds && 20 * pair.shared > (10 + k) * united; ++k) {
+    for (int k = 0; k < thresholds && 20 * pair.shared > (10 + k) * united; ++k) {
       ++counts.matches[static_cast<std::size_t>(k)];
       if (k == 0) counts.matched_iou += ratio(pair.shared, united);
     }
@@ -157,7 +157,7 @@ const std::vector<Metric>& metrics() {
                              {"pq", "Panoptic quality PQ", &Scores::pq},
                              {"aji", "Aggregated Jaccard AJI", &Scores::aji},
                              {"count_error", "Count error, nuclei", &Scores::count_error}};
-    for (int k = 0; k < kThresholds; ++k)
+    for (int k = 0; k < thresholds; ++k)
       list.push_back({"ap_" + fixed(threshold(k), 2), "AP at IoU " + fixed(threshold(k), 2),
                       [k](const Scores& s) { return s.ap[static_cast<std::size_t>(k)]; }});
     return list;
@@ -174,7 +174,7 @@ Summary summarize(std::span<const Scores> scores) {
   }
   Random random(1);
   std::vector<std::size_t> drawn(scores.size());
-  for (int round = 0; round < kResamples; ++round) {
+  for (int round = 0; round < resamples; ++round) {
     for (std::size_t& image : drawn) image = random.below(scores.size());
     Counts counts;
     for (const std::size_t image : drawn) counts += scores[image].counts;

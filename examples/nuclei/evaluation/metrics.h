@@ -12,7 +12,7 @@
 namespace nuclei {
 
 /// IoU thresholds of the Data Science Bowl 2018: 0.50, 0.55, ..., 0.95.
-inline constexpr int kThresholds = 10;
+inline constexpr int thresholds = 10;
 constexpr double threshold(int k) { return (10 + k) / 20.0; }
 
 /// What scores are made of. It adds up: the counts of several images, scored as if they were one.
@@ -20,26 +20,26 @@ struct Counts {
   std::int64_t pixels = 0;
   std::int64_t true_pixels = 0, predicted_pixels = 0, common_pixels = 0;  // of nuclei
   std::int64_t true_nuclei = 0, predicted_nuclei = 0;
-  std::array<std::int64_t, kThresholds> matches{};  // TP per IoU threshold
-  double matched_iou = 0;                           // summed over the matches above IoU 0.5
-  std::int64_t aji_common = 0, aji_united = 0;      // pixels
+  std::array<std::int64_t, thresholds> matches{};  // TP per IoU threshold
+  double matched_iou = 0;                          // summed over the matches above IoU 0.5
+  std::int64_t aji_common = 0, aji_united = 0;     // pixels
 
   Counts& operator+=(const Counts& other);
 };
 
 /// How well a prediction matches the truth; all but the counts are in [0, 1], 1 is perfect.
 struct Scores {
-  double accuracy = 0;                   // pixels with nucleus or background right
-  double iou = 0;                        // of all nucleus pixels; 1 if neither side has any
-  double dice = 0;                       // of all nucleus pixels; 1 if neither side has any
-  double bowl = 0;                       // mean of ap
-  std::array<double, kThresholds> ap{};  // precision TP / (TP + FP + FN) per IoU threshold
-  double f1 = 0;                         // 2 TP / (2 TP + FP + FN) at IoU 0.5: the detection quality DQ
-  double sq = 0;                         // segmentation quality: mean IoU of the matches; 0 without any
-  double pq = 0;                         // panoptic quality: DQ times SQ (Kirillov et al. 2019)
-  double aji = 0;                        // aggregated Jaccard index (Kumar et al. 2017)
-  double count_error = 0;                // |predicted - true| nuclei; not bounded by 1, 0 is perfect
-  int true_count = 0;                    // nuclei
+  double accuracy = 0;                  // pixels with nucleus or background right
+  double iou = 0;                       // of all nucleus pixels; 1 if neither side has any
+  double dice = 0;                      // of all nucleus pixels; 1 if neither side has any
+  double bowl = 0;                      // mean of ap
+  std::array<double, thresholds> ap{};  // precision TP / (TP + FP + FN) per IoU threshold
+  double f1 = 0;                        // 2 TP / (2 TP + FP + FN) at IoU 0.5: the detection quality DQ
+  double sq = 0;                        // segmentation quality: mean IoU of the matches; 0 without any
+  double pq = 0;                        // panoptic quality: DQ times SQ (Kirillov et al. 2019)
+  double aji = 0;                       // aggregated Jaccard index (Kumar et al. 2017)
+  double count_error = 0;               // |predicted - true| nuclei; not bounded by 1, 0 is perfect
+  int true_count = 0;                   // nuclei
   int predicted_count = 0;
   Counts counts;
 };
@@ -80,9 +80,9 @@ struct Summary {
   std::vector<Interval> mean_interval, pooled_interval;  // one for each of metrics()
 };
 
-inline constexpr int kResamples = 2000;
+inline constexpr int resamples = 2000;
 
-/// Mean and pooled scores with their bootstrap intervals: percentiles 2.5 and 97.5 over kResamples draws of
+/// Mean and pooled scores with their bootstrap intervals: percentiles 2.5 and 97.5 over resamples draws of
 /// as many images with replacement. The same scores give the same intervals. Throws Failure if there is none.
 Summary summarize(std::span<const Scores> scores);
 

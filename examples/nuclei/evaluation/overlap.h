@@ -35,7 +35,7 @@ enum class Fate {
   merged,   // one of several true nuclei that were found as one; or the found one
   split,    // a true nucleus that was found in parts; or one of the parts
 };
-inline constexpr int kFates = 5;
+inline constexpr int fate_count = 5;
 const char* name(Fate fate);
 
 /// The fate of every nucleus on both sides, by label; [0] and labels that do not occur mean nothing.

@@ -77,20 +77,20 @@ std::uint32_t big_endian32(Bytes bytes) {
 }
 
 void check_size(const fs::path& path, std::int64_t width, std::int64_t height) {
-  if (width <= kMaxPixels / std::max<std::int64_t>(height, 1)) return;
+  if (width <= max_pixels / std::max<std::int64_t>(height, 1)) return;
   fail(path, "the header claims " + std::to_string(width) + " x " + std::to_string(height) +
-                 " pixels, the limit is " + std::to_string(kMaxPixels >> 20) +
+                 " pixels, the limit is " + std::to_string(max_pixels >> 20) +
                  " Mi; cut the image into tiles");
 }
 
 /// stb_image ignores checksums and may accept a PNG that ends early, so walk its chunks first:
 /// length, type, data, CRC of type and data, up to the IEND chunk.
 void check_png(const fs::path& path, Bytes bytes) {
-  constexpr std::size_t kSignature = 8, kOverhead = 12;
-  for (Bytes rest = bytes.subspan(kSignature);;) {
-    if (rest.size() < kOverhead) fail(path, "the PNG file is cut short; copy it again");
+  constexpr std::size_t signature = 8, overhead = 12;
+  for (Bytes rest = bytes.subspan(signature);;) {
+    if (rest.size() < overhead) fail(path, "the PNG file is cut short; copy it again");
     const std::size_t length = big_endian32(rest);
-    if (length > rest.size() - kOverhead) fail(path, "the PNG file is cut short; copy it again");
+    if (length > rest.size() - overhead) fail(path, "the PNG file is cut short; copy it again");
     const Bytes type_and_data = rest.subspan(4, length + 4);
     const uLong crc = crc32(0, type_and_data.data(), static_cast<uInt>(type_and_data.size()));
     if (crc != big_endian32(rest.subspan(length + 8))) {
@@ -100,7 +100,7 @@ void check_png(const fs::path& path, Bytes bytes) {
     if (std::memcmp(type_and_data.data(), "IHDR", 4) == 0 && length >= 8) {
       check_size(path, big_endian32(type_and_data.subspan(4)), big_endian32(type_and_data.subspan(8)));
     }
-    rest = rest.subspan(length + kOverhead);
+    rest = rest.subspan(length + overhead);
   }
 }
 
@@ -143,7 +143,7 @@ struct Decoded {
   }
 
   /// Calls visit(sample pointer of one pixel, its index) for every pixel.
-  template <typename Visit>
+  template <class Visit>
   void for_each_pixel(const Visit& visit) const {
     const auto walk = [&](auto* sample) {
       for (std::size_t i = 0; i < pixel_count(); ++i, sample += stored) visit(sample, i);
@@ -157,15 +157,15 @@ struct Decoded {
 };
 
 Decoded decode(const fs::path& path) {
-  constexpr std::uint8_t kPng[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-  constexpr std::uint8_t kJpeg[] = {0xff, 0xd8, 0xff};
-  constexpr std::uint8_t kBmp[] = {'B', 'M'};
+  constexpr std::uint8_t png_signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  constexpr std::uint8_t jpeg_signature[] = {0xff, 0xd8, 0xff};
+  constexpr std::uint8_t bmp_signature[] = {'B', 'M'};
 
   const std::vector<std::uint8_t> bytes = read_bytes(path);
-  if (starts_with(bytes, kPng)) {
+  if (starts_with(bytes, png_signature)) {
     check_png(path, bytes);
-  } else if (!starts_with(bytes, kJpeg) && !starts_with(bytes, kBmp)) {
-    const bool cut = starts_with(kPng, bytes) || starts_with(kJpeg, bytes);
+  } else if (!starts_with(bytes, jpeg_signature) && !starts_with(bytes, bmp_signature)) {
+    const bool cut = starts_with(png_signature, bytes) || starts_with(jpeg_signature, bytes);
     fail(path, cut ? "the file is cut short; copy it again"
                    : "expected a PNG, JPEG or BMP image or a TIFF, the content is something else; "
                      "save it as TIFF or PNG");
@@ -251,13 +251,13 @@ void write_png(const fs::path& path, PngJob job) {
 }
 
 PngJob png8_job(int width, int height, int channels, const std::uint8_t* pixels) {
-  constexpr int kColorTypes[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
+  constexpr int color_types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
                                  PNG_COLOR_TYPE_RGB_ALPHA};
   if (channels < 1 || channels > 4)
     throw Failure("writing a PNG: expected 1 to 4 channels, got " + std::to_string(channels));
   return {width,
           height,
-          kColorTypes[channels - 1],
+          color_types[channels - 1],
           8,
           static_cast<std::size_t>(width) * static_cast<std::size_t>(channels),
           pixels,

@@ -29,12 +29,12 @@ struct ReadOptions;  // source.h
 
 /// Larger pictures are refused before anything is allocated for them: a damaged or hostile header
 /// may claim any size.
-inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 27;
+inline constexpr std::int64_t max_pixels = std::int64_t{1} << 27;
 
 /// Reads a PNG, JPEG, BMP or TIFF file; 16-bit PNG keeps its full depth. Grey stays one channel, palettes
 /// become RGB, an alpha channel is dropped. Of a TIFF with several pages or channels it takes the first ones,
 /// unless told otherwise; see open_tiff. Throws Failure if the file is missing, empty, of another format,
-/// damaged (for PNG every checksum is verified), cut short anywhere, above kMaxPixels, or without the page or
+/// damaged (for PNG every checksum is verified), cut short anywhere, above max_pixels, or without the page or
 /// channel asked for.
 ///   note  receives what was chosen where the file leaves a choice, as ImageSource::note()
 Image read_image(const std::filesystem::path& path);

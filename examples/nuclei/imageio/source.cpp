@@ -35,14 +35,14 @@ std::uint32_t ordered(float value) {
 }
 float from_ordered(std::uint32_t key) { return std::bit_cast<float>(key >> 31 ? key & 0x7fffffffu : ~key); }
 
-template <typename Visit>
+template <class Visit>
 void for_each_brightness(ImageSource& source, const Visit& visit) {
-  constexpr int kRows = 64;
+  constexpr int rows_at_once = 64;
   const Image& h = source.header();
   const auto channels = static_cast<std::size_t>(h.channels), width = static_cast<std::size_t>(h.width);
-  std::vector<float> rows(kRows * width * channels);
-  for (int y = 0; y < h.height; y += kRows) {
-    const int count = std::min(kRows, h.height - y);
+  std::vector<float> rows(rows_at_once * width * channels);
+  for (int y = 0; y < h.height; y += rows_at_once) {
+    const int count = std::min(rows_at_once, h.height - y);
     source.read(y, count, rows.data());
     const float* p = rows.data();
     for (std::size_t i = 0; i < static_cast<std::size_t>(count) * width; ++i, p += channels) {
@@ -81,9 +81,9 @@ bool is_tiff(const std::filesystem::path& path) {
 
 // The upper half of the bits first, then the lower half of those that share it.
 std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares) {
-  constexpr std::size_t kHalf = std::size_t{1} << 16;
+  constexpr std::size_t half = std::size_t{1} << 16;
   const double pixels = static_cast<double>(source.header().width) * source.header().height;
-  std::vector<std::uint64_t> upper(kHalf);
+  std::vector<std::uint64_t> upper(half);
   for_each_brightness(source, [&](std::uint32_t key) { ++upper[key >> 16]; });
 
   struct Place {
@@ -97,9 +97,9 @@ std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<d
     std::uint32_t bits = 0;
     while (rank >= upper[bits]) rank -= upper[bits++];
     places.push_back({bits, rank});
-    lower[bits].resize(kHalf);
+    lower[bits].resize(half);
   }
-  std::vector<std::vector<std::uint64_t>*> wanted(kHalf);
+  std::vector<std::vector<std::uint64_t>*> wanted(half);
   for (auto& [bits, counts] : lower) wanted[bits] = &counts;
   for_each_brightness(source, [&](std::uint32_t key) {
     if (auto* counts = wanted[key >> 16]) ++(*counts)[key & 0xffff];

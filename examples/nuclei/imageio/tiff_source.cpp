@@ -36,9 +36,9 @@ int ignore_message(TIFF*, void*, const char*, const char*, va_list) { return 1; 
 class Handle {
  public:
   explicit Handle(const fs::path& path) : path_(path), message_(std::make_unique<std::string>()) {
-    constexpr tmsize_t kLargestBlock = tmsize_t{1} << 30;  // what a damaged header may ask for
+    constexpr tmsize_t largest_block = tmsize_t{1} << 30;  // what a damaged header may ask for
     TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
-    TIFFOpenOptionsSetMaxSingleMemAlloc(options, kLargestBlock);
+    TIFFOpenOptionsSetMaxSingleMemAlloc(options, largest_block);
     TIFFOpenOptionsSetErrorHandlerExtR(options, keep_message, message_.get());
     TIFFOpenOptionsSetWarningHandlerExtR(options, ignore_message, nullptr);
     // m: no memory map, whose pages would count as ours.
@@ -57,7 +57,7 @@ class Handle {
                     (why.empty() ? "libtiff gives no reason" : why) +
                     "); copy it again, or save it uncompressed");
   }
-  template <typename T>
+  template <class T>
   T field(std::uint32_t tag, T otherwise) const {
     T value{};
     return TIFFGetFieldDefaulted(get(), tag, &value) ? value : otherwise;
@@ -86,8 +86,8 @@ std::optional<double> number(std::string_view text) {
 }
 
 int count(std::string_view text) {
-  constexpr double kMost = 1e6;
-  return static_cast<int>(std::min(number(text).value_or(1), kMost));
+  constexpr double most = 1e6;
+  return static_cast<int>(std::min(number(text).value_or(1), most));
 }
 
 /// Micrometres in a unit of length, as OME (default µm) and ImageJ spell it; 0 if unknown.
@@ -238,14 +238,14 @@ int find_channel(const fs::path& path, const std::string& wanted, int channels,
 
 /// The full-size pictures of a file, without thumbnails and reduced copies.
 std::vector<tdir_t> full_pictures(Handle& file) {
-  constexpr std::size_t kMost = 65535;
+  constexpr std::size_t most = 65535;
   std::vector<tdir_t> found;
   tdir_t directory = 0;
   do {
     if ((file.field<std::uint32_t>(TIFFTAG_SUBFILETYPE, 0) & FILETYPE_REDUCEDIMAGE) == 0)
       found.push_back(directory);
     ++directory;
-  } while (found.size() < kMost && TIFFReadDirectory(file.get()));
+  } while (found.size() < most && TIFFReadDirectory(file.get()));
   return found;
 }
 
@@ -273,7 +273,7 @@ float half_to_float(std::uint16_t half) {
   return half >> 15 ? -value : value;
 }
 
-template <typename T, typename Visit>
+template <class T, class Visit>
 void walk(const std::uint8_t* raw, std::size_t first, std::size_t step, std::size_t n, const Visit& visit) {
   for (std::size_t i = 0; i < n; ++i) {
     T value;
@@ -283,7 +283,7 @@ void walk(const std::uint8_t* raw, std::size_t first, std::size_t step, std::siz
 }
 
 /// Calls visit(i, value) for samples first, first + step, ... of a row.
-template <typename Visit>
+template <class Visit>
 void for_each_sample(const Layout& l, const std::uint8_t* raw, std::size_t first, std::size_t step,
                      std::size_t n, const Visit& visit) {
   if (l.format == SAMPLEFORMAT_IEEEFP) {
@@ -329,16 +329,16 @@ Palette read_palette(Handle& file, std::uint16_t bits, const fs::path& path) {
 }
 
 Layout read_layout(Handle& file, const fs::path& path) {
-  constexpr std::uint32_t kLongestSide = 1'000'000;
-  constexpr std::uint64_t kLargestTile = std::uint64_t{1} << 30;
+  constexpr std::uint32_t longest_side = 1'000'000;
+  constexpr std::uint64_t largest_tile = std::uint64_t{1} << 30;
   Layout l;
   TIFF* tiff = file.get();
   if (!TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &l.width) ||
       !TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &l.height) || l.width == 0 || l.height == 0)
     fail(path, "the TIFF file is damaged: its width and height are missing; copy it again");
-  if (l.width > kLongestSide || l.height > kLongestSide)
+  if (l.width > longest_side || l.height > longest_side)
     fail(path, "the header claims " + std::to_string(l.width) + " x " + std::to_string(l.height) +
-                   " pixels, the limit is " + std::to_string(kLongestSide) + " a side");
+                   " pixels, the limit is " + std::to_string(longest_side) + " a side");
   l.bits = file.field<std::uint16_t>(TIFFTAG_BITSPERSAMPLE, 1);
   l.format = file.field<std::uint16_t>(TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT);
   l.samples = file.field<std::uint16_t>(TIFFTAG_SAMPLESPERPIXEL, 1);
@@ -390,7 +390,7 @@ Layout read_layout(Handle& file, const fs::path& path) {
   if (l.tiled) {
     TIFFGetField(tiff, TIFFTAG_TILEWIDTH, &l.tile_width);
     TIFFGetField(tiff, TIFFTAG_TILELENGTH, &l.tile_height);
-    if (l.tile_width == 0 || l.tile_height == 0 || TIFFTileSize64(tiff) > kLargestTile)
+    if (l.tile_width == 0 || l.tile_height == 0 || TIFFTileSize64(tiff) > largest_tile)
       fail(path, "the TIFF file is damaged: its tiles are of no sensible size; copy it again");
   }
   return l;
@@ -433,7 +433,7 @@ class Rows {
   }
 
   /// Calls visit(x, value) for sample `sample` of each pixel of row y.
-  template <typename Visit>
+  template <class Visit>
   void row(int y, int sample, const Visit& visit) {
     const bool planar = layout_.planar == PLANARCONFIG_SEPARATE;
     const auto plane = static_cast<std::uint16_t>(planar ? sample : 0);
@@ -593,7 +593,7 @@ class TiffSource : public ImageSource {
 
   void set_pixel_size(Handle& file, const Description& d) {
     // Above this a resolution is one of screens or paper that the microscope's software never set.
-    constexpr double kLargest = 20;
+    constexpr double largest = 20;
     double unit = d.image_j_unit;
     const auto resolution_unit = file.field<std::uint16_t>(TIFFTAG_RESOLUTIONUNIT, RESUNIT_INCH);
     if (unit == 0 && resolution_unit != RESUNIT_NONE)
@@ -603,7 +603,7 @@ class TiffSource : public ImageSource {
       const auto per_unit = static_cast<double>(file.field<float>(tag, 0));
       if (!(per_unit > 0) || !std::isfinite(per_unit)) return 0.0;
       const double um = unit / per_unit;
-      return um <= kLargest || d.image_j_unit > 0 ? um : 0.0;
+      return um <= largest || d.image_j_unit > 0 ? um : 0.0;
     };
     header_.pixel_width = size(d.pixel_width, TIFFTAG_XRESOLUTION);
     header_.pixel_height = size(d.pixel_height, TIFFTAG_YRESOLUTION);
@@ -614,7 +614,7 @@ class TiffSource : public ImageSource {
   // Cameras fill 10 to 16 of the 16 bits, and floats are on any scale, so these are set by the picture, and
   // not by its few hottest pixels.
   void set_scale() {
-    constexpr double kBright = 0.999;
+    constexpr double bright = 0.999;
     header_.scale = 255;
     header_.integers = layout_.format != SAMPLEFORMAT_IEEEFP;
     if (!layout_.palette.empty()) return;
@@ -626,7 +626,7 @@ class TiffSource : public ImageSource {
     }
     if (whole && layout_.photometric == PHOTOMETRIC_MINISWHITE) white_ = std::ldexp(1.0, layout_.bits) - 1;
     header_.scale = 1;
-    const std::vector<float> ends = brightness_quantiles(*this, {1 - kBright, kBright});
+    const std::vector<float> ends = brightness_quantiles(*this, {1 - bright, bright});
     const double low = ends[0], high = ends[1];
     if (whole) {
       header_.scale = 255;

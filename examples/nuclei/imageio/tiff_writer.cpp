@@ -11,7 +11,7 @@
 namespace nuclei {
 namespace {
 
-constexpr int kTile = 256;
+constexpr int tile = 256;
 
 int keep_message(TIFF*, void* message, const char*, const char* format, va_list arguments) {
   char text[512];
@@ -30,12 +30,12 @@ TiffWriter::TiffWriter(const std::filesystem::path& path, int width, int height,
       width_(width),
       height_(height),
       pixel_bytes_(static_cast<std::size_t>(channels) * (sample == Sample::u16 ? 2 : 4)) {
-  constexpr double kBigFrom = 3.9e9;
+  constexpr double big_from = 3.9e9;
   const double bytes = static_cast<double>(width) * height * static_cast<double>(pixel_bytes_);
   TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
   TIFFOpenOptionsSetErrorHandlerExtR(options, keep_message, message_.get());
   TIFFOpenOptionsSetWarningHandlerExtR(options, keep_message, message_.get());
-  tiff_ = TIFFOpenExt(temporary_.c_str(), bytes > kBigFrom ? "w8" : "w", options);
+  tiff_ = TIFFOpenExt(temporary_.c_str(), bytes > big_from ? "w8" : "w", options);
   TIFFOpenOptionsFree(options);
   if (!tiff_) fail();
   TIFFSetField(tiff_, TIFFTAG_IMAGEWIDTH, static_cast<std::uint32_t>(width));
@@ -50,15 +50,15 @@ TiffWriter::TiffWriter(const std::filesystem::path& path, int width, int height,
     TIFFSetField(tiff_, TIFFTAG_EXTRASAMPLES, channels - 1, kinds.data());
   }
   TIFFSetField(tiff_, TIFFTAG_COMPRESSION, COMPRESSION_ADOBE_DEFLATE);
-  TIFFSetField(tiff_, TIFFTAG_TILEWIDTH, kTile);
-  TIFFSetField(tiff_, TIFFTAG_TILELENGTH, kTile);
+  TIFFSetField(tiff_, TIFFTAG_TILEWIDTH, tile);
+  TIFFSetField(tiff_, TIFFTAG_TILELENGTH, tile);
   if (pixel_width > 0 && pixel_height > 0) {
     TIFFSetField(tiff_, TIFFTAG_RESOLUTIONUNIT, RESUNIT_CENTIMETER);
     TIFFSetField(tiff_, TIFFTAG_XRESOLUTION, 1e4 / pixel_width);
     TIFFSetField(tiff_, TIFFTAG_YRESOLUTION, 1e4 / pixel_height);
   }
-  band_.resize(static_cast<std::size_t>(width) * kTile * pixel_bytes_);
-  tile_.resize(kTile * kTile * pixel_bytes_);
+  band_.resize(static_cast<std::size_t>(width) * tile * pixel_bytes_);
+  tile_.resize(tile * tile * pixel_bytes_);
 }
 
 TiffWriter::~TiffWriter() {
@@ -77,22 +77,22 @@ void TiffWriter::append(const void* rows, int count) {
   const auto* from = static_cast<const std::uint8_t*>(rows);
   for (int i = 0; i < count; ++i, from += row) {
     std::copy_n(from, row,
-                band_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(next_ % kTile) * row));
+                band_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(next_ % tile) * row));
     ++next_;
-    if (next_ % kTile == 0 || next_ == height_) write_tiles();
+    if (next_ % tile == 0 || next_ == height_) write_tiles();
   }
 }
 
 void TiffWriter::write_tiles() {
-  const int top = (next_ - 1) / kTile * kTile, rows = next_ - top;
+  const int top = (next_ - 1) / tile * tile, rows = next_ - top;
   const std::size_t row = static_cast<std::size_t>(width_) * pixel_bytes_;
-  for (int x = 0; x < width_; x += kTile) {
-    const std::size_t bytes = static_cast<std::size_t>(std::min(kTile, width_ - x)) * pixel_bytes_;
+  for (int x = 0; x < width_; x += tile) {
+    const std::size_t bytes = static_cast<std::size_t>(std::min(tile, width_ - x)) * pixel_bytes_;
     std::ranges::fill(tile_, std::uint8_t{0});
     for (int y = 0; y < rows; ++y)
       std::copy_n(
           band_.data() + static_cast<std::size_t>(y) * row + static_cast<std::size_t>(x) * pixel_bytes_,
-          bytes, tile_.data() + static_cast<std::size_t>(y) * kTile * pixel_bytes_);
+          bytes, tile_.data() + static_cast<std::size_t>(y) * tile * pixel_bytes_);
     if (TIFFWriteTile(tiff_, tile_.data(), static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(top), 0,
                       0) < 0)
       fail();

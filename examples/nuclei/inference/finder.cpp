@@ -14,16 +14,16 @@ namespace nuclei {
 namespace {
 
 // Rows above a band that its nuclei may depend on: gaps that are closed, holes that are filled.
-constexpr int kMargin = 16;
+constexpr int margin = 16;
 // Rows at the end of a band in which nothing begins that counts: what is taller holds more pixels than any
 // speck that is dropped.
-constexpr int kTail = 64;
+constexpr int tail = 64;
 
-constexpr std::size_t kProgram = std::size_t{120} << 20;  // code, libraries, buffers of files
-constexpr std::size_t kDecodeBytes = 72;                  // per pixel of a band, beside the maps
+constexpr std::size_t program = std::size_t{120} << 20;  // code, libraries, buffers of files
+constexpr std::size_t decode_bytes = 72;                 // per pixel of a band, beside the maps
 
 /// Consecutive rows of a picture, dropped at the top and added at the bottom.
-template <typename T>
+template <class T>
 class RowBuffer {
  public:
   explicit RowBuffer(std::size_t row) : row_(row) {}
@@ -66,7 +66,7 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
   for (const karyon::Tensor& p : segmenter.model->parameters())
     weights += static_cast<std::size_t>(p.numel()) * sizeof(float);
   // Weights as read and as kept, and the widest layer's filters as Winograd wants them.
-  const std::size_t fixed = kProgram + 4 * weights + source.held_bytes();
+  const std::size_t fixed = program + 4 * weights + source.held_bytes();
   const auto width = static_cast<std::size_t>(image.width), height = static_cast<std::size_t>(image.height);
   const std::size_t row =
       width * sizeof(float) *
@@ -79,7 +79,7 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
   };
 
   // All at once, if that leaves a good part for the network.
-  const std::size_t whole = height * (row + width * kDecodeBytes);
+  const std::size_t whole = height * (row + width * decode_bytes);
   if (whole <= free / 10 * 7 && (options.band_rows == 0 || options.band_rows >= image.height))
     if (const auto tiling = plan_tiles(net, image.width, image.height, for_network(free - whole), 0, zoom))
       return Plan{*tiling, image.height};
@@ -90,12 +90,12 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
     const std::optional<Tiling> tiling = plan_tiles(net, image.width, image.height, network, limit, zoom);
     if (!tiling) return {};
     const int window = std::min(image.height, tiling->core_height + 2 * tiling->halo);
-    int band = static_cast<int>(std::min<std::size_t>(height, free / 3 / (width * kDecodeBytes)));
+    int band = static_cast<int>(std::min<std::size_t>(height, free / 3 / (width * decode_bytes)));
     if (options.band_rows > 0) band = std::min(band, options.band_rows);
     const std::size_t rows = static_cast<std::size_t>(window) + static_cast<std::size_t>(band);
-    if (band > 2 * kTail && rows * row <= free / 4) return Plan{*tiling, band};
+    if (band > 2 * tail && rows * row <= free / 4) return Plan{*tiling, band};
     const int less = window - tiling->grid;
-    if (band <= 2 * kTail || less < 2 * tiling->halo + tiling->grid) return {};
+    if (band <= 2 * tail || less < 2 * tiling->halo + tiling->grid) return {};
     limit = less;
   }
 }
@@ -103,12 +103,12 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
 Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options, int zoom) {
   if (const auto found = plan_within(options.max_memory, segmenter, source, options, zoom)) return *found;
   // How much would do, in steps of a megabyte: doubled until it does, then halved between.
-  constexpr std::size_t kMega = 1'000'000, kMost = 1'000'000'000;  // of megabytes
+  constexpr std::size_t mega = 1'000'000, most = 1'000'000'000;  // of megabytes
   const auto enough = [&](std::size_t megabytes) {
-    return plan_within(megabytes * kMega, segmenter, source, options, zoom).has_value();
+    return plan_within(megabytes * mega, segmenter, source, options, zoom).has_value();
   };
-  std::size_t little = options.max_memory / kMega, much = little + 1;
-  while (much < kMost && !enough(much)) {
+  std::size_t little = options.max_memory / mega, much = little + 1;
+  while (much < most && !enough(much)) {
     little = much;
     much *= 2;
   }
@@ -123,7 +123,7 @@ Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptio
                      ? ", whose group norms look at the whole image at once"
                      : "") +
                 "; raise it, or cut the image up" +
-                (source.held_bytes() > much * kMega / 2
+                (source.held_bytes() > much * mega / 2
                      ? ", or save it as a TIFF, which need not be read as a whole"
                      : ""));
 }
@@ -195,7 +195,7 @@ class Finder {
         pixels_(width() * static_cast<std::size_t>(image_.channels)),
         maps_(width() * channels_),
         taken_(width()) {
-    const int band = plan_.band_rows + kMargin, window = plan_.tiling.core_height + plan_.tiling.halo;
+    const int band = plan_.band_rows + margin, window = plan_.tiling.core_height + plan_.tiling.halo;
     maps_.reserve(std::min(image_.height, band + plan_.tiling.core_height));
     pixels_.reserve(std::min(image_.height, band + window + plan_.tiling.halo + 2 * plan_.tiling.grid));
     taken_.reserve(std::min(image_.height, band));
@@ -216,7 +216,7 @@ class Finder {
 
   /// What memory it takes must not depend on what the picture shows: there has to be enough for either zoom.
   Plan make_plan() {
-    const bool measured = options_.zoom == kAutoZoom;
+    const bool measured = options_.zoom == auto_zoom;
     const Plan largest = plan(segmenter_, source_, options_, measured ? 2 : options_.zoom);
     levels_ = find_levels(source_);
     return measured && measured_zoom() == 1 ? plan(segmenter_, source_, options_, 1) : largest;
@@ -272,7 +272,7 @@ class Finder {
   }
 
   void next_band() {
-    const int top = std::max(0, done_ - kMargin), bottom = std::min(image_.height, done_ + plan_.band_rows);
+    const int top = std::max(0, done_ - margin), bottom = std::min(image_.height, done_ + plan_.band_rows);
     predict_until(bottom);
     const std::size_t count = static_cast<std::size_t>(bottom - top) * width();
     LabelMap map;
@@ -288,7 +288,7 @@ class Finder {
     const auto open = [&](std::size_t label) {
       return !last_band && clumps.clump_last_row(label) >= map.height - 3;
     };
-    int end = last_band ? map.height : map.height - kTail;
+    int end = last_band ? map.height : map.height - tail;
     bool cut = false;
     for (std::size_t label = 1; label < clumps.count(); ++label) {
       if (!clumps.occurs(label) || !open(label)) continue;
@@ -303,10 +303,10 @@ class Finder {
       return !last_band && clumps.last_row(label) >= map.height - 3;
     };
     if (cut) {
-      end = std::min(end, std::max(start + kTail, map.height / 2));
+      end = std::min(end, std::max(start + tail, map.height / 2));
       for (std::size_t label = 1; label < clumps.count(); ++label)
         if (clumps.occurs(label) && goes_on(label))
-          end = std::min(end, std::max(start + kTail, clumps.first_row(label)));
+          end = std::min(end, std::max(start + tail, clumps.first_row(label)));
     }
 
     // Claims on pixels by nuclei of earlier bands count only after a clump that had to be cut.
@@ -397,10 +397,10 @@ class Finder {
     }
     done_ = end;
     taken_.drop_before(done_);
-    maps_.drop_before(done_ - kMargin);
-    pixels_.drop_before(std::min(done_ - kMargin, maps_.end() - plan_.tiling.halo - plan_.tiling.grid));
+    maps_.drop_before(done_ - margin);
+    pixels_.drop_before(std::min(done_ - margin, maps_.end() - plan_.tiling.halo - plan_.tiling.grid));
     // Numbers are needed as long as a nucleus may go on.
-    if (numbers_.size() > kManyNumbers) {
+    if (numbers_.size() > many_numbers) {
       std::unordered_map<std::int32_t, std::int32_t> still;
       for (const std::int32_t *t = taken_.row(done_),
                               *stop = t + static_cast<std::size_t>(taken_.end() - done_) * width();
@@ -410,7 +410,7 @@ class Finder {
     }
   }
 
-  static constexpr std::size_t kManyNumbers = 1 << 16;
+  static constexpr std::size_t many_numbers = 1 << 16;
 
   Segmenter& segmenter_;
   ImageSource& source_;

@@ -12,7 +12,7 @@ namespace nuclei {
 struct FindOptions {
   std::size_t max_memory = std::size_t{2} << 30;  // bytes, all in all
   bool tta = false;                               // average over eight turned and mirrored versions
-  int zoom = kAutoZoom;                           // how many times larger the network sees the picture
+  int zoom = auto_zoom;                           // how many times larger the network sees the picture
   // Smaller than memory asks for, for tests: the most bytes for a window of the network, and the most rows
   // that are separated into nuclei at a time.
   std::size_t window_memory = 0;

@@ -77,12 +77,12 @@ std::unique_ptr<karyon::UNet> load_model(const std::filesystem::path& file,
   }
 }
 
-// [height, width, kMaps] taken apart.
+// [height, width, map_count] taken apart.
 PixelMaps maps_of(const float* values, int width, int height) {
   const std::size_t count = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
   PixelMaps out{width, height, std::vector<float>(count), std::vector<float>(count),
                 std::vector<float>(count)};
-  for (std::size_t i = 0; i < count; ++i, values += kMaps) {
+  for (std::size_t i = 0; i < count; ++i, values += map_count) {
     out.nucleus[i] = values[0];
     out.border[i] = values[1];
     out.depth[i] = values[2];
@@ -95,7 +95,7 @@ PixelMaps whole_maps(karyon::UNet& model, int width, int height, int zoom, bool 
   const Tiling whole =
       *plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max(), 0, zoom);
   const auto row = static_cast<std::size_t>(width);
-  std::vector<float> maps(row * static_cast<std::size_t>(height) * static_cast<std::size_t>(kMaps));
+  std::vector<float> maps(row * static_cast<std::size_t>(height) * static_cast<std::size_t>(map_count));
   predict_core(model, whole, width, height, {0, 0, width, height}, tta, read, maps.data(), row);
   return maps_of(maps.data(), width, height);
 }
@@ -118,11 +118,11 @@ double median_diameter(const std::vector<LabelMap>& maps) {
 
 int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels, const ReadPixels& read) {
   if (levels.light_background()) return 1;
-  static constexpr int kPart = 256, kPartsPerSide = 4;
+  static constexpr int part_size = 256, parts_per_side = 4;
   // Where parts begin along a side: spread evenly, and all of it if it is not long.
   const auto begins = [](int size) {
-    const int count = std::clamp((size + kPart / 2) / kPart, 1, kPartsPerSide),
-              free = std::max(0, size - kPart);
+    const int count = std::clamp((size + part_size / 2) / part_size, 1, parts_per_side),
+              free = std::max(0, size - part_size);
     std::vector<int> at;
     for (int i = 0; i < count; ++i)
       at.push_back(count == 1 ? free / 2 : static_cast<int>(std::int64_t{free} * i / (count - 1)));
@@ -131,12 +131,12 @@ int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels
   std::vector<LabelMap> found;
   for (const int y : begins(height))
     for (const int x : begins(width))
-      found.push_back(segment(whole_maps(model, std::min(width, kPart), std::min(height, kPart), 1, false,
-                                         [&](const Rect& part, float* out) {
+      found.push_back(segment(whole_maps(model, std::min(width, part_size), std::min(height, part_size), 1,
+                                         false, [&](const Rect& part, float* out) {
                                            read({x + part.x0, y + part.y0, x + part.x1, y + part.y1}, out);
                                          })));
   const double diameter = median_diameter(found);
-  return diameter > 0 && diameter < kSmallDiameter ? 2 : 1;
+  return diameter > 0 && diameter < small_diameter ? 2 : 1;
 }
 
 PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta, int zoom) {
@@ -147,7 +147,7 @@ PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta, int zo
     for (int y = part.y0; y < part.y1; ++y, out += row)
       std::copy_n(input.begin() + 3 * (static_cast<std::ptrdiff_t>(y) * image.width + part.x0), row, out);
   };
-  if (zoom == kAutoZoom) zoom = choose_zoom(model, image.width, image.height, levels, read);
+  if (zoom == auto_zoom) zoom = choose_zoom(model, image.width, image.height, levels, read);
   return whole_maps(model, image.width, image.height, zoom, tta, read);
 }
 
@@ -176,11 +176,12 @@ SegmentOptions thresholds_from(const std::string& text) {
 
 Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
   model = load_model(file, metadata);
-  if (model->options.in_channels != 3 || model->options.out_channels != kMaps)
-    throw Failure(file.string() + ": expected a network with 3 input channels and " + std::to_string(kMaps) +
-                  " output channels, this one has " + std::to_string(model->options.in_channels) + " and " +
+  if (model->options.in_channels != 3 || model->options.out_channels != map_count)
+    throw Failure(file.string() + ": expected a network with 3 input channels and " +
+                  std::to_string(map_count) + " output channels, this one has " +
+                  std::to_string(model->options.in_channels) + " and " +
                   std::to_string(model->options.out_channels) + "; train it with nuclei train");
-  if (const auto found = metadata.find(kThresholdsKey); found != metadata.end()) {
+  if (const auto found = metadata.find(thresholds_key); found != metadata.end()) {
     try {
       thresholds = thresholds_from(found->second);
     } catch (const Failure& e) {
@@ -192,9 +193,9 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
 }
 
 LabelMap Segmenter::decode(const std::vector<float>& maps, int width, int height) const {
-  if (maps.size() !=
-      static_cast<std::size_t>(kMaps) * static_cast<std::size_t>(width) * static_cast<std::size_t>(height))
-    throw Failure("separating nuclei: expected " + std::to_string(kMaps) + " values per pixel of " +
+  if (maps.size() != static_cast<std::size_t>(map_count) * static_cast<std::size_t>(width) *
+                         static_cast<std::size_t>(height))
+    throw Failure("separating nuclei: expected " + std::to_string(map_count) + " values per pixel of " +
                   std::to_string(width) + " x " + std::to_string(height) + ", got " +
                   std::to_string(maps.size()));
   return segment(maps_of(maps.data(), width, height), thresholds);

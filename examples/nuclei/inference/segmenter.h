@@ -33,22 +33,22 @@ std::filesystem::path model_file(const std::filesystem::path& name);
 
 /// Touching nuclei are told apart best where they are some 20 to 60 pixels wide, so the model sees a picture
 /// of smaller ones enlarged.
-inline constexpr double kSmallDiameter = 22;  // pixels
-inline constexpr int kAutoZoom = 0;           // as choose_zoom() says
+inline constexpr double small_diameter = 22;  // pixels
+inline constexpr int auto_zoom = 0;           // as choose_zoom() says
 
 /// How many times larger the model should see a picture: 2 where it is dark and the nuclei that the model
-/// finds in up to 16 parts of it are small (the median, as a disc, below kSmallDiameter), else 1. On a light
+/// finds in up to 16 parts of it are small (the median, as a disc, below small_diameter), else 1. On a light
 /// background (stained tissue, brightfield) enlarging did not help.
 ///   read  gives normalized pixels; it is asked for parts by ascending rows
 int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels, const ReadPixels& read);
 
-/// What the model says of every pixel of a picture. The model is in evaluation mode and has kMaps outputs.
+/// What the model says of every pixel of a picture. The model is in evaluation mode and has map_count outputs.
 ///   tta   the mean over the picture's eight turned and mirrored versions
-///   zoom  how many times larger the model sees the picture: 1, 2 or kAutoZoom
-PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false, int zoom = kAutoZoom);
+///   zoom  how many times larger the model sees the picture: 1, 2 or auto_zoom
+PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false, int zoom = auto_zoom);
 
 /// Thresholds to and from the model's file.
-inline constexpr const char* kThresholdsKey = "nuclei.thresholds";
+inline constexpr const char* thresholds_key = "nuclei.thresholds";
 std::string to_text(const SegmentOptions& options);
 /// Throws Failure if it is not what to_text() wrote.
 SegmentOptions thresholds_from(const std::string& text);
@@ -58,7 +58,7 @@ struct Segmenter {
   /// Throws Failure if the file is not a network for nuclei (for a training checkpoint it says where the
   /// model is), karyon::Error if it cannot be read.
   Segmenter(const std::filesystem::path& file, karyon::Device device);
-  LabelMap operator()(const Image& image, bool tta = false, int zoom = kAutoZoom);
+  LabelMap operator()(const Image& image, bool tta = false, int zoom = auto_zoom);
   /// Separate nuclei out of what the network says of each pixel; [height, width, channels] as it comes out of
   /// the last activation. Nuclei that do not touch, not even through others, are found independently.
   LabelMap decode(const std::vector<float>& maps, int width, int height) const;

@@ -8,7 +8,7 @@ namespace {
 
 using karyon::Tensor;
 
-constexpr int kWinogradTile = 4;
+constexpr int winograd_tile = 4;
 
 int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -52,7 +52,7 @@ Rect window_around(const Rect& core, const Tiling& tiling, int width, int height
 // Backwards through the network: how far beyond an output does each layer look? A tile of Winograd's computes
 // with all of its inputs, whichever of its outputs is asked for.
 int halo_of(const karyon::UNetOptions& options, bool rounding) {
-  const int tile = rounding ? kWinogradTile : 1;
+  const int tile = rounding ? winograd_tile : 1;
   const auto double_conv = [&](int reach) {
     for (int i = 0; i < 2; ++i) reach = round_up(reach, tile) + 1;
     return reach;
@@ -79,9 +79,9 @@ std::size_t bytes_per_pixel(const karyon::UNetOptions& options) {
 
 std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, int height,
                                  std::size_t memory, int height_limit, int zoom) {
-  constexpr double kExactPixels = 64e6;  // as the network sees them
+  constexpr double exact_pixels = 64e6;  // as the network sees them
   const std::size_t per_pixel = bytes_per_pixel(options) * static_cast<std::size_t>(zoom * zoom);
-  const int grid = (kWinogradTile << options.depth) / zoom;
+  const int grid = (winograd_tile << options.depth) / zoom;
   const auto most = static_cast<double>(memory / per_pixel);
   const double pixels = static_cast<double>(width) * height;
   // What is interpolated depends on one more pixel.
@@ -92,7 +92,7 @@ std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, 
     return Tiling{width, height, grid, halo_for(true), true, zoom};
   if (options.norm == karyon::Norm::group) return {};
   for (const bool exact : {true, false}) {
-    if (exact && pixels * zoom * zoom > kExactPixels) continue;
+    if (exact && pixels * zoom * zoom > exact_pixels) continue;
     const int halo = halo_for(exact);
     const auto core = [&](int window, int size) {
       return window >= size ? size : (window - 2 * halo) / grid * grid;

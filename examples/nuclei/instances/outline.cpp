@@ -8,7 +8,7 @@ namespace nuclei {
 namespace {
 
 // Clockwise as seen, from "to the right": the nucleus lies to the right of the way.
-constexpr std::array<Corner, 4> kWay{{{1, 0}, {0, 1}, {-1, 0}, {0, -1}}};
+constexpr std::array<Corner, 4> directions{{{1, 0}, {0, 1}, {-1, 0}, {0, -1}}};
 
 bool encloses(const Ring& ring, Corner point) {
   // Along y = point.y + 1/2, which no side runs on, from x = point.x + 1/2 to the left.
@@ -91,7 +91,8 @@ std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
           seen[index(at)] = line.size();
           line.push_back(at);
           walked[index(at)] = static_cast<std::uint8_t>(walked[index(at)] | 1 << way);
-          at = {at.x + kWay[static_cast<std::size_t>(way)].x, at.y + kWay[static_cast<std::size_t>(way)].y};
+          at = {at.x + directions[static_cast<std::size_t>(way)].x,
+                at.y + directions[static_cast<std::size_t>(way)].y};
           // Where pixels touch at a corner only, stay with this one: the right turn first.
           for (const int turn : {1, 0, 3}) {
             if (!is_side(at.x, at.y, (way + turn) % 4)) continue;

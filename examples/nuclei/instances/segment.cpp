@@ -147,7 +147,7 @@ std::vector<NearestTwo> scan_columns(const LabelMap& map) {
 
 /// Calls visit(pixel, d1 + d2) for pixels whose distances to the nearest two distinct nuclei add up to at
 /// most `reach`; a pixel of a nucleus has d1 = 0.
-template <typename Visit>
+template <class Visit>
 void for_each_gap(const LabelMap& map, float reach, const Visit& visit) {
   const std::vector<NearestTwo> columns = scan_columns(map);
   for (int y = 0; y < map.height; ++y) {
@@ -234,9 +234,9 @@ class Watershed {
   }
 
  private:
-  static constexpr std::int64_t kNoise = 9;  // pixels
+  static constexpr std::int64_t noise = 9;  // pixels
 
-  template <typename Visit>
+  template <class Visit>
   void for_each_neighbour(std::size_t i, const Visit& visit) const {
     const std::size_t x = i % width_;
     if (x > 0) visit(i - 1);
@@ -276,7 +276,7 @@ class Watershed {
       const auto [weak, strong] =
           strength(mine) < strength(other) ? std::pair(mine, other) : std::pair(other, mine);
       const auto w = static_cast<std::size_t>(weak), s = static_cast<std::size_t>(strong);
-      if (peak_[w] - now >= prominence_ && area_[w] >= kNoise) return;
+      if (peak_[w] - now >= prominence_ && area_[w] >= noise) return;
       parent_[w] = strong;
       area_[s] += area_[w];
       mine = strong;
@@ -303,17 +303,17 @@ void fill_holes(LabelMap& map) {
   std::vector<std::uint8_t> mask(map.labels.size());
   std::ranges::transform(map.labels, mask.begin(), [](std::int32_t label) { return label != 0; });
   const Components background = connect(mask, map.width, map.height, false, true);
-  constexpr std::int32_t kOpen = -1;  // at the edge, or between several nuclei
+  constexpr std::int32_t open = -1;  // at the edge, or between several nuclei
   std::vector<std::int32_t> owner(background.area.size());
   const auto meet = [&](std::int32_t component, std::int32_t label) {
     std::int32_t& known = owner[static_cast<std::size_t>(component)];
-    if (known != kOpen) known = known == 0 || known == label ? label : kOpen;
+    if (known != open) known = known == 0 || known == label ? label : open;
   };
   std::size_t i = 0;
   for (int y = 0; y < map.height; ++y) {
     for (int x = 0; x < map.width; ++x, ++i) {
       const bool right = x + 1 < map.width, below = y + 1 < map.height;
-      if (mask[i] == 0 && (x == 0 || y == 0 || !right || !below)) meet(background.component[i], kOpen);
+      if (mask[i] == 0 && (x == 0 || y == 0 || !right || !below)) meet(background.component[i], open);
       const auto pair = [&](std::size_t other) {
         if (mask[i] != mask[other])
           meet(background.component[mask[i] ? other : i], map.labels[mask[i] ? i : other]);
@@ -364,16 +364,16 @@ LabelMap label_components(const std::vector<float>& probability, int width, int 
 }
 
 std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions& options) {
-  constexpr double kNegligible = 1e-4;
+  constexpr double negligible = 1e-4;
   check_size("weighting borders", map.labels.size(), map.width, map.height);
   if (!(options.w0 >= 0 && options.sigma > 0)) {
     throw Failure("weighting borders: expected w0 >= 0 and sigma > 0, got " + std::to_string(options.w0) +
                   " and " + std::to_string(options.sigma));
   }
   std::vector<float> weights(map.labels.size(), 1.0f);
-  if (options.w0 <= kNegligible) return weights;
+  if (options.w0 <= negligible) return weights;
   const double two_sigma2 = 2 * options.sigma * options.sigma;
-  const auto reach = static_cast<float>(std::sqrt(two_sigma2 * std::log(options.w0 / kNegligible)));
+  const auto reach = static_cast<float>(std::sqrt(two_sigma2 * std::log(options.w0 / negligible)));
   for_each_gap(map, reach, [&](std::size_t pixel, float width) {
     if (map.labels[pixel] != 0) return;
     const double square = static_cast<double>(width) * width;
@@ -397,8 +397,9 @@ std::vector<float> depth_inside(const LabelMap& map) {
     int dx, dy;
     float length;
   };
-  constexpr float kDiagonal = std::numbers::sqrt2_v<float>;
-  constexpr std::array<Step, 4> kBefore{{{-1, 0, 1}, {-1, -1, kDiagonal}, {0, -1, 1}, {1, -1, kDiagonal}}};
+  constexpr float diagonal_length = std::numbers::sqrt2_v<float>;
+  constexpr std::array<Step, 4> steps_before{
+      {{-1, 0, 1}, {-1, -1, diagonal_length}, {0, -1, 1}, {1, -1, diagonal_length}}};
   std::vector<float> depth(map.labels.size(), std::numeric_limits<float>::infinity());
   const auto visit = [&](int x, int y, int direction) {
     const std::size_t at = pixel_count(map.width, y) + static_cast<std::size_t>(x);
@@ -407,7 +408,7 @@ std::vector<float> depth_inside(const LabelMap& map) {
       depth[at] = 0;
       return;
     }
-    for (const Step& step : kBefore) {
+    for (const Step& step : steps_before) {
       const int nx = x + direction * step.dx, ny = y + direction * step.dy;
       if (nx < 0 || ny < 0 || nx >= map.width || ny >= map.height) continue;
       const std::size_t neighbour = pixel_count(map.width, ny) + static_cast<std::size_t>(nx);

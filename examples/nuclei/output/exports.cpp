@@ -56,7 +56,7 @@ Json polygon_coordinates(const Part& part) {
 double rounded(double value) { return std::round(value * 1e4) / 1e4; }
 
 /// Calls visit(length of the gap before, length) along the columns, joining runs that go on in the next one.
-template <typename Visit>
+template <class Visit>
 void for_each_run(const std::vector<Run>& runs, int height, const Visit& visit) {
   std::int64_t end = 0, start = 0, length = 0;
   const auto flush = [&] {
@@ -89,8 +89,8 @@ void ZipWriter::write(const std::string& bytes) {
 void ZipWriter::add(std::string_view name, std::string_view bytes) {
   const std::string packed = deflated(bytes);
   const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size()));
-  constexpr std::uint64_t kFull = 0xffffffff;
-  const bool far = offset_ >= kFull;
+  constexpr std::uint64_t full = 0xffffffff;
+  const bool far = offset_ >= full;
   std::string common;
   little(common, far ? 45 : 20, 2);  // version needed
   little(common, 0x0800, 2);         // names are UTF-8
@@ -106,7 +106,7 @@ void ZipWriter::add(std::string_view name, std::string_view bytes) {
   directory_ += common;
   little(directory_, far ? 12 : 0, 2);
   directory_.append(2 + 2 + 2 + 4, '\0');  // comment, disk, attributes
-  little(directory_, far ? kFull : offset_, 4);
+  little(directory_, far ? full : offset_, 4);
   directory_ += name;
   if (far) {
     little(directory_, 1, 2);
@@ -125,9 +125,9 @@ void ZipWriter::add(std::string_view name, std::string_view bytes) {
 
 void ZipWriter::finish() {
   const std::uint64_t start = offset_, size = directory_.size();
-  constexpr std::uint64_t kFull = 0xffffffff, kMostEntries = 0xffff;
+  constexpr std::uint64_t full = 0xffffffff, most_entries = 0xffff;
   std::string end = directory_;
-  if (entries_ >= kMostEntries || start + size >= kFull) {
+  if (entries_ >= most_entries || start + size >= full) {
     little(end, 0x06064b50, 4);
     little(end, 44, 8);
     little(end, 45, 2);
@@ -144,10 +144,10 @@ void ZipWriter::finish() {
   }
   little(end, 0x06054b50, 4);
   little(end, 0, 2 + 2);
-  little(end, std::min(entries_, kMostEntries), 2);
-  little(end, std::min(entries_, kMostEntries), 2);
-  little(end, std::min(size, kFull), 4);
-  little(end, std::min(start, kFull), 4);
+  little(end, std::min(entries_, most_entries), 2);
+  little(end, std::min(entries_, most_entries), 2);
+  little(end, std::min(size, full), 4);
+  little(end, std::min(start, full), 4);
   little(end, 0, 2);
   write(end);
   file_.commit();
@@ -156,16 +156,15 @@ void ZipWriter::finish() {
 // ---- formats
 
 std::string imagej_roi(const Found& found, std::string_view name) {
-  constexpr int kFarthest = 32767;
-  constexpr std::uint64_t kSubpixel = 128;
+  constexpr int farthest = 32767;
+  constexpr std::uint64_t subpixel = 128;
   const Ring& ring = found.parts.front().outer;
   int x0 = ring.front().x, x1 = x0, y0 = ring.front().y, y1 = y0;
   for (const Corner& c : ring) {
     x0 = std::min(x0, c.x), x1 = std::max(x1, c.x);
     y0 = std::min(y0, c.y), y1 = std::max(y1, c.y);
   }
-  const bool far =
-      x1 > kFarthest || y1 > kFarthest;  // coordinates are 16-bit numbers, unless they are floats
+  const bool far = x1 > farthest || y1 > farthest;  // coordinates are 16-bit numbers, unless they are floats
   const std::size_t n = ring.size(), points = n * (far ? 12 : 4);
   std::string roi = "Iout";
   big(roi, 227, 2);  // version
@@ -174,7 +173,7 @@ std::string imagej_roi(const Found& found, std::string_view name) {
   big(roi, n <= 0xffff ? n : 0, 2);
   big(roi, n <= 0xffff ? 0 : n, 4);
   roi.resize(50);
-  big(roi, far ? kSubpixel : 0, 2);
+  big(roi, far ? subpixel : 0, 2);
   roi.resize(60);
   big(roi, 64 + points, 4);  // where the second header is
   for (const Corner& c : ring) big(roi, static_cast<std::uint64_t>(c.x - x0), 2);

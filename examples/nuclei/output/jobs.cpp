@@ -66,7 +66,7 @@ std::string listed(const std::map<std::string, std::size_t>& others) {
   return counted(total, "file") + " not PNG, JPEG, BMP or TIFF (" + endings + ")";
 }
 
-constexpr const char* kExport = "images among them can be exported as TIFF or PNG, in Fiji for example";
+constexpr const char* export_name = "images among them can be exported as TIFF or PNG, in Fiji for example";
 
 std::vector<fs::path> pictures_in(const fs::path& input, bool recursive, std::vector<std::string>& notes) {
   if (!fs::exists(input)) throw Failure(input.string() + ": no such file or folder");
@@ -81,9 +81,9 @@ std::vector<fs::path> pictures_in(const fs::path& input, bool recursive, std::ve
     throw Failure(input.string() + ": no images here; expected PNG, JPEG, BMP or TIFF files" +
                   (recursive ? "" : " (folders inside are searched with --recursive)") +
                   ", or the Data Science Bowl layout" +
-                  (found.others.empty() ? "" : "; there are " + listed(found.others) + "; " + kExport));
+                  (found.others.empty() ? "" : "; there are " + listed(found.others) + "; " + export_name));
   if (!found.others.empty())
-    notes.push_back(input.string() + ": passed over " + listed(found.others) + "; " + kExport);
+    notes.push_back(input.string() + ": passed over " + listed(found.others) + "; " + export_name);
   return std::move(found.pictures);
 }
 

@@ -15,9 +15,9 @@ using Color = std::array<std::uint8_t, 3>;
 
 // Far apart from each other and from what is usually behind them. Outlines run inside the nuclei,
 // which are dark in a light image, so those need bright colours as well, but no pink on pink.
-constexpr std::array<Color, 6> kOnDark{
+constexpr std::array<Color, 6> on_dark{
     {{255, 225, 25}, {0, 230, 255}, {255, 90, 200}, {110, 255, 70}, {255, 140, 0}, {130, 160, 255}}};
-constexpr std::array<Color, 5> kOnLight{
+constexpr std::array<Color, 5> on_light{
     {{255, 230, 0}, {0, 240, 255}, {60, 255, 60}, {255, 120, 0}, {255, 20, 60}}};
 
 /// One stretch for all channels, so that colours keep their hue.
@@ -32,7 +32,7 @@ struct Stretch {
 };
 
 Stretch find_stretch(const Image& image) {
-  constexpr float kDarkGamma = 0.65f;  // shows dim nuclei beside bright ones
+  constexpr float dark_gamma = 0.65f;  // shows dim nuclei beside bright ones
   std::vector<float> values = image.pixels;
   const auto percentile = [&](double fraction) {
     const auto at =
@@ -42,7 +42,7 @@ Stretch find_stretch(const Image& image) {
   };
   const float low = percentile(0.005), middle = percentile(0.5), high = percentile(0.998);
   if (high <= low) return {};
-  return {low, 1 / (high - low), (middle - low) / (high - low) > 0.4f ? 1 : kDarkGamma};
+  return {low, 1 / (high - low), (middle - low) / (high - low) > 0.4f ? 1 : dark_gamma};
 }
 
 Picture stretched(const Image& image, const Stretch& stretch) {
@@ -59,7 +59,7 @@ Picture stretched(const Image& image, const Stretch& stretch) {
 
 /// Calls visit(pixel, label) for the pixels of each nucleus within `thickness` steps of its border.
 /// The image edge is no border: the nucleus goes on behind it.
-template <typename Visit>
+template <class Visit>
 void for_each_outline_pixel(const LabelMap& map, int thickness, const Visit& visit) {
   const auto label_at = [&](int x, int y) {
     x = std::clamp(x, 0, map.width - 1);
@@ -85,7 +85,7 @@ void for_each_outline_pixel(const LabelMap& map, int thickness, const Visit& vis
 /// A palette index per label such that nuclei within a few pixels differ, as long as the palette
 /// lasts: each takes, in order, the colour least used around it.
 std::vector<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_size) {
-  constexpr int kNear = 4;
+  constexpr int near = 4;
   std::vector<std::vector<std::int32_t>> earlier(static_cast<std::size_t>(max_label(map)) + 1);
   const auto meet = [&](std::int32_t a, std::int32_t b) {
     if (a == 0 || b == 0 || a == b) return;
@@ -95,7 +95,7 @@ std::vector<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_
   const auto width = static_cast<std::size_t>(map.width);
   for (std::size_t i = 0; i < map.labels.size(); ++i) {
     if (map.labels[i] == 0) continue;
-    for (std::size_t d = 1; d <= kNear; ++d) {
+    for (std::size_t d = 1; d <= near; ++d) {
       if (i % width + d < width) meet(map.labels[i], map.labels[i + d]);
       if (i + d * width < map.labels.size()) meet(map.labels[i], map.labels[i + d * width]);
     }
@@ -135,7 +135,7 @@ Picture overlay(const Image& image, const LabelMap& labels, const LabelMap* trut
   const int thickness = std::max(image.width, image.height) > 512 ? 2 : 1;
   if (!truth) {
     const std::span<const Color> palette =
-        stretch.is_light() ? std::span<const Color>(kOnLight) : std::span<const Color>(kOnDark);
+        stretch.is_light() ? std::span<const Color>(on_light) : std::span<const Color>(on_dark);
     const std::vector<std::size_t> colors = choose_colors(labels, palette.size());
     for_each_outline_pixel(labels, thickness, [&](std::size_t pixel, std::int32_t label) {
       paint(pixel, palette[colors[static_cast<std::size_t>(label)]]);

@@ -21,8 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kMostShown = 3000;  // pixels a side of a reduced overlay
-constexpr std::int32_t kMostLabels16 = 65535;
+constexpr int most_shown = 3000;  // pixels a side of a reduced overlay
+constexpr std::int32_t most_labels16 = 65535;
 
 [[noreturn]] void fail(const fs::path& path) {
   throw Failure("writing " + path.string() + ": " + std::generic_category().message(errno));
@@ -66,9 +66,9 @@ void GrowingFile::add(const std::string& text) {
 }
 
 void TextFile::add(const std::string& text) {
-  constexpr std::size_t kBlock = 1 << 20;
+  constexpr std::size_t block = 1 << 20;
   text_ += text;
-  if (text_.size() < kBlock) return;
+  if (text_.size() < block) return;
   file_.write(text_.data(), text_.size());
   text_.clear();
 }
@@ -122,7 +122,7 @@ void ImageResults::rows(int y, int count, const std::int32_t* labels, const floa
   const auto width = static_cast<std::size_t>(header_.width), rows = static_cast<std::size_t>(count);
   if (y == 0) {
     whole_ = count == header_.height;
-    if (!whole_) step_ = (std::max(header_.width, header_.height) + kMostShown - 1) / kMostShown;
+    if (!whole_) step_ = (std::max(header_.width, header_.height) + most_shown - 1) / most_shown;
     const auto shown = [&](int size) { return (size + step_ - 1) / step_; };
     shown_ = header_;
     shown_.width = shown_labels_.width = shown(header_.width);
@@ -133,7 +133,7 @@ void ImageResults::rows(int y, int count, const std::int32_t* labels, const floa
     };
     if (options_.probabilities) maps_ = writer("probabilities", map_channels_, TiffWriter::Sample::f32);
     if (options_.labels != LabelFormat::none) {
-      const bool many = !whole_ || *std::max_element(labels, labels + rows * width) > kMostLabels16;
+      const bool many = !whole_ || *std::max_element(labels, labels + rows * width) > most_labels16;
       if (many || options_.labels == LabelFormat::tiff)
         labels_ = writer("labels", 1, many ? TiffWriter::Sample::u32 : TiffWriter::Sample::u16);
       if (whole_ && !many) {

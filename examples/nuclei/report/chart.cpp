@@ -13,7 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr double kWidth = 540, kHeight = 300, kLeft = 56, kRight = 14, kTop = 14, kBottom = 46;
+constexpr double chart_width = 540, chart_height = 300, left_margin = 56, right_margin = 14, top_margin = 14,
+                 bottom_margin = 46;
 
 struct Axis {
   double low = 0, high = 1, step = 0.2, from = 0, to = 1;  // values, and where they lie in the picture
@@ -64,17 +65,20 @@ std::string axes(const ChartOptions& options, const Axis& x, const Axis& y) {
       draw(k * axis.step + 0.0);  // no minus before a zero
   };
   marks(y, [&](double value) {
-    svg += line(kLeft, y(value), kWidth - kRight, y(value), "grid");
-    svg += text(kLeft - 8, y(value) + 4, "tick end", fixed(value, y.decimals()));
+    svg += line(left_margin, y(value), chart_width - right_margin, y(value), "grid");
+    svg += text(left_margin - 8, y(value) + 4, "tick end", fixed(value, y.decimals()));
   });
   marks(x, [&](double value) {
-    svg += line(x(value), kHeight - kBottom, x(value), kHeight - kBottom + 4, "axis");
-    svg += text(x(value), kHeight - kBottom + 18, "tick middle", fixed(value, x.decimals()));
+    svg += line(x(value), chart_height - bottom_margin, x(value), chart_height - bottom_margin + 4, "axis");
+    svg += text(x(value), chart_height - bottom_margin + 18, "tick middle", fixed(value, x.decimals()));
   });
-  svg += line(kLeft, kHeight - kBottom, kWidth - kRight, kHeight - kBottom, "axis");
-  svg += text((kLeft + kWidth - kRight) / 2, kHeight - 6, "label middle", options.x_label);
-  svg += "<text class=\"label middle\" transform=\"translate(13 " + number((kTop + kHeight - kBottom) / 2) +
-         ") rotate(-90)\">" + html_escape(options.y_label) + "</text>";
+  svg += line(left_margin, chart_height - bottom_margin, chart_width - right_margin,
+              chart_height - bottom_margin, "axis");
+  svg +=
+      text((left_margin + chart_width - right_margin) / 2, chart_height - 6, "label middle", options.x_label);
+  svg += "<text class=\"label middle\" transform=\"translate(13 " +
+         number((top_margin + chart_height - bottom_margin) / 2) + ") rotate(-90)\">" +
+         html_escape(options.y_label) + "</text>";
   return svg;
 }
 
@@ -88,8 +92,8 @@ std::string legend(const std::vector<Series>& series) {
 
 std::string frame(const ChartOptions& options, const std::vector<Series>& series, const std::string& svg,
                   const Json& hover) {
-  return "<div class=\"chart\">" + legend(series) + "<svg viewBox=\"0 0 " + fixed(kWidth, 0) + " " +
-         fixed(kHeight, 0) + "\" role=\"img\" aria-label=\"" +
+  return "<div class=\"chart\">" + legend(series) + "<svg viewBox=\"0 0 " + fixed(chart_width, 0) + " " +
+         fixed(chart_height, 0) + "\" role=\"img\" aria-label=\"" +
          html_escape(options.y_label + " against " + options.x_label) + "\" data-hover=\"" +
          html_escape(hover.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\">" + svg +
          "</svg></div>\n";
@@ -113,8 +117,8 @@ std::string html_escape(std::string_view text) {
 }
 
 std::string line_chart(const ChartOptions& options, const std::vector<Series>& series) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  double x_low = kInfinity, x_high = -kInfinity, y_low = kInfinity, y_high = -kInfinity;
+  constexpr double unbounded = std::numeric_limits<double>::infinity();
+  double x_low = unbounded, x_high = -unbounded, y_low = unbounded, y_high = -unbounded;
   const auto shown = [](const Series& s, std::size_t i) {
     return std::isfinite(s.x[i]) && std::isfinite(s.y[i]);
   };
@@ -129,8 +133,8 @@ std::string line_chart(const ChartOptions& options, const std::vector<Series>& s
   Axis x = make_axis(x_low, x_high, 7, false);
   Axis y = make_axis(options.y_min.value_or(y_low), options.y_max.value_or(y_high), 5, true);
   if (options.x_decimals == 0) x.step = std::max(1.0, x.step);
-  x.from = kLeft + 8, x.to = kWidth - kRight - 8;
-  y.from = kHeight - kBottom, y.to = kTop;
+  x.from = left_margin + 8, x.to = chart_width - right_margin - 8;
+  y.from = chart_height - bottom_margin, y.to = top_margin;
 
   std::string svg = axes(options, x, y);
   Json hover = {{"label", options.x_label}, {"points", Json::array()}};
@@ -166,8 +170,8 @@ std::string histogram(const ChartOptions& options, const std::vector<double>& ed
   if (edges.size() < 2 || highest == 0) return "<p class=\"quiet\">no data</p>\n";
   Axis x = make_axis(edges.front(), edges.back(), 8, false);
   Axis y = make_axis(0, highest, 5, true);
-  x.from = kLeft + 8, x.to = kWidth - kRight - 8;
-  y.from = kHeight - kBottom, y.to = kTop;
+  x.from = left_margin + 8, x.to = chart_width - right_margin - 8;
+  y.from = chart_height - bottom_margin, y.to = top_margin;
   std::string svg = axes(options, x, y);
   Json hover = {{"label", options.x_label}, {"points", Json::array()}};
   for (std::size_t b = 0; b + 1 < edges.size(); ++b) {

@@ -17,8 +17,8 @@
 namespace nuclei {
 namespace {
 
-constexpr std::array<Fate, kFates> kAllFates{Fate::correct, Fate::missed, Fate::merged, Fate::split,
-                                             Fate::extra};
+constexpr std::array<Fate, fate_count> all_fates{Fate::correct, Fate::missed, Fate::merged, Fate::split,
+                                                 Fate::extra};
 
 const char* meaning(Fate fate) {
   switch (fate) {
@@ -106,7 +106,7 @@ std::string line_sample(Fate fate) {
 }
 
 std::string fates_section(const Evaluation& evaluation) {
-  std::array<std::int64_t, kFates> counts{};
+  std::array<std::int64_t, fate_count> counts{};
   const auto at = [&](Fate fate) -> std::int64_t& { return counts[static_cast<std::size_t>(fate)]; };
   for (const ImageScores& image : evaluation.images()) {
     at(Fate::correct) += image.fates.correct;
@@ -117,7 +117,7 @@ std::string fates_section(const Evaluation& evaluation) {
   }
   const double truth = static_cast<double>(evaluation.true_areas().size());
   std::string bar = "<div class=\"stack\" aria-hidden=\"true\">", legend = "<div class=\"fates\">";
-  for (const Fate fate : kAllFates) {
+  for (const Fate fate : all_fates) {
     const auto count = static_cast<double>(at(fate));
     if (fate != Fate::extra && count > 0)
       bar += "<i class=\"bg-" + std::string(name(fate)) + "\" style=\"flex:" + fixed(count, 0) + "\"></i>";
@@ -172,7 +172,7 @@ std::string modality_table(const std::map<Modality, Summary>& kinds,
 
 Series ap_series(const std::string& name, const Scores& scores, int color, bool dashed) {
   Series series{name, {}, {}, color, dashed};
-  for (int k = 0; k < kThresholds; ++k) {
+  for (int k = 0; k < thresholds; ++k) {
     series.x.push_back(threshold(k));
     series.y.push_back(scores.ap[static_cast<std::size_t>(k)]);
   }
@@ -200,7 +200,7 @@ std::string ap_chart(const Summary& all, const std::map<Modality, Summary>& kind
 double diameter(std::int64_t area) { return 2 * std::sqrt(static_cast<double>(area) / std::numbers::pi); }
 
 std::string size_chart(const Evaluation& evaluation) {
-  constexpr std::size_t kBins = 24;
+  constexpr std::size_t bin_count = 24;
   std::vector<double> truth, found;
   std::ranges::transform(evaluation.true_areas(), std::back_inserter(truth), diameter);
   std::ranges::transform(evaluation.found_areas(), std::back_inserter(found), diameter);
@@ -210,11 +210,11 @@ std::string size_chart(const Evaluation& evaluation) {
   // The few largest share the last bin: a single giant must not press all others into one.
   const double highest = all.empty() ? 1 : std::ceil(all[(all.size() - 1) * 995 / 1000]) + 1;
   std::vector<double> edges;
-  for (std::size_t b = 0; b <= kBins; ++b) edges.push_back(highest * static_cast<double>(b) / kBins);
+  for (std::size_t b = 0; b <= bin_count; ++b) edges.push_back(highest * static_cast<double>(b) / bin_count);
   const auto count = [&](const std::vector<double>& diameters) {
-    std::vector<double> bins(kBins);
+    std::vector<double> bins(bin_count);
     for (const double d : diameters)
-      ++bins[std::min(kBins - 1, static_cast<std::size_t>(d / highest * static_cast<double>(kBins)))];
+      ++bins[std::min(bin_count - 1, static_cast<std::size_t>(d / highest * static_cast<double>(bin_count)))];
     return bins;
   };
   return "<h3>Sizes of true and found nuclei</h3>" +
@@ -228,14 +228,14 @@ std::string size_chart(const Evaluation& evaluation) {
 // --- Pictures
 
 std::string base64(std::span<const std::uint8_t> bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
   text.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     std::uint32_t three = 0;
     for (std::size_t k = 0; k < 3; ++k) three = three << 8 | (i + k < bytes.size() ? bytes[i + k] : 0u);
     for (std::size_t k = 0; k < 4; ++k)
-      text += i + k <= bytes.size() ? kDigits[three >> (18 - 6 * k) & 63] : '=';
+      text += i + k <= bytes.size() ? digits[three >> (18 - 6 * k) & 63] : '=';
   }
   return text;
 }
@@ -307,9 +307,9 @@ std::string path_of(const LabelMap& map, const std::vector<Nucleus>& nuclei, con
 }
 
 std::string picture_of(const Evaluation::Shown& shown) {
-  constexpr int kLongestSide = 768;
+  constexpr int longest_side = 768;
   const Image& image = shown.image;
-  const int step = (std::max(image.width, image.height) + kLongestSide - 1) / kLongestSide;
+  const int step = (std::max(image.width, image.height) + longest_side - 1) / longest_side;
   const LabelMap nothing{image.width, image.height, std::vector<std::int32_t>(shown.truth.labels.size())};
   const std::string width = std::to_string(2 * image.width), height = std::to_string(2 * image.height);
   std::string svg = "<svg viewBox=\"0 0 " + width + " " + height +
@@ -318,7 +318,7 @@ std::string picture_of(const Evaluation::Shown& shown) {
                     data_uri(shrink(overlay(image, nothing), step)) + "\"/>";
   const Fates fates = compare(shown.truth, shown.found);
   const std::vector<Nucleus> truth = measure(shown.truth, image), found = measure(shown.found, image);
-  for (const Fate fate : kAllFates) {
+  for (const Fate fate : all_fates) {
     // What is right is drawn once, as it was found; what is not, as it should be and as it is.
     const std::string should =
         fate == Fate::correct ? "" : path_of(shown.truth, truth, fates.truth, fate, step);
@@ -360,7 +360,7 @@ std::string figures(const Evaluation& evaluation, const std::vector<const Evalua
 
 std::string gallery(const Evaluation& evaluation) {
   std::string html = "<div class=\"toolbar\" role=\"group\" aria-label=\"outlines shown\">";
-  for (const Fate fate : kAllFates)
+  for (const Fate fate : all_fates)
     html += "<label><input type=\"checkbox\" checked data-fate=\"" + std::string(name(fate)) + "\">" +
             line_sample(fate) + name(fate) + "</label>";
   html += "</div>\n";
@@ -499,7 +499,7 @@ std::string scores_sections(const Evaluation& evaluation, const Baselines& basel
       "scores", "All scores",
       "A mean gives each image the same weight, pooling gives it to each nucleus (and pixel). The small "
       "numbers are 95 % intervals: " +
-          std::to_string(kResamples) +
+          std::to_string(resamples) +
           " draws of as many images with replacement. The two baselines know nothing of nuclei: Otsu’s "
           "threshold with connected parts, and the answer that there are none. The pooled count error "
           "is that of the total.",
@@ -515,7 +515,7 @@ std::string html_report(const ReportPage& page, const Evaluation& evaluation, co
   std::string html =
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" "
       "content=\"width=device-width, initial-scale=1\">\n<title>" +
-      html_escape(page.title + ": " + page.subject) + "</title>\n<style>" + kReportStyle +
+      html_escape(page.title + ": " + page.subject) + "</title>\n<style>" + report_style +
       "</style></head><body>\n";
   html += "<header><div><div class=\"eyebrow\">nuclei report</div><h1>" + html_escape(page.title) +
           "</h1><p class=\"subject\">" + html_escape(page.subject) + "</p><nav aria-label=\"sections\">";
@@ -541,7 +541,7 @@ std::string html_report(const ReportPage& page, const Evaluation& evaluation, co
       "both "
       "(IoU above 0.5). Bowl score: mean over IoU thresholds 0.50, 0.55, ... 0.95 of TP / (TP + FP + "
       "FN).</footer>\n";
-  return html + "<script>" + kReportScript + "</script></body></html>\n";
+  return html + "<script>" + report_script + "</script></body></html>\n";
 }
 
 }  // namespace nuclei

@@ -5,7 +5,7 @@ namespace nuclei {
 // The five fates differ in colour (also for those who see few of them) and in how the line is drawn. The
 // outlines lie on pictures of any colour, so their colours are the same in light and dark, over a dark
 // casing.
-const char* const kReportStyle = R"css(
+const char* const report_style = R"css(
 :root {
   color-scheme: light dark;
   --page: #f6f7f5; --card: #ffffff; --text: #1b2426; --quiet: #5c6a6e; --line: #dfe4e2; --soft: #eef2f0;
@@ -135,7 +135,7 @@ footer { color: var(--quiet); font-size: 13px; padding-top: 6px; padding-bottom:
 @media print { nav, .toolbar { display: none; } .card, .tile, figure { break-inside: avoid; box-shadow: none; } }
 )css";
 
-const char* const kReportScript = R"js(
+const char* const report_script = R"js(
 'use strict';
 // Values of a chart under the pointer.
 for (const svg of document.querySelectorAll('svg[data-hover]')) {

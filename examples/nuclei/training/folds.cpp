@@ -30,7 +30,7 @@ Json spread(const Json& folds, const char* score) {
 
 bool train_folds(const TrainOptions& options) {
   if (options.out.empty()) throw UsageError("--out: say where the runs' files go");
-  constexpr std::array kScores{"accuracy", "iou", "dice", "bowl"};
+  constexpr std::array scores{"accuracy", "iou", "dice", "bowl"};
   Json results = Json::array();
   for (int fold = 1; fold <= options.folds; ++fold) {
     TrainOptions one = options;
@@ -46,18 +46,18 @@ bool train_folds(const TrainOptions& options) {
     karyon::load_unet(one.out / "model.safetensors", &metadata);
     Json result = Json::parse(metadata.at("nuclei.validation"));
     result["fold"] = fold;
-    result["thresholds"] = Json::parse(metadata.at(kThresholdsKey));
+    result["thresholds"] = Json::parse(metadata.at(thresholds_key));
     results.push_back(result);
   }
   Json all = {{"folds", results}};
   std::string csv = "fold,images,accuracy,iou,dice,bowl\n";
   for (const Json& r : results) {
     csv += r.at("fold").dump() + ',' + r.at("images").dump();
-    for (const char* score : kScores) csv += ',' + fixed(r.at(score), 6);
+    for (const char* score : scores) csv += ',' + fixed(r.at(score), 6);
     csv += '\n';
   }
   std::fprintf(stderr, "over %d folds, mean and standard deviation:\n", options.folds);
-  for (const char* score : kScores) {
+  for (const char* score : scores) {
     all[score] = spread(results, score);
     std::fprintf(stderr, "  %-9s %s +- %s\n", score, fixed(all[score].at("mean"), 4).c_str(),
                  fixed(all[score].at("standard_deviation"), 4).c_str());

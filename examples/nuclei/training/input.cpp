@@ -19,11 +19,11 @@ float luminance(const Image& image, std::size_t pixel) {
 }
 
 // What a pixel is, as bits.
-constexpr std::uint8_t kNucleus = 1, kBorder = 2;
-constexpr float kSmallNucleus = 150;  // pixels
+constexpr std::uint8_t nucleus_bit = 1, border_bit = 2;
+constexpr float small_nucleus = 150;  // pixels
 
 // Weights are kept in steps of 1/16 up to 16.
-constexpr float kWeightStep = 16;
+constexpr float weight_step = 16;
 std::uint8_t quantized(float value, float scale) {
   return static_cast<std::uint8_t>(std::lround(std::clamp(value * scale, 0.0f, 255.0f)));
 }
@@ -31,7 +31,7 @@ std::uint8_t quantized(float value, float scale) {
 // The shares of pixels that are darker than what the levels of a picture are made of. Where nuclei cover less
 // than half a percent, what lies half a percent from the end is background and its noise; the most extreme
 // few pixels say so.
-constexpr std::array kLevelShares{0.0005, 0.005, 0.5, 0.995, 0.9995};
+constexpr std::array level_shares{0.0005, 0.005, 0.5, 0.995, 0.9995};
 Levels levels_of(const std::vector<float>& q) {
   const float least = (q[4] - q[0]) / 4;
   return {std::min(q[1], q[4] - least), q[2], std::max(q[3], q[0] + least)};
@@ -131,10 +131,10 @@ void blur(float* rgb, std::int64_t crop, float strength) {
 
 // The colours of haematoxylin, eosin and diaminobenzidine as optical densities of red, green and blue
 // (Ruifrok & Johnston 2001), and its inverse. Rows are stains.
-constexpr float kStains[3][3] = {{0.65f, 0.70f, 0.29f}, {0.07f, 0.99f, 0.11f}, {0.27f, 0.57f, 0.78f}};
-constexpr float kUnstain[3][3] = {{1.87798274f, -1.00767869f, -0.55611582f},
-                                  {-0.06590806f, 1.13473037f, -0.1355218f},
-                                  {-0.60190736f, -0.48041419f, 1.57358807f}};
+constexpr float stains[3][3] = {{0.65f, 0.70f, 0.29f}, {0.07f, 0.99f, 0.11f}, {0.27f, 0.57f, 0.78f}};
+constexpr float unstain[3][3] = {{1.87798274f, -1.00767869f, -0.55611582f},
+                                 {-0.06590806f, 1.13473037f, -0.1355218f},
+                                 {-0.60190736f, -0.48041419f, 1.57358807f}};
 
 using Density = std::array<float, 3>;  // optical densities of red, green and blue
 
@@ -146,14 +146,14 @@ void restain(float* rgb, std::int64_t pixels, Generator& generator) {
   std::array<Density, 3> dye;
   for (float& s : shift) s = random(-0.05, 0.05);
   for (std::size_t k = 0; k < 3; ++k)
-    for (std::size_t c = 0; c < 3; ++c) dye[k][c] = std::max(0.0f, kStains[k][c] + random(-0.08, 0.08));
+    for (std::size_t c = 0; c < 3; ++c) dye[k][c] = std::max(0.0f, stains[k][c] + random(-0.08, 0.08));
   for (std::int64_t p = 0; p < pixels; ++p) {
     float* v = rgb + 3 * p;
     std::array<float, 3> stain{};
     Density density;
     for (std::size_t c = 0; c < 3; ++c) density[c] = -std::log(std::clamp(1 - v[c], 0.02f, 1.5f));
     for (std::size_t k = 0; k < 3; ++k)
-      for (std::size_t c = 0; c < 3; ++c) stain[k] += density[c] * kUnstain[c][k];
+      for (std::size_t c = 0; c < 3; ++c) stain[k] += density[c] * unstain[c][k];
     for (std::size_t k = 0; k < 3; ++k) stain[k] = stain[k] * gain[k] + shift[k];
     for (std::size_t c = 0; c < 3; ++c)
       v[c] = 1 - std::exp(-(stain[0] * dye[0][c] + stain[1] * dye[1][c] + stain[2] * dye[2][c]));
@@ -255,7 +255,7 @@ std::vector<double> crops_per_pass(const std::vector<Example>& examples,
 }  // namespace
 
 Levels find_levels(ImageSource& source) {
-  return levels_of(brightness_quantiles(source, {kLevelShares.begin(), kLevelShares.end()}));
+  return levels_of(brightness_quantiles(source, {level_shares.begin(), level_shares.end()}));
 }
 
 void normalize(const float* pixels, std::size_t count, int channels, const Levels& levels, float* out) {
@@ -276,7 +276,7 @@ Levels find_levels(const Image& image) {
   std::vector<float> brightness(pixels);
   for (std::size_t i = 0; i < pixels; ++i) brightness[i] = luminance(image, i);
   std::vector<float> quantiles;
-  for (const double share : kLevelShares) {
+  for (const double share : level_shares) {
     const auto at = brightness.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(pixels - 1));
     std::nth_element(brightness.begin(), at, brightness.end());
     quantiles.push_back(*at);
@@ -304,13 +304,13 @@ CropDataset::Source CropDataset::make_source(const Example& e, bool grey) {
   std::vector<float> weight = border_weights(e.truth, {.w0 = 4});
   for (std::size_t i = 0; i < border.size(); ++i) {
     const std::int32_t label = e.truth.labels[i];
-    s.kind.push_back(static_cast<std::uint8_t>((label > 0 ? kNucleus : 0) | (border[i] ? kBorder : 0)));
+    s.kind.push_back(static_cast<std::uint8_t>((label > 0 ? nucleus_bit : 0) | (border[i] ? border_bit : 0)));
     s.depth.push_back(quantized(depth[i], 255));
     // A small nucleus is found as often as a large one only if its few pixels count more.
     if (label > 0)
       weight[i] = std::clamp(
-          std::sqrt(kSmallNucleus / static_cast<float>(area[static_cast<std::size_t>(label)])), 1.0f, 3.0f);
-    s.weight.push_back(quantized(weight[i], kWeightStep));
+          std::sqrt(small_nucleus / static_cast<float>(area[static_cast<std::size_t>(label)])), 1.0f, 3.0f);
+    s.weight.push_back(quantized(weight[i], weight_step));
   }
   return s;
 }
@@ -338,8 +338,8 @@ CropDataset::CropDataset(const std::vector<Example>& examples, const AugmentOpti
 std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) const {
   const Source& s = sources_[order_[static_cast<std::size_t>(index)]];
   const std::int64_t crop = options_.crop;
-  Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, kMaps}),
-         weight = karyon::empty({crop, crop, kMaps});
+  Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, map_count}),
+         weight = karyon::empty({crop, crop, map_count});
   const Placement p = random_placement(s.width, s.height, s.grey, crop, generator);
   // Bends the crop as soft tissue bends (Simard et al. 2003); the strength is in crop pixels.
   const double strength = generator.uniform() < 0.3 ? generator.uniform(1, 5) : 0;
@@ -372,11 +372,11 @@ std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) c
       }
       const std::size_t nearest = at(dy >= 0.5f, dx >= 0.5f);
       const std::uint8_t kind = s.kind[nearest];
-      const float at_gap = static_cast<float>(s.weight[nearest]) / kWeightStep;
-      t[kMaps * i] = (kind & kNucleus) != 0;
-      t[kMaps * i + 1] = (kind & kBorder) != 0;
-      t[kMaps * i + 2] = static_cast<float>(s.depth[nearest]) / 255;
-      w[kMaps * i] = w[kMaps * i + 1] = w[kMaps * i + 2] = at_gap;
+      const float at_gap = static_cast<float>(s.weight[nearest]) / weight_step;
+      t[map_count * i] = (kind & nucleus_bit) != 0;
+      t[map_count * i + 1] = (kind & border_bit) != 0;
+      t[map_count * i + 2] = static_cast<float>(s.depth[nearest]) / 255;
+      w[map_count * i] = w[map_count * i + 1] = w[map_count * i + 2] = at_gap;
     }
   }
   relight(rgb, crop, s.grey, generator);

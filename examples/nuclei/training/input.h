@@ -36,13 +36,13 @@ struct AugmentOptions {
 };
 
 /// What the network learns to say of a pixel, in the order of its output channels; see PixelMaps.
-inline constexpr std::int64_t kMaps = 3;
+inline constexpr std::int64_t map_count = 3;
 
 /// Training crops of a set of pictures with true nuclei. One pass gives each picture one crop or more: large
 /// pictures, those of small groups (group_by_similarity) and rare modalities come more often. Every crop is
 /// turned, scaled, mirrored, bent and re-lit by the generator it is given.
-///   get()  input f32 [crop, crop, 3], target [crop, crop, kMaps] (inside a nucleus, contact_borders,
-///          depth_inside), weight [crop, crop, kMaps] of the cross entropy: more at gaps and in small nuclei
+///   get()  input f32 [crop, crop, 3], target [crop, crop, map_count] (inside a nucleus, contact_borders,
+///          depth_inside), weight [crop, crop, map_count] of the cross entropy: more at gaps and in small nuclei
 class CropDataset : public karyon::Dataset {
  public:
   CropDataset(const std::vector<Example>& examples, const AugmentOptions& options);

@@ -91,13 +91,13 @@ Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptio
   const Tensor logits = model(batch[0]);
   const Tensor& target = batch[1];
   const Tensor entropy = karyon::bce_with_logits(logits, target, {.weight = batch[2]});
-  const Tensor overlap = karyon::dice_loss(karyon::split(logits, {2, kMaps - 2}, -1)[0],
-                                           karyon::split(target, {2, kMaps - 2}, -1)[0]);
+  const Tensor overlap = karyon::dice_loss(karyon::split(logits, {2, map_count - 2}, -1)[0],
+                                           karyon::split(target, {2, map_count - 2}, -1)[0]);
   return entropy * 2 + overlap;
 }
 
 karyon::UNetOptions network(const TrainOptions& o) {
-  return {.out_channels = kMaps, .base_width = o.base_width, .depth = o.depth};
+  return {.out_channels = map_count, .base_width = o.base_width, .depth = o.depth};
 }
 
 // The model that --init names; the options learn its size.
@@ -510,7 +510,7 @@ void Training::save_model(const karyon::UNet& model, std::int64_t epoch, const s
   settings.erase("data");  // where it lay is nobody's business whom the model is passed on to
   std::map<std::string, std::string> metadata{{"nuclei.options", dump(settings)},
                                               {"nuclei.epoch", std::to_string(epoch)},
-                                              {kThresholdsKey, to_text(thresholds)}};
+                                              {thresholds_key, to_text(thresholds)}};
   if (!scores.empty()) {
     const Scores all = mean(scores);
     metadata["nuclei.validation"] = Json{

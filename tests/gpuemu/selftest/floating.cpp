@@ -11,9 +11,9 @@ namespace {
 using u64 = std::uint64_t;
 __extension__ using Quad = __float128;
 
-constexpr u64 kNaN = 0x7fffffff;
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr u64 kTiny = 1, kMostTiny = 0x007fffff, kNegativeTiny = 0x80000001;  // subnormal numbers
+constexpr u64 na_n = 0x7fffffff;
+constexpr float inf_float = std::numeric_limits<float>::infinity();
+constexpr u64 tiny_bits = 1, most_tiny = 0x007fffff, negative_tiny = 0x80000001;  // subnormal numbers
 
 const std::vector<u64>& floats() {
   static const std::vector<u64> values = {bits(0.0f),
@@ -29,11 +29,11 @@ const std::vector<u64>& floats() {
                                           bits(-1e30f),
                                           bits(std::numeric_limits<float>::max()),
                                           bits(std::numeric_limits<float>::min()),
-                                          kTiny,
-                                          kMostTiny,
-                                          kNegativeTiny,
-                                          bits(kInf),
-                                          bits(-kInf),
+                                          tiny_bits,
+                                          most_tiny,
+                                          negative_tiny,
+                                          bits(inf_float),
+                                          bits(-inf_float),
                                           0x7fc00000,
                                           0xffc00001,
                                           bits(16777216.0f),
@@ -47,7 +47,7 @@ const std::vector<u64>& doubles() {
   return values;
 }
 
-u64 single(double x) { return x != x ? kNaN : bits(static_cast<float>(x)); }
+u64 single(double x) { return x != x ? na_n : bits(static_cast<float>(x)); }
 double flushed(float x) {
   return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0, x) : static_cast<double>(x);
 }
@@ -80,7 +80,7 @@ void binary_single(const std::string& op, const std::string& rounding, F f) {
         table(floats(), floats(), [&](u64 a, u64 b) { return single(value(a, b)); }));
   check(head + ".ftz.f32 $0, $1, $2", "r=rr", table(floats(), floats(), [&](u64 a, u64 b) {
           const double x = f(flushed(as_float(a)), flushed(as_float(b)));
-          return x != x ? kNaN : bits(flush_result(static_cast<float>(x)));
+          return x != x ? na_n : bits(flush_result(static_cast<float>(x)));
         }));
 }
 
@@ -112,7 +112,7 @@ void directed_binary(const std::string& op, F f) {
                 directed<float>(f(static_cast<Quad>(as_float(a)), static_cast<Quad>(as_float(b))), dir));
           }));
     check(op + "." + name + ".ftz.f32 $0, $1, $2", "r=rr",
-          {{bits(1.0f), kTiny, bits(static_cast<float>(f(Quad{1}, Quad{0})))}});
+          {{bits(1.0f), tiny_bits, bits(static_cast<float>(f(Quad{1}, Quad{0})))}});
     std::vector<u64> wide;
     for (const u64 v : values) wide.push_back(bits(static_cast<double>(as_float(v))));
     check(op + "." + name + ".f64 $0, $1, $2", "d=dd", table(wide, wide, [&](u64 a, u64 b) {
@@ -164,18 +164,18 @@ void test_fused() {
   const u64 a = bits(0x1.000002p0f), minus = bits(-0x1.000004p0f);
   const std::vector<Row> rows = {{a, a, minus, bits(0x1p-46f)},
                                  {bits(2.0f), bits(3.0f), bits(4.0f), bits(10.0f)},
-                                 {bits(kInf), bits(0.0f), bits(1.0f), kNaN},
-                                 {bits(kInf), bits(1.0f), bits(-kInf), kNaN},
+                                 {bits(inf_float), bits(0.0f), bits(1.0f), na_n},
+                                 {bits(inf_float), bits(1.0f), bits(-inf_float), na_n},
                                  {bits(-1.0f), bits(1.0f), bits(1.0f), bits(0.0f)},
                                  {bits(-0.0f), bits(1.0f), bits(-0.0f), bits(-0.0f)},
-                                 {bits(1e30f), bits(1e30f), bits(1.0f), bits(kInf)}};
+                                 {bits(1e30f), bits(1e30f), bits(1.0f), bits(inf_float)}};
   for (const std::string r : {"rn", "rm", "rp", "rz"}) {
     std::vector<Row> known = rows;
     if (r == "rm") known[4][3] = bits(-0.0f);
     if (r == "rm" || r == "rz") known[6][3] = bits(std::numeric_limits<float>::max());
     check("fma." + r + ".f32 $0, $1, $2, $3", "r=rrr", known);
     check("fma." + r + ".ftz.f32 $0, $1, $2, $3", "r=rrr",
-          {known[0], known[1], {bits(1.0f), kTiny, bits(0.0f), bits(0.0f)}});
+          {known[0], known[1], {bits(1.0f), tiny_bits, bits(0.0f), bits(0.0f)}});
     check("fma." + r + ".sat.f32 $0, $1, $2, $3", "r=rrr",
           {{bits(2.0f), bits(3.0f), bits(4.0f), bits(1.0f)},
            {bits(-2.0f), bits(3.0f), bits(4.0f), 0},
@@ -193,20 +193,20 @@ void test_fused() {
 }
 
 void test_roots() {
-  const std::vector<Row> reciprocals = {{bits(2.0f), bits(0.5f)}, {bits(-4.0f), bits(-0.25f)},
-                                        {bits(0.0f), bits(kInf)}, {bits(-0.0f), bits(-kInf)},
-                                        {bits(kInf), bits(0.0f)}, {0x7fc00000, kNaN}};
+  const std::vector<Row> reciprocals = {{bits(2.0f), bits(0.5f)},      {bits(-4.0f), bits(-0.25f)},
+                                        {bits(0.0f), bits(inf_float)}, {bits(-0.0f), bits(-inf_float)},
+                                        {bits(inf_float), bits(0.0f)}, {0x7fc00000, na_n}};
   for (const std::string r : {"rn", "rm", "rp", "rz", "approx"}) {
     check("rcp." + r + ".f32 $0, $1", "r=r", reciprocals);
     check("rcp." + r + ".ftz.f32 $0, $1", "r=r",
-          {reciprocals[0], {kTiny, bits(kInf)}, {bits(0x1p127f), bits(0.0f)}});
+          {reciprocals[0], {tiny_bits, bits(inf_float)}, {bits(0x1p127f), bits(0.0f)}});
     check("sqrt." + r + ".f32 $0, $1", "r=r",
           {{bits(9.0f), bits(3.0f)},
            {bits(-0.0f), bits(-0.0f)},
-           {bits(-1.0f), kNaN},
-           {bits(kInf), bits(kInf)},
+           {bits(-1.0f), na_n},
+           {bits(inf_float), bits(inf_float)},
            {bits(0.25f), bits(0.5f)}});
-    check("sqrt." + r + ".ftz.f32 $0, $1", "r=r", {{bits(9.0f), bits(3.0f)}, {kTiny, 0}});
+    check("sqrt." + r + ".ftz.f32 $0, $1", "r=r", {{bits(9.0f), bits(3.0f)}, {tiny_bits, 0}});
     if (r == "approx") continue;
     check("rcp." + r + ".f64 $0, $1", "d=d", {{bits(4.0), bits(0.25)}, {bits(-0.5), bits(-2.0)}});
     check("sqrt." + r + ".f64 $0, $1", "d=d", {{bits(2.25), bits(1.5)}, {bits(0.0), bits(0.0)}});
@@ -223,9 +223,9 @@ void test_roots() {
   for (const std::string ftz : {"", ".ftz"})
     check("rsqrt.approx" + ftz + ".f32 $0, $1", "r=r",
           {{bits(4.0f), bits(0.5f)},
-           {bits(0.0f), bits(kInf)},
-           {bits(-1.0f), kNaN},
-           {bits(kInf), 0},
+           {bits(0.0f), bits(inf_float)},
+           {bits(-1.0f), na_n},
+           {bits(inf_float), 0},
            {bits(0.0625f), bits(4.0f)}});
   check("rsqrt.approx.f64 $0, $1", "d=d", {{bits(4.0), bits(0.5)}});
 }
@@ -237,51 +237,51 @@ void test_functions() {
            {bits(3.0f), bits(8.0f)},
            {bits(-1.0f), bits(0.5f)},
            {bits(0.5f), 0x3fb504f3},
-           {bits(-kInf), 0},
-           {bits(kInf), bits(kInf)},
-           {bits(200.0f), bits(kInf)},
-           {0x7fc00000, kNaN},
+           {bits(-inf_float), 0},
+           {bits(inf_float), bits(inf_float)},
+           {bits(200.0f), bits(inf_float)},
+           {0x7fc00000, na_n},
            {bits(-127.0f), ftz.empty() ? 0x00400000u : 0u}});
     check("lg2.approx" + ftz + ".f32 $0, $1", "r=r",
           {{bits(1.0f), 0},
            {bits(8.0f), bits(3.0f)},
            {bits(0.25f), bits(-2.0f)},
-           {bits(0.0f), bits(-kInf)},
-           {bits(-1.0f), kNaN},
-           {bits(kInf), bits(kInf)},
-           {0x00400000, ftz.empty() ? bits(-127.0f) : bits(-kInf)}});
+           {bits(0.0f), bits(-inf_float)},
+           {bits(-1.0f), na_n},
+           {bits(inf_float), bits(inf_float)},
+           {0x00400000, ftz.empty() ? bits(-127.0f) : bits(-inf_float)}});
     check("sin.approx" + ftz + ".f32 $0, $1", "r=r",
-          {{0, 0}, {bits(-0.0f), bits(-0.0f)}, {bits(1.57079637f), bits(1.0f)}, {bits(kInf), kNaN}});
+          {{0, 0}, {bits(-0.0f), bits(-0.0f)}, {bits(1.57079637f), bits(1.0f)}, {bits(inf_float), na_n}});
     check("cos.approx" + ftz + ".f32 $0, $1", "r=r",
-          {{0, bits(1.0f)}, {bits(3.14159274f), bits(-1.0f)}, {bits(kInf), kNaN}});
+          {{0, bits(1.0f)}, {bits(3.14159274f), bits(-1.0f)}, {bits(inf_float), na_n}});
     check("neg" + ftz + ".f32 $0, $1", "r=r",
           {{bits(1.5f), bits(-1.5f)},
            {0, bits(-0.0f)},
-           {bits(-kInf), bits(kInf)},
-           {kTiny, ftz.empty() ? kNegativeTiny : bits(-0.0f)}});
+           {bits(-inf_float), bits(inf_float)},
+           {tiny_bits, ftz.empty() ? negative_tiny : bits(-0.0f)}});
     check("abs" + ftz + ".f32 $0, $1", "r=r",
-          {{bits(-1.5f), bits(1.5f)}, {bits(-0.0f), 0}, {kNegativeTiny, ftz.empty() ? kTiny : 0}});
+          {{bits(-1.5f), bits(1.5f)}, {bits(-0.0f), 0}, {negative_tiny, ftz.empty() ? tiny_bits : 0}});
   }
   check("tanh.approx.f32 $0, $1", "r=r",
-        {{0, 0}, {bits(kInf), bits(1.0f)}, {bits(-kInf), bits(-1.0f)}, {bits(1.0f), 0x3f42f7d6}});
+        {{0, 0}, {bits(inf_float), bits(1.0f)}, {bits(-inf_float), bits(-1.0f)}, {bits(1.0f), 0x3f42f7d6}});
   check("neg.f64 $0, $1", "d=d", {{bits(1.5), bits(-1.5)}, {bits(0.0), bits(-0.0)}});
   check("abs.f64 $0, $1", "d=d", {{bits(-1.5), bits(1.5)}, {bits(-0.0), bits(0.0)}});
   check("copysign.f32 $0, $1, $2", "r=rr",
         {{bits(-2.0f), bits(3.0f), bits(-3.0f)}, {bits(0.0f), bits(-1.0f), bits(1.0f)}});
   check("copysign.f64 $0, $1, $2", "d=dd", {{bits(-2.0), bits(3.0), bits(-3.0)}});
   const u64 normal = bits(1.0f), quiet = 0x7fc00000;
-  check("testp.finite.f32 $0, $1", "p=r", {{normal, 1}, {kTiny, 1}, {bits(kInf), 0}, {quiet, 0}});
-  check("testp.infinite.f32 $0, $1", "p=r", {{normal, 0}, {bits(-kInf), 1}, {quiet, 0}});
-  check("testp.number.f32 $0, $1", "p=r", {{normal, 1}, {bits(kInf), 1}, {quiet, 0}});
+  check("testp.finite.f32 $0, $1", "p=r", {{normal, 1}, {tiny_bits, 1}, {bits(inf_float), 0}, {quiet, 0}});
+  check("testp.infinite.f32 $0, $1", "p=r", {{normal, 0}, {bits(-inf_float), 1}, {quiet, 0}});
+  check("testp.number.f32 $0, $1", "p=r", {{normal, 1}, {bits(inf_float), 1}, {quiet, 0}});
   check("testp.notanumber.f32 $0, $1", "p=r", {{normal, 0}, {quiet, 1}});
-  check("testp.normal.f32 $0, $1", "p=r", {{normal, 1}, {kTiny, 0}, {0, 0}, {bits(kInf), 0}});
-  check("testp.subnormal.f32 $0, $1", "p=r", {{normal, 0}, {kMostTiny, 1}, {0, 0}});
+  check("testp.normal.f32 $0, $1", "p=r", {{normal, 1}, {tiny_bits, 0}, {0, 0}, {bits(inf_float), 0}});
+  check("testp.subnormal.f32 $0, $1", "p=r", {{normal, 0}, {most_tiny, 1}, {0, 0}});
 }
 
 void test_extrema() {
   const u64 one = bits(1.0f), two = bits(2.0f), plus = bits(0.0f), minus = bits(-0.0f), quiet = 0x7fc00000;
   for (const std::string ftz : {"", ".ftz"}) {
-    const u64 tiny = ftz.empty() ? kTiny : 0;
+    const u64 tiny = ftz.empty() ? tiny_bits : 0;
     check("min" + ftz + ".f32 $0, $1, $2", "r=rr",
           {{one, two, one},
            {two, one, one},
@@ -289,9 +289,9 @@ void test_extrema() {
            {minus, plus, minus},
            {quiet, one, one},
            {one, quiet, one},
-           {quiet, quiet, kNaN},
-           {bits(-kInf), one, bits(-kInf)},
-           {kTiny, one, tiny}});
+           {quiet, quiet, na_n},
+           {bits(-inf_float), one, bits(-inf_float)},
+           {tiny_bits, one, tiny}});
     check("max" + ftz + ".f32 $0, $1, $2", "r=rr",
           {{one, two, two},
            {two, one, two},
@@ -299,13 +299,13 @@ void test_extrema() {
            {minus, plus, plus},
            {quiet, one, one},
            {one, quiet, one},
-           {quiet, quiet, kNaN},
-           {bits(kInf), one, bits(kInf)},
-           {kTiny, plus, tiny}});
+           {quiet, quiet, na_n},
+           {bits(inf_float), one, bits(inf_float)},
+           {tiny_bits, plus, tiny}});
     check("min" + ftz + ".NaN.f32 $0, $1, $2", "r=rr",
-          {{one, two, one}, {quiet, one, kNaN}, {one, quiet, kNaN}});
+          {{one, two, one}, {quiet, one, na_n}, {one, quiet, na_n}});
     check("max" + ftz + ".NaN.f32 $0, $1, $2", "r=rr",
-          {{one, two, two}, {quiet, one, kNaN}, {one, quiet, kNaN}});
+          {{one, two, two}, {quiet, one, na_n}, {one, quiet, na_n}});
   }
   check("min.f64 $0, $1, $2", "d=dd",
         {{bits(1.0), bits(2.0), bits(1.0)},

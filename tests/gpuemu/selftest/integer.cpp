@@ -32,15 +32,15 @@ struct IntegerType {
   }
 };
 
-constexpr IntegerType kTypes[] = {{"u16", 16, false, 'h'}, {"s16", 16, true, 'h'},  {"u32", 32, false, 'r'},
-                                  {"s32", 32, true, 'r'},  {"u64", 64, false, 'd'}, {"s64", 64, true, 'd'}};
+constexpr IntegerType types[] = {{"u16", 16, false, 'h'}, {"s16", 16, true, 'h'},  {"u32", 32, false, 'r'},
+                                 {"s32", 32, true, 'r'},  {"u64", 64, false, 'd'}, {"s64", 64, true, 'd'}};
 
 std::string signature(char result, std::initializer_list<char> inputs) {
   return std::string(1, result) + "=" + std::string(inputs);
 }
 
 void test_arithmetic() {
-  for (const IntegerType& t : kTypes) {
+  for (const IntegerType& t : types) {
     const auto binary = [&](const std::string& op, auto f) {
       check(op + "." + t.name + " $0, $1, $2", signature(t.kind, {t.kind, t.kind}),
             table(t.edges(), t.edges(),
@@ -100,7 +100,7 @@ void test_arithmetic() {
 
 void test_shifts() {
   const std::vector<u64> amounts = {0, 1, 7, 15, 16, 31, 32, 33, 63, 64, 65, 0x80000000, 0xffffffff};
-  for (const IntegerType& t : kTypes) {
+  for (const IntegerType& t : types) {
     const std::string bits = "b" + std::to_string(t.bits);
     if (!t.is_signed)
       check("shl." + bits + " $0, $1, $2", signature(t.kind, {t.kind, 'r'}),
@@ -132,7 +132,7 @@ void test_shifts() {
 }
 
 void test_bits() {
-  for (const IntegerType& t : {kTypes[0], kTypes[2], kTypes[4]}) {
+  for (const IntegerType& t : {types[0], types[2], types[4]}) {
     const std::string b = "b" + std::to_string(t.bits);
     const auto sig2 = signature(t.kind, {t.kind, t.kind});
     check("and." + b + " $0, $1, $2", sig2, table(t.edges(), t.edges(), [](u64 x, u64 y) { return x & y; }));
@@ -160,7 +160,7 @@ void test_bits() {
   // As the PTX manual writes them, bit by bit.
   const std::vector<u64> positions = {0, 1, 8, 31, 32, 63, 64, 255, 256},
                          lengths = {0, 1, 4, 31, 32, 33, 64, 255};
-  for (const IntegerType& t : {kTypes[2], kTypes[3], kTypes[4], kTypes[5]}) {
+  for (const IntegerType& t : {types[2], types[3], types[4], types[5]}) {
     check(std::string("bfe.") + t.name + " $0, $1, $2, $3", signature(t.kind, {t.kind, 'r', 'r'}),
           table(t.edges(), positions, lengths, [&](u64 a, u64 p, u64 n) {
             const int pos = static_cast<int>(p & 255), len = static_cast<int>(n & 255), msb = t.bits - 1;

@@ -12,9 +12,8 @@ struct Type {
   const char* name;
   int bytes;
 };
-constexpr Type kTypes[] = {{"b8", 1},  {"u8", 1},  {"s8", 1},  {"b16", 2}, {"u16", 2},
-                           {"s16", 2}, {"b32", 4}, {"u32", 4}, {"s32", 4}, {"f32", 4},
-                           {"b64", 8}, {"u64", 8}, {"s64", 8}, {"f64", 8}};
+constexpr Type types[] = {{"b8", 1},  {"u8", 1},  {"s8", 1},  {"b16", 2}, {"u16", 2}, {"s16", 2}, {"b32", 4},
+                          {"u32", 4}, {"s32", 4}, {"f32", 4}, {"b64", 8}, {"u64", 8}, {"s64", 8}, {"f64", 8}};
 
 u64 element(const std::uint8_t* at, const Type& t) {
   u64 x = 0;
@@ -123,7 +122,7 @@ void test_store(const std::string& opcode, const std::string& space, const Type&
 }
 
 void test_accesses() {
-  for (const Type& t : kTypes)
+  for (const Type& t : types)
     for (const int count : {1, 2, 4}) {
       if (count * t.bytes > 16) continue;
       const std::string tail = (count == 1 ? "." : ".v" + std::to_string(count) + ".") + t.name;
