@@ -18,7 +18,7 @@ Tensor random(const Shape& shape, DType dtype) { return randn(shape).to(dtype).t
 
 }  // namespace
 
-// Whole chunks of 16 bytes only, so that what is left of bank conflicts is what docs/explanation/cuda_products.md
+// Whole chunks of 16 bytes only, so that what is left of bank conflicts is what docs/explanation/cuda.md
 // explains. With KARYON_TF32=1 the products of f32 are those of TF32, and those of bf16 are left to the other
 // run.
 TEST_CASE("traffic of every tile of the matrix product, in whole chunks", "[.][products]") {
