@@ -6,11 +6,11 @@
 #define KARYON_BF16_DOT 1
 #if defined(__clang__)
 #include <immintrin.h>
-#define KARYON_BF16_BEGIN                                                                                \
-  _Pragma(                                                                                               \
-      "clang attribute "                                                                                 \
-      "push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma\"))), apply_to = " \
-      "function)")
+// A pragma is one literal.
+// clang-format off
+#define KARYON_BF16_BEGIN \
+  _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma\"))), apply_to = function)")
+// clang-format on
 #define KARYON_BF16_END _Pragma("clang attribute pop")
 #else
 // GCC 12 takes its own undefined vectors for uninitialized ones.

@@ -7,10 +7,14 @@ namespace karyon::cpu {
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define KARYON_TARGET(features) [[gnu::target(features), gnu::flatten, gnu::noinline]]
+#if defined(__clang__)
+#define KARYON_AVX512 [[clang::min_vector_width(512)]] KARYON_TARGET("avx512f,avx512bw,avx512dq,avx512vl,fma")
+#else
+#define KARYON_AVX512 KARYON_TARGET("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
+#endif
 
 template <class F>
-KARYON_TARGET("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
-void run_avx512(F loop) {
+KARYON_AVX512 void run_avx512(F loop) {
   loop();
 }
 template <class F>
@@ -18,6 +22,7 @@ KARYON_TARGET("avx2,fma")
 void run_avx2(F loop) {
   loop();
 }
+#undef KARYON_AVX512
 #undef KARYON_TARGET
 
 /// loop(), with everything it calls inlined. What it captures should be captured by value: the compiler then
