@@ -140,13 +140,15 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
   CHECK(result.ok);
 }
 
-/// True if f gives the same bits with 1, 2 and 3 threads. NaN differs from itself here.
-inline bool same_for_any_thread_count(const std::function<Tensor()>& f) {
+/// True if f's tensor, or each of its vector of tensors, has the same bits with 1, 2 and 3 threads. NaN differs
+/// from itself here.
+template <class F>
+bool same_for_any_thread_count(const F& f) {
   const int before = num_threads();
-  std::vector<std::vector<double>> results;
+  std::vector<std::vector<double>> results[3];
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
-    results.push_back(f().to_vector<double>());
+    for (const Tensor& x : std::vector<Tensor>{f()}) results[threads - 1].push_back(x.to_vector<double>());
   }
   set_num_threads(before);
   return results[0] == results[1] && results[0] == results[2];

@@ -3,8 +3,9 @@
 #include <cmath>
 #include <set>
 
-#include <karyon/core/parallel.h>
 #include <karyon/core/random.h>
+
+#include "op_check.h"
 
 using namespace karyon;
 using Words = std::array<std::uint32_t, 4>;
@@ -62,16 +63,10 @@ TEST_CASE("random: ranges and parameters are kept") {
 }
 
 TEST_CASE("random: the same bits with any number of threads") {
-  const int before = num_threads();
-  std::vector<std::vector<float>> results;
-  for (const int threads : {1, 2, 5}) {
-    set_num_threads(threads);
+  CHECK(test::same_for_any_thread_count([] {
     Generator generator(11);
-    results.push_back(randn({100003}, generator).to_vector<float>());
-  }
-  set_num_threads(before);
-  CHECK(results[0] == results[1]);
-  CHECK(results[0] == results[2]);
+    return randn({100003}, generator);
+  }));
 }
 
 TEST_CASE("random: a generator continues from its seed and position") {

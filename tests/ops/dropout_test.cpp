@@ -1,7 +1,6 @@
 #include <catch2/catch.hpp>
 
 #include <karyon/core/ops/dropout.h>
-#include <karyon/core/parallel.h>
 
 #include "op_check.h"
 
@@ -65,19 +64,12 @@ TEST_CASE("dropout's ends: evaluation, p = 0 and p = 1") {
 }
 
 TEST_CASE("dropout gives the same bits with any number of threads") {
-  auto result = [] {
+  CHECK(same_for_any_thread_count([] {
     Generator generator(5);
     Tensor x = ones({3, 50021}).requires_grad_();
     const Tensor y = dropout(x, 0.4, true, generator);
     y.backward(ones(y.shape()));
     CHECK(y.to_vector<float>() == x.grad().to_vector<float>());
-    return y.to_vector<float>();
-  };
-  const int before = num_threads();
-  set_num_threads(1);
-  const auto one = result();
-  set_num_threads(2);
-  const auto two = result();
-  set_num_threads(before);
-  CHECK(one == two);
+    return y;
+  }));
 }

@@ -2,7 +2,6 @@
 #include <numeric>
 
 #include <karyon/core/ops/layout.h>
-#include <karyon/core/parallel.h>
 
 #include "op_check.h"
 
@@ -206,17 +205,10 @@ TEST_CASE("permute beyond one tile, of every element size, with unit dimensions"
 
 TEST_CASE("layout operations copy the same bytes with any number of threads") {
   const Tensor x = random({3, 101, 97, 13});
-  auto results = [&] {
+  CHECK(same_for_any_thread_count([&] {
     return std::vector{cat({x, x}, 3), permute(x, {0, 3, 1, 2}), permute(x, {2, 1, 0, 3}),
                        pad(x, {3, 4, 5, 6}, PadMode::reflect), narrow(x, 1, 3, 90)};
-  };
-  const int before = num_threads();
-  set_num_threads(1);
-  const auto one = results();
-  set_num_threads(2);
-  const auto two = results();
-  set_num_threads(before);
-  for (std::size_t i = 0; i < one.size(); ++i) CHECK(one[i].to_vector<float>() == two[i].to_vector<float>());
+  }));
 }
 
 TEST_CASE("layout errors say what was expected and what came") {
