@@ -56,7 +56,7 @@ TEST_CASE("safetensors: every type, shape and text comes back bit for bit") {
     CHECK(y.shape() == x.shape());
     CHECK(bytes_of(y) == bytes_of(x));
   }
-  CHECK(folder.entries() == 1);
+  CHECK(folder.entry_count() == 1);
   save_safetensors(folder / "none.safetensors", {});
   CHECK(load_safetensors(folder / "none.safetensors").tensors.empty());
 }
@@ -67,10 +67,10 @@ TEST_CASE("safetensors: a file cut anywhere is an Error") {
   small.metadata = {{"k", "v"}};
   small.tensors = {{"a", tensor({1, 2, 3})}, {"b", arange(2)}};
   save_safetensors(folder / "whole", small);
-  const std::string bytes = read_bytes(folder / "whole");
+  const std::string bytes = read_file(folder / "whole");
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     INFO("cut to " << n << " of " << bytes.size());
-    write_bytes(folder / "cut", bytes.substr(0, n));
+    write_file(folder / "cut", bytes.substr(0, n));
     CHECK_THROWS_WITH(load_safetensors(folder / "cut"), Catch::Contains("cut"));
   }
 }
@@ -80,13 +80,13 @@ TEST_CASE("safetensors: a damaged byte is an Error or another value, never a cra
   TensorFile small;
   small.tensors = {{"a", tensor({1, 2})}, {"b", ones({2}).to(boolean)}};
   save_safetensors(folder / "whole", small);
-  const std::string bytes = read_bytes(folder / "whole");
+  const std::string bytes = read_file(folder / "whole");
   int refused = 0;
   for (std::size_t i = 0; i < bytes.size(); ++i)
     for (const unsigned flip : {0x01u, 0x02u, 0x10u, 0x80u, 0xffu}) {
       std::string damaged = bytes;
       damaged[i] = static_cast<char>(static_cast<unsigned char>(damaged[i]) ^ flip);
-      write_bytes(folder / "damaged", damaged);
+      write_file(folder / "damaged", damaged);
       try {
         load_safetensors(folder / "damaged");
       } catch (const Error&) {
@@ -124,7 +124,7 @@ TEST_CASE("safetensors: headers that lie are refused") {
   };
   for (const auto& [what, bytes] : lies) {
     INFO(what);
-    write_bytes(folder / "lie", bytes);
+    write_file(folder / "lie", bytes);
     CHECK_THROWS_AS(load_safetensors(folder / "lie"), Error);
   }
 }
@@ -141,7 +141,7 @@ TEST_CASE("safetensors: a failed save leaves the old file and nothing else") {
   TensorFile big;
   big.tensors = {{"a", zeros({1 << 18})}};
   save_safetensors(folder / "a", sample());
-  const std::string old = read_bytes(folder / "a");
+  const std::string old = read_file(folder / "a");
 
   SECTION("the disk is full") {
     CHECK_THROWS_WITH(save_safetensors("/dev/full", big), Catch::Contains("No space left"));
@@ -166,18 +166,18 @@ TEST_CASE("safetensors: a failed save leaves the old file and nothing else") {
     AtomicFile file(folder / "a");
     file.write("half", 4);
   }
-  CHECK(read_bytes(folder / "a") == old);
-  CHECK(folder.entries() == 1);
+  CHECK(read_file(folder / "a") == old);
+  CHECK(folder.entry_count() == 1);
 }
 
 TEST_CASE("safetensors: a place that cannot be written is an Error that names it") {
   const TempFolder folder;
   CHECK_THROWS_WITH(save_safetensors(folder / "no" / "a", sample()), Catch::Contains("no/a"));
-  write_bytes(folder / "file", "");
+  write_file(folder / "file", "");
   CHECK_THROWS_AS(save_safetensors(folder / "file" / "a", sample()), Error);
   std::filesystem::create_directories(folder / "folder" / "inside");
   CHECK_THROWS_WITH(save_safetensors(folder / "folder", sample()), Catch::Contains("folder"));
-  CHECK(folder.entries() == 2);
+  CHECK(folder.entry_count() == 2);
   if (::geteuid() != 0) {  // root may write anywhere
     std::filesystem::permissions(folder / "folder", std::filesystem::perms::owner_read);
     CHECK_THROWS_AS(save_safetensors(folder / "folder" / "a", sample()), Error);
@@ -194,7 +194,7 @@ TEST_CASE("safetensors: empty tensors come back, overlapping ones are refused") 
   header.resize((header.size() + 7) / 8 * 8, ' ');
   std::string bytes(8, '\0');
   bytes[0] = static_cast<char>(header.size());
-  write_bytes(folder / "b", bytes + header + std::string(8, '\0'));
+  write_file(folder / "b", bytes + header + std::string(8, '\0'));
   CHECK_THROWS_WITH(load_safetensors(folder / "b"), Catch::Contains("overlaps"));
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("safetensors: types of other programs come as wider ones") {
   append(halves, sizeof halves);
   append(ints, sizeof ints);
   bytes += "\xff\x7f\xff\xff";
-  write_bytes(folder / "other", bytes);
+  write_file(folder / "other", bytes);
   const TensorFile file = load_safetensors(folder / "other");
   const auto h = file.tensors.at("h").to_vector<float>();
   CHECK(file.tensors.at("h").dtype() == f32);
@@ -229,6 +229,6 @@ TEST_CASE("safetensors: types of other programs come as wider ones") {
   CHECK(file.tensors.at("s").to_vector<std::int64_t>() == Ints{-1, 127});
   CHECK(file.tensors.at("u").to_vector<std::int64_t>() == Ints{65535});
 
-  write_bytes(folder / "cut", bytes.substr(0, bytes.size() - 1));
+  write_file(folder / "cut", bytes.substr(0, bytes.size() - 1));
   CHECK_THROWS_WITH(load_safetensors(folder / "cut"), Catch::Contains("truncated"));
 }

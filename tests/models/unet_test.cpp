@@ -209,9 +209,9 @@ TEST_CASE("unet: files of something else, or damaged, are Errors that say so") {
 TEST_CASE("unet: a truncated file is an Error") {
   const test::TempFolder folder;
   save_unet(UNet(small), folder / "m");
-  const std::string bytes = test::read_bytes(folder / "m");
+  const std::string bytes = test::read_file(folder / "m");
   for (std::size_t n = 0; n < bytes.size(); n += bytes.size() / 60) {
-    test::write_bytes(folder / "cut", bytes.substr(0, n));
+    test::write_file(folder / "cut", bytes.substr(0, n));
     CHECK_THROWS_AS(load_unet(folder / "cut"), Error);
   }
 }
