@@ -1,11 +1,9 @@
 #pragma once
-#include <cstddef>
 #include <ostream>
 
 namespace karyon {
 
 enum class DeviceType { cpu, cuda };
-inline constexpr std::size_t device_type_count = 2;
 
 inline std::ostream& operator<<(std::ostream& os, DeviceType type) {
   return os << (type == DeviceType::cpu ? "cpu" : "cuda");
