@@ -15,6 +15,7 @@
 
 #include <karyon/core/backend.h>
 #include <karyon/core/check.h>
+#include <karyon/core/cpu/simd/round.h>
 
 namespace karyon {
 namespace {
@@ -25,7 +26,7 @@ constexpr std::size_t huge_page = std::size_t{2} << 20;
 // nearly equal sizes can serve each other.
 std::size_t rounded(std::size_t bytes) {
   const std::size_t step = std::max<std::size_t>(64, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
-  return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
+  return cpu::round_up(std::max<std::size_t>(bytes, 1), step);
 }
 
 class CpuBackend : public Backend {
@@ -122,7 +123,7 @@ class CpuBackend : public Backend {
 
   void* take_new(std::size_t size) {
     const std::size_t alignment = size >= 2 * huge_page ? huge_page : 64;
-    const std::size_t padded = (size + alignment - 1) / alignment * alignment;
+    const std::size_t padded = cpu::round_up(size, alignment);
     void* data = std::aligned_alloc(alignment, padded);
 #ifdef MADV_HUGEPAGE
     if (data && alignment == huge_page) madvise(data, padded, MADV_HUGEPAGE);

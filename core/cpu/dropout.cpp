@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/vectorized.h>
 #include <karyon/core/cpu/simd/widened.h>
 #include <karyon/core/kernels/dropout.h>
@@ -71,7 +72,7 @@ void dropout_typed(const T* x, double p, std::uint64_t seed, std::uint64_t first
   const auto least = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));
   const T scale = p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
   constexpr std::int64_t batch = 4 * lanes;
-  parallel_for((n + batch - 1) / batch, 256, [&](std::int64_t b, std::int64_t e) {
+  parallel_for(cpu::ceil_div(n, batch), 256, [&](std::int64_t b, std::int64_t e) {
     cpu::vectorized([=] {
       for (std::int64_t i = b; i < e; ++i) {
         const Words words = philox_lanes(seed, first + static_cast<std::uint64_t>(i * lanes));

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/widened.h>
 #include <karyon/core/kernels/norm.h>
 #include <karyon/core/parallel.h>
@@ -69,7 +70,7 @@ template <class T>
 void layer_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                                const Tensor& rstd, Tensor& dx, Tensor& dweight, Tensor& dbias) {
   const std::int64_t rows = mean.numel(), d = x.numel() / rows, chunk = grain(d);
-  const std::int64_t chunks = (rows + chunk - 1) / chunk;
+  const std::int64_t chunks = cpu::ceil_div(rows, chunk);
   const bool parameters = dweight.defined() || dbias.defined();
   const T *w = optional<T>(weight), *grads = dy.data<T>(), *from = x.data<T>(), *means = mean.data<T>(),
           *rstds = rstd.data<T>();

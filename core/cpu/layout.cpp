@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/widened.h>
 #include <karyon/core/kernels/layout.h>
 #include <karyon/core/parallel.h>
@@ -36,8 +37,8 @@ void copy_runs_cpu(const Tensor& x, Tensor& y, const kernels::CopyRuns& runs) {
   const auto& [from_offset, from_outer, from_row] = runs.from;
   const auto& [to_offset, to_outer, to_row] = runs.to;
   // One long run is cut into pieces, so that it too is copied by all threads.
-  const std::int64_t pieces = (length + chunk_bytes - 1) / chunk_bytes;
-  const std::int64_t piece = (length + pieces - 1) / pieces;
+  const std::int64_t pieces = cpu::ceil_div(length, chunk_bytes);
+  const std::int64_t piece = cpu::ceil_div(length, pieces);
   parallel_for(runs.outer * runs.rows * pieces, grain(piece), [&](std::int64_t b, std::int64_t e) {
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t run = i / pieces, start = (i - run * pieces) * piece;
@@ -113,7 +114,7 @@ void permute_typed(const T* x, T* y, std::vector<Axis> axes, std::int64_t numel)
       std::find_if(axes.begin(), axes.end(), [](const Axis& axis) { return axis.from_stride == 1; });
   const Axis near = *contiguous;
   axes.erase(contiguous);
-  const std::int64_t near_tiles = (near.size + tile - 1) / tile, last_tiles = (last.size + tile - 1) / tile;
+  const std::int64_t near_tiles = cpu::ceil_div(near.size, tile), last_tiles = cpu::ceil_div(last.size, tile);
   parallel_for(
       numel / (near.size * last.size) * near_tiles * last_tiles, 16, [&](std::int64_t b, std::int64_t e) {
         for (std::int64_t i = b; i < e; ++i) {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/vectorized.h>
 #include <karyon/core/kernels/functors.h>
 #include <karyon/core/kernels/loss.h>
@@ -46,7 +47,7 @@ void with_weight(const Tensor& weight, std::int64_t count, F f) {
 // Sums of f(begin, end) -> double over chunks of [0, n), in order.
 template <class F>
 double sum_chunks(std::int64_t n, F f) {
-  std::vector<double> partial(static_cast<std::size_t>((n + grain - 1) / grain));
+  std::vector<double> partial(static_cast<std::size_t>(cpu::ceil_div(n, grain)));
   parallel_for(n, grain, [&](std::int64_t b, std::int64_t e) {
     partial[static_cast<std::size_t>(b / grain)] = f(b, e);
   });
@@ -265,7 +266,7 @@ struct Layout {
   explicit Layout(const Tensor& x) : images(x.size(0)), rows(1), c(x.size(-1)) {
     for (int d = 1; d + 1 < x.dim(); ++d) rows *= x.size(d);
     chunk = std::max<std::int64_t>(1, grain / std::max<std::int64_t>(1, c));
-    chunks = (rows + chunk - 1) / chunk;
+    chunks = cpu::ceil_div(rows, chunk);
   }
 
   // Calls fn(image, index, begin, end): the elements of each chunk of rows.

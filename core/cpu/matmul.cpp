@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/widened.h>
 #include <karyon/core/kernels/conv.h>
 #include <karyon/core/kernels/matmul.h>
@@ -47,8 +47,8 @@ void matmul_typed(bool transpose_a, bool transpose_b, bool accumulate, const Ten
                   Tensor& y) {
   const std::int64_t m = y.size(-2), n = y.size(-1), k = a.size(transpose_a ? -2 : -1);
   if (y.numel() == 0) return;
-  const std::int64_t row_blocks = (m + block_rows - 1) / block_rows;
-  const std::int64_t column_blocks = (n + block_columns - 1) / block_columns;
+  const std::int64_t row_blocks = cpu::ceil_div(m, block_rows);
+  const std::int64_t column_blocks = cpu::ceil_div(n, block_columns);
   const std::int64_t blocks = row_blocks * column_blocks, batches = y.numel() / (m * n);
   const std::int64_t cost =
       std::max<std::int64_t>(std::min(m, block_rows) * std::min(n, block_columns) * k, 1);
@@ -99,9 +99,9 @@ void multiply_rows(bool transpose_b, const Tensor& a, const Tensor& b, Tensor& y
     const Tensor from = view(a, {images, 1, w, k}, first * k);
     Tensor to = view(y, {images, 1, w, n}, first * n);
     if (transpose_b) {
-      cpu::conv2d_direct(pointwise(images, w, k, n), from, b, {}, to);
+      kernels::conv2d(pointwise(images, w, k, n), from, b, {}, to);
     } else {
-      cpu::conv2d_backward_data_direct(pointwise(images, w, n, k), from, b, {}, to);
+      kernels::conv2d_backward_data(pointwise(images, w, n, k), from, b, {}, to);
     }
   };
   part(0, whole, row_pixels);
@@ -124,7 +124,7 @@ bool multiply_as_conv(bool transpose_a, bool transpose_b, const Tensor& a, const
     const Tensor bi = view(b, {b.size(-2), b.size(-1)}, matrix_index(b.shape(), y.shape(), i) * k * n);
     Tensor yi = view(y, {m, n}, i * m * n);
     if (transpose_a) {
-      cpu::conv2d_backward_weight_direct(pointwise(k / divisor(k), divisor(k), n, m), bi, ai, yi);
+      kernels::conv2d_backward_weight(pointwise(k / divisor(k), divisor(k), n, m), bi, ai, yi);
     } else {
       multiply_rows(transpose_b, ai, bi, yi);
     }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/kernels/optim.h>
 #include <karyon/core/parallel.h>
 
@@ -96,7 +97,7 @@ void adam_step_cpu(const kernels::AdamStep& s, const std::vector<Tensor>& grad, 
 
 template <class T>
 double sum_of_squares(const T* values, std::int64_t n) {
-  std::vector<double> partial(static_cast<std::size_t>((n + grain - 1) / grain));
+  std::vector<double> partial(static_cast<std::size_t>(cpu::ceil_div(n, grain)));
   parallel_for(n, grain, [&](std::int64_t b, std::int64_t e) {
     double sum = 0;
     for (std::int64_t i = b; i < e; ++i)

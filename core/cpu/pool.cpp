@@ -9,6 +9,7 @@
 #include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/pool_rows.h>
 #include <karyon/core/cpu/simd/map.h>
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/cpu/simd/widened.h>
 #include <karyon/core/kernels/deferred.h>
@@ -37,7 +38,7 @@ struct Range {
 Range outputs_over(std::int64_t i, std::int64_t reach, std::int64_t stride, std::int64_t padding,
                    std::int64_t outputs) {
   const std::int64_t first = i + padding - reach;
-  return {first <= 0 ? 0 : (first + stride - 1) / stride, std::min(outputs, (i + padding) / stride + 1)};
+  return {first <= 0 ? 0 : cpu::ceil_div(first, stride), std::min(outputs, (i + padding) / stride + 1)};
 }
 
 template <class T, class I>
@@ -306,7 +307,7 @@ Windows fixed_windows(std::int64_t size, std::int64_t outputs, std::int64_t kern
 Windows adaptive_windows(std::int64_t size, std::int64_t outputs) {
   Windows windows;
   for (std::int64_t o = 0; o < outputs; ++o)
-    windows.push_back({o * size / outputs, ((o + 1) * size + outputs - 1) / outputs});
+    windows.push_back({o * size / outputs, cpu::ceil_div((o + 1) * size, outputs)});
   return windows;
 }
 

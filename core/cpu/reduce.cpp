@@ -2,6 +2,7 @@
 // contiguous elements into an array of accumulators. Where `inner` is short, several rows together make one
 // long row, folded at the end. Work is cut by shape alone, so the bits do not depend on the number of
 // threads.
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/vectorized.h>
 #include <karyon/core/kernels/functors.h>
 #include <karyon/core/kernels/reduce.h>
@@ -91,14 +92,14 @@ void reduce(const Tensor& x, Tensor& y, Finish finish) {
   if (outer == 0 || inner == 0) return;
   const T* in = x.data<T>();
   T* out = y.data<T>();
-  const std::int64_t tiles = (inner + tile - 1) / tile, units = outer * tiles;
+  const std::int64_t tiles = cpu::ceil_div(inner, tile), units = outer * tiles;
   const std::int64_t width = std::min(inner, tile);
 
   // Few long reductions are cut along n too; their parts meet in order.
   const std::int64_t wanted =
       units >= max_chunks ? 1 : std::clamp<std::int64_t>(n * width / grain, 1, max_chunks);
-  const std::int64_t rows = std::max<std::int64_t>((n + wanted - 1) / wanted, 1);
-  const std::int64_t chunks = std::max<std::int64_t>((n + rows - 1) / rows, 1);
+  const std::int64_t rows = std::max<std::int64_t>(cpu::ceil_div(n, wanted), 1);
+  const std::int64_t chunks = std::max<std::int64_t>(cpu::ceil_div(n, rows), 1);
   std::vector<Acc> parts(static_cast<std::size_t>(chunks > 1 ? units * chunks * width : 0));
 
   parallel_for(
@@ -152,7 +153,7 @@ void max_cpu(const Tensor& x, Tensor& y) {
 template <class F>
 void for_tiles(const Tensor& x, F&& body) {
   const std::int64_t outer = x.size(0), n = x.size(1), inner = x.size(2);
-  const std::int64_t tiles = (inner + tile - 1) / tile;
+  const std::int64_t tiles = cpu::ceil_div(inner, tile);
   const std::int64_t cost = std::max<std::int64_t>(n * std::min(inner, tile), 1);
   parallel_for(outer * tiles, std::max<std::int64_t>(grain / cost, 1), [&](std::int64_t b, std::int64_t e) {
     for (std::int64_t i = b; i < e; ++i) {

@@ -281,8 +281,8 @@ void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
     using T = Computed<S>;
     const S* dy = dy_.data<S>();
     T* db = db_.data<T>();
-    const std::int64_t k = db_.numel(), lanes = (31 + k) / k * k;
-    const std::int64_t grain = 512 * lanes, chunks = (dy_.numel() + grain - 1) / grain;
+    const std::int64_t k = db_.numel(), lanes = round_up<std::int64_t>(32, k);
+    const std::int64_t grain = 512 * lanes, chunks = ceil_div(dy_.numel(), grain);
     std::vector<T> partial(static_cast<std::size_t>(chunks * lanes), T(0));
     parallel_for(dy_.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
       T* sums = partial.data() + begin / grain * lanes;

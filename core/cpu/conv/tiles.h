@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/simd.h>
 
 // Private to core/cpu: the register-blocked inner loops of the direct convolution (conv_tiles.cpp), compiled
@@ -68,9 +69,8 @@ void conv_split_pixels(const PixelPanels& pixels);
 void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols,
                     float* to, std::int64_t to_stride, bool stream = false);
 
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 /// Channels rounded up to whole vectors.
-inline std::int64_t rounded(std::int64_t channels) { return ceil_div(channels, simd_lanes()) * simd_lanes(); }
+inline std::int64_t rounded(std::int64_t channels) { return round_up(channels, simd_lanes()); }
 
 /// Outputs in a full block: two vectors of the instruction set in use.
 std::int64_t conv_block_width();

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/dtype.h>
 
 namespace karyon::cpu {
@@ -11,7 +12,7 @@ float* scratch(std::int64_t floats, int slot);
 
 /// The same memory for `count` bf16.
 inline BFloat16* bf16_scratch(std::int64_t count, int slot) {
-  return reinterpret_cast<BFloat16*>(scratch((count + 1) / 2, slot));
+  return reinterpret_cast<BFloat16*>(scratch(ceil_div(count, 2), slot));
 }
 
 }  // namespace karyon::cpu

@@ -11,7 +11,8 @@ std::int64_t simd_lanes();
 /// Whether KARYON_SIMD lets AVX-512's dot products of bf16 be used, where the processor has them.
 bool simd_allows_bf16();
 
-/// Outputs of so many values (bf16: half the bytes, and still faster) are written around the caches.
+/// Outputs with at least this many elements use non-temporal stores. In bf16, too, although they are half as
+/// many bytes: it is still faster.
 constexpr std::int64_t stream_floats = std::int64_t{2} << 20;
 
 }  // namespace karyon::cpu
