@@ -163,18 +163,13 @@ bool streams(const Tensor& y, std::int64_t outputs) {
 
 }  // namespace
 
-const char* conv2d_direct_bf16_refuse(const ConvGeometry& g, DType dtype) {
+const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometry& g, DType dtype) {
   if (dtype != bf16) return "is written for bf16";
   if (!has_bf16_dot()) return "the processor has no dot products of bf16";
   if (g.groups != 1) return "the channels are in groups";
-  return nullptr;
-}
-
-const char* conv2d_backward_data_direct_bf16_refuse(const ConvGeometry& g, DType dtype) {
-  if (const char* refusal = conv2d_direct_bf16_refuse(g, dtype)) return refusal;
-  if (g.kernel != g.stride || g.dilation != Pair(1) || g.padding != Pair(0) || g.h != g.h_out * g.stride.h ||
-      g.w != g.w_out * g.stride.w)
-    return "filters overlap or leave gaps";
+  const bool side_by_side = g.kernel == g.stride && g.dilation == Pair(1) && g.padding == Pair(0) &&
+                            g.h == g.h_out * g.stride.h && g.w == g.w_out * g.stride.w;
+  if (direction == ConvDirection::backward_data && !side_by_side) return "filters overlap or leave gaps";
   return nullptr;
 }
 
