@@ -1,6 +1,6 @@
-// Direct convolution of bf16 by dot products of pairs: of neighbouring values of a pixel forward, of two
-// pixels in the sum for the weights. Rows of the input that padding reaches into are copied into a block with
-// zeros around it, and those of a batch norm that was not made are made there.
+// Direct convolution of bf16 by dot products of pairs: forward, of neighbouring values of a pixel; for the
+// weights, of two pixels. Where padding reaches into the input, its rows are copied with zeros around them. Rows
+// of a lazy batch norm are computed into such a copy.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -9,10 +9,12 @@
 
 #include <hwy/cache_control.h>
 
+#include <karyon/core/cpu/conv/chunks.h>
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/cpu/conv/tiles_bf16.h>
 #include <karyon/core/cpu/conv/transforms_bf16.h>
 #include <karyon/core/cpu/norm_rows.h>
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/conv.h>
@@ -22,15 +24,16 @@
 namespace karyon::cpu {
 namespace {
 
-// Of the sum for the weights: pairs of pixels that a register tile takes in one go, and those that all
-// threads share where weights are many; outputs in a panel; floats in the sums of all chunks of pixels.
-constexpr std::int64_t segment_pairs = 128, shared_pairs = 512;
-constexpr std::int64_t most_panel = 64;
-constexpr std::int64_t most_sums = std::int64_t{5} << 18;
-constexpr std::int64_t most_chunks = 8;  // fewer: threads share out the weights, not the pixels
-constexpr std::int64_t skew = 32;        // bf16 between blocks, which would share sets of the L1 cache
+// For the gradient in the weights:
+constexpr std::int64_t call_pairs = 128;  // pairs of pixels that one call of the register tiles takes
+constexpr std::int64_t shared_pairs =
+    512;                                 // pairs of a stage where all threads share it, as weights are many
+constexpr std::int64_t most_panel = 64;  // outputs in a panel of dy
+constexpr std::int64_t most_sums = std::int64_t{5} << 18;  // floats in the sums of all chunks
+constexpr std::int64_t most_chunks = 8;  // where fewer fit, threads share out the weights, not the pixels
+constexpr std::int64_t skew = 32;        // bf16 between panels, which would share sets of the L1 cache
 
-// Pixels of a tensor as they lie, or of the batch norm that it is made of, made as they are read.
+// The pixels of a tensor. Where it is a lazy batch norm, they are computed as they are read.
 struct Pixels {
   Tensor held;
   const BFloat16* data;
@@ -45,33 +48,33 @@ struct Pixels {
     }
     data = std::as_const(held).data<BFloat16>();
   }
-  bool made() const { return !scale.defined(); }
+  bool in_memory() const { return !scale.defined(); }
   void copy(std::int64_t pixel, std::int64_t count, BFloat16* to) const {
     const BFloat16* from = data + pixel * channels;
-    if (made()) {
+    if (in_memory()) {
       std::copy_n(from, count * channels, to);
     } else {
       norm_affine(bf16, from, count, channels, std::as_const(scale).data<float>(),
                   std::as_const(shift).data<float>(), 0, false, to);
     }
   }
-  // Where they lie, or in `block`.
-  const BFloat16* read(std::int64_t pixel, std::int64_t count, BFloat16* block) const {
-    if (made()) return data + pixel * channels;
-    copy(pixel, count, block);
-    return block;
+  // Where they lie, or in `memory`.
+  const BFloat16* read(std::int64_t pixel, std::int64_t count, BFloat16* memory) const {
+    if (in_memory()) return data + pixel * channels;
+    copy(pixel, count, memory);
+    return memory;
   }
 };
 
 // How the input under one row of outputs is read.
-struct Rows {
-  bool whole;                            // rows as they are: no padding
+struct RowPlan {
+  bool whole;                            // no padding: rows are read as they are
   std::int64_t span;                     // rows under a row of outputs, with those that dilation leaves out
-  std::int64_t width;                    // pixels in a row of the block
+  std::int64_t width;                    // pixels in a row, or in that of the copy
   std::vector<Run> runs;                 // from the first output's input
   std::int64_t elements = 0, pairs = 0;  // of the runs
 
-  explicit Rows(const ConvGeometry& g)
+  explicit RowPlan(const ConvGeometry& g)
       : whole(g.padding.h == 0 && g.padding.w == 0),
         span(whole ? (g.kernel.h - 1) * g.dilation.h + 1 : g.kernel.h) {
     width = whole ? g.w : (g.w_out - 1) * g.stride.w + (g.kernel.w - 1) * g.dilation.w + 1;
@@ -85,17 +88,17 @@ struct Rows {
       pairs += ceil_div(run.length, 2);
     }
   }
-  std::int64_t block_size(const ConvGeometry& g, const Pixels& x) const {
-    return whole && x.made() ? 0 : span * width * g.c;
+  std::int64_t copy_size(const ConvGeometry& g, const Pixels& x) const {
+    return whole && x.in_memory() ? 0 : span * width * g.c;
   }
 
-  // The input of a row of outputs, of all images' rows.
-  const BFloat16* at(const ConvGeometry& g, const Pixels& x, std::int64_t row_out, BFloat16* block) const {
+  // The input of a row of outputs, counted over all images: where it lies, or in `copy`.
+  const BFloat16* at(const ConvGeometry& g, const Pixels& x, std::int64_t row_out, BFloat16* copy) const {
     const std::int64_t top = row_out / g.h_out * g.h, oh = row_out % g.h_out;
-    if (whole) return x.read((top + oh * g.stride.h) * g.w, span * g.w, block);
+    if (whole) return x.read((top + oh * g.stride.h) * g.w, span * g.w, copy);
     const std::int64_t left = std::min(g.padding.w, width),
                        right = std::clamp(g.padding.w + g.w, left, width);
-    BFloat16* to = block;
+    BFloat16* to = copy;
     for (std::int64_t i = 0; i < g.kernel.h; ++i, to += width * g.c) {
       const std::int64_t row = oh * g.stride.h - g.padding.h + i * g.dilation.h;
       if (row < 0 || row >= g.h) {
@@ -106,9 +109,9 @@ struct Rows {
       x.copy((top + row) * g.w, right - left, to + left * g.c);
       std::fill(to + right * g.c, to + width * g.c, BFloat16());
     }
-    return block;
+    return copy;
   }
-  // What that of the next row of outputs begins with, to be fetched meanwhile.
+  // The input of the next row of outputs: the caches fetch it while this row is computed.
   Bf16Ahead ahead(const ConvGeometry& g, const Pixels& x, std::int64_t row_out) const {
     const std::int64_t next = row_out + 1;
     if (!whole || next >= g.n * g.h_out) return {};
@@ -116,47 +119,56 @@ struct Rows {
   }
 };
 
-// Filters as the tiles read them, [block of outputs][pair][32][2], from weights [outputs][elements of the
-// runs].
-Tensor pack_filters(const BFloat16* weight, std::int64_t outputs, const Rows& rows) {
-  const std::int64_t blocks = ceil_div(outputs, bf16_block), elements = rows.elements;
-  const bool whole = 2 * rows.pairs == elements && elements % 32 == 0;  // pairs as they lie, 16 at a time
-  Tensor packed = empty({blocks * rows.pairs * 2 * bf16_block}, {.dtype = bf16});
-  parallel_for(blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block) {
-      BFloat16* to = packed.data<BFloat16>() + block * rows.pairs * 2 * bf16_block;
-      const std::int64_t k0 = block * bf16_block;
-      if (whole && k0 + bf16_block <= outputs) {
-        for (std::int64_t e = 0; e < elements; e += 32, to += 16 * 2 * bf16_block)
-          for (std::int64_t half = 0; half < 2; ++half)
-            transpose_pairs(weight + (k0 + 16 * half) * elements + e, elements, to + 32 * half,
-                            2 * bf16_block);
-        continue;
-      }
-      std::int64_t first = 0;
-      for (const Run& run : rows.runs) {
-        for (std::int64_t e = 0; e < run.length; e += 2)
-          for (std::int64_t k = k0; k < k0 + bf16_block; ++k)
-            for (std::int64_t i = e; i < e + 2; ++i)
-              *to++ = k < outputs && i < run.length ? weight[k * elements + first + i] : BFloat16();
-        first += run.length;
+// Where pairs lie as the register tiles read them, 16 at a time: a whole panel of outputs by transposing.
+void pack_panel_by_pairs(const BFloat16* weight, const RowPlan& rows, BFloat16* to) {
+  for (std::int64_t e = 0; e < rows.elements; e += 32, to += 16 * 2 * bf16_block)
+    for (std::int64_t half = 0; half < 2; ++half)
+      transpose_pairs(weight + 16 * half * rows.elements + e, rows.elements, to + 32 * half, 2 * bf16_block);
+}
+
+// The first `outputs` of a panel, which may be fewer than it has, value by value.
+void pack_panel_by_values(const BFloat16* weight, std::int64_t outputs, const RowPlan& rows, BFloat16* to) {
+  std::int64_t first = 0;
+  for (const Run& run : rows.runs) {
+    for (std::int64_t e = 0; e < run.length; e += 2)
+      for (std::int64_t k = 0; k < bf16_block; ++k)
+        for (std::int64_t i = e; i < e + 2; ++i)
+          *to++ = k < outputs && i < run.length ? weight[k * rows.elements + first + i] : BFloat16();
+    first += run.length;
+  }
+}
+
+// Filters as the register tiles read them, [panel of outputs][pair][32][2], from weights [outputs][elements of
+// the runs].
+Tensor pack_filters(const BFloat16* weight, std::int64_t outputs, const RowPlan& rows) {
+  const std::int64_t panels = ceil_div(outputs, bf16_block), panel_size = rows.pairs * 2 * bf16_block;
+  const bool whole_pairs = 2 * rows.pairs == rows.elements && rows.elements % 32 == 0;
+  Tensor packed = empty({panels * panel_size}, {.dtype = bf16});
+  parallel_for(panels, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t panel = begin; panel < end; ++panel) {
+      const std::int64_t k0 = panel * bf16_block;
+      BFloat16* const to = packed.data<BFloat16>() + panel * panel_size;
+      if (whole_pairs && k0 + bf16_block <= outputs) {
+        pack_panel_by_pairs(weight + k0 * rows.elements, rows, to);
+      } else {
+        pack_panel_by_values(weight + k0 * rows.elements, outputs - k0, rows, to);
       }
     }
   });
   return packed;
 }
 
-// One f32 value per output, of every `period`-th the same.
+// One f32 value per output: outputs that are `period` apart have the same.
 std::vector<float> spread(const Tensor& values, std::int64_t outputs, std::int64_t period, float undefined) {
-  std::vector<float> out(static_cast<std::size_t>(ceil_div(outputs, bf16_block) * bf16_block), undefined);
+  std::vector<float> out(static_cast<std::size_t>(round_up(outputs, bf16_block)), undefined);
   if (values.defined())
     for (std::int64_t k = 0; k < outputs; ++k)
       out[static_cast<std::size_t>(k)] = values.data<float>()[k % period];
   return out;
 }
 
-// Whether y, in whole lines, is too large to stay in the caches.
-bool streams(const Tensor& y, std::int64_t outputs) {
+// Whether y is written by non-temporal stores: it has whole lines and is too large to stay in the caches.
+bool nontemporal_stores(const Tensor& y, std::int64_t outputs) {
   return y.numel() >= stream_floats && outputs % bf16_block == 0 &&
          reinterpret_cast<std::uintptr_t>(std::as_const(y).data<BFloat16>()) % 64 == 0;
 }
@@ -176,40 +188,40 @@ const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometr
 namespace {
 
 // Sums begin with `bias`, or outputs are max(scale sum + shift, floor) by `affine`.
-void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const float* bias,
-             const Epilogue* affine, Tensor& y) {
-  const Rows rows(g);
+void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const float* bias,
+              const Epilogue* affine, Tensor& y) {
+  const RowPlan rows(g);
   const Pixels in(x);
-  const std::int64_t blocks = ceil_div(g.k, bf16_block);
+  const std::int64_t panels = ceil_div(g.k, bf16_block);
   const Tensor packed = pack_filters(weight.data<BFloat16>(), g.k, rows);
   BFloat16* to = y.data<BFloat16>();
-  const bool stream = streams(y, g.k);
+  const bool nontemporal = nontemporal_stores(y, g.k);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
-    BFloat16* block = bf16_scratch(rows.block_size(g, in), 0);
+    BFloat16* copy = bf16_scratch(rows.copy_size(g, in), 0);
     for (std::int64_t row = begin; row < end; ++row) {
-      const BFloat16* from = rows.at(g, in, row, block);
+      const BFloat16* from = rows.at(g, in, row, copy);
       const Bf16Ahead ahead = rows.ahead(g, in, row);
-      for (std::int64_t b = 0; b < blocks; ++b) {
+      for (std::int64_t panel = 0; panel < panels; ++panel) {
         Epilogue epilogue{};
         if (affine)
-          epilogue = {affine->scale + b * bf16_block, affine->shift + b * bf16_block, affine->floor};
+          epilogue = {affine->scale + panel * bf16_block, affine->shift + panel * bf16_block, affine->floor};
         bf16_forward_tiles({.x = from,
                             .x_pixel = g.stride.w * g.c,
                             .runs = rows.runs.data(),
                             .run_count = static_cast<std::int64_t>(rows.runs.size()),
-                            .filter = packed.data<BFloat16>() + b * rows.pairs * 2 * bf16_block,
+                            .filter = packed.data<BFloat16>() + panel * rows.pairs * 2 * bf16_block,
                             .y_pixel = g.k,
                             .cols = g.w_out,
-                            .outputs = std::min(bf16_block, g.k - b * bf16_block),
-                            .bias = bias ? bias + b * bf16_block : nullptr,
+                            .outputs = std::min(bf16_block, g.k - panel * bf16_block),
+                            .bias = bias ? bias + panel * bf16_block : nullptr,
                             .accumulate = false,
                             .epilogue = affine ? &epilogue : nullptr,
-                            .stream = stream,
-                            .next = ahead.share(b, b + 1, blocks)},
-                           to + row * g.w_out * g.k + b * bf16_block);
+                            .stream = nontemporal,
+                            .next = ahead.share(panel, panel + 1, panels)},
+                           to + row * g.w_out * g.k + panel * bf16_block);
       }
     }
-    if (stream) hwy::FlushStream();  // before another thread may read it
+    if (nontemporal) hwy::FlushStream();  // before another thread may read it
   });
 }
 
@@ -217,87 +229,100 @@ void forward(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const
 
 void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Tensor& y) {
-  forward(g, x, weight, spread(bias, g.k, g.k, 0).data(), nullptr, y);
+  convolve(g, x, weight, spread(bias, g.k, g.k, 0).data(), nullptr, y);
 }
 
 void conv2d_affine_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
                                const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
   const std::vector<float> scales = spread(scale, g.k, g.k, 1), shifts = spread(shift, g.k, g.k, 0);
   const Epilogue affine{scales.data(), shifts.data(), relu ? 0.0f : -std::numeric_limits<float>::infinity()};
-  forward(g, x, weight, nullptr, &affine, y);
+  convolve(g, x, weight, nullptr, &affine, y);
 }
+
+namespace {
+
+// The filters of the gradient in the input, a row of them after the other, paired as the pixels of dy are:
+// [row of the filter][panel][pair][32][2].
+Tensor pack_filter_rows(const ConvGeometry& g, const BFloat16* weight, std::int64_t panels) {
+  const std::int64_t side = g.kernel.w * g.c, panel_size = ceil_div(g.k, 2) * 2 * bf16_block;
+  Tensor packed = empty({g.kernel.h * panels * panel_size}, {.dtype = bf16});
+  parallel_for(g.kernel.h * panels, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t i = task / panels, first = task % panels * bf16_block;
+      bf16_interleave(weight + i * side + first, g.kernel.h * side, g.k, std::min(bf16_block, side - first),
+                      packed.data<BFloat16>() + task * panel_size, 2 * bf16_block, bf16_block);
+    }
+  });
+  return packed;
+}
+
+}  // namespace
 
 // Every pixel of dy is multiplied by all of its filter, whose rows lie side by side in dx.
 void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
                                       const Tensor& bias, Tensor& dx) {
-  const std::int64_t side = g.kernel.w * g.c, blocks = ceil_div(side, bf16_block), width = g.w_out * g.k;
+  const std::int64_t side = g.kernel.w * g.c, panels = ceil_div(side, bf16_block), width = g.w_out * g.k;
+  const std::int64_t panel_size = ceil_div(g.k, 2) * 2 * bf16_block, count = g.n * g.h_out;
   const std::vector<Run> runs{{.offset = 0, .length = g.k}};
-  const std::int64_t pairs = ceil_div(g.k, 2), count = g.n * g.h_out;
-  // A row of the filters of one pixel after the other: paired as pixels are.
-  const std::int64_t packed_block = pairs * 2 * bf16_block;
-  Tensor packed = empty({g.kernel.h * blocks * packed_block}, {.dtype = bf16});
-  parallel_for(g.kernel.h * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t i = task / blocks, first = task % blocks * bf16_block;
-      bf16_interleave(weight.data<BFloat16>() + i * side + first, g.kernel.h * side, g.k,
-                      std::min(bf16_block, side - first), packed.data<BFloat16>() + task * packed_block,
-                      2 * bf16_block, bf16_block);
-    }
-  });
+  const Tensor packed = pack_filter_rows(g, weight.data<BFloat16>(), panels);
   const std::vector<float> start = spread(bias, side, g.c, 0);
   const Pixels in(dy);
   BFloat16* to = dx.data<BFloat16>();
-  const bool stream = streams(dx, side);
+  const bool nontemporal = nontemporal_stores(dx, side);
   parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
-    BFloat16* block = bf16_scratch(in.made() ? 0 : width, 0);
+    BFloat16* copy = bf16_scratch(in.in_memory() ? 0 : width, 0);
     for (std::int64_t row = begin; row < end; ++row) {
-      const BFloat16* from = in.read(row * g.w_out, g.w_out, block);
+      const BFloat16* from = in.read(row * g.w_out, g.w_out, copy);
       const Bf16Ahead ahead{in.data + std::min(row + 1, count - 1) * width, width};
-      for (std::int64_t task = 0; task < g.kernel.h * blocks; ++task) {
-        const std::int64_t i = task / blocks, b = task % blocks;
+      for (std::int64_t task = 0; task < g.kernel.h * panels; ++task) {
+        const std::int64_t i = task / panels, panel = task % panels;
         bf16_forward_tiles({.x = from,
                             .x_pixel = g.k,
                             .runs = runs.data(),
                             .run_count = 1,
-                            .filter = packed.data<BFloat16>() + task * packed_block,
+                            .filter = packed.data<BFloat16>() + task * panel_size,
                             .y_pixel = side,
                             .cols = g.w_out,
-                            .outputs = std::min(bf16_block, side - b * bf16_block),
-                            .bias = start.data() + b * bf16_block,
+                            .outputs = std::min(bf16_block, side - panel * bf16_block),
+                            .bias = start.data() + panel * bf16_block,
                             .accumulate = false,
-                            .stream = stream,
-                            .next = ahead.share(task, task + 1, g.kernel.h * blocks)},
-                           to + (row * g.kernel.h + i) * g.w * g.c + b * bf16_block);
+                            .stream = nontemporal,
+                            .next = ahead.share(task, task + 1, g.kernel.h * panels)},
+                           to + (row * g.kernel.h + i) * g.w * g.c + panel * bf16_block);
       }
     }
-    if (stream) hwy::FlushStream();  // before another thread may read it
+    if (nontemporal) hwy::FlushStream();  // before another thread may read it
   });
 }
 
 namespace {
 
-// A stage takes rows of outputs, or a part of one, apart into pairs of pixels: x in blocks of 32 elements of
-// the filter, dy in panels of outputs. A register tile multiplies an output by a block; the sums of a panel
-// and a block, [outputs][32], thus lie as the weights do.
-struct WeightGradient {
+// The plan of the gradient in the weights, and the work itself. A stage copies some rows of outputs, or some
+// columns of one row, into pairs of pixels: x into panels of 32 elements of the filter, dy into panels of
+// outputs. A register tile multiplies an output by a panel of x. The sums of two panels, [outputs][32], thus lie
+// as the weights do.
+struct DirectBf16WeightPlan {
   const ConvGeometry& g;
-  const Rows& rows;
+  const RowPlan& rows;
   const Pixels &x, &dy;
   BFloat16* dweight;
-  std::int64_t blocks = ceil_div(rows.elements, bf16_block);
-  std::int64_t panel = std::min(g.k, most_panel), panels = ceil_div(g.k, panel);
-  std::int64_t size = blocks * g.k * bf16_block;  // of all sums: [block][output][32]
-  std::int64_t count = g.n * g.h_out;             // rows of outputs
+  std::int64_t x_panels = ceil_div(rows.elements, bf16_block);
+  std::int64_t dy_width = std::min(g.k, most_panel), dy_panels = ceil_div(g.k, dy_width);
+  std::int64_t size = x_panels * g.k * bf16_block;  // of all sums: [panel of x][output][32]
+  std::int64_t count = g.n * g.h_out;               // rows of outputs
   // From the sizes alone, since chunks decide what is added in which order.
   std::int64_t chunks = std::min({most_sums / size, most_chunks, count});
   bool shared = chunks < std::min(most_chunks, count);
-  std::int64_t most_pairs = shared ? shared_pairs : segment_pairs;
+  std::int64_t most_pairs = shared ? shared_pairs : call_pairs;
   std::int64_t cols = ceil_div(g.w_out, ceil_div(g.w_out, 2 * most_pairs)), row_pairs = ceil_div(cols, 2);
   std::int64_t stage_rows = std::min(std::max<std::int64_t>(most_pairs / row_pairs, 1), count);
-  std::int64_t x_block = stage_rows * row_pairs * 2 * bf16_block + skew;
-  std::int64_t dy_panel = stage_rows * row_pairs * 2 * panel + skew;
+  std::int64_t x_panel_size = stage_rows * row_pairs * 2 * bf16_block + skew;
+  std::int64_t dy_panel_size = stage_rows * row_pairs * 2 * dy_width + skew;
 
-  std::int64_t outputs_in(std::int64_t p) const { return std::min(panel, g.k - p * panel); }
+  std::int64_t outputs_in(std::int64_t p) const { return std::min(dy_width, g.k - p * dy_width); }
+  std::int64_t sums_offset(std::int64_t p, std::int64_t b) const {
+    return (b * g.k + p * dy_width) * bf16_block;
+  }
 
   struct Stage {
     std::int64_t row, rows, first, cols;
@@ -315,84 +340,76 @@ struct WeightGradient {
   void split(const Stage& stage, std::int64_t i, BFloat16* xs, BFloat16* dys) const {
     const std::int64_t row = stage.row + i, pair = i * ceil_div(stage.cols, 2);
     const std::int64_t step = g.stride.w * g.c;
-    const BFloat16* in = rows.at(g, x, row, bf16_scratch(rows.block_size(g, x), 0)) + stage.first * step;
+    const BFloat16* in = rows.at(g, x, row, bf16_scratch(rows.copy_size(g, x), 0)) + stage.first * step;
     std::int64_t e = 0;
     for (const Run& run : rows.runs)
       for (std::int64_t at = 0, n = 0; at < run.length; at += n, e += n) {
         n = std::min(run.length - at, bf16_block - e % bf16_block);
         bf16_interleave(in + run.offset + at, step, stage.cols, n,
-                        xs + e / bf16_block * x_block + pair * 2 * bf16_block + 2 * (e % bf16_block),
+                        xs + e / bf16_block * x_panel_size + pair * 2 * bf16_block + 2 * (e % bf16_block),
                         2 * bf16_block, n);
       }
-    const BFloat16* grad =
-        dy.read(row * g.w_out + stage.first, stage.cols, bf16_scratch(dy.made() ? 0 : stage.cols * g.k, 1));
-    for (std::int64_t p = 0; p < panels; ++p)
-      bf16_interleave(grad + p * panel, g.k, stage.cols, outputs_in(p), dys + p * dy_panel + pair * 2 * panel,
-                      2 * panel, outputs_in(p));
+    const BFloat16* grad = dy.read(row * g.w_out + stage.first, stage.cols,
+                                   bf16_scratch(dy.in_memory() ? 0 : stage.cols * g.k, 1));
+    for (std::int64_t p = 0; p < dy_panels; ++p)
+      bf16_interleave(grad + p * dy_width, g.k, stage.cols, outputs_in(p),
+                      dys + p * dy_panel_size + pair * 2 * dy_width, 2 * dy_width, outputs_in(p));
   }
 
   void multiply(const Stage& stage, std::int64_t p, std::int64_t b, const BFloat16* xs, const BFloat16* dys,
                 float* sums) const {
-    for (std::int64_t pair = 0; pair < stage.pairs(); pair += segment_pairs)
-      bf16_weight_tiles({.x = dys + p * dy_panel + pair * 2 * panel,
-                         .x_pair = 2 * panel,
+    for (std::int64_t pair = 0; pair < stage.pairs(); pair += call_pairs)
+      bf16_weight_tiles({.x = dys + p * dy_panel_size + pair * 2 * dy_width,
+                         .x_pair = 2 * dy_width,
                          .elements = outputs_in(p),
-                         .dy = xs + b * x_block + pair * 2 * bf16_block,
-                         .pairs = std::min(segment_pairs, stage.pairs() - pair),
+                         .dy = xs + b * x_panel_size + pair * 2 * bf16_block,
+                         .pairs = std::min(call_pairs, stage.pairs() - pair),
                          .sums = sums});
   }
 
   void finish(std::int64_t p, std::int64_t b, const float* sums) const {
     for (std::int64_t k = 0; k < outputs_in(p); ++k)
       bf16_rounded(sums + k * bf16_block, std::min(bf16_block, rows.elements - b * bf16_block),
-                   dweight + (p * panel + k) * rows.elements + b * bf16_block);
+                   dweight + (p * dy_width + k) * rows.elements + b * bf16_block);
   }
 
-  // Threads share out the pixels, in chunks whose sums are added up in order.
+  // Few weights: threads share out the pixels.
   void run_chunks() const {
-    Tensor partial = empty({chunks * size});
-    float* const partial_ = partial.data<float>();
-    parallel_for(chunks, 1, [&](std::int64_t begin, std::int64_t end) {
-      BFloat16* xs = bf16_scratch(blocks * x_block, 2);
-      BFloat16* dys = bf16_scratch(panels * dy_panel, 3);
-      for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-        float* sums = partial_ + chunk * size;
-        std::fill_n(sums, size, 0.0f);
-        for_stages(chunk * count / chunks, (chunk + 1) * count / chunks, [&](const Stage& stage) {
-          for (std::int64_t i = 0; i < stage.rows; ++i) split(stage, i, xs, dys);
-          for (std::int64_t b = 0; b < blocks; ++b)
-            for (std::int64_t p = 0; p < panels; ++p)
-              multiply(stage, p, b, xs, dys, sums + (b * g.k + p * panel) * bf16_block);
-        });
-      }
-    });
-    parallel_for(blocks * panels, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t b = task / panels, p = task % panels;
-        float* sums = partial_ + (b * g.k + p * panel) * bf16_block;
-        for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-          bf16_add_sums(sums + chunk * size, outputs_in(p) * bf16_block, sums);
-        finish(p, b, sums);
-      }
-    });
+    const auto fill = [&](std::int64_t chunk, float* sums) {
+      BFloat16* const xs = bf16_scratch(x_panels * x_panel_size, 2);
+      BFloat16* const dys = bf16_scratch(dy_panels * dy_panel_size, 3);
+      std::fill_n(sums, size, 0.0f);
+      for_stages(chunk * count / chunks, (chunk + 1) * count / chunks, [&](const Stage& stage) {
+        for (std::int64_t i = 0; i < stage.rows; ++i) split(stage, i, xs, dys);
+        for (std::int64_t b = 0; b < x_panels; ++b)
+          for (std::int64_t p = 0; p < dy_panels; ++p)
+            multiply(stage, p, b, xs, dys, sums + sums_offset(p, b));
+      });
+    };
+    const auto range = [&](std::int64_t i) {
+      return SumRange{sums_offset(i % dy_panels, i / dy_panels), outputs_in(i % dy_panels) * bf16_block};
+    };
+    sum_in_chunks(chunks, size, x_panels * dy_panels, fill, range,
+                  [&](std::int64_t i, const float* sums) { finish(i % dy_panels, i / dy_panels, sums); });
   }
 
-  // All threads take a stage apart, then share out the pairs of a panel and a block.
+  // Many weights: all threads copy a stage into panels, then share out the pairs of panels.
   void run_shared() const {
-    Tensor partial = empty({size}), split_ = empty({blocks * x_block + panels * dy_panel}, {.dtype = bf16});
+    Tensor partial = empty({size});
+    Tensor panels = empty({x_panels * x_panel_size + dy_panels * dy_panel_size}, {.dtype = bf16});
     float* const partial_ = partial.data<float>();
-    BFloat16* const xs = split_.data<BFloat16>();
-    BFloat16* const dys = xs + blocks * x_block;
+    BFloat16* const xs = panels.data<BFloat16>();
+    BFloat16* const dys = xs + x_panels * x_panel_size;
     for_stages(0, count, [&](const Stage& stage) {
       parallel_for(stage.rows, 1, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) split(stage, i, xs, dys);
       });
       const bool first = stage.row == 0 && stage.first == 0,
                  last = stage.row + stage.rows == count && stage.first + stage.cols == g.w_out;
-      parallel_for(panels * blocks, 4, [&](std::int64_t begin, std::int64_t end) {
+      parallel_for(dy_panels * x_panels, 4, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t task = begin; task < end; ++task) {
-          const std::int64_t p = task / blocks, b = task % blocks;
-          float* sums = partial_ + (b * g.k + p * panel) * bf16_block;
+          const std::int64_t p = task / x_panels, b = task % x_panels;
+          float* sums = partial_ + sums_offset(p, b);
           if (first) std::fill_n(sums, outputs_in(p) * bf16_block, 0.0f);
           multiply(stage, p, b, xs, dys, sums);
           if (last) finish(p, b, sums);
@@ -410,11 +427,11 @@ void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, 
     dweight.fill_(0);
     return;
   }
-  const Rows rows(g);
+  const RowPlan rows(g);
   const Pixels in(x), grad(dy);
-  const WeightGradient gradient{
+  const DirectBf16WeightPlan plan{
       .g = g, .rows = rows, .x = in, .dy = grad, .dweight = dweight.data<BFloat16>()};
-  gradient.shared ? gradient.run_shared() : gradient.run_chunks();
+  plan.shared ? plan.run_shared() : plan.run_chunks();
 }
 
 }  // namespace karyon::cpu
