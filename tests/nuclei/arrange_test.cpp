@@ -21,12 +21,12 @@ using Pixels = std::vector<std::uint8_t>;
 
 void write_grey(const fs::path& file, const Pixels& pixels, int width = 4) {
   fs::create_directories(file.parent_path());
-  write_png8(file, width, static_cast<int>(pixels.size()) / width, 1, pixels.data());
+  write_png8(file, {width, static_cast<int>(pixels.size()) / width, 1, pixels});
 }
 
 std::vector<std::int32_t> labels(const fs::path& root, const std::string& id) {
   for (const Sample& sample : scan_bowl(root, true)) {
-    if (sample.id == id) return read_example(sample).truth.labels;
+    if (sample.id == id) return read_example(sample).truth.values;
   }
   return {};
 }
@@ -40,10 +40,9 @@ TEST_CASE("nuclei: two folders of images and masks become a data set", "[nuclei]
     write_grey(root / "images" / (std::string(name) + ".png"), picture);
   write_grey(root / "masks/a.png", {0, 255, 0, 255, 0, 255, 0, 255});  // black and white: parts
   write_grey(root / "masks/a_2_mask.png", {0, 7, 9, 9, 0, 7, 9, 9});   // labels, touching
-  const std::uint16_t deep[] = {0, 1, 0, 300, 0, 1, 0, 300};           // 16 bits
-  write_png16(root / "masks/b.png", 4, 2, deep);
+  write_png16(root / "masks/b.png", {4, 2, 1, {0, 1, 0, 300, 0, 1, 0, 300}});
   const Pixels colors{0, 0, 0, 255, 0, 0, 0, 0, 0, 255, 9, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 255, 9, 0};
-  write_png8(root / "masks/c.png", 4, 2, 3, colors.data());
+  write_png8(root / "masks/c.png", {4, 2, 3, colors});
   write_grey(root / "masks/d-labels.png", Pixels(8));
   const Arranged arranged = arrange(root / "images", root / "masks", root / "out");
   CHECK(arranged.images == 5);
@@ -97,7 +96,7 @@ TEST_CASE("nuclei: of several pages and channels the ones asked for are arranged
   const auto attempt = [&](const ReadOptions& choice) {
     fs::remove_all(root / "out");
     arrange(root / "images", root / "masks", root / "out", choice);
-    return read_image(root / "out/a/images/a.png").pixels[1];
+    return read_image(root / "out/a/images/a.png")[1];
   };
   write_grey(root / "masks/a.png", {0, 1, 0, 1});
   write_pages(root / "images/a.tif", 4, {{1, 11, 1, 1}, {2, 22, 2, 2}});
@@ -110,7 +109,7 @@ TEST_CASE("nuclei: of several pages and channels the ones asked for are arranged
   // A channel of a PNG is no copy of the file.
   fs::remove(root / "images/a.tif");
   const Pixels rgb{1, 2, 3, 10, 20, 30, 1, 2, 3, 1, 2, 3};
-  write_png8(root / "images/a.png", 4, 1, 3, rgb.data());
+  write_png8(root / "images/a.png", {4, 1, 3, rgb});
   CHECK(attempt({.channel = "3"}) == Approx(30 / 255.0));
   CHECK(read_image(root / "out/a/images/a.png").channels == 1);
 

@@ -20,7 +20,7 @@ namespace {
 
 void add_png(const fs::path& path, int width, int height, std::vector<std::uint8_t> pixels) {
   fs::create_directories(path.parent_path());
-  write_png8(path, width, height, 1, pixels.data());
+  write_png8(path, {width, height, 1, std::move(pixels)});
 }
 
 void add_sample(const fs::path& root, const std::string& id, bool with_mask) {
@@ -99,7 +99,7 @@ TEST_CASE("nuclei: masks become dense labels, the first keeps a shared pixel", "
   add_png(root / "2.png", 4, 1, {255, 255, 0, 0});  // covered wholly
   add_png(root / "3.png", 4, 1, {0, 1, 1, 0});
   const Sample sample{"x", {}, {root / "1.png", root / "2.png", root / "3.png"}};
-  CHECK(read_labels(sample, 4, 1).labels == std::vector<std::int32_t>{1, 1, 2, 0});
+  CHECK(read_labels(sample, 4, 1).values == std::vector<std::int32_t>{1, 1, 2, 0});
   CHECK_THROWS_WITH(read_labels(sample, 2, 2), Contains("2 x 2") && Contains("4 x 1"));
 }
 

@@ -174,18 +174,12 @@ TEST_CASE("nuclei: pictures that cannot be read are named and skipped") {
 TEST_CASE("nuclei: one pixel, 16 bits and grey are pictures like any other") {
   const Workplace w;
   fs::create_directories(w.root / "odd");
-  const std::uint8_t one[] = {90, 10, 30};
-  nuclei::write_png8(w.root / "odd/one.png", 1, 1, 3, one);
+  nuclei::write_png8(w.root / "odd/one.png", {1, 1, 3, {90, 10, 30}});
   const nuclei::Example e = nuclei::make_synthetic(3, 70, 51, nuclei::Style::fluorescence);
-  std::vector<std::uint8_t> grey;
-  std::vector<std::uint16_t> deep;
-  for (std::size_t i = 0; i < 70 * 51; ++i) {
-    const float v = e.image.pixels[i * static_cast<std::size_t>(e.image.channels)];
-    grey.push_back(static_cast<std::uint8_t>(v * 255));
-    deep.push_back(static_cast<std::uint16_t>(v * 3000));
-  }
-  nuclei::write_png8(w.root / "odd/grey.png", 70, 51, 1, grey.data());
-  nuclei::write_png16(w.root / "odd/deep.png", 70, 51, deep.data());
+  nuclei::Raster<std::uint16_t> deep(70, 51);
+  std::ranges::transform(e.image, deep.begin(), [](float v) { return static_cast<std::uint16_t>(v * 3000); });
+  nuclei::write_png8(w.root / "odd/grey.png", nuclei::to_8_bits(e.image));
+  nuclei::write_png16(w.root / "odd/deep.png", deep);
   CHECK(shell(w.predict((w.root / "odd").string())).code == 0);
   for (const auto& [name, width, height] : {std::tuple{"one", 1, 1}, {"grey", 70, 51}, {"deep", 70, 51}}) {
     const nuclei::Image labels = nuclei::read_image(w.root / "out/labels" / (std::string(name) + ".png"));
@@ -302,9 +296,7 @@ TEST_CASE("nuclei: a model at half the size answers the same to a rounding") {
 TEST_CASE("nuclei: without a model predict finds nuclei with the one that comes along") {
   const Workplace w;
   const nuclei::Example e = nuclei::make_synthetic(3, 256, 256, nuclei::Style::fluorescence);
-  std::vector<std::uint8_t> bytes;
-  for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255 + 0.5f));
-  nuclei::write_png8(w.root / "cells.png", 256, 256, e.image.channels, bytes.data());
+  nuclei::write_png8(w.root / "cells.png", nuclei::to_8_bits(e.image));
   const Result r = shell("cd " + w.root.string() + " && $nuclei predict cells.png");
   REQUIRE(r.code == 0);
   const std::string csv = read_text(w.root / "nuclei-out/nuclei.csv");
@@ -600,8 +592,7 @@ TEST_CASE("nuclei: arrange says what it took of several pages") {
   fs::create_directories(w.root / "images");
   fs::create_directories(w.root / "masks");
   write_pages(w.root / "images/a.tif", 4, {{1, 11, 1, 1}, {2, 22, 2, 2}});
-  const std::uint8_t mask[] = {0, 1, 0, 1};
-  nuclei::write_png8(w.root / "masks/a.png", 4, 1, 1, mask);
+  nuclei::write_png8(w.root / "masks/a.png", {4, 1, 1, {0, 1, 0, 1}});
   const auto arrange = [&](const std::string& more) {
     fs::remove_all(w.root / "set");
     return shell("$nuclei arrange --images " + (w.root / "images").string() + " --masks " +
@@ -611,7 +602,7 @@ TEST_CASE("nuclei: arrange says what it took of several pages") {
   const Result second = arrange(" --page 2");
   CHECK(second.code == 0);
   CHECK_THAT(second.text, !Contains("--page"));
-  CHECK(nuclei::read_image(w.root / "set/a/images/a.png").pixels[1] == Approx(22 / 255.0));
+  CHECK(nuclei::read_image(w.root / "set/a/images/a.png")[1] == Approx(22 / 255.0));
   CHECK(arrange(" --page 0").code == 2);
   CHECK(arrange(" --channel 2").code == 1);
 }
@@ -624,10 +615,7 @@ TEST_CASE("nuclei: a signal ends train and predict alike, also while they read")
     if (i > 0) {
       fs::copy_file(w.root / "copy0.png", copy);
     } else {
-      const nuclei::Example e = nuclei::make_synthetic(1, 1400, 1400);
-      std::vector<std::uint8_t> bytes;
-      for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255));
-      nuclei::write_png8(copy, 1400, 1400, e.image.channels, bytes.data());
+      nuclei::write_png8(copy, nuclei::to_8_bits(nuclei::make_synthetic(1, 1400, 1400).image));
     }
     inputs += copy.string() + " ";
   }
@@ -641,8 +629,7 @@ TEST_CASE("nuclei: a signal ends train and predict alike, also while they read")
   CHECK_THAT(more.text, Contains("--continue goes on"));
 
   const fs::path many = w.root / "many";
-  const std::vector<std::uint8_t> pixels(1000 * 1000, 200);
-  nuclei::write_png8(w.root / "large.png", 1000, 1000, 1, pixels.data());
+  nuclei::write_png8(w.root / "large.png", {1000, 1000, 1, std::vector<std::uint8_t>(1000 * 1000, 200)});
   for (int i = 0; i < 300; ++i) {
     const fs::path id = many / std::to_string(i);
     for (const char* folder : {"images", "masks"}) {
@@ -678,17 +665,14 @@ TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrore
   net.eval();
   const nuclei::Image picture = nuclei::make_synthetic(1, 40, 32).image;
   nuclei::Image mirrored = picture;
-  const auto row = static_cast<std::ptrdiff_t>(picture.width * picture.channels);
-  for (std::ptrdiff_t y = 0; y < picture.height; ++y)
-    std::copy_n(picture.pixels.begin() + (picture.height - 1 - y) * row, row,
-                mirrored.pixels.begin() + y * row);
+  for (int y = 0; y < picture.height; ++y)
+    std::copy_n(picture.row(picture.height - 1 - y), picture.row_size(), mirrored.row(y));
   const auto difference = [&](bool tta) {
-    const auto a = nuclei::predict_maps(net, picture, tta).nucleus,
-               b = nuclei::predict_maps(net, mirrored, tta).nucleus;
+    const nuclei::PixelMaps a = nuclei::predict_maps(net, picture, tta),
+                            b = nuclei::predict_maps(net, mirrored, tta);
     float largest = 0;
-    for (std::size_t y = 0; y < 32; ++y)
-      for (std::size_t x = 0; x < 40; ++x)
-        largest = std::max(largest, std::abs(a[y * 40 + x] - b[(31 - y) * 40 + x]));
+    for (int y = 0; y < 32; ++y)
+      for (int x = 0; x < 40; ++x) largest = std::max(largest, std::abs(a.at(x, y) - b.at(x, 31 - y)));
     return largest;
   };
   CHECK(difference(true) < 1e-5f);

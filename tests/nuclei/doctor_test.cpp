@@ -42,7 +42,7 @@ Pixels max_of(Pixels a, const Pixels& b) {
 
 void write_grey(const fs::path& file, const Pixels& pixels, int width = side, int height = side) {
   fs::create_directories(file.parent_path());
-  write_png8(file, width, height, 1, pixels.data());
+  write_png8(file, {width, height, 1, pixels});
 }
 
 /// A sound set of six images with three bright nuclei each, no two alike.
@@ -76,7 +76,7 @@ struct Sound {
   }
   Pixels pixels_of(const fs::path& file) const {
     const RawImage raw = read_raw(file);
-    return {raw.samples.begin(), raw.samples.end()};
+    return {raw.begin(), raw.end()};
   }
   std::multiset<std::string> found() const {
     std::multiset<std::string> keys;
@@ -181,14 +181,14 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
        [](Sound& s) {
          std::vector<std::uint16_t> deep;
          for (const auto value : s.pixels_of(s.mask_file("id1", 0))) deep.push_back(value);
-         write_png16(s.mask_file("id1", 0), side, side, deep.data());
+         write_png16(s.mask_file("id1", 0), {side, side, 1, deep});
        }},
       {"opaque-mask",
        [](Sound& s) {
          Pixels rgba;
          for (const auto value : s.pixels_of(s.mask_file("id1", 0)))
            for (const std::uint8_t sample : {value, value, value, std::uint8_t{255}}) rgba.push_back(sample);
-         write_png8(s.mask_file("id1", 0), side, side, 4, rgba.data());
+         write_png8(s.mask_file("id1", 0), {side, side, 4, rgba});
        }},
       {"mask-in-alpha",
        [](Sound& s) {
@@ -196,7 +196,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
          for (const auto value : s.pixels_of(s.mask_file("id1", 0)))
            for (const std::uint8_t sample : {std::uint8_t{255}, std::uint8_t{255}, std::uint8_t{255}, value})
              rgba.push_back(sample);
-         write_png8(s.mask_file("id1", 0), side, side, 4, rgba.data());
+         write_png8(s.mask_file("id1", 0), {side, side, 4, rgba});
        }},
       {"grey-mask",  // what lossy compression leaves around a nucleus
        [](Sound& s) {
@@ -242,7 +242,7 @@ TEST_CASE("nuclei: each planted fault is found, and only it", "[nuclei][doctor]"
          std::vector<std::uint16_t> deep;
          for (const auto value : s.pixels_of(s.image_file("id1")))
            deep.push_back(static_cast<std::uint16_t>(value * 16));
-         write_png16(s.image_file("id1"), side, side, deep.data());
+         write_png16(s.image_file("id1"), {side, side, 1, deep});
        }},
       {"ignored-picture",
        [](Sound& s) { fs::rename(s.mask_file("id1", 0), s.root / "id1/masks/mask0.gif"); }},

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dataset/synthetic.h"
+#include "drawing.h"
 #include "evaluation/baseline.h"
 #include "evaluation/overlap.h"
 #include "report/chart.h"
@@ -16,18 +17,12 @@ using Catch::Contains;
 
 namespace {
 
-LabelMap row(const std::string& drawing) {
-  LabelMap map{static_cast<int>(drawing.size()), 1, {}};
-  for (const char c : drawing) map.labels.push_back(c == '.' ? 0 : c - 'a' + 1);
-  return map;
-}
-
 Example example(std::uint64_t seed) { return make_synthetic(seed, 160, 160, Style::fluorescence); }
 
 /// The truth without the nuclei above `kept`: the more are kept the better.
 LabelMap first_of(const LabelMap& truth, int kept) {
   LabelMap found = truth;
-  for (std::int32_t& label : found.labels) {
+  for (std::int32_t& label : found) {
     if (label > kept) label = 0;
   }
   return found;
@@ -43,8 +38,8 @@ std::size_t count(const std::string& text, const std::string& what) {
 
 TEST_CASE("nuclei: every nucleus has a fate", "[nuclei][overlap]") {
   //                         correct  missed  merged   split         extra
-  const Fates fates =
-      compare(row("aaaa...bbbb..ccccdddd..eeeeee......"), row("aaaa.........aaaaaaaa..bbbccc..dd.."));
+  const Fates fates = compare(drawn_row("aaaa...bbbb..ccccdddd..eeeeee......"),
+                              drawn_row("aaaa.........aaaaaaaa..bbbccc..dd.."));
   // The found a covers two far parts, so both true a and the merged pair lie in it.
   CHECK(fates.truth[2] == Fate::missed);
   CHECK(fates.truth[3] == Fate::merged);
@@ -54,23 +49,23 @@ TEST_CASE("nuclei: every nucleus has a fate", "[nuclei][overlap]") {
   CHECK(fates.predicted[4] == Fate::extra);
   CHECK(fates.extra == 1);
 
-  const Fates right = compare(row("aaaa..bb"), row("aaa...cc"));
+  const Fates right = compare(drawn_row("aaaa..bb"), drawn_row("aaa...cc"));
   CHECK((right.correct == 2 && right.missed == 0 && right.extra == 0));
   CHECK((right.predicted[1] == Fate::correct && right.predicted[3] == Fate::correct));
   // A small neighbour that is swallowed is merged, the large one still found.
-  const Fates swallowed = compare(row("aaaaaaaabb"), row("aaaaaaaaaa"));
+  const Fates swallowed = compare(drawn_row("aaaaaaaabb"), drawn_row("aaaaaaaaaa"));
   CHECK((swallowed.truth[1] == Fate::correct && swallowed.truth[2] == Fate::merged));
   // A crumb beside a found nucleus is a part of it.
-  CHECK(compare(row("aaaaaaaaaa"), row("aaaaaaaabb")).predicted[2] == Fate::split);
+  CHECK(compare(drawn_row("aaaaaaaaaa"), drawn_row("aaaaaaaabb")).predicted[2] == Fate::split);
   // The fates of the true nuclei add up.
   const Example e = example(4);
   LabelMap odd = e.truth;
-  for (std::size_t i = 0; i < odd.labels.size(); ++i) {
-    if (i % 160 > 80 && odd.labels[i] > 0) odd.labels[i] = 1 + odd.labels[i] / 2;
+  for (std::size_t i = 0; i < odd.size(); ++i) {
+    if (i % 160 > 80 && odd[i] > 0) odd[i] = 1 + odd[i] / 2;
   }
   const Fates mixed = compare(e.truth, odd);
   CHECK(mixed.correct + mixed.missed + mixed.merged + mixed.split == max_label(e.truth));
-  CHECK_THROWS(compare(row("aa"), row("aaa")));
+  CHECK_THROWS(compare(drawn_row("aa"), drawn_row("aaa")));
 }
 
 TEST_CASE("nuclei: the best and the worst images are kept", "[nuclei][evaluation]") {
@@ -97,18 +92,18 @@ TEST_CASE("nuclei: the best and the worst images are kept", "[nuclei][evaluation
 }
 
 TEST_CASE("nuclei: Otsu's threshold splits two kinds of brightness", "[nuclei][baseline]") {
-  Image image{40, 10, 1, std::vector<float>(400, 0.2f)};
+  Image image = flat_image(40, 10, 0.2f);
   for (int y = 2; y < 8; ++y) {
-    for (int x = 3; x < 9; ++x) image.pixels[static_cast<std::size_t>(y * 40 + x)] = 0.8f;
+    for (int x = 3; x < 9; ++x) image.at(x, y) = 0.8f;
   }
   CHECK(otsu_threshold(image) > 0.2f);
   CHECK(otsu_threshold(image) < 0.8f);
   const LabelMap bright = otsu(image);
   CHECK(max_label(bright) == 1);
-  CHECK(std::ranges::count(bright.labels, 1) == 36);
-  for (float& value : image.pixels) value = 1 - value;  // dark nuclei on light: the smaller side still
-  CHECK(otsu(image).labels == bright.labels);
-  CHECK(max_label(otsu({4, 4, 1, std::vector<float>(16, 0.5f)})) == 0);
+  CHECK(std::ranges::count(bright, 1) == 36);
+  for (float& value : image) value = 1 - value;  // dark nuclei on light: the smaller side still
+  CHECK(otsu(image) == bright);
+  CHECK(max_label(otsu(flat_image(4, 4, 0.5f))) == 0);
   CHECK(max_label(all_background(image)) == 0);
   CHECK_THROWS(otsu(Image{}));
 }

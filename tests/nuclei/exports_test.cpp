@@ -14,8 +14,7 @@ using Catch::Matchers::Contains;
 namespace {
 
 Found found(const LabelMap& map, int shift_x = 0) {
-  const Image image{map.width, map.height, 1, std::vector<float>(map.labels.size(), 0.2f)};
-  Nucleus n = measure(map, image).at(0);
+  Nucleus n = measure(map, flat_image(map.width, map.height, 0.2f)).at(0);
   Found f{n, outline(map, n), column_runs(map, n)};
   for (Corner& c : f.parts[0].outer) c.x += shift_x;
   return f;

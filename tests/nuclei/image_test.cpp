@@ -68,20 +68,20 @@ TEST_CASE("nuclei: 8-bit PNG round trip in every channel count", "[nuclei][image
   const TempFolder folder;
   for (int channels = 1; channels <= 4; ++channels) {
     const auto bytes = ramp(static_cast<std::size_t>(7 * 5 * channels));
-    write_png8(folder / "a.png", 7, 5, channels, bytes.data());
+    write_png8(folder / "a.png", {7, 5, channels, bytes});
     const Image image = read_image(folder / "a.png");
     REQUIRE(image.width == 7);
     REQUIRE(image.height == 5);
     REQUIRE(image.channels == (channels <= 2 ? 1 : 3));
     REQUIRE(image.bit_depth == 8);
-    REQUIRE(image.pixels.size() == static_cast<std::size_t>(7 * 5 * image.channels));
+    REQUIRE(image.size() == 35 * image.depth());
     std::size_t at = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       const bool alpha = channels % 2 == 0 &&
                          i % static_cast<std::size_t>(channels) == static_cast<std::size_t>(channels) - 1;
-      if (!alpha) REQUIRE(image.pixels[at++] == static_cast<float>(bytes[i]) / 255.0f);
+      if (!alpha) REQUIRE(image[at++] == static_cast<float>(bytes[i]) / 255.0f);
     }
-    REQUIRE(at == image.pixels.size());
+    REQUIRE(at == image.size());
   }
   CHECK(folder.entry_count() == 1);  // no temporary file stays behind
 }
@@ -89,23 +89,22 @@ TEST_CASE("nuclei: 8-bit PNG round trip in every channel count", "[nuclei][image
 TEST_CASE("nuclei: 16-bit PNG keeps its full depth", "[nuclei][image]") {
   const TempFolder folder;
   const std::vector<std::uint16_t> values{0, 1, 255, 256, 40000, 65535};
-  write_png16(folder / "a.png", 3, 2, values.data());
+  write_png16(folder / "a.png", {3, 2, 1, values});
   const Image image = read_image(folder / "a.png");
   CHECK(image.bit_depth == 16);
   CHECK(image.channels == 1);
   for (std::size_t i = 0; i < values.size(); ++i) {
-    CHECK(image.pixels[i] == static_cast<float>(values[i]) / 65535.0f);
+    CHECK(image[i] == static_cast<float>(values[i]) / 65535.0f);
   }
-  CHECK(read_mask(folder / "a.png", 3, 2) == std::vector<std::uint8_t>{0, 1, 1, 1, 1, 1});
+  CHECK(read_mask(folder / "a.png", 3, 2).values == std::vector<std::uint8_t>{0, 1, 1, 1, 1, 1});
 }
 
 TEST_CASE("nuclei: one pixel is an image", "[nuclei][image]") {
   const TempFolder folder;
-  const std::uint8_t value = 51;
-  write_png8(folder / "a.png", 1, 1, 1, &value);
+  write_png8(folder / "a.png", {1, 1, 1, {51}});
   const Image image = read_image(folder / "a.png");
   CHECK(image.width * image.height * image.channels == 1);
-  CHECK(image.pixels == std::vector<float>{0.2f});
+  CHECK(image.values == std::vector<float>{0.2f});
 }
 
 TEST_CASE("nuclei: palettes become RGB, with or without transparency", "[nuclei][image]") {
@@ -117,34 +116,31 @@ TEST_CASE("nuclei: palettes become RGB, with or without transparency", "[nuclei]
   for (const char* name : {"a.png", "b.png"}) {
     const Image image = read_image(folder / name);
     CHECK(image.channels == 3);
-    CHECK(image.pixels == std::vector<float>{1, 0, 0, 0, 1, 0});
+    CHECK(image.values == std::vector<float>{1, 0, 0, 0, 1, 0});
   }
 }
 
 TEST_CASE("nuclei: 1-bit masks count as masks", "[nuclei][image]") {
   const TempFolder folder;
   write_text(folder / "a.png", png(4, 2, 1, 0, std::string("\x00\xa0\x00\x10", 4)));
-  CHECK(read_mask(folder / "a.png", 4, 2) == std::vector<std::uint8_t>{1, 0, 1, 0, 0, 0, 0, 1});
+  CHECK(read_mask(folder / "a.png", 4, 2).values == std::vector<std::uint8_t>{1, 0, 1, 0, 0, 0, 0, 1});
 }
 
 TEST_CASE("nuclei: alpha is no mask", "[nuclei][image]") {
   const TempFolder folder;
-  const std::uint8_t rgba[] = {0, 0, 0, 255, 0, 9, 0, 0};
-  write_png8(folder / "a.png", 2, 1, 4, rgba);
-  CHECK(read_mask(folder / "a.png", 2, 1) == std::vector<std::uint8_t>{0, 1});
+  write_png8(folder / "a.png", {2, 1, 4, {0, 0, 0, 255, 0, 9, 0, 0}});
+  CHECK(read_mask(folder / "a.png", 2, 1).values == std::vector<std::uint8_t>{0, 1});
 }
 
 TEST_CASE("nuclei: a mask of another size names both sizes", "[nuclei][image]") {
   const TempFolder folder;
-  const auto bytes = ramp(12);
-  write_png8(folder / "a.png", 4, 3, 1, bytes.data());
+  write_png8(folder / "a.png", {4, 3, 1, ramp(12)});
   CHECK_THROWS_WITH(read_mask(folder / "a.png", 3, 4), Contains("3 x 4") && Contains("4 x 3"));
 }
 
 TEST_CASE("nuclei: a PNG cut at any byte or with any byte changed is an error", "[nuclei][image]") {
   const TempFolder folder;
-  const auto bytes = ramp(5 * 4 * 3);
-  write_png8(folder / "whole.png", 5, 4, 3, bytes.data());
+  write_png8(folder / "whole.png", {5, 4, 3, ramp(5 * 4 * 3)});
   const std::string whole = read_text(folder / "whole.png");
   for (std::size_t size = 0; size < whole.size(); ++size) {
     write_text(folder / "cut.png", whole.substr(0, size));
@@ -196,7 +192,7 @@ TEST_CASE("nuclei: BMP is read, a truncated one refused", "[nuclei][image]") {
   bmp += std::string("\x00\x00\xff\x00\xff\x00\0\0\xff\x00\x00\xff\xff\xff\0\0", 16);
   write_text(folder / "a.bmp", bmp);
   const Image image = read_image(folder / "a.bmp");
-  CHECK(image.pixels == std::vector<float>{0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0});
+  CHECK(image.values == std::vector<float>{0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0});
   for (std::size_t size = 0; size + 2 < bmp.size(); ++size) {  // two bytes of padding may be missing
     write_text(folder / "cut.bmp", bmp.substr(0, size));
     INFO("cut to " << size << " bytes");
@@ -218,7 +214,7 @@ TEST_CASE("nuclei: a JPEG is read, and refused when cut short", "[nuclei][image]
   write_text(folder / "a.jpg", jpeg);
   const Image image = read_image(folder / "a.jpg");
   CHECK(image.channels == 1);
-  CHECK(image.pixels == std::vector<float>(64, 128.0f / 255.0f));
+  CHECK(image.values == std::vector<float>(64, 128.0f / 255.0f));
   for (std::size_t size = 0; size + 2 < jpeg.size(); ++size) {
     write_text(folder / "cut.jpg", jpeg.substr(0, size));
     INFO("cut to " << size << " bytes");
@@ -228,11 +224,24 @@ TEST_CASE("nuclei: a JPEG is read, and refused when cut short", "[nuclei][image]
 
 TEST_CASE("nuclei: pictures that cannot be written say why", "[nuclei][image]") {
   const TempFolder folder;
-  const auto bytes = ramp(16);
-  CHECK_THROWS_WITH(write_png8("/dev/full", 4, 4, 1, bytes.data()),
-                    Contains("/dev/full") && Contains("No space left"));
-  CHECK_THROWS_WITH(write_png8(folder / "no/such/a.png", 4, 4, 1, bytes.data()), Contains("No such file"));
-  CHECK_THROWS_AS(write_png8(folder / "a.png", 0, 4, 1, bytes.data()), Failure);
-  CHECK_THROWS_AS(write_png8(folder / "a.png", 4, 4, 5, bytes.data()), Failure);
+  const Picture picture(4, 4, 1, ramp(16));
+  CHECK_THROWS_WITH(write_png8("/dev/full", picture), Contains("/dev/full") && Contains("No space left"));
+  CHECK_THROWS_WITH(write_png8(folder / "no/such/a.png", picture), Contains("No such file"));
+  CHECK_THROWS_AS(write_png8(folder / "a.png", Picture(0, 4)), Failure);
+  CHECK_THROWS_AS(write_png8(folder / "a.png", Picture(4, 4, 5)), Failure);
   CHECK(folder.entry_count() == 0);
+}
+
+TEST_CASE("nuclei: a raster has a value for each pixel and channel", "[nuclei][raster]") {
+  Raster<int> map(3, 2, 2);
+  CHECK(map.size() == 12);
+  CHECK(map.pixels() == 6);
+  map.at(2, 1, 1) = 7;
+  CHECK(map.values.back() == 7);
+  CHECK(map.row(1)[5] == 7);
+  CHECK(map.pixel(5)[1] == 7);
+  CHECK(map.index(1, 1) == 8);
+  CHECK((map.contains(2, 1) && !map.contains(3, 1) && !map.contains(0, -1)));
+  CHECK(map.same_size(Raster<char>(3, 2)));
+  CHECK_THROWS_WITH(Raster<int>(3, 2, 1, {1, 2}), Contains("3 x 2"));
 }

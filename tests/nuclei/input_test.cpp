@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "dataset/synthetic.h"
+#include "drawing.h"
 #include "imageio/image.h"
 #include "temp_folder.h"
 #include "training/input.h"
@@ -12,8 +13,8 @@ using namespace nuclei;
 TEST_CASE("nuclei: light on dark and dark on light look alike to the network") {
   const Image image = make_synthetic(5, 90, 70, Style::fluorescence).image;
   Image inverted = image;
-  for (float& v : inverted.pixels) v = 1 - v;
-  const std::vector<float> a = normalize(image), b = normalize(inverted);
+  for (float& v : inverted) v = 1 - v;
+  const Raster<float> a = normalize(image), b = normalize(inverted);
   REQUIRE(a.size() == 90 * 70 * 3);
   float worst = 0, lowest = 1, highest = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -28,19 +29,18 @@ TEST_CASE("nuclei: light on dark and dark on light look alike to the network") {
 
 TEST_CASE("nuclei: the noise of a nearly empty picture is not stretched to the brightness of nuclei") {
   constexpr int image_size = 200, radius = 6;  // 113 of 40000 pixels: 0.28 %
-  Image image{.width = image_size, .height = image_size, .channels = 1, .pixels = {}};
+  Image image(image_size, image_size);
   std::vector<bool> nucleus;
   karyon::Generator generator(3);
   for (int y = 0; y < image_size; ++y)
     for (int x = 0; x < image_size; ++x) {
       nucleus.push_back((x - 90) * (x - 90) + (y - 60) * (y - 60) <= radius * radius);
-      image.pixels.push_back((nucleus.back() ? 0.7f : 0.05f) +
-                             static_cast<float>(generator.uniform(0, 0.03)));
+      image.at(x, y) = (nucleus.back() ? 0.7f : 0.05f) + static_cast<float>(generator.uniform(0, 0.03));
     }
   Image inverted = image;
-  for (float& v : inverted.pixels) v = 1 - v;
+  for (float& v : inverted) v = 1 - v;
   for (const Image* shown : {&image, &inverted}) {
-    const std::vector<float> values = normalize(*shown);
+    const Raster<float> values = normalize(*shown);
     float noise = 0, weakest = 2;
     for (std::size_t i = 0; i < nucleus.size(); ++i) {
       if (nucleus[i])
@@ -53,9 +53,7 @@ TEST_CASE("nuclei: the noise of a nearly empty picture is not stretched to the b
   }
   // What a file of any size is read for is the same.
   const TempFolder folder;
-  std::vector<std::uint8_t> bytes;
-  for (const float v : image.pixels) bytes.push_back(static_cast<std::uint8_t>(std::lround(255 * v)));
-  write_png8(folder / "a.png", image_size, image_size, 1, bytes.data());
+  write_png8(folder / "a.png", to_8_bits(image));
   const Levels of_file = find_levels(*open_image(folder / "a.png")),
                of_image = find_levels(read_image(folder / "a.png"));
   CHECK(of_file.low == of_image.low);
@@ -65,13 +63,9 @@ TEST_CASE("nuclei: the noise of a nearly empty picture is not stretched to the b
 
 TEST_CASE("nuclei: flat and tiny pictures normalize to finite values") {
   for (const int size : {1, 3})
-    for (const float level : {0.0f, 0.4f, 1.0f}) {
-      const Image flat{.width = size,
-                       .height = size,
-                       .channels = 1,
-                       .pixels = std::vector<float>(static_cast<std::size_t>(size * size), level)};
-      for (const float v : normalize(flat)) CHECK(std::isfinite(v));
-    }
+    for (const float level : {0.0f, 0.4f, 1.0f})
+      CHECK(std::ranges::all_of(normalize(flat_image(size, size, level)),
+                                [](float v) { return std::isfinite(v); }));
 }
 
 TEST_CASE("nuclei: crops have the asked size, sane values, and depend on their generator alone") {
@@ -102,14 +96,12 @@ TEST_CASE("nuclei: crops have the asked size, sane values, and depend on their g
 
 TEST_CASE("nuclei: a crop keeps picture and target together") {
   // Bright where the target is 1: after any turn and scale the bright pixels must still be the targets.
-  Example e;
-  e.image.width = e.image.height = e.truth.width = e.truth.height = 96;
-  e.image.channels = 1;
+  Example e{"", Image(96, 96), LabelMap(96, 96)};
   for (int y = 0; y < 96; ++y)
     for (int x = 0; x < 96; ++x) {
       const bool inside = (x - 30) * (x - 30) + (y - 60) * (y - 60) < 15 * 15;
-      e.image.pixels.push_back(inside ? 0.9f : 0.1f);
-      e.truth.labels.push_back(inside);
+      e.image.at(x, y) = inside ? 0.9f : 0.1f;
+      e.truth.at(x, y) = inside;
     }
   const CropDataset crops({e}, {.crop = 64});
   int with_nucleus = 0;

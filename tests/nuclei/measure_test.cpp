@@ -10,9 +10,9 @@ using namespace nuclei;
 
 TEST_CASE("nuclei: nuclei are measured in the units of the file", "[nuclei][measure]") {
   const LabelMap map = drawn_labels(4, 3, "aa.. a..c ...c");
-  Image image{4, 3, 1, std::vector<float>(12, 0.0f)};
-  image.pixels[0] = 1;
-  image.pixels[7] = image.pixels[11] = 0.6f;
+  Image image(4, 3);
+  image[0] = 1;
+  image[7] = image[11] = 0.6f;
   const std::vector<Nucleus> nuclei = measure(map, image);
   REQUIRE(nuclei.size() == 2);  // label 2 does not occur
   CHECK(nuclei[0].label == 1);
@@ -43,14 +43,16 @@ TEST_CASE("nuclei: intensities of an integer image are its integers", "[nuclei][
   const LabelMap map = drawn_labels(3, 1, "aaa");
   for (int value = 1; value < 65535; value += 77) {
     const float pixel = static_cast<float>(value) / 65535.0f;
-    Image image{3, 1, 1, {pixel, pixel, pixel}, 16, 65535};
+    Image image = flat_image(3, 1, pixel);
+    image.scale = 65535;
     const Nucleus n = measure(map, image).at(0);
     CHECK(n.min_intensity == value);
     CHECK(n.max_intensity == value);
     CHECK(n.total_intensity == 3 * value);
   }
   // Values of floats lie where they lie, and a colour's are means of channels.
-  Image image{3, 1, 1, {0.25f, 0.5f, 0.75f}, 32, 1};
+  Image image{3, 1, 1, {0.25f, 0.5f, 0.75f}};
+  image.scale = 1;
   image.integers = false;
   CHECK(measure(map, image).at(0).min_intensity == 0.25);
   CHECK(measure(drawn_labels(1, 1, "a"), Image{1, 1, 3, {1, 0, 0}}).at(0).max_intensity == 85);
@@ -89,8 +91,7 @@ TEST_CASE("nuclei: shapes have the measures of scikit-image", "[nuclei][measure]
   };
   for (const Shape& s : shapes) {
     const LabelMap map = drawn_labels(s.width, s.height, s.drawing);
-    const Image image{s.width, s.height, 1, std::vector<float>(map.labels.size(), 0.5f)};
-    const Nucleus n = measure(map, image).at(0);
+    const Nucleus n = measure(map, flat_image(s.width, s.height, 0.5f)).at(0);
     INFO(s.drawing);
     CHECK(n.perimeter == Approx(s.perimeter).margin(1e-9));
     CHECK(n.major_axis == Approx(s.major).margin(1e-9));

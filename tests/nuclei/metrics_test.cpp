@@ -9,21 +9,16 @@
 
 #include "common/error.h"
 #include "dataset/random.h"
+#include "drawing.h"
 
 using namespace nuclei;
 
 namespace {
 
-LabelMap row(const std::string& drawing) {
-  LabelMap map{static_cast<int>(drawing.size()), 1, {}};
-  for (const char c : drawing) map.labels.push_back(c == '.' ? 0 : c - 'a' + 1);
-  return map;
-}
-
 /// The definition spelled out: every pair of nuclei, every pixel, every threshold.
 Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
   const auto nuclei = [](const LabelMap& map) {
-    std::set<std::int32_t> found(map.labels.begin(), map.labels.end());
+    std::set<std::int32_t> found(map.begin(), map.end());
     found.erase(0);
     return found;
   };
@@ -32,13 +27,13 @@ Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
   scores.true_count = static_cast<int>(true_nuclei.size());
   scores.predicted_count = static_cast<int>(predicted_nuclei.size());
   double equal = 0, both = 0, either = 0;
-  for (std::size_t i = 0; i < truth.labels.size(); ++i) {
-    const bool t = truth.labels[i] != 0, p = predicted.labels[i] != 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    const bool t = truth[i] != 0, p = predicted[i] != 0;
     equal += t == p;
     both += t && p;
     either += t || p;
   }
-  scores.accuracy = equal / static_cast<double>(truth.labels.size());
+  scores.accuracy = equal / static_cast<double>(truth.size());
   scores.iou = either > 0 ? both / either : 1;
   scores.dice = either > 0 ? 2 * both / (either + both) : 1;
   for (int k = 0; k < thresholds; ++k) {
@@ -46,8 +41,8 @@ Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
     for (const std::int32_t a : true_nuclei) {
       for (const std::int32_t b : predicted_nuclei) {
         double shared = 0, united = 0;
-        for (std::size_t i = 0; i < truth.labels.size(); ++i) {
-          const bool t = truth.labels[i] == a, p = predicted.labels[i] == b;
+        for (std::size_t i = 0; i < truth.size(); ++i) {
+          const bool t = truth[i] == a, p = predicted[i] == b;
           shared += t && p;
           united += t || p;
         }
@@ -62,15 +57,12 @@ Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
 }
 
 LabelMap random_map(Random& random, int width, int height, int labels) {
-  LabelMap map{width, height, {}};
-  map.labels.resize(static_cast<std::size_t>(width * height));
+  LabelMap map(width, height);
   for (int label = 1; label <= labels; ++label) {
     const int x0 = static_cast<int>(random.below(static_cast<std::size_t>(width)));
     const int y0 = static_cast<int>(random.below(static_cast<std::size_t>(height)));
     for (int y = y0; y < std::min(height, y0 + 5); ++y) {
-      for (int x = x0; x < std::min(width, x0 + 5); ++x) {
-        map.labels[static_cast<std::size_t>(y * width + x)] = label;
-      }
+      for (int x = x0; x < std::min(width, x0 + 5); ++x) map.at(x, y) = label;
     }
   }
   return map;
@@ -89,7 +81,7 @@ void check_equal(const Scores& a, const Scores& b) {
 }  // namespace
 
 TEST_CASE("nuclei: a perfect prediction scores 1, whatever its label numbers", "[nuclei][metrics]") {
-  const Scores s = score(row("aa..bb"), row("cc..aa"));
+  const Scores s = score(drawn_row("aa..bb"), drawn_row("cc..aa"));
   CHECK(s.accuracy == 1);
   CHECK(s.iou == 1);
   CHECK(s.dice == 1);
@@ -99,12 +91,13 @@ TEST_CASE("nuclei: a perfect prediction scores 1, whatever its label numbers", "
 }
 
 TEST_CASE("nuclei: nothing predicted where nothing is scores 1", "[nuclei][metrics]") {
-  const Scores s = score(row("...."), row("...."));
+  const Scores s = score(drawn_row("...."), drawn_row("...."));
   CHECK((s.accuracy == 1 && s.iou == 1 && s.dice == 1 && s.bowl == Approx(1)));
 }
 
 TEST_CASE("nuclei: a prediction on one side only scores 0", "[nuclei][metrics]") {
-  for (const Scores& s : {score(row("aa.."), row("....")), score(row("...."), row("aa.."))}) {
+  for (const Scores& s :
+       {score(drawn_row("aa.."), drawn_row("....")), score(drawn_row("...."), drawn_row("aa.."))}) {
     CHECK(s.accuracy == 0.5);
     CHECK((s.iou == 0 && s.dice == 0 && s.bowl == 0));
   }
@@ -112,7 +105,7 @@ TEST_CASE("nuclei: a prediction on one side only scores 0", "[nuclei][metrics]")
 
 TEST_CASE("nuclei: a hand-computed case", "[nuclei][metrics]") {
   // One nucleus of 4 found with IoU 3/4, one of 2 missed, one of 1 invented.
-  const Scores s = score(row("aaaa...bb."), row("aaa...c..."));
+  const Scores s = score(drawn_row("aaaa...bb."), drawn_row("aaa...c..."));
   CHECK(s.accuracy == Approx(0.6));
   CHECK(s.iou == Approx(3.0 / 7));
   CHECK(s.dice == Approx(6.0 / 10));
@@ -123,13 +116,13 @@ TEST_CASE("nuclei: a hand-computed case", "[nuclei][metrics]") {
 }
 
 TEST_CASE("nuclei: an IoU of exactly one half is no match", "[nuclei][metrics]") {
-  CHECK(score(row("aaaa"), row("aabb")).ap[0] == 0);
-  CHECK(score(row("aaaaa"), row("aaabb")).ap[0] == Approx(0.5));
+  CHECK(score(drawn_row("aaaa"), drawn_row("aabb")).ap[0] == 0);
+  CHECK(score(drawn_row("aaaaa"), drawn_row("aaabb")).ap[0] == Approx(0.5));
 }
 
 TEST_CASE("nuclei: merging two nuclei costs both", "[nuclei][metrics]") {
-  CHECK(score(row("aabb"), row("aaaa")).bowl == 0);
-  CHECK(score(row("aabb"), row("aaaa")).dice == 1);
+  CHECK(score(drawn_row("aabb"), drawn_row("aaaa")).bowl == 0);
+  CHECK(score(drawn_row("aabb"), drawn_row("aaaa")).dice == 1);
 }
 
 TEST_CASE("nuclei: scores agree with their definition on random maps", "[nuclei][metrics]") {
@@ -141,7 +134,7 @@ TEST_CASE("nuclei: scores agree with their definition on random maps", "[nuclei]
     LabelMap predicted = random_map(random, width, height, static_cast<int>(random.below(6)));
     if (round % 2 == 0) {  // mostly right, so that the high thresholds are met as well
       predicted = truth;
-      for (std::int32_t& label : predicted.labels) {
+      for (std::int32_t& label : predicted) {
         if (random.uniform() < 0.1) label = static_cast<std::int32_t>(random.below(14));
       }
     }
@@ -150,12 +143,13 @@ TEST_CASE("nuclei: scores agree with their definition on random maps", "[nuclei]
 }
 
 TEST_CASE("nuclei: maps of different size are refused", "[nuclei][metrics]") {
-  CHECK_THROWS_AS(score(row("aa"), row("aaa")), Failure);
-  CHECK_THROWS_AS(score(row(""), row("")), Failure);
+  CHECK_THROWS_AS(score(drawn_row("aa"), drawn_row("aaa")), Failure);
+  CHECK_THROWS_AS(score(drawn_row(""), drawn_row("")), Failure);
 }
 
 TEST_CASE("nuclei: the mean adds up the counts", "[nuclei][metrics]") {
-  const std::vector<Scores> scores{score(row("aa.b"), row("aa.b")), score(row("aa.."), row("...."))};
+  const std::vector<Scores> scores{score(drawn_row("aa.b"), drawn_row("aa.b")),
+                                   score(drawn_row("aa.."), drawn_row("...."))};
   const Scores m = mean(scores);
   CHECK(m.bowl == Approx(0.5));
   CHECK(m.accuracy == Approx(0.75));
@@ -167,23 +161,23 @@ TEST_CASE("nuclei: the mean adds up the counts", "[nuclei][metrics]") {
 
 TEST_CASE("nuclei: panoptic quality, AJI and count error of a hand-computed case", "[nuclei][metrics]") {
   // IoU 3/4 for one of two true nuclei; one of two found ones is wrong.
-  const Scores s = score(row("aaaa...bb."), row("aaa...c..."));
+  const Scores s = score(drawn_row("aaaa...bb."), drawn_row("aaa...c..."));
   CHECK(s.f1 == Approx(0.5));
   CHECK(s.sq == Approx(0.75));
   CHECK(s.pq == Approx(0.375));
   CHECK(s.aji == Approx(3.0 / (4 + 2 + 1)));
   CHECK(s.count_error == 0);
   // Both true nuclei have the same best partner, which counts with each of them.
-  CHECK(score(row("aabb"), row("aaaa")).aji == Approx((2.0 + 2) / (4 + 4)));
-  const Scores none = score(row("...."), row("...."));
+  CHECK(score(drawn_row("aabb"), drawn_row("aaaa")).aji == Approx((2.0 + 2) / (4 + 4)));
+  const Scores none = score(drawn_row("...."), drawn_row("...."));
   CHECK((none.f1 == 1 && none.sq == 1 && none.pq == 1 && none.aji == 1 && none.count_error == 0));
-  const Scores missed = score(row("aa.b"), row("...."));
+  const Scores missed = score(drawn_row("aa.b"), drawn_row("...."));
   CHECK((missed.f1 == 0 && missed.sq == 0 && missed.pq == 0 && missed.aji == 0 && missed.count_error == 2));
 }
 
 TEST_CASE("nuclei: pooling gives each nucleus the same weight", "[nuclei][metrics]") {
-  const std::vector<Scores> scores{score(row("aa.bb.cc"), row("aa.bb.cc")),
-                                   score(row("aa......"), row("........"))};
+  const std::vector<Scores> scores{score(drawn_row("aa.bb.cc"), drawn_row("aa.bb.cc")),
+                                   score(drawn_row("aa......"), drawn_row("........"))};
   const Scores p = pooled(scores), m = mean(scores);
   CHECK(p.ap[0] == Approx(0.75));
   CHECK(m.ap[0] == Approx(0.5));
@@ -204,7 +198,7 @@ TEST_CASE("nuclei: bootstrap intervals hold the mean, are repeatable and shrink 
   for (int i = 0; i < 200; ++i) {
     const LabelMap truth = random_map(random, 20, 20, 6);
     LabelMap found = truth;
-    for (std::int32_t& label : found.labels) {
+    for (std::int32_t& label : found) {
       if (label > 0 && static_cast<int>(random.below(6)) < label) label = 0;
     }
     many.push_back(score(truth, found));

@@ -59,8 +59,8 @@ TEST_CASE("nuclei: outlines enclose exactly the pixels, and meet no corner twice
   Random random(5);
   for (int round = 0; round < 300; ++round) {
     const int width = 1 + static_cast<int>(random.below(14)), height = 1 + static_cast<int>(random.below(14));
-    LabelMap map{width, height, {}};
-    for (int i = 0; i < width * height; ++i) map.labels.push_back(random.below(10) < 6 ? 1 : 0);
+    LabelMap map(width, height);
+    for (std::int32_t& label : map) label = random.below(10) < 6 ? 1 : 0;
     const auto parts = outline(map, whole_map(map));
     for (int y = 0; y < height; ++y)
       for (int x = 0; x < width; ++x) {
@@ -70,7 +70,7 @@ TEST_CASE("nuclei: outlines enclose exactly the pixels, and meet no corner twice
           for (const Ring& hole : part.holes) in = in && !inside(hole, x, y);
           count += in;
         }
-        REQUIRE(count == map.labels[static_cast<std::size_t>(y * width + x)]);
+        REQUIRE(count == map.at(x, y));
       }
     for (const Part& part : parts) {
       REQUIRE(doubled_area(part.outer) > 0);
@@ -86,10 +86,9 @@ TEST_CASE("nuclei: outlines enclose exactly the pixels, and meet no corner twice
     std::int64_t pixels = 0;
     for (const Run& run : column_runs(map, whole_map(map))) {
       pixels += run.length;
-      for (int y = run.y; y < run.y + run.length; ++y)
-        REQUIRE(map.labels[static_cast<std::size_t>(y * width + run.x)] == 1);
+      for (int y = run.y; y < run.y + run.length; ++y) REQUIRE(map.at(run.x, y) == 1);
     }
-    REQUIRE(pixels == std::count(map.labels.begin(), map.labels.end(), 1));
+    REQUIRE(pixels == std::ranges::count(map, 1));
   }
 }
 

@@ -41,9 +41,7 @@ struct Batch {
   }
   void add(const std::string& name, std::uint64_t seed) {
     const Example e = make_synthetic(seed, 64, 48, Style::fluorescence);
-    std::vector<std::uint8_t> bytes;
-    for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255));
-    write_png8(folder / "in" / (name + ".png"), 64, 48, e.image.channels, bytes.data());
+    write_png8(folder / "in" / (name + ".png"), to_8_bits(e.image));
   }
   std::map<std::string, std::string> files() const {
     std::map<std::string, std::string> all;
@@ -80,7 +78,7 @@ TEST_CASE("nuclei: bf16 gives nearly what f32 gives", "[nuclei][predict]") {
   const auto probabilities = [&](const char* precision) {
     b.options.precision = precision;
     predict(b.options);
-    return read_image(b.options.out / "probabilities/picture1.tif", {.channel = "1"}).pixels;
+    return read_image(b.options.out / "probabilities/picture1.tif", {.channel = "1"}).values;
   };
   const std::vector<float> exact = probabilities("f32"), rounded = probabilities("bf16");
   REQUIRE(exact.size() == 64 * 48);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/error.h"
+#include "drawing.h"
 
 using namespace nuclei;
 
@@ -14,40 +15,33 @@ namespace {
 using Color = std::array<int, 3>;
 
 Color color(const Picture& picture, int x, int y) {
-  const auto at = static_cast<std::size_t>(y * picture.width + x) * 3;
-  return {picture.rgb[at], picture.rgb[at + 1], picture.rgb[at + 2]};
+  return {picture.at(x, y, 0), picture.at(x, y, 1), picture.at(x, y, 2)};
 }
 
 bool is_grey(const Color& c) { return c[0] == c[1] && c[1] == c[2]; }
 
-Image flat(int width, int height, float value = 0.1f) {
-  return {width, height, 1, std::vector<float>(static_cast<std::size_t>(width * height), value)};
-}
-
-LabelMap blank(int width, int height) {
-  return {width, height, std::vector<std::int32_t>(static_cast<std::size_t>(width * height))};
-}
+Image flat(int width, int height) { return flat_image(width, height, 0.1f); }
 
 void fill(LabelMap& map, int x0, int y0, int x1, int y1, std::int32_t label) {
   for (int y = y0; y < y1; ++y) {
-    for (int x = x0; x < x1; ++x) map.labels[static_cast<std::size_t>(y * map.width + x)] = label;
+    for (int x = x0; x < x1; ++x) map.at(x, y) = label;
   }
 }
 
 }  // namespace
 
 TEST_CASE("nuclei: contrast is stretched to the full range, colours keep their order", "[nuclei][render]") {
-  Image image{20, 10, 1, {}};
-  for (int i = 0; i < 200; ++i) image.pixels.push_back(0.1f + 0.001f * static_cast<float>(i));
-  const Picture picture = overlay(image, blank(20, 10));
-  REQUIRE(picture.rgb.size() == 600);
+  Image image(20, 10);
+  for (std::size_t i = 0; i < 200; ++i) image[i] = 0.1f + 0.001f * static_cast<float>(i);
+  const Picture picture = overlay(image, LabelMap(20, 10));
+  REQUIRE(picture.size() == 600);
   CHECK(color(picture, 0, 0) == Color{0, 0, 0});
   CHECK(color(picture, 19, 9) == Color{255, 255, 255});
-  CHECK(std::ranges::is_sorted(picture.rgb));
+  CHECK(std::ranges::is_sorted(picture));
 }
 
 TEST_CASE("nuclei: outlines are the inner border of each nucleus", "[nuclei][render]") {
-  LabelMap map = blank(12, 12);
+  LabelMap map(12, 12);
   fill(map, 2, 2, 6, 6, 1);
   fill(map, 6, 2, 10, 6, 2);
   const Picture picture = overlay(flat(12, 12), map);
@@ -63,7 +57,7 @@ TEST_CASE("nuclei: outlines are the inner border of each nucleus", "[nuclei][ren
 }
 
 TEST_CASE("nuclei: the image edge is no outline, large images get a thicker one", "[nuclei][render]") {
-  LabelMap map = blank(600, 20);
+  LabelMap map(600, 20);
   fill(map, 0, 0, 10, 20, 1);
   const Picture picture = overlay(flat(600, 20), map);
   CHECK(is_grey(color(picture, 0, 5)));
@@ -75,14 +69,14 @@ TEST_CASE("nuclei: the image edge is no outline, large images get a thicker one"
 
 TEST_CASE("nuclei: every pair of neighbours in a grid of nuclei differs", "[nuclei][render]") {
   constexpr int side = 8, cell = 5;
-  LabelMap map = blank(side * cell, side * cell);
+  LabelMap map(side * cell, side * cell);
   for (int gy = 0; gy < side; ++gy) {
     for (int gx = 0; gx < side; ++gx) {
       fill(map, gx * cell, gy * cell, (gx + 1) * cell, (gy + 1) * cell, gy * side + gx + 1);
     }
   }
   for (const float brightness : {0.1f, 0.9f}) {
-    const Picture picture = overlay(flat(map.width, map.height, brightness), map);
+    const Picture picture = overlay(flat_image(map.width, map.height, brightness), map);
     for (int gy = 0; gy < side; ++gy) {
       for (int gx = 0; gx + 1 < side; ++gx) {
         const int edge = (gx + 1) * cell, middle = gy * cell + 2;
@@ -94,7 +88,7 @@ TEST_CASE("nuclei: every pair of neighbours in a grid of nuclei differs", "[nucl
 }
 
 TEST_CASE("nuclei: truth and prediction are told apart", "[nuclei][render]") {
-  LabelMap truth = blank(20, 10), predicted = blank(20, 10);
+  LabelMap truth(20, 10), predicted(20, 10);
   fill(truth, 2, 2, 8, 8, 1);
   fill(predicted, 2, 2, 7, 8, 1);
   fill(predicted, 12, 2, 16, 6, 2);
@@ -107,8 +101,8 @@ TEST_CASE("nuclei: truth and prediction are told apart", "[nuclei][render]") {
 }
 
 TEST_CASE("nuclei: an overlay of another size is refused", "[nuclei][render]") {
-  const LabelMap small = blank(3, 3);
+  const LabelMap small(3, 3);
   CHECK_THROWS_AS(overlay(flat(4, 3), small), Failure);
-  CHECK_THROWS_AS(overlay(flat(4, 3), blank(4, 3), &small), Failure);
+  CHECK_THROWS_AS(overlay(flat(4, 3), LabelMap(4, 3), &small), Failure);
   CHECK_THROWS_AS(overlay({}, {}), Failure);
 }

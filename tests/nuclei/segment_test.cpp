@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "dataset/random.h"
 #include "dataset/synthetic.h"
+#include "drawing.h"
 #include "evaluation/metrics.h"
 
 using namespace nuclei;
@@ -19,59 +20,39 @@ using namespace nuclei;
 namespace {
 
 /// '#' is certain nucleus, anything else background; rows separated by spaces.
-std::vector<float> probability(const std::string& drawing) {
+Raster<float> probability(int width, int height, const std::string& drawing) {
   std::vector<float> values;
   for (const char c : drawing) {
     if (c != ' ') values.push_back(c == '#' ? 1.0f : 0.0f);
   }
-  return values;
-}
-
-/// '.' is background, letters are labels from 'a' = 1.
-LabelMap labels(int width, int height, const std::string& drawing) {
-  LabelMap map{width, height, {}};
-  for (const char c : drawing) {
-    if (c != ' ') map.labels.push_back(c == '.' ? 0 : c - 'a' + 1);
-  }
-  return map;
+  return {width, height, 1, values};
 }
 
 constexpr ComponentOptions raw{.min_area = 1, .fill_holes = false};
 
-/// The definition, by recursion without recursion: flood each unvisited pixel in scan order.
-LabelMap flood_fill(const std::vector<float>& probability, int width, int height) {
-  LabelMap map{width, height, std::vector<std::int32_t>(probability.size())};
+/// The definition: flood each unvisited pixel in scan order.
+LabelMap flood_fill(const Raster<float>& probability) {
+  LabelMap map(probability.width, probability.height);
   std::int32_t next = 0;
-  for (int start = 0; start < width * height; ++start) {
-    std::vector<int> open{start};
-    bool fresh = true;
-    while (!open.empty()) {
-      const int i = open.back();
-      open.pop_back();
-      if (probability[static_cast<std::size_t>(i)] <= 0.5f || map.labels[static_cast<std::size_t>(i)] != 0) {
-        continue;
-      }
-      if (fresh) ++next;
-      fresh = false;
-      map.labels[static_cast<std::size_t>(i)] = next;
-      if (i % width > 0) open.push_back(i - 1);
-      if (i % width < width - 1) open.push_back(i + 1);
-      if (i >= width) open.push_back(i - width);
-      if (i < width * (height - 1)) open.push_back(i + width);
-    }
-  }
+  const auto reach = [&](const auto& self, int x, int y) -> bool {
+    if (!map.contains(x, y) || probability.at(x, y) <= 0.5f || map.at(x, y) != 0) return false;
+    map.at(x, y) = next + 1;
+    self(self, x - 1, y), self(self, x + 1, y), self(self, x, y - 1), self(self, x, y + 1);
+    return true;
+  };
+  for (int y = 0; y < map.height; ++y)
+    for (int x = 0; x < map.width; ++x) next += reach(reach, x, y);
   return map;
 }
 
 LabelMap random_blobs(Random& random, int width, int height, int count) {
-  LabelMap map{width, height, {}};
-  map.labels.resize(static_cast<std::size_t>(width * height));
+  LabelMap map(width, height);
   for (int label = 1; label <= count; ++label) {
     const double cx = random.uniform(0, width), cy = random.uniform(0, height);
     const double radius = random.uniform(1, 6);
     for (int y = 0; y < height; ++y) {
       for (int x = 0; x < width; ++x) {
-        auto& pixel = map.labels[static_cast<std::size_t>(y * width + x)];
+        std::int32_t& pixel = map.at(x, y);
         if (pixel == 0 && std::hypot(x - cx, y - cy) < radius) pixel = label;
       }
     }
@@ -80,11 +61,11 @@ LabelMap random_blobs(Random& random, int width, int height, int count) {
 }
 
 double weight_by_definition(const LabelMap& map, int x, int y, const BorderWeightOptions& options) {
-  if (map.labels[static_cast<std::size_t>(y * map.width + x)] != 0) return 1;
+  if (map.at(x, y) != 0) return 1;
   std::map<std::int32_t, double> distances;
   for (int v = 0; v < map.height; ++v) {
     for (int u = 0; u < map.width; ++u) {
-      const std::int32_t label = map.labels[static_cast<std::size_t>(v * map.width + u)];
+      const std::int32_t label = map.at(u, v);
       if (label == 0) continue;
       const double distance = std::hypot(u - x, v - y);
       const auto [at, added] = distances.try_emplace(label, distance);
@@ -106,12 +87,12 @@ double weight_by_definition(const LabelMap& map, int x, int y, const BorderWeigh
 }  // namespace
 
 TEST_CASE("nuclei: components join along edges, not corners", "[nuclei][segment]") {
-  const LabelMap map = label_components(probability("##... ##..# ..##. #.##."), 5, 4, raw);
-  CHECK(map == labels(5, 4, "aa... aa..b ..cc. d.cc."));
+  const LabelMap map = label_components(probability(5, 4, "##... ##..# ..##. #.##."), raw);
+  CHECK(map == drawn_labels(5, 4, "aa... aa..b ..cc. d.cc."));
 }
 
 TEST_CASE("nuclei: a U is one component", "[nuclei][segment]") {
-  CHECK(label_components(probability("#.# #.# ###"), 3, 3, raw) == labels(3, 3, "a.a a.a aaa"));
+  CHECK(label_components(probability(3, 3, "#.# #.# ###"), raw) == drawn_labels(3, 3, "a.a a.a aaa"));
 }
 
 TEST_CASE("nuclei: components agree with flood fill", "[nuclei][segment]") {
@@ -120,39 +101,37 @@ TEST_CASE("nuclei: components agree with flood fill", "[nuclei][segment]") {
     const int width = 1 + static_cast<int>(random.below(30));
     const int height = 1 + static_cast<int>(random.below(30));
     const double density = random.uniform(0.2, 0.8);
-    std::vector<float> values(static_cast<std::size_t>(width * height));
+    Raster<float> values(width, height);
     for (float& value : values) value = random.uniform() < density ? 0.9f : 0.1f;
-    REQUIRE(label_components(values, width, height, raw) == flood_fill(values, width, height));
+    REQUIRE(label_components(values, raw) == flood_fill(values));
   }
 }
 
 TEST_CASE("nuclei: specks are dropped and labels stay dense", "[nuclei][segment]") {
-  const auto values = probability("#..## ...## ##...");
-  CHECK(label_components(values, 5, 3, {.min_area = 2}) == labels(5, 3, "...aa ...aa bb..."));
-  CHECK(label_components(values, 5, 3, {.min_area = 5}) == labels(5, 3, "..... ..... ....."));
+  const auto values = probability(5, 3, "#..## ...## ##...");
+  CHECK(label_components(values, {.min_area = 2}) == drawn_labels(5, 3, "...aa ...aa bb..."));
+  CHECK(label_components(values, {.min_area = 5}) == drawn_labels(5, 3, "..... ..... ....."));
 }
 
 TEST_CASE("nuclei: small holes are filled, large and open ones are not", "[nuclei][segment]") {
-  const auto ring = probability(".###. .#.#. .###. .....");
-  CHECK(label_components(ring, 5, 4, {.min_area = 1}) == labels(5, 4, ".aaa. .aaa. .aaa. ....."));
-  CHECK(label_components(ring, 5, 4, {.min_area = 1, .max_hole_area = 0}) ==
-        labels(5, 4, ".aaa. .a.a. .aaa. ....."));
+  const auto ring = probability(5, 4, ".###. .#.#. .###. .....");
+  CHECK(label_components(ring, {.min_area = 1}) == drawn_labels(5, 4, ".aaa. .aaa. .aaa. ....."));
+  CHECK(label_components(ring, {.min_area = 1, .max_hole_area = 0}) ==
+        drawn_labels(5, 4, ".aaa. .a.a. .aaa. ....."));
   // Background is 8-connected, so a missing corner is a way out; so is the image edge.
-  CHECK(label_components(probability(".##. #.#. ###."), 4, 3, {.min_area = 1}) ==
-        labels(4, 3, ".aa. a.a. aaa."));
-  CHECK(label_components(probability("#.# ###"), 3, 2, {.min_area = 1}) == labels(3, 2, "a.a aaa"));
+  CHECK(label_components(probability(4, 3, ".##. #.#. ###."), {.min_area = 1}) ==
+        drawn_labels(4, 3, ".aa. a.a. aaa."));
+  CHECK(label_components(probability(3, 2, "#.# ###"), {.min_area = 1}) == drawn_labels(3, 2, "a.a aaa"));
 }
 
 TEST_CASE("nuclei: the threshold is exclusive, NaN is background", "[nuclei][segment]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const LabelMap map = label_components({0.5f, 0.51f, nan}, 3, 1, raw);
-  CHECK(map.labels == std::vector<std::int32_t>{0, 1, 0});
+  const LabelMap map = label_components({3, 1, 1, {0.5f, 0.51f, nan}}, raw);
+  CHECK(map.values == std::vector<std::int32_t>{0, 1, 0});
 }
 
-TEST_CASE("nuclei: maps and images that disagree in size are refused", "[nuclei][segment]") {
-  CHECK_THROWS_AS(label_components({1, 1}, 3, 1), Failure);
-  CHECK_THROWS_AS(label_components({}, 0, 0), Failure);
-  CHECK_THROWS_AS(border_weights(labels(2, 1, "a."), {.sigma = 0}), Failure);
+TEST_CASE("nuclei: weights that make no sense are refused", "[nuclei][segment]") {
+  CHECK_THROWS_AS(border_weights(drawn_labels(2, 1, "a."), {.sigma = 0}), Failure);
 }
 
 TEST_CASE("nuclei: borders are marked where two nuclei meet", "[nuclei][segment]") {
@@ -161,34 +140,39 @@ TEST_CASE("nuclei: borders are marked where two nuclei meet", "[nuclei][segment]
     for (const std::uint8_t b : contact_borders(map)) text += b ? '#' : '.';
     return text;
   };
-  CHECK(marked(labels(8, 1, "aaaabbbb")) == "..####..");
-  CHECK(marked(labels(8, 1, "aaa.bbbb")) == "..###...");   // one pixel apart: each side has one pixel left
-  CHECK(marked(labels(8, 1, "aaa..bbb")) == "...##...");   // two apart: only the gap
-  CHECK(marked(labels(8, 1, "aaa...bb")) == "........");   // further: not at all
-  CHECK(marked(labels(4, 2, "aaaa ....")) == "........");  // one nucleus alone
+  CHECK(marked(drawn_labels(8, 1, "aaaabbbb")) == "..####..");
+  CHECK(marked(drawn_labels(8, 1, "aaa.bbbb")) ==
+        "..###...");  // one pixel apart: each side has one pixel left
+  CHECK(marked(drawn_labels(8, 1, "aaa..bbb")) == "...##...");   // two apart: only the gap
+  CHECK(marked(drawn_labels(8, 1, "aaa...bb")) == "........");   // further: not at all
+  CHECK(marked(drawn_labels(4, 2, "aaaa ....")) == "........");  // one nucleus alone
 }
 
 TEST_CASE("nuclei: depth is 1 in the middle of a nucleus and small at its edge", "[nuclei][segment]") {
-  const LabelMap map = labels(9, 7, "......... .aaaaabb. .aaaaabb. .aaaaabb. .aaaaabb. .aaaaabb. .........");
-  const std::vector<float> depth = depth_inside(map);
-  const auto at = [&](int x, int y) { return depth[static_cast<std::size_t>(y * 9 + x)]; };
-  CHECK(at(0, 0) == 0);
-  CHECK(at(3, 3) == 1);                // 3 steps to the outside on every side
-  CHECK(at(1, 1) == Approx(1.0 / 3));  // a corner
-  CHECK(at(5, 3) == Approx(1.0 / 3));  // beside the other nucleus
-  CHECK(at(6, 3) == 1);                // the other one is two pixels wide: 1 step everywhere
-  const std::vector<float> all = depth_inside(labels(2, 2, "aa aa"));
-  CHECK(all == std::vector<float>(4, 1.0f));  // no outside in sight
-  CHECK_THROWS_AS(depth_inside({2, 2, {1}}), Failure);
+  const LabelMap map =
+      drawn_labels(9, 7, "......... .aaaaabb. .aaaaabb. .aaaaabb. .aaaaabb. .aaaaabb. .........");
+  const Raster<float> depth = depth_inside(map);
+  CHECK(depth.at(0, 0) == 0);
+  CHECK(depth.at(3, 3) == 1);                // 3 steps to the outside on every side
+  CHECK(depth.at(1, 1) == Approx(1.0 / 3));  // a corner
+  CHECK(depth.at(5, 3) == Approx(1.0 / 3));  // beside the other nucleus
+  CHECK(depth.at(6, 3) == 1);                // the other one is two pixels wide: 1 step everywhere
+  const Raster<float> all = depth_inside(drawn_labels(2, 2, "aa aa"));
+  CHECK(all.values == std::vector<float>(4, 1.0f));  // no outside in sight
 }
 
 namespace {
 
 // What a perfect network says of a map.
 PixelMaps perfect_maps(const LabelMap& map) {
-  PixelMaps maps{map.width, map.height, {}, {}, depth_inside(map)};
-  for (const std::int32_t label : map.labels) maps.nucleus.push_back(label > 0 ? 0.9f : 0.1f);
-  for (const std::uint8_t b : contact_borders(map)) maps.border.push_back(b ? 0.9f : 0.1f);
+  const Raster<float> depth = depth_inside(map);
+  const Mask border = contact_borders(map);
+  PixelMaps maps(map.width, map.height, map_count);
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    maps.pixel(i)[nucleus_map] = map[i] > 0 ? 0.9f : 0.1f;
+    maps.pixel(i)[border_map] = border[i] ? 0.9f : 0.1f;
+    maps.pixel(i)[depth_map] = depth[i];
+  }
   return maps;
 }
 
@@ -196,26 +180,29 @@ PixelMaps perfect_maps(const LabelMap& map) {
 
 TEST_CASE("nuclei: a watershed tells touching nuclei apart", "[nuclei][segment]") {
   // Two discs that overlap by a lens: one piece of nucleus, two nuclei.
-  LabelMap truth{64, 40, {}};
+  LabelMap truth(64, 40);
   for (int y = 0; y < 40; ++y)
     for (int x = 0; x < 64; ++x) {
       const bool a = (x - 22) * (x - 22) + (y - 20) * (y - 20) < 144,
                  b = (x - 42) * (x - 42) + (y - 20) * (y - 20) < 144;
-      truth.labels.push_back(a && (!b || x < 32) ? 1 : b ? 2 : 0);
+      truth.at(x, y) = a && (!b || x < 32) ? 1 : b ? 2 : 0;
     }
   const LabelMap found = segment(perfect_maps(truth));
   CHECK(max_label(found) == 2);
   std::size_t wrong = 0;
-  for (std::size_t i = 0; i < truth.labels.size(); ++i) wrong += found.labels[i] != truth.labels[i];
+  for (std::size_t i = 0; i < truth.size(); ++i) wrong += found[i] != truth[i];
   CHECK(wrong <= 16);
 
   SECTION("which plain components do not") {
-    CHECK(max_label(label_components(perfect_maps(truth).nucleus, 64, 40)) == 1);
+    const Raster<float> all(64, 40, 1, {truth.begin(), truth.end()});
+    CHECK(max_label(label_components(all)) == 1);
   }
   SECTION("but not where nothing says that there are two") {
     PixelMaps flat = perfect_maps(truth);
-    std::ranges::fill(flat.depth, 0.5f);
-    std::ranges::fill(flat.border, 0.1f);
+    for (std::size_t i = 0; i < flat.pixels(); ++i) {
+      flat.pixel(i)[depth_map] = 0.5f;
+      flat.pixel(i)[border_map] = 0.1f;
+    }
     CHECK(max_label(segment(flat)) == 1);
   }
   SECTION("nor where the valley is shallower than asked for") {
@@ -223,18 +210,14 @@ TEST_CASE("nuclei: a watershed tells touching nuclei apart", "[nuclei][segment]"
   }
   SECTION("specks are dropped and holes closed") {
     PixelMaps maps = perfect_maps(truth);
-    maps.nucleus[0] = maps.nucleus[1] = 0.9f;
-    maps.nucleus[20 * 64 + 20] = 0.1f;
+    maps.at(0, 0, nucleus_map) = maps.at(1, 0, nucleus_map) = 0.9f;
+    maps.at(20, 20, nucleus_map) = 0.1f;
     const LabelMap clean = segment(maps);
-    CHECK(clean.labels[0] == 0);
-    CHECK(clean.labels[20 * 64 + 20] == clean.labels[20 * 64 + 18]);
+    CHECK(clean.at(0, 0) == 0);
+    CHECK(clean.at(20, 20) == clean.at(18, 20));
     CHECK(max_label(clean) == 2);
   }
-  SECTION("maps of another size are an error") {
-    PixelMaps maps = perfect_maps(truth);
-    maps.depth.pop_back();
-    CHECK_THROWS_AS(segment(maps), Failure);
-  }
+  SECTION("other maps are an error") { CHECK_THROWS_AS(segment(PixelMaps(64, 40, 2)), Failure); }
 }
 
 TEST_CASE("nuclei: perfect maps of drawn nuclei give the nuclei back", "[nuclei][segment]") {
@@ -258,11 +241,11 @@ TEST_CASE("nuclei: border weights follow the definition", "[nuclei][segment]") {
       const int width = 1 + static_cast<int>(random.below(48));
       const int height = 1 + static_cast<int>(random.below(48));
       const LabelMap map = random_blobs(random, width, height, static_cast<int>(random.below(14)));
-      const std::vector<float> weights = border_weights(map, options);
+      const Raster<float> weights = border_weights(map, options);
       for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {
           const double expected = weight_by_definition(map, x, y, options);
-          REQUIRE(weights[static_cast<std::size_t>(y * width + x)] == Approx(expected).margin(1.2e-4));
+          REQUIRE(weights.at(x, y) == Approx(expected).margin(1.2e-4));
         }
       }
     }
@@ -270,7 +253,7 @@ TEST_CASE("nuclei: border weights follow the definition", "[nuclei][segment]") {
 }
 
 TEST_CASE("nuclei: border weights are 1 without a gap between nuclei", "[nuclei][segment]") {
-  CHECK(border_weights(labels(3, 1, "a..")) == std::vector<float>{1, 1, 1});
-  CHECK(border_weights(labels(3, 1, "a.b"), {.w0 = 0}) == std::vector<float>{1, 1, 1});
-  CHECK(border_weights(labels(3, 1, "a.b"))[1] == Approx(1 + 10 * std::exp(-4.0 / 50)));
+  CHECK(border_weights(drawn_labels(3, 1, "a..")).values == std::vector<float>{1, 1, 1});
+  CHECK(border_weights(drawn_labels(3, 1, "a.b"), {.w0 = 0}).values == std::vector<float>{1, 1, 1});
+  CHECK(border_weights(drawn_labels(3, 1, "a.b"))[1] == Approx(1 + 10 * std::exp(-4.0 / 50)));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <numeric>
 
 #include "common/error.h"
 #include "dataset/random.h"
@@ -15,13 +16,13 @@ using Catch::Matchers::Contains;
 namespace {
 
 double mean_where(const Example& example, bool nucleus) {
-  const auto channels = static_cast<std::size_t>(example.image.channels);
   double sum = 0;
   std::size_t count = 0;
-  for (std::size_t i = 0; i < example.truth.labels.size(); ++i) {
-    if ((example.truth.labels[i] != 0) != nucleus) continue;
-    for (std::size_t c = 0; c < channels; ++c) sum += example.image.pixels[i * channels + c];
-    count += channels;
+  for (std::size_t i = 0; i < example.truth.size(); ++i) {
+    if ((example.truth[i] != 0) != nucleus) continue;
+    const float* pixel = example.image.pixel(i);
+    sum += std::accumulate(pixel, pixel + example.image.channels, 0.0);
+    count += example.image.depth();
   }
   return sum / static_cast<double>(count);
 }
@@ -45,9 +46,9 @@ TEST_CASE("nuclei: the generator gives the published sequence", "[nuclei][synthe
 TEST_CASE("nuclei: one seed gives one picture, another seed another", "[nuclei][synthetic]") {
   const Example a = make_synthetic(7, 96, 64), b = make_synthetic(7, 96, 64);
   CHECK(a.id == "synthetic-00007");
-  CHECK(a.image.pixels == b.image.pixels);
+  CHECK(a.image.values == b.image.values);
   CHECK(a.truth == b.truth);
-  CHECK(make_synthetic(8, 96, 64).truth.labels != a.truth.labels);
+  CHECK(make_synthetic(8, 96, 64).truth != a.truth);
 }
 
 TEST_CASE("nuclei: pictures have nuclei and the look of their style", "[nuclei][synthetic]") {
@@ -56,8 +57,8 @@ TEST_CASE("nuclei: pictures have nuclei and the look of their style", "[nuclei][
       const bool stained = style == Style::stained;
       const Example example = make_synthetic(seed, 160, 128, style);
       REQUIRE(example.image.channels == (stained ? 3 : 1));
-      REQUIRE(example.image.pixels.size() == static_cast<std::size_t>(160 * 128 * example.image.channels));
-      CHECK(std::ranges::all_of(example.image.pixels, [](float v) { return v >= 0 && v <= 1; }));
+      REQUIRE(example.image.size() == 160 * 128 * example.image.depth());
+      CHECK(std::ranges::all_of(example.image, [](float v) { return v >= 0 && v <= 1; }));
       const std::int32_t count = max_label(example.truth);
       CHECK(count >= 3);
       CHECK(measure(example.truth, example.image).size() == static_cast<std::size_t>(count));
@@ -89,10 +90,8 @@ TEST_CASE("nuclei: examples come back from disk as they were", "[nuclei][synthet
     CHECK(back.id == examples[k].id);
     CHECK(back.truth == examples[k].truth);
     REQUIRE(back.image.channels == 3);
-    const auto channels = static_cast<std::size_t>(examples[k].image.channels);
-    for (std::size_t i = 0; i < back.truth.labels.size(); ++i) {
-      REQUIRE(back.image.pixels[i * 3] == examples[k].image.pixels[i * channels]);
-    }
+    for (std::size_t i = 0; i < back.truth.size(); ++i)
+      REQUIRE(back.image.pixel(i)[0] == examples[k].image.pixel(i)[0]);
   }
   CHECK_THROWS_WITH(write_bowl(folder / "new/data", examples), Contains("exists already"));
   write_text(folder / "file", "");

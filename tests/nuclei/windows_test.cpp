@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <numeric>
 
 #include "common/error.h"
 #include "dataset/synthetic.h"
@@ -65,10 +66,8 @@ Keep run(Segmenter& segmenter, const std::filesystem::path& file, const FindOpti
 std::filesystem::path picture(const TempFolder& folder, int width, int height, Style style,
                               std::uint64_t seed = 4) {
   const Example e = make_synthetic(seed, width, height, style);
-  std::vector<std::uint8_t> bytes;
-  for (const float p : e.image.pixels) bytes.push_back(static_cast<std::uint8_t>(p * 255 + 0.5f));
   const std::filesystem::path file = folder / (std::to_string(width) + "x" + std::to_string(height) + ".png");
-  write_png8(file, width, height, e.image.channels, bytes.data());
+  write_png8(file, to_8_bits(e.image));
   return file;
 }
 
@@ -166,11 +165,7 @@ TEST_CASE("nuclei: the library's own path gives the same maps", "[nuclei][tiles]
   const auto file = picture(setup.folder, 131, 93, Style::stained);
   for (const int zoom : {auto_zoom, 1, 2}) {
     const Keep keep = run(segmenter, file, {.zoom = zoom});
-    const PixelMaps maps = predict_maps(*segmenter.model, read_image(file), false, zoom);
-    std::vector<float> side_by_side;
-    for (std::size_t i = 0; i < maps.nucleus.size(); ++i)
-      side_by_side.insert(side_by_side.end(), {maps.nucleus[i], maps.border[i], maps.depth[i]});
-    CHECK((keep.maps == side_by_side));
+    CHECK((keep.maps == predict_maps(*segmenter.model, read_image(file), false, zoom).values));
   }
 }
 
@@ -180,19 +175,19 @@ TEST_CASE("nuclei: a picture of small nuclei is seen enlarged, others are not", 
   Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
   // Squares of `side` pixels, and beside them a few of another size, in a picture of one part or of several.
   const auto zoom_of = [&](int width, int height, int side, int other, bool inverted = false) {
-    std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width * height), 0);
+    Picture pixels(width, height);
     const int step = side * 2;  // mostly background
     for (int y = 4; y + std::max(side, other) < height; y += step)
       for (int x = 4; x + std::max(side, other) < width; x += step) {
         const bool is_other = (x / step + y / step) % 5 == 0 && other < side;
         const int size = is_other ? other : side;
         for (int v = y; v < y + size; ++v)
-          for (int u = x; u < x + size; ++u) pixels[static_cast<std::size_t>(v * width + u)] = 255;
+          for (int u = x; u < x + size; ++u) pixels.at(u, v) = 255;
       }
-    std::vector<std::uint8_t> shown = pixels;
+    Picture shown = pixels;
     if (inverted)
       for (std::uint8_t& p : shown) p = static_cast<std::uint8_t>(255 - p);
-    write_png8(folder / "a.png", width, height, 1, shown.data());
+    write_png8(folder / "a.png", shown);
     FindSummary summary;
     const Keep keep = run(segmenter, folder / "a.png", {}, &summary);
     // Found where they are, whatever the zoom.
@@ -218,10 +213,10 @@ TEST_CASE("nuclei: bands of rows give the same nuclei, however they touch", "[nu
   Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
 
   const int width = 96, height = 700;
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width * height), 0);
+  Picture pixels(width, height);
   const auto paint = [&](int x0, int y0, int x1, int y1) {
     for (int y = y0; y < y1; ++y)
-      for (int x = x0; x < x1; ++x) pixels[static_cast<std::size_t>(y * width + x)] = 255;
+      for (int x = x0; x < x1; ++x) pixels.at(x, y) = 255;
   };
   for (int y = 3; y + 12 < height; y += 29)
     for (int x = 2 + y % 7; x + 10 < 60; x += 15) paint(x, y, x + 9 + y % 4, y + 11);
@@ -232,7 +227,7 @@ TEST_CASE("nuclei: bands of rows give the same nuclei, however they touch", "[nu
   paint(80, 300, 84, 302);  // too small
   // A clump taller than a band.
   for (int y = 330; y < 620; y += 20) paint(80, y, 92, y + 18), paint(84, y + 18, 86, y + 20);
-  write_png8(folder / "a.png", width, height, 1, pixels.data());
+  write_png8(folder / "a.png", pixels);
 
   const Keep whole = run(segmenter, folder / "a.png", {});
   CHECK(whole.found.size() > 80);
@@ -328,11 +323,9 @@ TEST_CASE("nuclei: quantiles in two passes are those of sorting", "[nuclei][tile
     const auto source = open_image(file);
     const Image image = read_image(file);
     std::vector<float> brightness;
-    const auto channels = static_cast<std::size_t>(image.channels);
-    for (std::size_t i = 0; i < image.pixels.size(); i += channels) {
-      float sum = 0;
-      for (std::size_t c = 0; c < channels; ++c) sum += image.pixels[i + c];
-      brightness.push_back(sum / static_cast<float>(channels));
+    for (std::size_t i = 0; i < image.pixels(); ++i) {
+      const float* p = image.pixel(i);
+      brightness.push_back(std::accumulate(p, p + image.channels, 0.0f) / static_cast<float>(image.channels));
     }
     std::sort(brightness.begin(), brightness.end());
     const std::vector<double> shares{0, 0.005, 0.5, 0.995, 1};

@@ -91,29 +91,27 @@ LabelMap labels_of(const fs::path& file) {
                   (pages > 1 ? std::to_string(pages) + " pages" : "several channels") +
                   "; save the one that belongs to the image as a file of its own");
   }
-  const auto channels = static_cast<std::size_t>(mask.channels);
-  const std::size_t count = mask.pixels.size() / channels;
-  const auto width = static_cast<std::size_t>(mask.width);
   std::map<std::array<float, 3>, std::int32_t> values;
-  LabelMap map{mask.width, mask.height, std::vector<std::int32_t>(count)};
-  for (std::size_t i = 0; i < count; ++i) {
+  LabelMap map(mask.width, mask.height);
+  for (std::size_t i = 0; i < map.size(); ++i) {
     std::array<float, 3> value{};
-    for (std::size_t c = 0; c < 3; ++c) value[c] = mask.pixels[i * channels + std::min(c, channels - 1)];
+    for (std::size_t c = 0; c < 3; ++c) value[c] = mask.pixel(i)[std::min(c, mask.depth() - 1)];
     if (value == std::array<float, 3>{}) continue;
-    map.labels[i] = values.try_emplace(value, static_cast<std::int32_t>(values.size()) + 1).first->second;
+    map[i] = values.try_emplace(value, static_cast<std::int32_t>(values.size()) + 1).first->second;
   }
   if (values.size() == 1) {
-    std::vector<float> set(map.labels.begin(), map.labels.end());
-    return label_components(set, mask.width, mask.height, {.min_area = 1, .fill_holes = false});
+    const Raster<float> set(map.width, map.height, 1, {map.begin(), map.end()});
+    return label_components(set, {.min_area = 1, .fill_holes = false});
   }
   // Where compression or smoothing left values in between, they are scattered: mostly alone in their row.
   std::size_t alone = 0, total = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (map.labels[i] == 0) continue;
-    const bool left = i % width > 0 && map.labels[i - 1] == map.labels[i];
-    const bool right = (i + 1) % width > 0 && map.labels[i + 1] == map.labels[i];
-    const bool above = i >= width && map.labels[i - width] == map.labels[i];
-    const bool below = i + width < count && map.labels[i + width] == map.labels[i];
+  const std::size_t width = map.row_size();
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    if (map[i] == 0) continue;
+    const bool left = i % width > 0 && map[i - 1] == map[i];
+    const bool right = (i + 1) % width > 0 && map[i + 1] == map[i];
+    const bool above = i >= width && map[i - width] == map[i];
+    const bool below = i + width < map.size() && map[i + width] == map[i];
     ++total;
     alone += !left && !right && !above && !below;
   }
@@ -130,15 +128,13 @@ void write_image(const fs::path& from, const Image& image, bool as_it_is, const 
   if (as_it_is) {
     fs::copy_file(from, to);
   } else if (image.channels == 1 && image.bit_depth > 8) {
-    std::vector<std::uint16_t> pixels;
-    for (const float value : image.pixels)
-      pixels.push_back(static_cast<std::uint16_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 65535)));
-    write_png16(to, image.width, image.height, pixels.data());
+    Raster<std::uint16_t> deep(image.width, image.height);
+    std::ranges::transform(image, deep.begin(), [](float value) {
+      return static_cast<std::uint16_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 65535));
+    });
+    write_png16(to, deep);
   } else {
-    std::vector<std::uint8_t> pixels;
-    for (const float value : image.pixels)
-      pixels.push_back(static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 255)));
-    write_png8(to, image.width, image.height, image.channels, pixels.data());
+    write_png8(to, to_8_bits(image));
   }
 }
 
@@ -165,10 +161,9 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
       // What was chosen is said once, not for every image.
       if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
       LabelMap labels = labels_of(pair.mask);
-      if (labels.width != image.width || labels.height != image.height)
-        throw Failure("arranging " + pair.mask.string() + ": expected the " + std::to_string(image.width) +
-                      " x " + std::to_string(image.height) + " pixels of its image, it has " +
-                      std::to_string(labels.width) + " x " + std::to_string(labels.height));
+      if (!labels.same_size(image))
+        throw Failure("arranging " + pair.mask.string() + ": expected the " + size_text(image) +
+                      " pixels of its image, it has " + size_text(labels));
       const std::string id = pair.image.stem().string();
       fs::create_directories(partial / id / "images");
       fs::create_directories(partial / id / "masks");
@@ -176,12 +171,12 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
       write_image(pair.image, image, as_it_is, partial / id / "images" / (id + ".png"));
       const std::int32_t nuclei = max_label(labels);
       for (std::int32_t label = 1; label <= std::max(nuclei, 1); ++label) {
-        std::vector<std::uint8_t> mask;
-        for (const std::int32_t at : labels.labels) mask.push_back(at == label ? 255 : 0);
+        Picture mask(labels.width, labels.height);
+        std::ranges::transform(labels, mask.begin(), [&](std::int32_t at) { return at == label ? 255 : 0; });
         const std::string number = std::to_string(label);
         write_png8(partial / id / "masks" /
                        (std::string(4 - std::min<std::size_t>(4, number.size()), '0') + number + ".png"),
-                   labels.width, labels.height, 1, mask.data());
+                   mask);
       }
       ++arranged.images;
       arranged.nuclei += static_cast<std::size_t>(nuclei);

@@ -199,15 +199,14 @@ std::vector<Sample> scan_bowl(const fs::path& root, bool need_masks) {
 }
 
 LabelMap read_labels(const Sample& sample, int width, int height) {
-  LabelMap map{width, height, {}};
-  map.labels.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
+  LabelMap map(width, height);
   std::int32_t label = 1;
   for (const fs::path& path : sample.masks) {
-    const std::vector<std::uint8_t> mask = read_mask(path, width, height);
+    const Mask mask = read_mask(path, width, height);
     bool painted = false;
     for (std::size_t i = 0; i < mask.size(); ++i) {
-      if (mask[i] == 0 || map.labels[i] != 0) continue;
-      map.labels[i] = label;
+      if (mask[i] == 0 || map[i] != 0) continue;
+      map[i] = label;
       painted = true;
     }
     if (painted) ++label;
@@ -225,17 +224,15 @@ ImageStats image_stats(const Image& image) {
   constexpr int bin_count = 256;
   constexpr double grey_saturation = 0.01;  // mean (max - min): JPEG may tint grey a little
 
-  const auto channels = static_cast<std::size_t>(image.channels);
-  const std::size_t count = image.pixels.size() / std::max<std::size_t>(channels, 1);
-  if (count == 0) throw Failure("measuring an image: expected at least one pixel, it is empty");
+  if (image.empty()) throw Failure("measuring an image: expected at least one pixel, it is empty");
   std::array<double, 3> sum{}, squares{};
   std::array<std::size_t, bin_count> histogram{};
   double saturation = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const float* pixel = &image.pixels[i * channels];
+  for (std::size_t i = 0; i < image.pixels(); ++i) {
+    const float* pixel = image.pixel(i);
     std::array<double, 3> color{};
     for (std::size_t c = 0; c < 3; ++c) {
-      color[c] = pixel[std::min(c, channels - 1)];
+      color[c] = pixel[std::min(c, image.depth() - 1)];
       sum[c] += color[c];
       squares[c] += color[c] * color[c];
     }
@@ -243,7 +240,7 @@ ImageStats image_stats(const Image& image) {
     const double brightness = (color[0] + color[1] + color[2]) / 3;
     ++histogram[static_cast<std::size_t>(std::clamp(brightness, 0.0, 1.0) * (bin_count - 1) + 0.5)];
   }
-  const auto n = static_cast<double>(count);
+  const auto n = static_cast<double>(image.pixels());
   ImageStats stats{.width = image.width, .height = image.height};
   stats.grey = saturation / n < grey_saturation;
   for (std::size_t c = 0; c < 3; ++c) {

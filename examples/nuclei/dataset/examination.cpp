@@ -21,11 +21,6 @@ namespace {
 
 constexpr int tiny_area = 16;  // what predict drops as a speck, pixels
 
-template <class Picture>
-std::string size_text(const Picture& picture) {
-  return std::to_string(picture.width) + " x " + std::to_string(picture.height);
-}
-
 bool looks_like_picture(const fs::path& file) {
   static const std::set<std::string> known{".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif",
                                            ".png", ".webp", ".czi", ".nd2",  ".lif"};
@@ -38,34 +33,31 @@ std::uint64_t mix(std::uint64_t hash, std::uint64_t value) { return (hash ^ valu
 
 /// Connected parts of the pixels where mask == value, by descending area; diagonal neighbours belong together
 /// if asked. Of `value` 0 those that reach the border are left out: what stays are holes.
-std::vector<int> part_areas(const std::vector<std::uint8_t>& mask, int width, int height, std::uint8_t value,
-                            bool diagonal) {
-  std::vector<bool> seen(mask.size());
-  std::vector<int> areas, open;
-  for (int start = 0; start < width * height; ++start) {
-    if (seen[static_cast<std::size_t>(start)] || mask[static_cast<std::size_t>(start)] != value) continue;
-    int area = 0;
-    bool border = false;
-    seen[static_cast<std::size_t>(start)] = true;
-    open = {start};
-    while (!open.empty()) {
-      const int at = open.back(), x = at % width, y = at / width;
-      open.pop_back();
-      ++area;
-      border |= x == 0 || y == 0 || x == width - 1 || y == height - 1;
-      for (int dy = -1; dy <= 1; ++dy) {
-        for (int dx = -1; dx <= 1; ++dx) {
-          if ((!diagonal && dx != 0 && dy != 0) || x + dx < 0 || y + dy < 0 || x + dx >= width ||
-              y + dy >= height)
-            continue;
-          const auto next = static_cast<std::size_t>(at + dy * width + dx);
-          if (seen[next] || mask[next] != value) continue;
-          seen[next] = true;
-          open.push_back(static_cast<int>(next));
-        }
+std::vector<int> part_areas(const Mask& mask, std::uint8_t value, bool diagonal) {
+  Mask seen(mask.width, mask.height);
+  std::vector<int> areas;
+  std::vector<std::pair<int, int>> open;
+  const auto reach = [&](int x, int y) {
+    if (!mask.contains(x, y) || seen.at(x, y) || mask.at(x, y) != value) return;
+    seen.at(x, y) = 1;
+    open.emplace_back(x, y);
+  };
+  for (int top = 0; top < mask.height; ++top) {
+    for (int left = 0; left < mask.width; ++left) {
+      int area = 0;
+      bool border = false;
+      reach(left, top);
+      while (!open.empty()) {
+        const auto [x, y] = open.back();
+        open.pop_back();
+        ++area;
+        border |= x == 0 || y == 0 || x == mask.width - 1 || y == mask.height - 1;
+        for (int dy = -1; dy <= 1; ++dy)
+          for (int dx = -1; dx <= 1; ++dx)
+            if (diagonal || dx == 0 || dy == 0) reach(x + dx, y + dy);
       }
+      if (area > 0 && (value != 0 || !border)) areas.push_back(area);
     }
-    if (value != 0 || !border) areas.push_back(area);
   }
   std::ranges::sort(areas, std::greater());
   return areas;
@@ -74,32 +66,28 @@ std::vector<int> part_areas(const std::vector<std::uint8_t>& mask, int width, in
 }  // namespace
 
 /// A mask as it is stored.
-struct Mask {
-  int width = 0, height = 0;
-  std::vector<std::uint64_t> values;  // the colour of each pixel
-  std::vector<std::uint8_t> set;      // 1 where any colour channel is above zero
+struct StoredMask {
+  Raster<std::uint64_t> colors;
+  Mask set;  // 1 where any colour channel is above zero
   std::int64_t area = 0;
   int highest = 0;  // of all colour samples
   int bit_depth = 8;
   bool alpha = false, alpha_varies = false;
 
-  explicit Mask(const RawImage& raw) : width(raw.width), height(raw.height), bit_depth(raw.bit_depth) {
-    const auto channels = static_cast<std::size_t>(raw.channels), colors = channels <= 2 ? std::size_t{1} : 3;
-    alpha = channels > colors;
-    const std::size_t count = raw.samples.size() / channels;
-    values.reserve(count);
-    set.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::uint16_t* sample = &raw.samples[i * channels];
-      std::uint64_t value = 0;
-      for (std::size_t c = 0; c < colors; ++c) {
-        value = value << 16 | sample[c];
+  explicit StoredMask(const RawImage& raw)
+      : colors(raw.width, raw.height), set(raw.width, raw.height), bit_depth(raw.bit_depth) {
+    const int color_channels = raw.channels <= 2 ? 1 : 3;
+    alpha = raw.channels > color_channels;
+    for (std::size_t i = 0; i < set.size(); ++i) {
+      const std::uint16_t* sample = raw.pixel(i);
+      for (int c = 0; c < color_channels; ++c) {
+        colors[i] = colors[i] << 16 | sample[c];
         highest = std::max<int>(highest, sample[c]);
       }
-      values.push_back(value);
-      set.push_back(value != 0);
-      area += value != 0;
-      if (alpha) alpha_varies |= sample[colors] != raw.samples[colors];
+      set[i] = colors[i] != 0;
+      area += set[i];
+      if (alpha)
+        alpha_varies |= sample[color_channels] != raw.values[static_cast<std::size_t>(color_channels)];
     }
   }
   double share() const { return static_cast<double>(area) / static_cast<double>(set.size()); }
@@ -114,20 +102,21 @@ struct Values {
   double weak = 0;     // share of the set pixels below half of the highest value
 };
 
-Values look_at_values(const Mask& mask) {
+Values look_at_values(const StoredMask& mask) {
   struct Use {
     double pixels = 0, beginnings = 0;
   };
   std::unordered_map<std::uint64_t, Use> uses;
   std::int64_t weak = 0;
-  const auto width = static_cast<std::size_t>(mask.width);
-  for (std::size_t i = 0; i < mask.values.size(); ++i) {
-    const std::uint64_t value = mask.values[i];
+  const Raster<std::uint64_t>& colors = mask.colors;
+  const std::size_t width = colors.row_size();
+  for (std::size_t i = 0; i < colors.size(); ++i) {
+    const std::uint64_t value = colors[i];
     if (value == 0) continue;
     // A region begins where neither the pixel before nor the one above has its value; a round one does so a
     // few times.
-    const bool left = i % width > 0 && mask.values[i - 1] == value;
-    const bool above = i >= width && mask.values[i - width] == value;
+    const bool left = i % width > 0 && colors[i - 1] == value;
+    const bool above = i >= width && colors[i - width] == value;
     Use& use = uses[value];
     ++use.pixels;
     use.beginnings += !left && !above;
@@ -174,8 +163,7 @@ void Examination::run() {
   }
   if (masks_here.empty() && !image_files.empty())
     find("no-masks", folder_, "no .png file in its folder masks");
-  if (image_)
-    owner_.assign(static_cast<std::size_t>(image_->width) * static_cast<std::size_t>(image_->height), -1);
+  if (image_) owner_.assign(image_->pixels(), -1);
   for (const fs::path& file : masks_here) look_at_mask(file, masks_here.size() == 1);
   if (!image_) return;
   look_at_overlaps();
@@ -197,7 +185,7 @@ void Examination::look_at_image(const fs::path& file) {
   facts.kind = modality(facts.stats);
 
   const double levels = image.bit_depth == 16 ? 65535 : 255;
-  std::vector<float> values = image.pixels;
+  std::vector<float> values = image.values;
   const auto percentile = [&](double share) {
     const auto at =
         values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
@@ -216,26 +204,22 @@ void Examination::look_at_image(const fs::path& file) {
     find("dark-in-viewers", file,
          "16 bits a pixel, the lightest is " + fixed(highest * levels, 0) + " of 65535");
   }
-  const auto full =
-      static_cast<double>(std::ranges::count(image.pixels, 1.0f)) / static_cast<double>(image.pixels.size());
+  const auto full = static_cast<double>(std::ranges::count(image, 1.0f)) / static_cast<double>(image.size());
   if (highest == 1 && facts.kind == Modality::fluorescence && full > 0.05)
     find("saturated", file, percent(full) + " of the values are at the upper end");
 
   std::uint64_t hash = mix(mix(0xcbf29ce484222325u, static_cast<std::uint64_t>(image.width)),
                            static_cast<std::uint64_t>(image.height));
-  for (const float value : image.pixels)
-    hash = mix(hash, static_cast<std::uint64_t>(value * 65535.0f + 0.5f));
+  for (const float value : image) hash = mix(hash, static_cast<std::uint64_t>(value * 65535.0f + 0.5f));
   facts.hash = hash;
 
   // Means over thumb x thumb fields, as a vector of length 1.
-  const auto channels = static_cast<std::size_t>(image.channels);
-  std::vector<double> sum(thumb * thumb), count(thumb * thumb);
-  for (int y = 0, i = 0; y < image.height; ++y) {
-    for (int x = 0; x < image.width; ++x, ++i) {
-      const auto field = static_cast<std::size_t>(y * thumb / image.height * thumb + x * thumb / image.width);
-      for (std::size_t c = 0; c < channels; ++c)
-        sum[field] += image.pixels[static_cast<std::size_t>(i) * channels + c];
-      count[field] += static_cast<double>(channels);
+  Raster<double> sum(thumb, thumb), count(thumb, thumb);
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x) {
+      const int u = x * thumb / image.width, v = y * thumb / image.height;
+      for (int c = 0; c < image.channels; ++c) sum.at(u, v) += image.at(x, y, c);
+      count.at(u, v) += image.channels;
     }
   }
   for (std::size_t f = 0; f < sum.size(); ++f) sum[f] = count[f] > 0 ? sum[f] / count[f] : 0;
@@ -247,16 +231,16 @@ void Examination::look_at_image(const fs::path& file) {
 }
 
 void Examination::look_at_mask(const fs::path& file, bool only) {
-  std::optional<Mask> read;
+  std::optional<StoredMask> read;
   try {
     read.emplace(read_raw(file));
   } catch (const Failure& e) {
     find("unreadable", file, reason(e, file));
     return;
   }
-  const Mask& mask = *read;
-  if (image_ && (mask.width != image_->width || mask.height != image_->height)) {
-    find("size-mismatch", file, size_text(mask) + " pixels, its image is " + size_text(*image_));
+  const StoredMask& mask = *read;
+  if (image_ && !mask.set.same_size(*image_)) {
+    find("size-mismatch", file, size_text(mask.set) + " pixels, its image is " + size_text(*image_));
     return;
   }
   const auto all = static_cast<std::int64_t>(mask.set.size());
@@ -272,11 +256,11 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
 
   // Of the image's frame a nucleus covers a part, what is not nucleus nearly all.
   std::int64_t frame = 0, frame_set = 0;
-  for (int y = 0, i = 0; y < mask.height; ++y) {
-    for (int x = 0; x < mask.width; ++x, ++i) {
-      if (x > 0 && y > 0 && x + 1 < mask.width && y + 1 < mask.height) continue;
+  for (int y = 0; y < mask.set.height; ++y) {
+    for (int x = 0; x < mask.set.width; ++x) {
+      if (x > 0 && y > 0 && x + 1 < mask.set.width && y + 1 < mask.set.height) continue;
       ++frame;
-      frame_set += mask.set[static_cast<std::size_t>(i)];
+      frame_set += mask.set.at(x, y);
     }
   }
   const Values values = look_at_values(mask);
@@ -318,24 +302,20 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   }
 }
 
-void Examination::look_at_parts(const fs::path& file, const Mask& mask, bool only) {
-  int x0 = mask.width, y0 = mask.height, x1 = 0, y1 = 0;
-  for (int y = 0, i = 0; y < mask.height; ++y) {
-    for (int x = 0; x < mask.width; ++x, ++i) {
-      if (mask.set[static_cast<std::size_t>(i)] == 0) continue;
+void Examination::look_at_parts(const fs::path& file, const StoredMask& mask, bool only) {
+  const Mask& set = mask.set;
+  int x0 = set.width, y0 = set.height, x1 = 0, y1 = 0;
+  for (int y = 0; y < set.height; ++y) {
+    for (int x = 0; x < set.width; ++x) {
+      if (set.at(x, y) == 0) continue;
       x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
     }
   }
   // With a frame of background, so that holes are what does not reach the border.
-  const int width = x1 - x0 + 3, height = y1 - y0 + 3;
-  std::vector<std::uint8_t> cut(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
-  for (int y = y0; y <= y1; ++y) {
-    for (int x = x0; x <= x1; ++x)
-      cut[static_cast<std::size_t>((y - y0 + 1) * width + x - x0 + 1)] =
-          mask.set[static_cast<std::size_t>(y) * static_cast<std::size_t>(mask.width) +
-                   static_cast<std::size_t>(x)];
-  }
-  const std::vector<int> parts = part_areas(cut, width, height, 1, true);
+  Mask cut(x1 - x0 + 3, y1 - y0 + 3);
+  for (int y = y0; y <= y1; ++y)
+    for (int x = x0; x <= x1; ++x) cut.at(x - x0 + 1, y - y0 + 1) = set.at(x, y);
+  const std::vector<int> parts = part_areas(cut, 1, true);
   const auto large =
       static_cast<std::size_t>(std::ranges::count_if(parts, [](int area) { return area >= tiny_area; }));
   if (only && large >= 2) {
@@ -350,7 +330,7 @@ void Examination::look_at_parts(const fs::path& file, const Mask& mask, bool onl
          counted(parts.size() - 1, "speck") + " (" + counted(static_cast<std::size_t>(rest), "pixel") +
              ") beside a part of " + std::to_string(parts[0]));
   }
-  const std::vector<int> holes = part_areas(cut, width, height, 0, false);
+  const std::vector<int> holes = part_areas(cut, 0, false);
   if (!holes.empty())
     find("holes", file,
          counted(holes.size(), "hole") + ", the largest of " +
@@ -396,11 +376,10 @@ void Examination::look_at_truth() {
   const auto is_error = [](const Finding& finding) { return finding.fault->severity == Severity::error; };
   if (std::ranges::any_of(findings, is_error)) return;
   // Do the masks follow what is to be seen? Brightness inside against brightness around.
-  const auto channels = static_cast<std::size_t>(image_->channels);
   double in = 0, out = 0, n_in = 0, n_out = 0, squares = 0;
   for (std::size_t i = 0; i < owner_.size(); ++i) {
     double value = 0;
-    for (std::size_t c = 0; c < channels; ++c) value += image_->pixels[i * channels + c];
+    for (int c = 0; c < image_->channels; ++c) value += image_->pixel(i)[c];
     squares += value * value;
     (owner_[i] >= 0 ? in : out) += value;
     (owner_[i] >= 0 ? n_in : n_out) += 1;

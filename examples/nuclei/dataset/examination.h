@@ -13,7 +13,7 @@
 
 namespace nuclei {
 
-struct Mask;  // as it is stored
+struct StoredMask;
 
 /// What one image's folder is known by when all have been looked at.
 struct Facts {
@@ -46,7 +46,7 @@ class Examination {
   std::vector<std::filesystem::path> pictures(const char* name);
   void look_at_image(const std::filesystem::path& file);
   void look_at_mask(const std::filesystem::path& file, bool only);
-  void look_at_parts(const std::filesystem::path& file, const Mask& mask, bool only);
+  void look_at_parts(const std::filesystem::path& file, const StoredMask& mask, bool only);
   void look_at_overlaps();
   void look_at_truth();
   std::string reason(const std::exception& e, const std::filesystem::path& file) const {

@@ -17,22 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// One value per pixel.
-struct Plane {
-  int width = 0, height = 0;
-  std::vector<float> values;
-
-  Plane(int w, int h, float fill = 0)
-      : width(w), height(h), values(static_cast<std::size_t>(w) * static_cast<std::size_t>(h), fill) {}
-
-  float& at(int x, int y) { return values[index(x, y)]; }
-  float at(int x, int y) const { return values[index(x, y)]; }
-
- private:
-  std::size_t index(int x, int y) const {
-    return static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x);
-  }
-};
+using Plane = Raster<float>;
 
 /// The mean over 2 radius + 1 samples along one line, which is continued by its end values.
 void box_blur_line(float* line, int count, std::ptrdiff_t stride, int radius, std::vector<float>& scratch) {
@@ -65,7 +50,7 @@ void blur(Plane& plane, int radius, int times) {
 /// Random values in [-1, 1] on a grid of the given pitch in pixels, interpolated smoothly.
 Plane smooth_noise(Random& random, int width, int height, int pitch) {
   Plane grid(width / pitch + 2, height / pitch + 2);
-  for (float& value : grid.values) value = static_cast<float>(random.uniform(-1, 1));
+  for (float& value : grid) value = static_cast<float>(random.uniform(-1, 1));
   const auto ease = [pitch](int i) {
     const float t = static_cast<float>(i % pitch) / static_cast<float>(pitch);
     return t * t * (3 - 2 * t);
@@ -132,7 +117,7 @@ class Shape {
 struct Scene {
   LabelMap truth;
   Plane depth;                    // of the nucleus at a pixel, see Shape::depth; 1 in the background
-  std::vector<float> brightness;  // of each nucleus by label, about 1; [0] is unused
+  PerLabel<float> brightness{0};  // of each nucleus, about 1
 };
 
 /// Visits the pixels inside a shape with their depth.
@@ -154,8 +139,8 @@ void for_each_pixel(const Shape& shape, int width, int height, const Visit& visi
 Scene scatter(Random& random, int width, int height, double radius, double coverage) {
   constexpr int smallest = 25;
   constexpr double largest_overlap = 0.08;
-  Scene scene{{width, height, {}}, Plane(width, height, 1), {0}};
-  scene.truth.labels.resize(scene.depth.values.size());
+  Scene scene{LabelMap(width, height), Plane(width, height)};
+  std::ranges::fill(scene.depth, 1.0f);
   const double area = 1.0 * width * height;
   const int attempts = std::max(3, static_cast<int>(coverage * area / (3 * radius * radius)));
 
@@ -181,8 +166,7 @@ Scene scatter(Random& random, int width, int height, double radius, double cover
     for_each_pixel(shape, width, height, [&](int px, int py, float depth) {
       if (scene.depth.at(px, py) < 1) return;
       scene.depth.at(px, py) = depth;
-      scene.truth.labels[static_cast<std::size_t>(py) * static_cast<std::size_t>(width) +
-                         static_cast<std::size_t>(px)] = static_cast<std::int32_t>(placed.size());
+      scene.truth.at(px, py) = static_cast<std::int32_t>(placed.size());
     });
   }
   return scene;
@@ -197,13 +181,12 @@ Image draw_fluorescence(Random& random, const Scene& scene) {
   const Plane coarse = smooth_noise(random, width, height, 6);
   const Plane fine = smooth_noise(random, width, height, 3);
   Plane signal(width, height);
-  for (std::size_t i = 0; i < signal.values.size(); ++i) {
-    const std::int32_t label = scene.truth.labels[i];
+  for (std::size_t i = 0; i < signal.size(); ++i) {
+    const std::int32_t label = scene.truth[i];
     if (label == 0) continue;
-    const float depth = scene.depth.values[i];
-    const float texture = 1 + 0.22f * coarse.values[i] + 0.12f * fine.values[i];
-    signal.values[i] =
-        scene.brightness[static_cast<std::size_t>(label)] * texture * (1 - 0.35f * depth * depth);
+    const float depth = scene.depth[i];
+    const float texture = 1 + 0.22f * coarse[i] + 0.12f * fine[i];
+    signal[i] = scene.brightness[label] * texture * (1 - 0.35f * depth * depth);
   }
   blur(signal, 1, 2);
   Plane glow = signal;  // light from out of focus
@@ -212,15 +195,14 @@ Image draw_fluorescence(Random& random, const Scene& scene) {
   const double exposure = random.uniform(0.25, 0.6), offset = random.uniform(0.01, 0.06);
   const double falloff = random.uniform(0.1, 0.45);
   const double light_x = random.uniform(0.3, 0.7), light_y = random.uniform(0.3, 0.7);
-  Image image{.width = width, .height = height, .channels = 1, .pixels = {}};
-  image.pixels.reserve(signal.values.size());
+  Image image(width, height);
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       const double dx = (x + 0.5) / width - light_x, dy = (y + 0.5) / height - light_y;
       const double light = 1 - falloff * 2 * (dx * dx + dy * dy);
       const double value = offset + exposure * light * (0.02 + 0.9 * signal.at(x, y) + 0.12 * glow.at(x, y));
       const double noise = std::sqrt(3e-5 + 8e-4 * value);  // of the camera, and of the photons
-      image.pixels.push_back(quantized(value + noise * random.normal()));
+      image.at(x, y) = quantized(value + noise * random.normal());
     }
   }
   return image;
@@ -236,29 +218,27 @@ Image draw_stained(Random& random, const Scene& scene) {
   const double eosin_level = random.uniform(0.3, 0.6), hematoxylin_level = random.uniform(0.5, 0.75);
 
   Plane eosin(width, height), hematoxylin(width, height);
-  for (std::size_t i = 0; i < eosin.values.size(); ++i) {
-    const double tissue =
-        eosin_level * (1 + 0.5 * patches.values[i] + 0.35 * fibres.values[i] + 0.2 * grain.values[i]);
-    eosin.values[i] = static_cast<float>(std::clamp(tissue, 0.02, 1.0));
-    const std::int32_t label = scene.truth.labels[i];
+  for (std::size_t i = 0; i < eosin.size(); ++i) {
+    const double tissue = eosin_level * (1 + 0.5 * patches[i] + 0.35 * fibres[i] + 0.2 * grain[i]);
+    eosin[i] = static_cast<float>(std::clamp(tissue, 0.02, 1.0));
+    const std::int32_t label = scene.truth[i];
     if (label == 0) continue;
-    const double rim = scene.depth.values[i] > 0.8f ? 0.15 : 0;  // chromatin lines the membrane
-    const double texture = 0.9 + 0.3 * chromatin.values[i] + 0.15 * grain.values[i] + rim;
-    const double level = 0.4 + 0.6 * scene.brightness[static_cast<std::size_t>(label)];
-    hematoxylin.values[i] = static_cast<float>(std::clamp(hematoxylin_level * level * texture, 0.0, 1.0));
+    const double rim = scene.depth[i] > 0.8f ? 0.15 : 0;  // chromatin lines the membrane
+    const double texture = 0.9 + 0.3 * chromatin[i] + 0.15 * grain[i] + rim;
+    const double level = 0.4 + 0.6 * scene.brightness[label];
+    hematoxylin[i] = static_cast<float>(std::clamp(hematoxylin_level * level * texture, 0.0, 1.0));
   }
   blur(eosin, 1, 1);
   blur(hematoxylin, 1, 1);
 
   const std::array<double, 3> lamp{random.uniform(0.93, 0.98), random.uniform(0.92, 0.97),
                                    random.uniform(0.94, 0.99)};
-  Image image{.width = width, .height = height, .channels = 3, .pixels = {}};
-  image.pixels.reserve(eosin.values.size() * 3);
-  for (std::size_t i = 0; i < eosin.values.size(); ++i) {
+  Image image(width, height, 3);
+  for (std::size_t i = 0; i < eosin.size(); ++i) {
     for (std::size_t c = 0; c < 3; ++c) {
-      const double light = lamp[c] * (1 - eosin_stain[c] * double{eosin.values[i]}) *
-                           (1 - hematoxylin_stain[c] * double{hematoxylin.values[i]});
-      image.pixels.push_back(quantized(light + 0.012 * random.normal()));
+      const double light = lamp[c] * (1 - eosin_stain[c] * double{eosin[i]}) *
+                           (1 - hematoxylin_stain[c] * double{hematoxylin[i]});
+      image.pixel(i)[c] = quantized(light + 0.012 * random.normal());
     }
   }
   return image;
@@ -269,16 +249,12 @@ std::string numbered(std::uint64_t number, std::size_t digits) {
   return std::string(digits - std::min(digits, text.size()), '0') + text;
 }
 
-std::vector<std::uint8_t> to_rgba(const Image& image) {
-  const auto channels = static_cast<std::size_t>(image.channels);
-  const std::size_t count = image.pixels.size() / channels;
-  std::vector<std::uint8_t> rgba(count * 4, 255);
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t c = 0; c < 3; ++c) {
-      const float value = image.pixels[i * channels + std::min(c, channels - 1)];
-      rgba[i * 4 + c] = static_cast<std::uint8_t>(std::clamp(value, 0.0f, 1.0f) * 255 + 0.5f);
-    }
-  }
+Picture to_rgba(const Image& image) {
+  const Picture picture = to_8_bits(image);
+  Picture rgba(image.width, image.height, 4);
+  std::ranges::fill(rgba, std::uint8_t{255});
+  for (std::size_t i = 0; i < image.pixels(); ++i)
+    for (std::size_t c = 0; c < 3; ++c) rgba.pixel(i)[c] = picture.pixel(i)[std::min(c, image.depth() - 1)];
   return rgba;
 }
 
@@ -295,7 +271,7 @@ Example make_synthetic(std::uint64_t seed, int width, int height, Style style) {
   if (width < smallest || height < smallest || std::int64_t{width} * height > max_pixels) {
     throw Failure("drawing a synthetic image: expected sides of at least " + std::to_string(smallest) +
                   " and at most " + std::to_string(max_pixels >> 20) + " Mi pixels, got " +
-                  std::to_string(width) + " x " + std::to_string(height));
+                  size_text(width, height));
   }
   Random random(seed);
   if (random.uniform() < 0.3 && style == Style::mixed) style = Style::stained;
@@ -317,15 +293,13 @@ void write_bowl(const fs::path& root, std::span<const Example> examples) {
     }
     create_folder(folder / "images");
     create_folder(folder / "masks");
-    const Image& image = example.image;
-    write_png8(folder / "images" / (example.id + ".png"), image.width, image.height, 4,
-               to_rgba(image).data());
-    std::vector<std::uint8_t> mask(example.truth.labels.size());
+    write_png8(folder / "images" / (example.id + ".png"), to_rgba(example.image));
+    Picture mask(example.truth.width, example.truth.height);
     for (std::int32_t label = 1; label <= max_label(example.truth); ++label) {
-      std::ranges::transform(example.truth.labels, mask.begin(),
+      std::ranges::transform(example.truth, mask.begin(),
                              [label](std::int32_t l) -> std::uint8_t { return l == label ? 255 : 0; });
       const std::string name = numbered(static_cast<std::uint64_t>(label), 5) + ".png";
-      write_png8(folder / "masks" / name, example.truth.width, example.truth.height, 1, mask.data());
+      write_png8(folder / "masks" / name, mask);
     }
   }
 }

@@ -2,26 +2,24 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "common/error.h"
 
 namespace nuclei {
 namespace {
 
-std::vector<float> brightness(const Image& image) {
-  const auto channels = static_cast<std::size_t>(image.channels);
-  if (image.pixels.empty() || channels == 0)
-    throw Failure("thresholding an image: expected at least one pixel, it is empty");
-  std::vector<float> grey(image.pixels.size() / channels);
+Raster<float> brightness(const Image& image) {
+  if (image.empty()) throw Failure("thresholding an image: expected at least one pixel, it is empty");
+  Raster<float> grey(image.width, image.height);
   for (std::size_t i = 0; i < grey.size(); ++i) {
-    double sum = 0;
-    for (std::size_t c = 0; c < channels; ++c) sum += image.pixels[i * channels + c];
-    grey[i] = static_cast<float>(sum / static_cast<double>(channels));
+    const float* pixel = image.pixel(i);
+    grey[i] = static_cast<float>(std::accumulate(pixel, pixel + image.channels, 0.0) / image.channels);
   }
   return grey;
 }
 
-float threshold_of(const std::vector<float>& grey) {
+float threshold_of(const Raster<float>& grey) {
   constexpr std::size_t bin_count = 256;
   const auto [low, high] = std::ranges::minmax(grey);
   if (low == high) return low;
@@ -50,22 +48,18 @@ float threshold_of(const std::vector<float>& grey) {
 
 }  // namespace
 
-LabelMap all_background(const Image& image) {
-  return {image.width, image.height,
-          std::vector<std::int32_t>(static_cast<std::size_t>(image.width) *
-                                    static_cast<std::size_t>(image.height))};
-}
+LabelMap all_background(const Image& image) { return {image.width, image.height}; }
 
 float otsu_threshold(const Image& image) { return threshold_of(brightness(image)); }
 
 LabelMap otsu(const Image& image) {
-  std::vector<float> grey = brightness(image);
+  Raster<float> grey = brightness(image);
   const float threshold = threshold_of(grey);
   const auto above =
       static_cast<std::size_t>(std::ranges::count_if(grey, [&](float value) { return value > threshold; }));
   const bool dark_nuclei = 2 * above > grey.size();
   for (float& value : grey) value = (value > threshold) != dark_nuclei ? 1.0f : 0.0f;
-  return label_components(grey, image.width, image.height, {.fill_holes = false});
+  return label_components(grey, {.fill_holes = false});
 }
 
 }  // namespace nuclei

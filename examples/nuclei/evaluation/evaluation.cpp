@@ -22,7 +22,7 @@ const ImageScores& Evaluation::add(const Example& example, const LabelMap& found
   ImageScores entry{example.id, modality(image_stats(example.image)), score(example.truth, found),
                     compare(example.truth, found), seconds};
   const Overlaps overlaps = count_overlaps(example.truth, found);
-  const auto append = [](std::vector<std::int64_t>& areas, const std::vector<std::int64_t>& more) {
+  const auto append = [](std::vector<std::int64_t>& areas, const PerLabel<std::int64_t>& more) {
     std::copy_if(more.begin() + 1, more.end(), std::back_inserter(areas),
                  [](std::int64_t a) { return a > 0; });
   };

@@ -18,26 +18,26 @@ double ratio(std::int64_t part, std::int64_t whole) {
   return ratio(static_cast<double>(part), static_cast<double>(whole));
 }
 
-std::int64_t count_nuclei(const std::vector<std::int64_t>& area) {
+std::int64_t count_nuclei(const PerLabel<std::int64_t>& area) {
   return std::count_if(area.begin() + 1, area.end(), [](std::int64_t a) { return a > 0; });
 }
 
 /// Each true nucleus with the found one of the highest IoU (which may serve several), and whatever is left of
 /// both sides.
 void count_aji(const Overlaps& overlaps, Counts& counts) {
-  std::vector<bool> used(overlaps.predicted_area.size());
+  PerLabel<char> used(overlaps.predicted_area.highest());
   auto pair = overlaps.pairs.begin();
-  for (std::size_t t = 1; t < overlaps.true_area.size(); ++t) {
+  for (std::int32_t t = 1; t <= overlaps.true_area.highest(); ++t) {
     const Overlaps::Pair* best = nullptr;
-    for (; pair != overlaps.pairs.end() && static_cast<std::size_t>(pair->truth) == t; ++pair) {
+    for (; pair != overlaps.pairs.end() && pair->truth == t; ++pair) {
       if (!best || pair->shared * overlaps.united(*best) > best->shared * overlaps.united(*pair))
         best = &*pair;
     }
     counts.aji_common += best ? best->shared : 0;
     counts.aji_united += best ? overlaps.united(*best) : overlaps.true_area[t];
-    if (best) used[static_cast<std::size_t>(best->predicted)] = true;
+    if (best) used[best->predicted] = true;
   }
-  for (std::size_t p = 1; p < used.size(); ++p) {
+  for (std::int32_t p = 1; p <= used.highest(); ++p) {
     if (!used[p]) counts.aji_united += overlaps.predicted_area[p];
   }
 }
@@ -103,7 +103,7 @@ Scores scores_of(const Counts& counts) {
 Scores score(const LabelMap& truth, const LabelMap& predicted) {
   const Overlaps overlaps = count_overlaps(truth, predicted);
   Counts counts;
-  counts.pixels = static_cast<std::int64_t>(truth.labels.size());
+  counts.pixels = static_cast<std::int64_t>(truth.size());
   counts.true_pixels = counts.pixels - overlaps.true_area[0];
   counts.predicted_pixels = counts.pixels - overlaps.predicted_area[0];
   counts.true_nuclei = count_nuclei(overlaps.true_area);

@@ -13,13 +13,12 @@ struct Overlaps {
     std::int32_t truth, predicted;  // labels, both above 0
     std::int64_t shared;            // pixels of both, above 0
   };
-  std::vector<std::int64_t> true_area, predicted_area;  // pixels by label; [0] is background
-  std::vector<Pair> pairs;                              // by ascending truth, then predicted
+  PerLabel<std::int64_t> true_area, predicted_area;  // pixels
+  std::vector<Pair> pairs;                           // by ascending truth, then predicted
 
   /// Pixels of either nucleus of a pair.
   std::int64_t united(const Pair& pair) const {
-    return true_area[static_cast<std::size_t>(pair.truth)] +
-           predicted_area[static_cast<std::size_t>(pair.predicted)] - pair.shared;
+    return true_area[pair.truth] + predicted_area[pair.predicted] - pair.shared;
   }
 };
 
@@ -43,7 +42,7 @@ const char* name(Fate fate);
 /// What is not correct is merged where one found nucleus holds more than half of each of several true ones,
 /// split where one true nucleus holds more than half of each of several found ones.
 struct Fates {
-  std::vector<Fate> truth, predicted;
+  PerLabel<Fate> truth, predicted;
   int correct = 0, missed = 0, merged = 0, split = 0;  // true nuclei; together they are all of them
   int extra = 0;                                       // found nuclei that belong to no true one
 };

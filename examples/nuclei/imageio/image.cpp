@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -78,9 +79,8 @@ std::uint32_t big_endian32(Bytes bytes) {
 
 void check_size(const fs::path& path, std::int64_t width, std::int64_t height) {
   if (width <= max_pixels / std::max<std::int64_t>(height, 1)) return;
-  fail(path, "the header claims " + std::to_string(width) + " x " + std::to_string(height) +
-                 " pixels, the limit is " + std::to_string(max_pixels >> 20) +
-                 " Mi; cut the image into tiles");
+  fail(path, "the header claims " + size_text(width, height) + " pixels, the limit is " +
+                 std::to_string(max_pixels >> 20) + " Mi; cut the image into tiles");
 }
 
 /// stb_image ignores checksums and may accept a PNG that ends early, so walk its chunks first:
@@ -138,15 +138,11 @@ struct Decoded {
   int width = 0, height = 0, stored = 0, channels = 0, bit_depth = 8;
   std::unique_ptr<void, Free> samples;
 
-  std::size_t pixel_count() const {
-    return static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
-  }
-
   /// Calls visit(sample pointer of one pixel, its index) for every pixel.
   template <class Visit>
   void for_each_pixel(const Visit& visit) const {
     const auto walk = [&](auto* sample) {
-      for (std::size_t i = 0; i < pixel_count(); ++i, sample += stored) visit(sample, i);
+      for (std::size_t i = 0; i < pixel_count(width, height); ++i, sample += stored) visit(sample, i);
     };
     if (bit_depth == 16) {
       walk(static_cast<const std::uint16_t*>(samples.get()));
@@ -200,8 +196,7 @@ Decoded decode(const fs::path& path) {
 
 struct PngJob {
   int width, height, color_type, bit_depth;
-  std::size_t row_bytes;
-  const std::uint8_t* rows;
+  std::vector<const png_byte*> rows;
   std::vector<std::uint8_t> encoded;
 };
 
@@ -230,9 +225,7 @@ bool encode(PngJob& job) {
                PNG_FILTER_TYPE_DEFAULT);
   png_write_info(png, info);
   if (job.bit_depth == 16 && std::endian::native == std::endian::little) png_set_swap(png);
-  for (int y = 0; y < job.height; ++y) {
-    png_write_row(png, job.rows + static_cast<std::size_t>(y) * job.row_bytes);
-  }
+  for (const png_byte* row : job.rows) png_write_row(png, row);
   png_write_end(png, info);
   png_destroy_write_struct(&png, &info);
   return true;
@@ -240,8 +233,8 @@ bool encode(PngJob& job) {
 
 std::vector<std::uint8_t> encoded(const std::string& task, PngJob job) {
   if (job.width < 1 || job.height < 1 || !encode(job)) {
-    throw Failure(task + ": cannot encode a picture of " + std::to_string(job.width) + " x " +
-                  std::to_string(job.height) + " pixels as PNG");
+    throw Failure(task + ": cannot encode a picture of " + size_text(job.width, job.height) +
+                  " pixels as PNG");
   }
   return std::move(job.encoded);
 }
@@ -250,18 +243,16 @@ void write_png(const fs::path& path, PngJob job) {
   write_file_atomically(path, encoded("writing " + path.string(), std::move(job)));
 }
 
-PngJob png8_job(int width, int height, int channels, const std::uint8_t* pixels) {
+template <class T>
+PngJob png_job(const Raster<T>& picture) {
   constexpr int color_types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
                                  PNG_COLOR_TYPE_RGB_ALPHA};
-  if (channels < 1 || channels > 4)
-    throw Failure("writing a PNG: expected 1 to 4 channels, got " + std::to_string(channels));
-  return {width,
-          height,
-          color_types[channels - 1],
-          8,
-          static_cast<std::size_t>(width) * static_cast<std::size_t>(channels),
-          pixels,
-          {}};
+  if (picture.channels < 1 || picture.channels > 4)
+    throw Failure("writing a PNG: expected 1 to 4 channels, got " + std::to_string(picture.channels));
+  PngJob job{picture.width, picture.height, color_types[picture.channels - 1], 8 * sizeof(T), {}, {}};
+  for (int y = 0; y < picture.height; ++y)
+    job.rows.push_back(reinterpret_cast<const png_byte*>(picture.row(y)));
+  return job;
 }
 
 }  // namespace
@@ -289,14 +280,10 @@ Image read_image(const fs::path& path, const ReadOptions& options, std::string* 
     channels = 1;
   }
   const float full = file.bit_depth == 16 ? 65535.0f : 255.0f;
-  Image image{.width = file.width,
-              .height = file.height,
-              .channels = channels,
-              .pixels = {},
-              .bit_depth = file.bit_depth,
-              .scale = full};
-  image.pixels.resize(file.pixel_count() * static_cast<std::size_t>(channels));
-  float* out = image.pixels.data();
+  Image image(file.width, file.height, channels);
+  image.bit_depth = file.bit_depth;
+  image.scale = full;
+  auto out = image.begin();
   file.for_each_pixel([&](const auto* sample, std::size_t) {
     for (int c = first; c < first + channels; ++c) *out++ = static_cast<float>(sample[c]) / full;
   });
@@ -305,56 +292,52 @@ Image read_image(const fs::path& path, const ReadOptions& options, std::string* 
 
 RawImage read_raw(const fs::path& path) {
   const Decoded file = decode(path);
-  RawImage raw{file.width, file.height, file.stored, file.bit_depth, {}};
-  raw.samples.reserve(file.pixel_count() * static_cast<std::size_t>(file.stored));
-  file.for_each_pixel([&](const auto* sample, std::size_t) {
-    raw.samples.insert(raw.samples.end(), sample, sample + file.stored);
-  });
+  RawImage raw(file.width, file.height, file.stored);
+  raw.bit_depth = file.bit_depth;
+  file.for_each_pixel(
+      [&](const auto* sample, std::size_t i) { std::copy_n(sample, file.stored, raw.pixel(i)); });
   return raw;
 }
 
-std::vector<std::uint8_t> read_mask(const fs::path& path, int width, int height) {
+Mask read_mask(const fs::path& path, int width, int height) {
   const auto check_like_image = [&](int mask_width, int mask_height) {
     if (mask_width == width && mask_height == height) return;
-    fail(path, "expected a mask of " + std::to_string(width) + " x " + std::to_string(height) +
-                   " pixels like its image, it is " + std::to_string(mask_width) + " x " +
-                   std::to_string(mask_height));
+    fail(path, "expected a mask of " + size_text(width, height) + " pixels like its image, it is " +
+                   size_text(mask_width, mask_height));
   };
+  Mask mask(width, height);
   if (is_tiff(path)) {
     const Image image = read_image(path);
     check_like_image(image.width, image.height);
-    const auto channels = static_cast<std::size_t>(image.channels);
-    std::vector<std::uint8_t> mask(image.pixels.size() / channels);
-    for (std::size_t i = 0; i < image.pixels.size(); ++i) {
-      if (image.offset + image.scale * image.pixels[i] > 0) mask[i / channels] = 1;
+    for (std::size_t i = 0; i < image.size(); ++i) {
+      if (image.offset + image.scale * image[i] > 0) mask[i / image.depth()] = 1;
     }
     return mask;
   }
   const Decoded file = decode(path);
   check_like_image(file.width, file.height);
-  std::vector<std::uint8_t> mask(file.pixel_count());
   file.for_each_pixel([&](const auto* sample, std::size_t i) {
     mask[i] = std::any_of(sample, sample + file.channels, [](auto value) { return value != 0; });
   });
   return mask;
 }
 
-void write_png8(const fs::path& path, int width, int height, int channels, const std::uint8_t* pixels) {
-  write_png(path, png8_job(width, height, channels, pixels));
+Picture to_8_bits(const Image& image) {
+  Picture picture(image.width, image.height, image.channels);
+  std::ranges::transform(image, picture.begin(), [](float value) {
+    return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 255));
+  });
+  return picture;
 }
 
-std::vector<std::uint8_t> encode_png8(int width, int height, int channels, const std::uint8_t* pixels) {
-  return encoded("showing an image", png8_job(width, height, channels, pixels));
+void write_png8(const fs::path& path, const Picture& picture) { write_png(path, png_job(picture)); }
+
+std::vector<std::uint8_t> encode_png8(const Picture& picture) {
+  return encoded("showing an image", png_job(picture));
 }
 
-void write_png16(const fs::path& path, int width, int height, const std::uint16_t* pixels) {
-  write_png(path, {width,
-                   height,
-                   PNG_COLOR_TYPE_GRAY,
-                   16,
-                   static_cast<std::size_t>(width) * 2,
-                   reinterpret_cast<const std::uint8_t*>(pixels),
-                   {}});
+void write_png16(const fs::path& path, const Raster<std::uint16_t>& picture) {
+  write_png(path, png_job(picture));
 }
 
 }  // namespace nuclei

@@ -5,15 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "imageio/raster.h"
+
 namespace nuclei {
 
-/// A picture as the network sees it: rows from top to bottom, channels interleaved, values in
-/// [0, 1]. pixels.size() == width * height * channels; channels is 1 (grey) or 3 (RGB).
-struct Image {
-  int width = 0;
-  int height = 0;
-  int channels = 0;
-  std::vector<float> pixels;
+/// A picture as the network sees it: values in [0, 1], 1 channel (grey) or 3 (RGB).
+struct Image : Raster<float> {
+  using Raster::Raster;
+
   int bit_depth = 8;  // of the file it came from: 8, 16, 32 or 64
 
   /// A value in the file is offset + scale * pixel.
@@ -40,33 +39,38 @@ inline constexpr std::int64_t max_pixels = std::int64_t{1} << 27;
 Image read_image(const std::filesystem::path& path);
 Image read_image(const std::filesystem::path& path, const ReadOptions& options, std::string* note = nullptr);
 
-/// Reads a mask of any bit depth: 1 where any colour channel is above zero, else 0; [height * width]. Throws
-/// Failure like read_image, and if the file is not `width` by `height` pixels.
-std::vector<std::uint8_t> read_mask(const std::filesystem::path& path, int width, int height);
+/// 1 inside, 0 outside; one channel.
+using Mask = Raster<std::uint8_t>;
 
-/// A file as it is stored, for looking at what is wrong with it.
-struct RawImage {
-  int width = 0;
-  int height = 0;
-  int channels = 0;                    // stored: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
-  int bit_depth = 8;                   // 8 or 16
-  std::vector<std::uint16_t> samples;  // [height, width, channels], 0..255 or 0..65535
+/// Reads a mask of any bit depth: 1 where any colour channel is above zero, else 0. Throws Failure like
+/// read_image, and if the file is not `width` by `height` pixels.
+Mask read_mask(const std::filesystem::path& path, int width, int height);
+
+/// A file as it is stored, for looking at what is wrong with it: values of 0 to 255 or to 65535; channels are
+/// 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+struct RawImage : Raster<std::uint16_t> {
+  using Raster::Raster;
+
+  int bit_depth = 8;  // 8 or 16
 };
 
 /// Reads a file without giving its values a meaning. Throws Failure like read_image.
 RawImage read_raw(const std::filesystem::path& path);
 
-/// Writes an 8-bit PNG atomically (see write_file_atomically).
-///   pixels  [height, width, channels]; channels 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
-/// Throws Failure if the file cannot be written or the size is not positive.
-void write_png8(const std::filesystem::path& path, int width, int height, int channels,
-                const std::uint8_t* pixels);
+/// A picture to show: 8 bits; channels are 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+using Picture = Raster<std::uint8_t>;
+
+/// An image's values, clamped to [0, 1], as the nearest of 0 to 255.
+Picture to_8_bits(const Image& image);
+
+/// Writes an 8-bit PNG atomically (see write_file_atomically). Throws Failure if the file cannot be written
+/// or the size is not positive.
+void write_png8(const std::filesystem::path& path, const Picture& picture);
 
 /// The same picture as the bytes of a PNG file. Throws Failure if the size is not positive.
-std::vector<std::uint8_t> encode_png8(int width, int height, int channels, const std::uint8_t* pixels);
+std::vector<std::uint8_t> encode_png8(const Picture& picture);
 
-/// Writes a 16-bit grey PNG atomically; pixels [height, width] in the machine's byte order.
-/// Throws Failure like write_png8.
-void write_png16(const std::filesystem::path& path, int width, int height, const std::uint16_t* pixels);
+/// Writes a 16-bit grey PNG atomically. Throws Failure like write_png8.
+void write_png16(const std::filesystem::path& path, const Raster<std::uint16_t>& picture);
 
 }  // namespace nuclei

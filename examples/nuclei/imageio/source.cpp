@@ -4,6 +4,8 @@
 #include <bit>
 #include <fstream>
 #include <map>
+#include <numeric>
+#include <utility>
 
 #include "common/error.h"
 
@@ -12,20 +14,16 @@ namespace {
 
 class MemorySource : public ImageSource {
  public:
-  explicit MemorySource(Image image) : pixels_(std::move(image.pixels)) {
-    image.pixels.clear();
+  explicit MemorySource(Image image) : values_(std::exchange(image.values, {})) {
     header_ = std::move(image);
   }
   void read(int y, int count, float* pixels) override {
-    const std::size_t row =
-        static_cast<std::size_t>(header_.width) * static_cast<std::size_t>(header_.channels);
-    std::copy_n(pixels_.data() + static_cast<std::size_t>(y) * row, static_cast<std::size_t>(count) * row,
-                pixels);
+    std::copy(values_.data() + header_.index(0, y), values_.data() + header_.index(0, y + count), pixels);
   }
-  std::size_t held_bytes() const override { return pixels_.size() * sizeof(float); }
+  std::size_t held_bytes() const override { return values_.size() * sizeof(float); }
 
  private:
-  std::vector<float> pixels_;
+  std::vector<float> values_;
 };
 
 // Unsigned numbers in the order of the floats they come from.
@@ -39,17 +37,12 @@ template <class Visit>
 void for_each_brightness(ImageSource& source, const Visit& visit) {
   constexpr int rows_at_once = 64;
   const Image& h = source.header();
-  const auto channels = static_cast<std::size_t>(h.channels), width = static_cast<std::size_t>(h.width);
-  std::vector<float> rows(rows_at_once * width * channels);
+  Raster<float> rows(h.width, rows_at_once, h.channels);
   for (int y = 0; y < h.height; y += rows_at_once) {
     const int count = std::min(rows_at_once, h.height - y);
-    source.read(y, count, rows.data());
-    const float* p = rows.data();
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count) * width; ++i, p += channels) {
-      float sum = 0;
-      for (std::size_t c = 0; c < channels; ++c) sum += p[c];
-      visit(ordered(sum / static_cast<float>(channels)));
-    }
+    source.read(y, count, rows.values.data());
+    for (const float* p = rows.row(0); p != rows.row(count); p += h.channels)
+      visit(ordered(std::accumulate(p, p + h.channels, 0.0f) / static_cast<float>(h.channels)));
   }
 }
 
@@ -62,9 +55,8 @@ std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const
 
 Image read_all(ImageSource& source) {
   Image image = source.header();
-  image.pixels.resize(static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) *
-                      static_cast<std::size_t>(image.channels));
-  source.read(0, image.height, image.pixels.data());
+  image.values.resize(image.pixels() * image.depth());
+  source.read(0, image.height, image.values.data());
   return image;
 }
 

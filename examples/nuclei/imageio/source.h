@@ -16,7 +16,7 @@ class ImageSource {
  public:
   virtual ~ImageSource() = default;
 
-  /// Width, height, channels, scale and pixel size; `pixels` is empty.
+  /// Width, height, channels, scale and pixel size; there are no values.
   const Image& header() const { return header_; }
   /// What was chosen where the file leaves a choice ("channel 1 of 3 ..."), or nothing.
   const std::string& note() const { return note_; }

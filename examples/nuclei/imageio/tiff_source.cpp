@@ -337,8 +337,8 @@ Layout read_layout(Handle& file, const fs::path& path) {
       !TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &l.height) || l.width == 0 || l.height == 0)
     fail(path, "the TIFF file is damaged: its width and height are missing; copy it again");
   if (l.width > longest_side || l.height > longest_side)
-    fail(path, "the header claims " + std::to_string(l.width) + " x " + std::to_string(l.height) +
-                   " pixels, the limit is " + std::to_string(longest_side) + " a side");
+    fail(path, "the header claims " + size_text(l.width, l.height) + " pixels, the limit is " +
+                   std::to_string(longest_side) + " a side");
   l.bits = file.field<std::uint16_t>(TIFFTAG_BITSPERSAMPLE, 1);
   l.format = file.field<std::uint16_t>(TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT);
   l.samples = file.field<std::uint16_t>(TIFFTAG_SAMPLESPERPIXEL, 1);
@@ -504,10 +504,9 @@ class TiffSource : public ImageSource {
   }
 
   void read(int y, int count, float* pixels) override {
-    const auto channels = static_cast<std::size_t>(header_.channels);
+    const std::size_t channels = header_.depth();
     const double scale = header_.scale, offset = header_.offset;
-    const std::size_t row = static_cast<std::size_t>(header_.width) * channels;
-    for (int r = y; r < y + count; ++r, pixels += row) {
+    for (int r = y; r < y + count; ++r, pixels += header_.row_size()) {
       if (!layout_.palette.empty()) {
         rows_[0]->row(r, 0, [&](std::size_t x, auto value) {
           const auto& colour = layout_.palette[static_cast<std::size_t>(value)];

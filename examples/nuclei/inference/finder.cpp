@@ -138,13 +138,13 @@ class Clumps {
     std::size_t i = 0;
     for (int y = 0; y < map.height; ++y) {
       for (std::size_t x = 0; x < width; ++x, ++i) {
-        const std::int32_t label = map.labels[i];
+        const std::int32_t label = map[i];
         if (label == 0) continue;
         Extent& e = extent_[static_cast<std::size_t>(label)];
         if (e.first < 0) e.first = y;
         e.last = y;
-        if (x > 0) join(label, map.labels[i - 1]);
-        if (y > 0) join(label, map.labels[i - width]);
+        if (x > 0) join(label, map[i - 1]);
+        if (y > 0) join(label, map[i - width]);
       }
     }
     for (std::size_t label = 1; label < parent_.size(); ++label) {
@@ -275,12 +275,9 @@ class Finder {
     const int top = std::max(0, done_ - margin), bottom = std::min(image_.height, done_ + plan_.band_rows);
     predict_until(bottom);
     const std::size_t count = static_cast<std::size_t>(bottom - top) * width();
-    LabelMap map;
-    {
-      const float* begin = maps_.row(top);
-      map =
-          segmenter_.decode(std::vector<float>(begin, begin + count * channels_), image_.width, bottom - top);
-    }
+    const float* begin = maps_.row(top);
+    LabelMap map = segmenter_.decode(
+        {image_.width, bottom - top, static_cast<int>(channels_), {begin, begin + count * channels_}});
     const Clumps clumps(map);
     const bool last_band = bottom == image_.height;
     const int start = done_ - top;  // the band's first row, in the map
@@ -316,8 +313,8 @@ class Finder {
     if (cut_) {
       std::size_t i = static_cast<std::size_t>(start) * width();
       for (const std::int32_t* t = taken_.row(done_); i < count; ++i, ++t) {
-        ++area[static_cast<std::size_t>(map.labels[i])];
-        if (*t != 0) ++claimed[static_cast<std::size_t>(map.labels[i])];
+        ++area[static_cast<std::size_t>(map[i])];
+        if (*t != 0) ++claimed[static_cast<std::size_t>(map[i])];
       }
     }
     for (std::size_t label = 1; label < clumps.count(); ++label) {
@@ -340,17 +337,17 @@ class Finder {
 
   void take_nuclei(LabelMap& map, const std::vector<std::int32_t>& keep, int top, int start) {
     const std::size_t above = static_cast<std::size_t>(start) * width();
-    for (std::size_t i = 0; i < map.labels.size(); ++i) {
-      std::int32_t& label = map.labels[i];
+    for (std::size_t i = 0; i < map.size(); ++i) {
+      std::int32_t& label = map[i];
       if (i < above || !keep[static_cast<std::size_t>(label)]) label = 0;
     }
     std::int32_t* taken = taken_.row(done_);
-    for (std::size_t i = above; i < map.labels.size(); ++i, ++taken) {
-      if (map.labels[i] == 0) continue;
+    for (std::size_t i = above; i < map.size(); ++i, ++taken) {
+      if (map[i] == 0) continue;
       if (*taken != 0) {
-        map.labels[i] = 0;
+        map[i] = 0;
       } else {
-        *taken = next_id_ + map.labels[i];
+        *taken = next_id_ + map[i];
       }
     }
     for (Nucleus& n : measure(map, image_, pixels_.row(top))) {

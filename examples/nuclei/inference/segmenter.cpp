@@ -77,35 +77,21 @@ std::unique_ptr<karyon::UNet> load_model(const std::filesystem::path& file,
   }
 }
 
-// [height, width, map_count] taken apart.
-PixelMaps maps_of(const float* values, int width, int height) {
-  const std::size_t count = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
-  PixelMaps out{width, height, std::vector<float>(count), std::vector<float>(count),
-                std::vector<float>(count)};
-  for (std::size_t i = 0; i < count; ++i, values += map_count) {
-    out.nucleus[i] = values[0];
-    out.border[i] = values[1];
-    out.depth[i] = values[2];
-  }
-  return out;
-}
-
 // The maps of a picture as one window.
 PixelMaps whole_maps(karyon::UNet& model, int width, int height, int zoom, bool tta, const ReadPixels& read) {
   const Tiling whole =
       *plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max(), 0, zoom);
-  const auto row = static_cast<std::size_t>(width);
-  std::vector<float> maps(row * static_cast<std::size_t>(height) * static_cast<std::size_t>(map_count));
-  predict_core(model, whole, width, height, {0, 0, width, height}, tta, read, maps.data(), row);
-  return maps_of(maps.data(), width, height);
+  PixelMaps maps(width, height, map_count);
+  predict_core(model, whole, width, height, {0, 0, width, height}, tta, read, maps.values.data(),
+               static_cast<std::size_t>(width));
+  return maps;
 }
 
 // The diameter of a disc with the median area of the nuclei, pixels; 0 where there is none.
 double median_diameter(const std::vector<LabelMap>& maps) {
   std::vector<std::int64_t> areas;
   for (const LabelMap& map : maps) {
-    std::vector<std::int64_t> area(static_cast<std::size_t>(max_label(map)) + 1);
-    for (std::int32_t label : map.labels) ++area[static_cast<std::size_t>(label)];
+    const PerLabel<std::int64_t> area = label_areas(map);
     areas.insert(areas.end(), area.begin() + 1, area.end());
   }
   if (areas.empty()) return 0;
@@ -141,11 +127,10 @@ int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels
 
 PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta, int zoom) {
   const Levels levels = find_levels(image);
-  const std::vector<float> input = normalize(image, levels);
+  const Raster<float> input = normalize(image, levels);
   const auto read = [&](const Rect& part, float* out) {
-    const auto row = 3 * static_cast<std::ptrdiff_t>(part.width());
-    for (int y = part.y0; y < part.y1; ++y, out += row)
-      std::copy_n(input.begin() + 3 * (static_cast<std::ptrdiff_t>(y) * image.width + part.x0), row, out);
+    for (int y = part.y0; y < part.y1; ++y)
+      out = std::copy(&input.at(part.x0, y), input.row(y) + 3 * part.x1, out);
   };
   if (zoom == auto_zoom) zoom = choose_zoom(model, image.width, image.height, levels, read);
   return whole_maps(model, image.width, image.height, zoom, tta, read);
@@ -192,17 +177,8 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
   model->eval();
 }
 
-LabelMap Segmenter::decode(const std::vector<float>& maps, int width, int height) const {
-  if (maps.size() != static_cast<std::size_t>(map_count) * static_cast<std::size_t>(width) *
-                         static_cast<std::size_t>(height))
-    throw Failure("separating nuclei: expected " + std::to_string(map_count) + " values per pixel of " +
-                  std::to_string(width) + " x " + std::to_string(height) + ", got " +
-                  std::to_string(maps.size()));
-  return segment(maps_of(maps.data(), width, height), thresholds);
-}
-
 LabelMap Segmenter::operator()(const Image& image, bool tta, int zoom) {
-  return segment(predict_maps(*model, image, tta, zoom), thresholds);
+  return decode(predict_maps(*model, image, tta, zoom));
 }
 
 }  // namespace nuclei

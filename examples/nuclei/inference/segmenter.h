@@ -59,9 +59,9 @@ struct Segmenter {
   /// model is), karyon::Error if it cannot be read.
   Segmenter(const std::filesystem::path& file, karyon::Device device);
   LabelMap operator()(const Image& image, bool tta = false, int zoom = auto_zoom);
-  /// Separate nuclei out of what the network says of each pixel; [height, width, channels] as it comes out of
-  /// the last activation. Nuclei that do not touch, not even through others, are found independently.
-  LabelMap decode(const std::vector<float>& maps, int width, int height) const;
+  /// Separate nuclei out of what the network says of each pixel. Nuclei that do not touch, not even through
+  /// others, are found independently.
+  LabelMap decode(const PixelMaps& maps) const { return segment(maps, thresholds); }
 
   std::unique_ptr<karyon::UNet> model;
   std::map<std::string, std::string> metadata;

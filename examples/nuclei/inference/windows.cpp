@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "imageio/raster.h"
+
 namespace nuclei {
 namespace {
 
@@ -122,7 +124,6 @@ void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int heig
   const karyon::Device device = model.parameters().front().device();
   const auto channels = static_cast<std::size_t>(model.options.out_channels);
   const int zoom = tiling.zoom;
-  std::vector<float> pixels;
   for (int t = 0; t < (tta ? 8 : 1); ++t) {
     const Turn turn{(t & 4) != 0, (t & 1) != 0, (t & 2) != 0, width, height};
     const Rect turned_core = turn.turned(core);
@@ -132,16 +133,13 @@ void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int heig
     if (t == 0) {
       read(part, input.data<float>());
     } else {
-      pixels.resize(static_cast<std::size_t>(part.width()) * static_cast<std::size_t>(part.height()) * 3);
-      read(part, pixels.data());
+      Raster<float> pixels(part.width(), part.height(), 3);
+      read(part, pixels.values.data());
       float* to = input.data<float>();
       for (int v = window.y0; v < window.y1; ++v) {
         for (int u = window.x0; u < window.x1; ++u, to += 3) {
           const auto [x, y] = turn.source(u, v);
-          const std::size_t at =
-              static_cast<std::size_t>(y - part.y0) * static_cast<std::size_t>(part.width()) +
-              static_cast<std::size_t>(x - part.x0);
-          std::copy_n(pixels.data() + 3 * at, 3, to);
+          std::copy_n(&pixels.at(x - part.x0, y - part.y0), 3, to);
         }
       }
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <numbers>
 #include <string>
 
@@ -20,40 +21,23 @@ std::int64_t cross(const Point& o, const Point& a, const Point& b) {
 }
 
 /// The nucleus alone, with a frame of one background pixel.
-class Mask {
- public:
-  Mask(const LabelMap& map, const Nucleus& n)
-      : width_(n.x1 - n.x0 + 2), height_(n.y1 - n.y0 + 2), inside_(size()) {
-    for (int y = n.y0; y < n.y1; ++y) {
-      const std::int32_t* row =
-          map.labels.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(map.width);
-      for (int x = n.x0; x < n.x1; ++x) inside_[at(x - n.x0 + 1, y - n.y0 + 1)] = row[x] == n.label;
-    }
-  }
-  int width() const { return width_; }
-  int height() const { return height_; }
-  bool operator()(int x, int y) const { return inside_[at(x, y)] != 0; }
-
- private:
-  std::size_t size() const { return static_cast<std::size_t>(width_) * static_cast<std::size_t>(height_); }
-  std::size_t at(int x, int y) const {
-    return static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) + static_cast<std::size_t>(x);
-  }
-
-  int width_, height_;
-  std::vector<std::uint8_t> inside_;
-};
+Mask framed(const LabelMap& map, const Nucleus& n) {
+  Mask mask(n.x1 - n.x0 + 2, n.y1 - n.y0 + 2);
+  for (int y = n.y0; y < n.y1; ++y)
+    for (int x = n.x0; x < n.x1; ++x) mask.at(x - n.x0 + 1, y - n.y0 + 1) = map.at(x, y) == n.label;
+  return mask;
+}
 
 /// Border pixels (those with a 4-neighbour outside) count 1, sqrt(2) or the mean of both, by how the border
 /// goes on from them.
 double perimeter(const Mask& mask) {
   const auto border = [&](int x, int y) {
-    return x >= 1 && y >= 1 && x + 1 < mask.width() && y + 1 < mask.height() && mask(x, y) &&
-           !(mask(x - 1, y) && mask(x + 1, y) && mask(x, y - 1) && mask(x, y + 1));
+    return x >= 1 && y >= 1 && x + 1 < mask.width && y + 1 < mask.height && mask.at(x, y) &&
+           !(mask.at(x - 1, y) && mask.at(x + 1, y) && mask.at(x, y - 1) && mask.at(x, y + 1));
   };
   double total = 0;
-  for (int y = 1; y + 1 < mask.height(); ++y) {
-    for (int x = 1; x + 1 < mask.width(); ++x) {
+  for (int y = 1; y + 1 < mask.height; ++y) {
+    for (int x = 1; x + 1 < mask.width; ++x) {
       if (!border(x, y)) continue;
       const int beside = border(x - 1, y) + border(x + 1, y) + border(x, y - 1) + border(x, y + 1);
       const int diagonal =
@@ -80,17 +64,17 @@ double perimeter(const Mask& mask) {
 /// Pixels whose centres lie in the convex hull of the middles of all pixels' sides. Coordinates are doubled.
 std::int64_t hull_area(const Mask& mask) {
   std::vector<Point> points;  // by y, then x
-  for (std::int64_t y = 1; y < 2 * mask.height(); ++y) {
+  for (std::int64_t y = 1; y < 2 * mask.height; ++y) {
     std::int64_t first = -1, last = -1;
     const auto add = [&](std::int64_t x) {
       if (first < 0 || x < first) first = x;
       last = std::max(last, x);
     };
-    for (int x = 1; x + 1 < mask.width(); ++x) {
+    for (int x = 1; x + 1 < mask.width; ++x) {
       if (y % 2 == 0) {
-        if (y / 2 < mask.height() && mask(x, static_cast<int>(y / 2))) add(2 * x - 1), add(2 * x + 1);
-      } else if (mask(x, static_cast<int>(y / 2)) ||
-                 (y / 2 + 1 < mask.height() && mask(x, static_cast<int>(y / 2 + 1)))) {
+        if (y / 2 < mask.height && mask.at(x, static_cast<int>(y / 2))) add(2 * x - 1), add(2 * x + 1);
+      } else if (mask.at(x, static_cast<int>(y / 2)) ||
+                 (y / 2 + 1 < mask.height && mask.at(x, static_cast<int>(y / 2 + 1)))) {
         add(2 * x);
       }
     }
@@ -111,7 +95,7 @@ std::int64_t hull_area(const Mask& mask) {
   const auto floor_div = [](std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); };
   std::int64_t total = 0;
   std::size_t l = 0, r = 0;
-  for (std::int64_t y = 2; y < 2 * mask.height(); y += 2) {
+  for (std::int64_t y = 2; y < 2 * mask.height; y += 2) {
     if (y < points.front().y || y > points.back().y) continue;
     const auto segment = [&](const std::vector<Point>& hull, std::size_t& at) {
       while (at + 2 < hull.size() && hull[at + 1].y < y) ++at;
@@ -133,12 +117,12 @@ std::int64_t hull_area(const Mask& mask) {
 }
 
 void measure_shape(const LabelMap& map, Nucleus& n) {
-  const Mask mask(map, n);
+  const Mask mask = framed(map, n);
   const auto area = static_cast<double>(n.area);
   double xx = 0, yy = 0, xy = 0;
   for (int y = n.y0; y < n.y1; ++y) {
     for (int x = n.x0; x < n.x1; ++x) {
-      if (!mask(x - n.x0 + 1, y - n.y0 + 1)) continue;
+      if (map.at(x, y) != n.label) continue;
       const double dx = x - n.cx, dy = y - n.cy;
       xx += dx * dx;
       yy += dy * dy;
@@ -161,7 +145,7 @@ void measure_shape(const LabelMap& map, Nucleus& n) {
 }  // namespace
 
 std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const float* pixels) {
-  std::vector<Nucleus> nuclei(static_cast<std::size_t>(max_label(map)) + 1);
+  PerLabel<Nucleus> by_label(max_label(map));
   const int channels = header.channels;
   const auto value = [&](const float* pixel) {
     double sum = 0;
@@ -173,10 +157,9 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const flo
   };
   const auto for_each_pixel = [&](const auto& visit) {
     const float* pixel = pixels;
-    const std::int32_t* label = map.labels.data();
     for (int y = 0; y < map.height; ++y)
-      for (int x = 0; x < map.width; ++x, ++label, pixel += channels)
-        if (*label != 0) visit(nuclei[static_cast<std::size_t>(*label)], x, y, *label, pixel);
+      for (int x = 0; x < map.width; ++x, pixel += channels)
+        if (const std::int32_t label = map.at(x, y); label != 0) visit(by_label[label], x, y, label, pixel);
   };
   for_each_pixel([&](Nucleus& n, int x, int y, std::int32_t label, const float* pixel) {
     const double v = value(pixel);
@@ -191,7 +174,7 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const flo
     n.min_intensity = std::min(n.min_intensity, v);
     n.max_intensity = std::max(n.max_intensity, v);
   });
-  for (Nucleus& n : nuclei) {
+  for (Nucleus& n : by_label) {
     if (n.area == 0) continue;
     const auto area = static_cast<double>(n.area);
     n.cx /= area;
@@ -202,7 +185,8 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const flo
     const double d = value(pixel) - n.mean_intensity;
     n.std_intensity += d * d;
   });
-  std::erase_if(nuclei, [](const Nucleus& n) { return n.area == 0; });
+  std::vector<Nucleus> nuclei;
+  std::ranges::copy_if(by_label, std::back_inserter(nuclei), [](const Nucleus& n) { return n.area > 0; });
   for (Nucleus& n : nuclei) {
     n.std_intensity = std::sqrt(n.std_intensity / static_cast<double>(n.area));
     measure_shape(map, n);
@@ -211,12 +195,10 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const flo
 }
 
 std::vector<Nucleus> measure(const LabelMap& map, const Image& image) {
-  if (map.width != image.width || map.height != image.height || map.labels.empty() ||
-      map.labels.size() * static_cast<std::size_t>(image.channels) != image.pixels.size())
-    throw Failure("measuring nuclei: expected labels for the " + std::to_string(image.width) + " x " +
-                  std::to_string(image.height) + " pixels of the image, got " + std::to_string(map.width) +
-                  " x " + std::to_string(map.height));
-  return measure(map, image, image.pixels.data());
+  if (!map.same_size(image) || map.empty())
+    throw Failure("measuring nuclei: expected labels for the " + size_text(image) +
+                  " pixels of the image, got " + size_text(map));
+  return measure(map, image, image.values.data());
 }
 
 }  // namespace nuclei

@@ -44,9 +44,7 @@ std::int64_t doubled_area(const Ring& ring) {
 std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
   const int width = n.x1 - n.x0 + 1, height = n.y1 - n.y0 + 1;  // corners
   const auto inside = [&](int x, int y) {
-    return x >= 0 && y >= 0 && x + 1 < width && y + 1 < height &&
-           map.labels[static_cast<std::size_t>(y + n.y0) * static_cast<std::size_t>(map.width) +
-                      static_cast<std::size_t>(x + n.x0)] == n.label;
+    return x >= 0 && y >= 0 && x + 1 < width && y + 1 < height && map.at(x + n.x0, y + n.y0) == n.label;
   };
   // Whether a side leaves corner (x, y) that way, with the nucleus on its right only.
   const auto is_side = [&](int x, int y, int way) {
@@ -57,10 +55,7 @@ std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
       default: return inside(x, y - 1) && !inside(x - 1, y - 1);
     }
   };
-  const auto index = [&](Corner c) {
-    return static_cast<std::size_t>(c.y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(c.x);
-  };
-  std::vector<std::uint8_t> walked(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
+  Raster<std::uint8_t> walked(width, height);  // of each corner, the ways that lines have left it by, as bits
   std::vector<Part> parts;
   std::vector<Ring> holes;
   const auto keep = [&](const std::vector<Corner>& line) {
@@ -75,22 +70,23 @@ std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       for (int start = 0; start < 4; ++start) {
-        if (!is_side(x, y, start) || walked[index({x, y})] >> start & 1) continue;
+        if (!is_side(x, y, start) || walked.at(x, y) >> start & 1) continue;
         std::vector<Corner> line;
         std::unordered_map<std::size_t, std::size_t> seen;  // where in the line a corner is
         Corner at{x, y};
         int way = start;
         do {
           // A corner met again closes a ring of its own.
-          if (const auto before = seen.find(index(at)); before != seen.end()) {
+          if (const auto before = seen.find(walked.index(at.x, at.y)); before != seen.end()) {
             const auto from = line.begin() + static_cast<std::ptrdiff_t>(before->second);
             keep({from, line.end()});
-            for (auto c = from; c != line.end(); ++c) seen.erase(index(*c));
+            for (auto c = from; c != line.end(); ++c) seen.erase(walked.index(c->x, c->y));
             line.erase(from, line.end());
           }
-          seen[index(at)] = line.size();
+          seen[walked.index(at.x, at.y)] = line.size();
           line.push_back(at);
-          walked[index(at)] = static_cast<std::uint8_t>(walked[index(at)] | 1 << way);
+          std::uint8_t& ways = walked.at(at.x, at.y);
+          ways = static_cast<std::uint8_t>(ways | 1 << way);
           at = {at.x + directions[static_cast<std::size_t>(way)].x,
                 at.y + directions[static_cast<std::size_t>(way)].y};
           // Where pixels touch at a corner only, stay with this one: the right turn first.
@@ -133,8 +129,7 @@ std::vector<Run> column_runs(const LabelMap& map, const Nucleus& n) {
   for (int x = n.x0; x < n.x1; ++x) {
     bool open = false;
     for (int y = n.y0; y < n.y1; ++y) {
-      const bool inside = map.labels[static_cast<std::size_t>(y) * static_cast<std::size_t>(map.width) +
-                                     static_cast<std::size_t>(x)] == n.label;
+      const bool inside = map.at(x, y) == n.label;
       if (inside && open) {
         ++runs.back().length;
       } else if (inside) {

@@ -7,17 +7,35 @@
 
 namespace nuclei {
 
-/// Which nucleus each pixel belongs to: 0 is background, 1, 2, ... are nuclei; [height * width].
-struct LabelMap {
-  int width = 0;
-  int height = 0;
-  std::vector<std::int32_t> labels;
-
-  bool operator==(const LabelMap&) const = default;
-};
+/// Which nucleus each pixel belongs to: 0 is background, 1, 2, ... are nuclei; one channel.
+using LabelMap = Raster<std::int32_t>;
 
 /// The highest label in the map, which is the number of nuclei when labels are dense.
 std::int32_t max_label(const LabelMap& map);
+
+/// One value per label, also for the background, whose label is 0.
+template <class T>
+class PerLabel {
+ public:
+  PerLabel() = default;
+  explicit PerLabel(std::int32_t highest, T value = {})
+      : values_(static_cast<std::size_t>(highest) + 1, value) {}
+
+  T& operator[](std::int32_t label) { return values_[static_cast<std::size_t>(label)]; }
+  const T& operator[](std::int32_t label) const { return values_[static_cast<std::size_t>(label)]; }
+  std::int32_t highest() const { return static_cast<std::int32_t>(values_.size()) - 1; }
+  void push_back(T value) { values_.push_back(value); }
+  auto begin() { return values_.begin(); }
+  auto end() { return values_.end(); }
+  auto begin() const { return values_.begin(); }
+  auto end() const { return values_.end(); }
+
+ private:
+  std::vector<T> values_;
+};
+
+/// How many pixels have each label.
+PerLabel<std::int64_t> label_areas(const LabelMap& map);
 
 struct ComponentOptions {
   float threshold = 0.5f;   // a pixel is nucleus when its probability is above this
@@ -28,11 +46,9 @@ struct ComponentOptions {
 
 /// Separates nuclei: the 4-connected components of `probability > threshold`. Nuclei that meet only
 /// at a corner stay apart; holes are accordingly 8-connected and never reach the image edge.
-///   probability  [height * width]
-///   returns      labels 1..k without gaps, in scan order of their first pixel
-/// Time is linear in the pixels. Throws Failure if the sizes disagree.
-LabelMap label_components(const std::vector<float>& probability, int width, int height,
-                          const ComponentOptions& options = {});
+///   returns  labels 1..k without gaps, in scan order of their first pixel
+/// Time is linear in the pixels.
+LabelMap label_components(const Raster<float>& probability, const ComponentOptions& options = {});
 
 struct BorderWeightOptions {
   double w0 = 10;    // weight added in the middle of the narrowest gap
@@ -40,29 +56,29 @@ struct BorderWeightOptions {
 };
 
 /// Per-pixel loss weights that stress the gaps between close nuclei (Ronneberger et al. 2015):
-///   1 + w0 exp(-(d1 + d2)^2 / (2 sigma^2)) on background, 1 on nuclei; [height * width]
+///   1 + w0 exp(-(d1 + d2)^2 / (2 sigma^2)) on background, 1 on nuclei
 /// where d1 and d2 are the Euclidean distances to the nearest pixels of the nearest and the second
 /// nearest nucleus. Exact up to additions below 1e-4, which are left out.
 /// Throws Failure unless w0 >= 0 and sigma > 0.
-std::vector<float> border_weights(const LabelMap& map, const BorderWeightOptions& options = {});
+Raster<float> border_weights(const LabelMap& map, const BorderWeightOptions& options = {});
 
 /// Where two nuclei meet: 1 on pixels of a nucleus within 2 pixels of another one and on background
-/// between two that are at most 3 pixels apart, else 0; [height * width].
-std::vector<std::uint8_t> contact_borders(const LabelMap& map);
+/// between two that are at most 3 pixels apart, else 0.
+Mask contact_borders(const LabelMap& map);
 
 /// How deep inside its nucleus a pixel lies: the distance to the nearest pixel of something else, divided
-/// by the largest such distance in that nucleus; in (0, 1], 0 on background; [height * width]. The image's
-/// edge is no border. Distances are sums of steps to the eight neighbours, at most 8 % too long.
-std::vector<float> depth_inside(const LabelMap& map);
+/// by the largest such distance in that nucleus; in (0, 1], 0 on background. The image's edge is no border.
+/// Distances are sums of steps to the eight neighbours, at most 8 % too long.
+Raster<float> depth_inside(const LabelMap& map);
 
-/// What the network says of each pixel of a picture, as probabilities [height * width].
-struct PixelMaps {
-  int width = 0;
-  int height = 0;
-  std::vector<float> nucleus;  // inside a nucleus
-  std::vector<float> border;   // where two nuclei meet (contact_borders)
-  std::vector<float> depth;    // how deep inside (depth_inside)
-};
+/// What the network says of each pixel of a picture, as probabilities.
+using PixelMaps = Raster<float>;
+
+/// The channels of PixelMaps, which are those that the network has.
+inline constexpr int nucleus_map = 0;  // inside a nucleus
+inline constexpr int border_map = 1;   // where two nuclei meet (contact_borders)
+inline constexpr int depth_map = 2;    // how deep inside (depth_inside)
+inline constexpr int map_count = 3;
 
 /// Thresholds of segment(), tuned on validation images and kept in the model's file.
 struct SegmentOptions {
@@ -75,7 +91,7 @@ struct SegmentOptions {
 /// the mean of its depth and of nucleus (1 - border), smoothed a little; every peak is a nucleus that rises
 /// `prominence` above its neighbours' (Grimaud 1992, dynamics). Holes in one nucleus are filled.
 ///   returns  labels 1..k without gaps, in scan order of their first pixel
-/// Throws Failure if the sizes disagree.
+/// Throws Failure if the maps have other channels.
 LabelMap segment(const PixelMaps& maps, const SegmentOptions& options = {});
 
 }  // namespace nuclei

@@ -33,7 +33,7 @@ struct Stretch {
 
 Stretch find_stretch(const Image& image) {
   constexpr float dark_gamma = 0.65f;  // shows dim nuclei beside bright ones
-  std::vector<float> values = image.pixels;
+  std::vector<float> values = image.values;
   const auto percentile = [&](double fraction) {
     const auto at =
         values.begin() + static_cast<std::ptrdiff_t>(fraction * static_cast<double>(values.size() - 1));
@@ -46,14 +46,10 @@ Stretch find_stretch(const Image& image) {
 }
 
 Picture stretched(const Image& image, const Stretch& stretch) {
-  const auto channels = static_cast<std::size_t>(image.channels);
-  const std::size_t count = image.pixels.size() / channels;
-  Picture picture{image.width, image.height, std::vector<std::uint8_t>(count * 3)};
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t c = 0; c < 3; ++c) {
-      picture.rgb[i * 3 + c] = stretch(image.pixels[i * channels + std::min(c, channels - 1)]);
-    }
-  }
+  Picture picture(image.width, image.height, 3);
+  for (std::size_t i = 0; i < image.pixels(); ++i)
+    for (std::size_t c = 0; c < 3; ++c)
+      picture.pixel(i)[c] = stretch(image.pixel(i)[std::min(c, image.depth() - 1)]);
   return picture;
 }
 
@@ -62,52 +58,49 @@ Picture stretched(const Image& image, const Stretch& stretch) {
 template <class Visit>
 void for_each_outline_pixel(const LabelMap& map, int thickness, const Visit& visit) {
   const auto label_at = [&](int x, int y) {
-    x = std::clamp(x, 0, map.width - 1);
-    y = std::clamp(y, 0, map.height - 1);
-    return map.labels[static_cast<std::size_t>(y) * static_cast<std::size_t>(map.width) +
-                      static_cast<std::size_t>(x)];
+    return map.at(std::clamp(x, 0, map.width - 1), std::clamp(y, 0, map.height - 1));
   };
-  std::size_t i = 0;
   for (int y = 0; y < map.height; ++y) {
-    for (int x = 0; x < map.width; ++x, ++i) {
-      const std::int32_t label = map.labels[i];
+    for (int x = 0; x < map.width; ++x) {
+      const std::int32_t label = map.at(x, y);
       if (label == 0) continue;
       bool outline = false;
       for (int d = 1; d <= thickness && !outline; ++d) {
         outline = label_at(x - d, y) != label || label_at(x + d, y) != label || label_at(x, y - d) != label ||
                   label_at(x, y + d) != label;
       }
-      if (outline) visit(i, label);
+      if (outline) visit(map.index(x, y), label);
     }
   }
 }
 
 /// A palette index per label such that nuclei within a few pixels differ, as long as the palette
 /// lasts: each takes, in order, the colour least used around it.
-std::vector<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_size) {
+PerLabel<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_size) {
   constexpr int near = 4;
-  std::vector<std::vector<std::int32_t>> earlier(static_cast<std::size_t>(max_label(map)) + 1);
+  PerLabel<std::vector<std::int32_t>> earlier(max_label(map));
   const auto meet = [&](std::int32_t a, std::int32_t b) {
     if (a == 0 || b == 0 || a == b) return;
-    auto& known = earlier[static_cast<std::size_t>(std::max(a, b))];
+    auto& known = earlier[std::max(a, b)];
     if (std::ranges::find(known, std::min(a, b)) == known.end()) known.push_back(std::min(a, b));
   };
-  const auto width = static_cast<std::size_t>(map.width);
-  for (std::size_t i = 0; i < map.labels.size(); ++i) {
-    if (map.labels[i] == 0) continue;
+  const std::size_t width = map.row_size();
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    if (map[i] == 0) continue;
     for (std::size_t d = 1; d <= near; ++d) {
-      if (i % width + d < width) meet(map.labels[i], map.labels[i + d]);
-      if (i + d * width < map.labels.size()) meet(map.labels[i], map.labels[i + d * width]);
+      if (i % width + d < width) meet(map[i], map[i + d]);
+      if (i + d * width < map.size()) meet(map[i], map[i + d * width]);
     }
   }
-  std::vector<std::size_t> color(earlier.size());
-  for (std::size_t label = 1; label < color.size(); ++label) {
+  PerLabel<std::size_t> color(earlier.highest());
+  for (std::int32_t label = 1; label <= color.highest(); ++label) {
     std::vector<int> uses(palette_size);
-    for (const std::int32_t other : earlier[label]) ++uses[color[static_cast<std::size_t>(other)]];
+    for (const std::int32_t other : earlier[label]) ++uses[color[other]];
     // Start at another colour each time, so that lone nuclei show the whole palette.
-    std::size_t best = label % uses.size();
+    const std::size_t start = static_cast<std::size_t>(label) % uses.size();
+    std::size_t best = start;
     for (std::size_t k = 1; k < uses.size(); ++k) {
-      const std::size_t candidate = (label + k) % uses.size();
+      const std::size_t candidate = (start + k) % uses.size();
       if (uses[candidate] < uses[best]) best = candidate;
     }
     color[label] = best;
@@ -116,10 +109,9 @@ std::vector<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_
 }
 
 void check_size(const Image& image, const LabelMap& map) {
-  if (!image.pixels.empty() && map.width == image.width && map.height == image.height) return;
-  throw Failure("drawing outlines: expected labels for the " + std::to_string(image.width) + " x " +
-                std::to_string(image.height) + " pixels of the image, got " + std::to_string(map.width) +
-                " x " + std::to_string(map.height));
+  if (!image.empty() && map.same_size(image)) return;
+  throw Failure("drawing outlines: expected labels for the " + size_text(image) +
+                " pixels of the image, got " + size_text(map));
 }
 
 }  // namespace
@@ -130,21 +122,21 @@ Picture overlay(const Image& image, const LabelMap& labels, const LabelMap* trut
   const Stretch stretch = find_stretch(image);
   Picture picture = stretched(image, stretch);
   const auto paint = [&](std::size_t pixel, const Color& color) {
-    std::ranges::copy(color, picture.rgb.begin() + static_cast<std::ptrdiff_t>(pixel * 3));
+    std::ranges::copy(color, picture.pixel(pixel));
   };
   const int thickness = std::max(image.width, image.height) > 512 ? 2 : 1;
   if (!truth) {
     const std::span<const Color> palette =
         stretch.is_light() ? std::span<const Color>(on_light) : std::span<const Color>(on_dark);
-    const std::vector<std::size_t> colors = choose_colors(labels, palette.size());
+    const PerLabel<std::size_t> colors = choose_colors(labels, palette.size());
     for_each_outline_pixel(labels, thickness, [&](std::size_t pixel, std::int32_t label) {
-      paint(pixel, palette[colors[static_cast<std::size_t>(label)]]);
+      paint(pixel, palette[colors[label]]);
     });
     return picture;
   }
 
   constexpr Color green{0, 255, 60}, red{255, 40, 50}, yellow{255, 225, 0};
-  std::vector<bool> is_true(labels.labels.size());
+  std::vector<bool> is_true(labels.size());
   for_each_outline_pixel(*truth, thickness, [&](std::size_t pixel, std::int32_t) {
     is_true[pixel] = true;
     paint(pixel, green);

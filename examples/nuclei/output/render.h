@@ -7,16 +7,9 @@
 
 namespace nuclei {
 
-/// 8-bit RGB, [height, width, 3]; ready for write_png8.
-struct Picture {
-  int width = 0;
-  int height = 0;
-  std::vector<std::uint8_t> rgb;
-};
-
 /// The image, its contrast stretched between the 0.5 and 99.8 % brightness (and the shadows lifted
 /// where it is mostly dark), with the inner outline of every nucleus: 1 pixel wide, 2 in images
-/// above 512 pixels. Without `truth` close nuclei get different colours. With it, true outlines are
+/// above 512 pixels; RGB. Without `truth` close nuclei get different colours. With it, true outlines are
 /// green, predicted ones red, and yellow where both agree. Throws Failure if the sizes disagree.
 Picture overlay(const Image& image, const LabelMap& labels, const LabelMap* truth = nullptr);
 

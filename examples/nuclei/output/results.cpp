@@ -94,7 +94,7 @@ bool are_there(const fs::path& out, const std::string& name, const ResultOptions
 ImageResults::ImageResults(const fs::path& out, const ResultNames& names, const Image& header,
                            int map_channels, const ResultOptions& options)
     : out_(out), names_(names), header_(header), options_(options), map_channels_(map_channels) {
-  header_.pixels.clear();
+  header_.values.clear();
   if (options.rois) rois_ = std::make_unique<ZipWriter>(file("rois", ".zip"));
   if (options.geojson)
     geojson_ = std::make_unique<TextFile>(file("geojson", ".geojson"),
@@ -124,9 +124,10 @@ void ImageResults::rows(int y, int count, const std::int32_t* labels, const floa
     whole_ = count == header_.height;
     if (!whole_) step_ = (std::max(header_.width, header_.height) + most_shown - 1) / most_shown;
     const auto shown = [&](int size) { return (size + step_ - 1) / step_; };
-    shown_ = header_;
-    shown_.width = shown_labels_.width = shown(header_.width);
-    shown_.height = shown_labels_.height = shown(header_.height);
+    if (options_.overlays) {
+      shown_ = Image(shown(header_.width), shown(header_.height), header_.channels);
+      shown_labels_ = LabelMap(shown_.width, shown_.height);
+    }
     const auto writer = [&](const char* folder, int channels, TiffWriter::Sample sample) {
       return std::make_unique<TiffWriter>(file(folder, ".tif"), header_.width, header_.height, channels,
                                           sample, header_.pixel_width, header_.pixel_height);
@@ -137,11 +138,11 @@ void ImageResults::rows(int y, int count, const std::int32_t* labels, const floa
       if (many || options_.labels == LabelFormat::tiff)
         labels_ = writer("labels", 1, many ? TiffWriter::Sample::u32 : TiffWriter::Sample::u16);
       if (whole_ && !many) {
-        const std::vector<std::uint16_t> narrow(labels, labels + rows * width);
+        const Raster<std::uint16_t> narrow(header_.width, count, 1, {labels, labels + rows * width});
         if (labels_) {
-          labels_->append(narrow.data(), count);
+          labels_->append(narrow.values.data(), count);
         } else {
-          write_png16(file("labels", ".png"), header_.width, header_.height, narrow.data());
+          write_png16(file("labels", ".png"), narrow);
         }
       } else {
         labels_->append(labels, count);
@@ -152,13 +153,12 @@ void ImageResults::rows(int y, int count, const std::int32_t* labels, const floa
   }
   if (maps_) maps_->append(maps, count);
   if (!options_.overlays) return;
-  const auto channels = static_cast<std::size_t>(header_.channels), step = static_cast<std::size_t>(step_);
-  for (std::size_t row = 0; row < rows; ++row) {
-    if ((static_cast<std::size_t>(y) + row) % step != 0) continue;
-    for (std::size_t x = 0; x < width; x += step) {
-      const std::size_t at = row * width + x;
-      shown_labels_.labels.push_back(labels[at]);
-      shown_.pixels.insert(shown_.pixels.end(), pixels + at * channels, pixels + (at + 1) * channels);
+  for (int row = y; row < y + count; ++row) {
+    if (row % step_ != 0) continue;
+    for (int x = 0; x < header_.width; x += step_) {
+      const std::size_t at = pixel_count(header_.width, row - y) + static_cast<std::size_t>(x);
+      shown_labels_.at(x / step_, row / step_) = labels[at];
+      std::copy_n(pixels + at * header_.depth(), header_.depth(), &shown_.at(x / step_, row / step_));
     }
   }
 }
@@ -188,8 +188,7 @@ void ImageResults::finish() {
   if (geojson_) geojson_->finish("\n]}\n");
   if (coco_) coco_->finish("\n]}\n");
   if (!options_.overlays) return;
-  const Picture picture = overlay(shown_, shown_labels_);
-  write_png8(file("overlays", ".png"), picture.width, picture.height, 3, picture.rgb.data());
+  write_png8(file("overlays", ".png"), overlay(shown_, shown_labels_));
 }
 
 void join_coco(const fs::path& out, const std::vector<std::string>& names) {

@@ -243,21 +243,16 @@ std::string base64(std::span<const std::uint8_t> bytes) {
 /// Every `step`-th part of a picture in each direction, averaged.
 Picture shrink(const Picture& picture, int step) {
   if (step <= 1) return picture;
-  Picture small{std::max(1, picture.width / step), std::max(1, picture.height / step), {}};
+  Picture small(std::max(1, picture.width / step), std::max(1, picture.height / step), picture.channels);
   for (int y = 0; y < small.height; ++y) {
     for (int x = 0; x < small.width; ++x) {
-      for (int c = 0; c < 3; ++c) {
+      for (int c = 0; c < picture.channels; ++c) {
         int sum = 0, n = 0;
         for (int dy = 0; dy < step && y * step + dy < picture.height; ++dy) {
           for (int dx = 0; dx < step && x * step + dx < picture.width; ++dx, ++n)
-            sum +=
-                picture
-                    .rgb[(static_cast<std::size_t>(y * step + dy) * static_cast<std::size_t>(picture.width) +
-                          static_cast<std::size_t>(x * step + dx)) *
-                             3 +
-                         static_cast<std::size_t>(c)];
+            sum += picture.at(x * step + dx, y * step + dy, c);
         }
-        small.rgb.push_back(static_cast<std::uint8_t>(sum / n));
+        small.at(x, y, c) = static_cast<std::uint8_t>(sum / n);
       }
     }
   }
@@ -265,19 +260,20 @@ Picture shrink(const Picture& picture, int step) {
 }
 
 std::string data_uri(const Picture& picture) {
-  bool grey = true;
-  for (std::size_t i = 0; i < picture.rgb.size() && grey; i += 3)
-    grey = picture.rgb[i] == picture.rgb[i + 1] && picture.rgb[i] == picture.rgb[i + 2];
-  std::vector<std::uint8_t> pixels;
-  for (std::size_t i = 0; i < picture.rgb.size(); i += grey ? 3 : 1) pixels.push_back(picture.rgb[i]);
-  return "data:image/png;base64," +
-         base64(encode_png8(picture.width, picture.height, grey ? 1 : 3, pixels.data()));
+  bool colour = false;
+  Picture grey(picture.width, picture.height);
+  for (std::size_t i = 0; i < grey.size() && !colour; ++i) {
+    const std::uint8_t* rgb = picture.pixel(i);
+    grey[i] = rgb[0];
+    colour = rgb[0] != rgb[1] || rgb[0] != rgb[2];
+  }
+  return "data:image/png;base64," + base64(encode_png8(colour ? picture : grey));
 }
 
 /// The outlines of one side's nuclei with one fate, as an SVG path in half pixels; points closer than `step`
 /// half pixels are drawn as one.
 // The outlines of the nuclei that met this fate, in half pixels.
-std::string path_of(const LabelMap& map, const std::vector<Nucleus>& nuclei, const std::vector<Fate>& fates,
+std::string path_of(const LabelMap& map, const std::vector<Nucleus>& nuclei, const PerLabel<Fate>& fates,
                     Fate fate, int step) {
   std::string path;
   const auto draw = [&](const Ring& ring) {
@@ -297,7 +293,7 @@ std::string path_of(const LabelMap& map, const std::vector<Nucleus>& nuclei, con
     path += 'z';
   };
   for (const Nucleus& nucleus : nuclei) {
-    if (fates[static_cast<std::size_t>(nucleus.label)] != fate) continue;
+    if (fates[nucleus.label] != fate) continue;
     for (const Part& part : outline(map, nucleus)) {
       draw(part.outer);
       for (const Ring& hole : part.holes) draw(hole);
@@ -310,7 +306,7 @@ std::string picture_of(const Evaluation::Shown& shown) {
   constexpr int longest_side = 768;
   const Image& image = shown.image;
   const int step = (std::max(image.width, image.height) + longest_side - 1) / longest_side;
-  const LabelMap nothing{image.width, image.height, std::vector<std::int32_t>(shown.truth.labels.size())};
+  const LabelMap nothing(image.width, image.height);
   const std::string width = std::to_string(2 * image.width), height = std::to_string(2 * image.height);
   std::string svg = "<svg viewBox=\"0 0 " + width + " " + height +
                     "\" preserveAspectRatio=\"xMidYMid meet\"><image width=\"" + width + "\" height=\"" +

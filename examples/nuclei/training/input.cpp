@@ -12,7 +12,7 @@ using karyon::Generator;
 using karyon::Tensor;
 
 float luminance(const Image& image, std::size_t pixel) {
-  const float* p = image.pixels.data() + pixel * static_cast<std::size_t>(image.channels);
+  const float* p = image.pixel(pixel);
   float sum = 0;
   for (int c = 0; c < image.channels; ++c) sum += p[c];
   return sum / static_cast<float>(image.channels);
@@ -272,7 +272,7 @@ void normalize(const float* pixels, std::size_t count, int channels, const Level
 }
 
 Levels find_levels(const Image& image) {
-  const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
+  const std::size_t pixels = image.pixels();
   std::vector<float> brightness(pixels);
   for (std::size_t i = 0; i < pixels; ++i) brightness[i] = luminance(image, i);
   std::vector<float> quantiles;
@@ -284,33 +284,36 @@ Levels find_levels(const Image& image) {
   return levels_of(quantiles);
 }
 
-std::vector<float> normalize(const Image& image) { return normalize(image, find_levels(image)); }
+Raster<float> normalize(const Image& image) { return normalize(image, find_levels(image)); }
 
-std::vector<float> normalize(const Image& image, const Levels& levels) {
-  const std::size_t pixels = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
-  std::vector<float> out(3 * pixels);
-  normalize(image.pixels.data(), pixels, image.channels, levels, out.data());
+Raster<float> normalize(const Image& image, const Levels& levels) {
+  Raster<float> out(image.width, image.height, 3);
+  normalize(image.values.data(), image.pixels(), image.channels, levels, out.values.data());
   return out;
 }
 
 CropDataset::Source CropDataset::make_source(const Example& e, bool grey) {
-  Source s{.width = e.image.width, .height = e.image.height, .grey = grey};
+  const int width = e.image.width, height = e.image.height;
+  Source s{.grey = grey,
+           .rgb = {width, height, 3},
+           .kind = {width, height},
+           .depth = {width, height},
+           .weight = {width, height}};
   // 0 ... 255 stands for -0.25 ... 1.5, the range of normalize().
-  for (float v : normalize(e.image)) s.rgb.push_back(quantized(v + 0.25f, 255 / 1.75f));
-  std::vector<std::int64_t> area(static_cast<std::size_t>(max_label(e.truth)) + 1);
-  for (std::int32_t label : e.truth.labels) ++area[static_cast<std::size_t>(label)];
-  const std::vector<std::uint8_t> border = contact_borders(e.truth);
-  const std::vector<float> depth = depth_inside(e.truth);
-  std::vector<float> weight = border_weights(e.truth, {.w0 = 4});
+  std::ranges::transform(normalize(e.image), s.rgb.begin(),
+                         [](float v) { return quantized(v + 0.25f, 255 / 1.75f); });
+  const PerLabel<std::int64_t> area = label_areas(e.truth);
+  const Mask border = contact_borders(e.truth);
+  const Raster<float> depth = depth_inside(e.truth);
+  Raster<float> weight = border_weights(e.truth, {.w0 = 4});
   for (std::size_t i = 0; i < border.size(); ++i) {
-    const std::int32_t label = e.truth.labels[i];
-    s.kind.push_back(static_cast<std::uint8_t>((label > 0 ? nucleus_bit : 0) | (border[i] ? border_bit : 0)));
-    s.depth.push_back(quantized(depth[i], 255));
+    const std::int32_t label = e.truth[i];
+    s.kind[i] = static_cast<std::uint8_t>((label > 0 ? nucleus_bit : 0) | (border[i] ? border_bit : 0));
+    s.depth[i] = quantized(depth[i], 255);
     // A small nucleus is found as often as a large one only if its few pixels count more.
     if (label > 0)
-      weight[i] = std::clamp(
-          std::sqrt(small_nucleus / static_cast<float>(area[static_cast<std::size_t>(label)])), 1.0f, 3.0f);
-    s.weight.push_back(quantized(weight[i], weight_step));
+      weight[i] = std::clamp(std::sqrt(small_nucleus / static_cast<float>(area[label])), 1.0f, 3.0f);
+    s.weight[i] = quantized(weight[i], weight_step);
   }
   return s;
 }
@@ -340,7 +343,7 @@ std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) c
   const std::int64_t crop = options_.crop;
   Tensor input = karyon::empty({crop, crop, 3}), target = karyon::empty({crop, crop, map_count}),
          weight = karyon::empty({crop, crop, map_count});
-  const Placement p = random_placement(s.width, s.height, s.grey, crop, generator);
+  const Placement p = random_placement(s.kind.width, s.kind.height, s.grey, crop, generator);
   // Bends the crop as soft tissue bends (Simard et al. 2003); the strength is in crop pixels.
   const double strength = generator.uniform() < 0.3 ? generator.uniform(1, 5) : 0;
   const SmoothNoise bend(crop, 6, 2, generator);
@@ -356,13 +359,11 @@ std::vector<Tensor> CropDataset::get(std::int64_t index, Generator& generator) c
       const double sy = p.y0 + p.yx * bx + p.yy * by;
       const auto fx = std::floor(sx), fy = std::floor(sy);
       const auto dx = static_cast<float>(sx - fx), dy = static_cast<float>(sy - fy);
-      const int xs[] = {mirrored(static_cast<int>(fx), s.width), mirrored(static_cast<int>(fx) + 1, s.width)};
-      const int ys[] = {mirrored(static_cast<int>(fy), s.height),
-                        mirrored(static_cast<int>(fy) + 1, s.height)};
-      auto at = [&](int row, int col) {
-        return static_cast<std::size_t>(ys[row]) * static_cast<std::size_t>(s.width) +
-               static_cast<std::size_t>(xs[col]);
-      };
+      const int xs[] = {mirrored(static_cast<int>(fx), s.kind.width),
+                        mirrored(static_cast<int>(fx) + 1, s.kind.width)};
+      const int ys[] = {mirrored(static_cast<int>(fy), s.kind.height),
+                        mirrored(static_cast<int>(fy) + 1, s.kind.height)};
+      auto at = [&](int row, int col) { return s.kind.index(xs[col], ys[row]); };
       const std::size_t corners[] = {at(0, 0), at(0, 1), at(1, 0), at(1, 1)};
       const std::int64_t i = y * crop + x;
       for (std::size_t c = 0; c < 3; ++c) {

@@ -27,22 +27,18 @@ void normalize(const float* pixels, std::size_t count, int channels, const Level
 
 /// Brings every microscope to one look: three channels, find_levels() at 0 and 1, and light
 /// on dark: pictures with a light background are inverted.
-///   returns  [height, width, 3] values, a little beyond [0, 1] at most
-std::vector<float> normalize(const Image& image);
-std::vector<float> normalize(const Image& image, const Levels& levels);
+///   returns  3 channels, values a little beyond [0, 1] at most
+Raster<float> normalize(const Image& image);
+Raster<float> normalize(const Image& image, const Levels& levels);
 
 struct AugmentOptions {
   std::int64_t crop = 256;  // side of a training crop, pixels
 };
 
-/// What the network learns to say of a pixel, in the order of its output channels; see PixelMaps.
-inline constexpr std::int64_t map_count = 3;
-
 /// Training crops of a set of pictures with true nuclei. One pass gives each picture one crop or more: large
 /// pictures, those of small groups (group_by_similarity) and rare modalities come more often. Every crop is
 /// turned, scaled, mirrored, bent and re-lit by the generator it is given.
-///   get()  input f32 [crop, crop, 3], target [crop, crop, map_count] (inside a nucleus, contact_borders,
-///          depth_inside), weight [crop, crop, map_count] of the cross entropy: more at gaps and in small nuclei
+///   get()  input f32 [crop, crop, 3], target [crop, crop, map_count] (as PixelMaps, but what is true), weight [crop, crop, map_count] of the cross entropy: more at gaps and in small nuclei
 class CropDataset : public karyon::Dataset {
  public:
   CropDataset(const std::vector<Example>& examples, const AugmentOptions& options);
@@ -52,9 +48,8 @@ class CropDataset : public karyon::Dataset {
  private:
   // What a crop is cut from: 7 bytes a pixel, so that a whole data set stays in memory.
   struct Source {
-    int width, height;
     bool grey;
-    std::vector<std::uint8_t> rgb, kind, depth, weight;
+    Raster<std::uint8_t> rgb, kind, depth, weight;
   };
   static Source make_source(const Example& example, bool grey);
   AugmentOptions options_;

@@ -466,11 +466,12 @@ bool Training::validate(double seconds) {
     const PixelMaps maps = predict_maps(*average_, e.image);
     const LabelMap found = segment(maps, thresholds_);
     evaluation.add(e, found, std::chrono::duration<double>(Clock::now() - begin).count());
-    const std::vector<float>& p = maps.nucleus;
     double sum = 0;
-    for (std::size_t i = 0; i < p.size(); ++i)
-      sum -= std::log(std::max(1e-7, static_cast<double>(e.truth.labels[i] > 0 ? p[i] : 1 - p[i])));
-    loss += sum / static_cast<double>(p.size());
+    for (std::size_t i = 0; i < maps.pixels(); ++i) {
+      const float p = maps.pixel(i)[nucleus_map];
+      sum -= std::log(std::max(1e-7, static_cast<double>(e.truth[i] > 0 ? p : 1 - p)));
+    }
+    loss += sum / static_cast<double>(maps.pixels());
     progress->update(static_cast<std::int64_t>(evaluation.images().size()));
     if (StopOnSignal::signal()) return false;
   }
