@@ -243,7 +243,7 @@ TEST_CASE("bf16 batch norm takes the moments that a convolution computed while i
                          .padding = 1};
     CHECK((y.impl()->storage->derived() != nullptr) ==
           (cpu::conv2d_winograd_bf16_refuse(g, bf16) == nullptr && std::getenv("KARYON_CONV") == nullptr));
-    auto moments = [&, out = out](const Tensor& from, DType dtype) {
+    auto moments = [&](const Tensor& from, DType dtype) {
       Tensor mean = zeros({out}, {.dtype = dtype}), var = ones({out}, {.dtype = dtype});
       batch_norm(from, {}, {}, mean, var, {.training = true, .momentum = 1});
       return cat({mean, var}, 0);

@@ -291,12 +291,12 @@ TEST_CASE("batch norm takes the moments that a convolution computed while it wro
   const Tensor y = conv2d(x, w, {}, {.padding = 1});
   const bool kept = y.impl()->storage->derived() != nullptr;
   CHECK(kept == (std::getenv("KARYON_CONV") == nullptr));
-  auto norm = [&, out = out](const Tensor& from) {
+  auto norm = [&](const Tensor& from) {
     Tensor mean = zeros({out}), var = ones({out});
     const Tensor normalized = batch_norm(from, {}, {}, mean, var, {.training = true, .momentum = 1});
     return std::vector{normalized.detach(), mean, var};
   };
-  const auto taken = norm(y), computed = norm(y.detach().clone()), exact = [&, out = out] {
+  const auto taken = norm(y), computed = norm(y.detach().clone()), exact = [&] {
     Tensor mean = zeros({out}, {.dtype = f64}), var = ones({out}, {.dtype = f64});
     return std::vector{batch_norm(y.detach().to(f64), {}, {}, mean, var, {.training = true, .momentum = 1}),
                        mean, var};
