@@ -47,7 +47,7 @@ Fn real(const char* name) {
   }();
   return reinterpret_cast<Fn>(dlsym(library, name));
 }
-#define REAL(function) real<decltype(&function)>(#function)
+#define KARYON_REAL(function) real<decltype(&function)>(#function)
 
 cudnnStatus_t fail(cudnnStatus_t status, const std::string& text) {
   last_error = "cudnn shim: " + text;
@@ -463,11 +463,11 @@ struct cudnnContext {
 #pragma GCC visibility push(default)
 extern "C" {
 
-size_t cudnnGetVersion() { return REAL(cudnnGetVersion)(); }
-const char* cudnnGetErrorString(cudnnStatus_t status) { return REAL(cudnnGetErrorString)(status); }
+size_t cudnnGetVersion() { return KARYON_REAL(cudnnGetVersion)(); }
+const char* cudnnGetErrorString(cudnnStatus_t status) { return KARYON_REAL(cudnnGetErrorString)(status); }
 
 void cudnnGetLastErrorString(char* message, size_t size) {
-  if (last_error.empty()) return REAL(cudnnGetLastErrorString)(message, size);
+  if (last_error.empty()) return KARYON_REAL(cudnnGetLastErrorString)(message, size);
   std::snprintf(message, size, "%s", last_error.c_str());
   last_error.clear();
 }
@@ -486,7 +486,7 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
 }
 
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, Raw* descriptor) {
-  const cudnnStatus_t status = REAL(cudnnBackendCreateDescriptor)(type, descriptor);
+  const cudnnStatus_t status = KARYON_REAL(cudnnBackendCreateDescriptor)(type, descriptor);
   if (status == CUDNN_STATUS_SUCCESS) {
     const std::lock_guard lock(mutex);
     nodes()[*descriptor] = std::make_shared<Node>(Node{type, {}});
@@ -499,7 +499,7 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(Raw descriptor) {
     const std::lock_guard lock(mutex);
     nodes().erase(descriptor);
   }
-  return REAL(cudnnBackendDestroyDescriptor)(descriptor);
+  return KARYON_REAL(cudnnBackendDestroyDescriptor)(descriptor);
 }
 
 cudnnStatus_t cudnnBackendSetAttribute(Raw descriptor, cudnnBackendAttributeName_t name,
@@ -507,10 +507,11 @@ cudnnStatus_t cudnnBackendSetAttribute(Raw descriptor, cudnnBackendAttributeName
   if (name == CUDNN_ATTR_DEVICEPROP_HANDLE) {
     const std::string json = device_json();
     if (json.empty()) return fail(CUDNN_STATUS_BAD_PARAM, "the device's properties cannot be read");
-    return REAL(cudnnBackendSetAttribute)(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-                                          CUDNN_TYPE_CHAR, static_cast<int64_t>(json.size()), json.data());
+    return KARYON_REAL(cudnnBackendSetAttribute)(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                                 CUDNN_TYPE_CHAR, static_cast<int64_t>(json.size()),
+                                                 json.data());
   }
-  const cudnnStatus_t status = REAL(cudnnBackendSetAttribute)(descriptor, name, type, count, values);
+  const cudnnStatus_t status = KARYON_REAL(cudnnBackendSetAttribute)(descriptor, name, type, count, values);
   if (status != CUDNN_STATUS_SUCCESS) return status;
   Attribute attribute;
   if (type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
@@ -527,7 +528,8 @@ cudnnStatus_t cudnnBackendSetAttribute(Raw descriptor, cudnnBackendAttributeName
 cudnnStatus_t cudnnBackendGetAttribute(Raw const descriptor, cudnnBackendAttributeName_t name,
                                        cudnnBackendAttributeType_t type, int64_t room, int64_t* count,
                                        void* values) {
-  const cudnnStatus_t status = REAL(cudnnBackendGetAttribute)(descriptor, name, type, room, count, values);
+  const cudnnStatus_t status =
+      KARYON_REAL(cudnnBackendGetAttribute)(descriptor, name, type, room, count, values);
   // A configuration remembers its graph, so that a plan made of it can be computed.
   if (status == CUDNN_STATUS_SUCCESS && name == CUDNN_ATTR_ENGINEHEUR_RESULTS && values) {
     const NodePtr heuristics = node_of(descriptor);
@@ -539,7 +541,7 @@ cudnnStatus_t cudnnBackendGetAttribute(Raw const descriptor, cudnnBackendAttribu
   return status;
 }
 
-cudnnStatus_t cudnnBackendFinalize(Raw descriptor) { return REAL(cudnnBackendFinalize)(descriptor); }
+cudnnStatus_t cudnnBackendFinalize(Raw descriptor) { return KARYON_REAL(cudnnBackendFinalize)(descriptor); }
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, Raw plan, Raw pack) {
   const NodePtr plan_node = node_of(plan), pack_node = node_of(pack);
@@ -547,7 +549,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, Raw plan, Raw pack) {
   const NodePtr graph = config ? config->node(CUDNN_ATTR_ENGINE_OPERATION_GRAPH) : nullptr;
   if (!graph || !pack_node) return fail(CUDNN_STATUS_BAD_PARAM, "the plan or the variant pack is unknown");
   int64_t workspace_bytes = 0, count = 0;
-  REAL(cudnnBackendGetAttribute)
+  KARYON_REAL(cudnnBackendGetAttribute)
   (plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &workspace_bytes);
   const auto uids = pack_node->values<std::int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
   const auto addresses = pack_node->values<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);

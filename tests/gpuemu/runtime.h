@@ -69,7 +69,7 @@ std::byte* device_range(const void* address, std::size_t bytes, AccessKind kind,
 bool is_device_range(const void* address, std::size_t bytes);
 
 /// One call into the runtime: the lock, and the answer where there is no device or where an error sticks.
-#define GPUEMU_CALL()                                                             \
+#define KARYON_GPUEMU_CALL()                                                      \
   const std::lock_guard gpuemu_lock(::gpuemu::queue().mutex);                     \
   if (::gpuemu::profile() == nullptr) return ::gpuemu::result(cudaErrorNoDevice); \
   if (::gpuemu::sticky_error() != cudaSuccess) return ::gpuemu::sticky_error()

@@ -161,7 +161,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::queue().synchronize();
   return gpuemu::sticky_error();
 }

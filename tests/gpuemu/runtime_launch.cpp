@@ -82,7 +82,7 @@ void run(const Program& program, const LaunchConfig& config, Moment moment) {
 
 cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments, std::size_t shared,
                    cudaStream_t handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   Kernel* kernel = find_kernel(function);
   Stream* stream = stream_of(handle);
   if (kernel == nullptr) return result(cudaErrorInvalidDeviceFunction);
@@ -145,7 +145,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* c, const void* functio
 }
 
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Kernel* kernel = gpuemu::find_kernel(function);
   if (kernel == nullptr) return gpuemu::result(cudaErrorInvalidDeviceFunction);
   if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
@@ -158,7 +158,7 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
 }
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Kernel* kernel = gpuemu::find_kernel(function);
   if (kernel == nullptr) return gpuemu::result(cudaErrorInvalidDeviceFunction);
   const gpuemu::Program& p = kernel->program();
@@ -182,7 +182,7 @@ cudaError_t cudaFuncSetCacheConfig(const void*, cudaFuncCache) { return cudaSucc
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function,
                                                                    int threads, std::size_t shared,
                                                                    unsigned) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Kernel* kernel = gpuemu::find_kernel(function);
   if (kernel == nullptr) return gpuemu::result(cudaErrorInvalidDeviceFunction);
   const auto& p = *gpuemu::profile();

@@ -229,43 +229,43 @@ using gpuemu::stream_of;
 extern "C" {
 
 cudaError_t cudaMalloc(void** out, std::size_t bytes) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::allocate(out, bytes);
 }
 
 cudaError_t cudaFree(void* p) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::free_device(p, nullptr);
 }
 
 cudaError_t cudaMallocAsync(void** out, std::size_t bytes, cudaStream_t stream) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return stream_of(stream) == nullptr ? result(cudaErrorInvalidResourceHandle) : gpuemu::allocate(out, bytes);
 }
 
 cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return stream_of(stream) == nullptr ? result(cudaErrorInvalidResourceHandle)
                                       : gpuemu::free_device(p, stream_of(stream));
 }
 
 cudaError_t cudaMallocHost(void** out, std::size_t bytes) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::allocate_host(out, bytes);
 }
 
 cudaError_t cudaHostAlloc(void** out, std::size_t bytes, unsigned) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::allocate_host(out, bytes);
 }
 
 cudaError_t cudaMallocManaged(void** out, std::size_t bytes, unsigned) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::allocate_host(out, bytes);
 }
 
 cudaError_t cudaFreeHost(void* p) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   if (p == nullptr) return cudaSuccess;
   gpuemu::Allocation* a = gpuemu::allocation_of(p);
   if (a == nullptr || !a->host_memory || a->host != p) return result(cudaErrorInvalidValue);
@@ -276,13 +276,13 @@ cudaError_t cudaFreeHost(void* p) {
 }
 
 cudaError_t cudaHostRegister(void* p, std::size_t bytes, unsigned) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::device_memory().adopt(p, bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaHostUnregister(void* p) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Allocation* a = gpuemu::allocation_of(p);
   if (a == nullptr || !a->host_memory || a->host != p) return result(cudaErrorInvalidValue);
   queue().synchronize();
@@ -291,21 +291,21 @@ cudaError_t cudaHostUnregister(void* p) {
 }
 
 cudaError_t cudaHostGetDevicePointer(void** out, void* p, unsigned) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   if (gpuemu::allocation_of(p) == nullptr) return result(cudaErrorInvalidValue);
   *out = p;
   return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   *total = gpuemu::device_memory().limit();
   *free = *total - gpuemu::device_memory().used();
   return cudaSuccess;
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* out, const void* p) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   const gpuemu::Allocation* a = gpuemu::allocation_of(p);
   *out = {};
   out->type = a == nullptr     ? cudaMemoryTypeUnregistered
@@ -317,20 +317,20 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* out, const void* p) 
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::copy({to, bytes, from, bytes, bytes, 1}, kind, &queue().default_stream(), false,
                       "cudaMemcpy");
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::copy({to, bytes, from, bytes, bytes, 1}, kind, stream_of(stream), true, "cudaMemcpyAsync");
 }
 
 cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                          std::size_t width, std::size_t height, cudaMemcpyKind kind) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::copy({to, to_pitch, from, from_pitch, width, height}, kind, &queue().default_stream(), false,
                       "cudaMemcpy2D");
 }
@@ -338,23 +338,23 @@ cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from, std::
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                               std::size_t width, std::size_t height, cudaMemcpyKind kind,
                               cudaStream_t stream) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::copy({to, to_pitch, from, from_pitch, width, height}, kind, stream_of(stream), true,
                       "cudaMemcpy2DAsync");
 }
 
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::fill(to, value, bytes, &queue().default_stream(), "cudaMemset");
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::fill(to, value, bytes, stream_of(stream), "cudaMemsetAsync");
 }
 
 cudaError_t cudaGetSymbolAddress(void** out, const void* symbol) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   std::uint64_t address = 0;
   std::size_t bytes = 0;
   if (!gpuemu::find_symbol(symbol, address, bytes)) return result(cudaErrorInvalidSymbol);
@@ -363,7 +363,7 @@ cudaError_t cudaGetSymbolAddress(void** out, const void* symbol) {
 }
 
 cudaError_t cudaGetSymbolSize(std::size_t* out, const void* symbol) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   std::uint64_t address = 0;
   return gpuemu::find_symbol(symbol, address, *out) ? cudaSuccess : result(cudaErrorInvalidSymbol);
 }

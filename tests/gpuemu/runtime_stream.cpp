@@ -65,22 +65,22 @@ using gpuemu::stream_of;
 extern "C" {
 
 cudaError_t cudaStreamCreate(cudaStream_t* out) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::create_stream(out, cudaStreamDefault);
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::create_stream(out, flags);
 }
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* out, unsigned flags, int) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::create_stream(out, flags);
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(handle);
   if (stream == nullptr || handle == nullptr) return result(cudaErrorInvalidResourceHandle);
   queue().destroy(stream);
@@ -89,7 +89,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(handle);
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
   queue().synchronize(*stream);
@@ -98,7 +98,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 
 /// Not ready the first time, so that nobody takes the answer for granted.
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(handle);
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
   if (queue().idle(*stream)) return cudaSuccess;
@@ -107,7 +107,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(handle);
   gpuemu::Event* event = gpuemu::event_of(event_handle);
   if (stream == nullptr || event == nullptr) return result(cudaErrorInvalidResourceHandle);
@@ -121,7 +121,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status)
 }
 
 cudaError_t cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(handle);
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
   *flags = stream->blocking ? cudaStreamDefault : cudaStreamNonBlocking;
@@ -129,7 +129,7 @@ cudaError_t cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
 }
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* data) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(handle);
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
   queue().add(*stream, [function, data](gpuemu::Moment) { function(data); });
@@ -137,17 +137,17 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void*
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* out) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::create_event(out);
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   return gpuemu::create_event(out);
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   const gpuemu::Event* event = gpuemu::event_of(handle);
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   std::erase_if(handles().events, [event](const auto& e) { return e.get() == event; });
@@ -155,7 +155,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t handle) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(stream_handle);
   gpuemu::Event* event = gpuemu::event_of(handle);
   if (stream == nullptr || event == nullptr) return result(cudaErrorInvalidResourceHandle);
@@ -169,7 +169,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Event* event = gpuemu::event_of(handle);
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   if (event->mark != nullptr) queue().synchronize(event->mark);
@@ -178,7 +178,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
 
 /// Not ready the first time; a loop that polls ends.
 cudaError_t cudaEventQuery(cudaEvent_t handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   gpuemu::Event* event = gpuemu::event_of(handle);
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   if (event->mark == nullptr) return cudaSuccess;
@@ -192,7 +192,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
 
 /// The host's time: no measure of a device.
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin_handle, cudaEvent_t end_handle) {
-  GPUEMU_CALL();
+  KARYON_GPUEMU_CALL();
   const gpuemu::Event *begin = gpuemu::event_of(begin_handle), *end = gpuemu::event_of(end_handle);
   if (begin == nullptr || end == nullptr || begin->mark == nullptr || end->mark == nullptr)
     return result(cudaErrorInvalidResourceHandle);

@@ -34,7 +34,7 @@ template <>
 struct Widened<Tensor&> {
   Tensor& y;
   Tensor value;
-  explicit Widened(Tensor& y_) : y(y_), value(is_bf16(y_) ? empty(y_.shape()) : y_) {}
+  explicit Widened(Tensor& whole) : y(whole), value(is_bf16(whole) ? empty(whole.shape()) : whole) {}
   void finish() {
     if (is_bf16(y)) kernels::convert(value, y);
   }
