@@ -97,6 +97,41 @@ class Tensor {
   Tensor& add_(const Tensor& other, double alpha = 1);
   Tensor& mul_(double factor);
 
+  // The operations that everyone types. Each method is the free function of that name, whose header says
+  // shapes, dtypes, gradients and errors: core/ops/reduce.h, elementwise.h, activation.h, matmul.h, layout.h.
+  Tensor sum(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor mean(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor max(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor argmax(int dim, bool keepdim = false) const;
+  Tensor exp() const;
+  Tensor log() const;
+  Tensor sqrt() const;
+  Tensor abs() const;
+  Tensor pow(double exponent) const;
+  Tensor pow(const Tensor& exponent) const;
+  Tensor relu() const;
+  Tensor sigmoid() const;
+  Tensor softmax(int dim) const;
+  Tensor matmul(const Tensor& other) const;
+  Tensor permute(const std::vector<int>& order) const;
+  Tensor transpose(int dim0, int dim1) const;
+  /// select(x, 0, index): slice `index` of the first dimension, in x's memory. A negative index counts from
+  /// the end.
+  Tensor operator[](std::int64_t index) const;
+  // In place, with the rules of add_(); other broadcasts to this tensor's shape and is converted to its
+  // dtype.
+  Tensor& operator+=(const Tensor& other);
+  Tensor& operator-=(const Tensor& other);
+  Tensor& operator*=(const Tensor& other);
+  Tensor& operator/=(const Tensor& other);
+  Tensor& operator+=(double value);
+  Tensor& operator-=(double value);
+  Tensor& operator*=(double value);
+  Tensor& operator/=(double value);
+  /// to(Device::cpu()) and to(Device::cuda(index)).
+  Tensor cpu() const;
+  Tensor cuda(int index = 0) const;
+
   bool requires_grad() const;
   /// Marks a leaf as wanting a gradient. Throws Error on non-floating types and non-leaves.
   Tensor& requires_grad_(bool on = true);

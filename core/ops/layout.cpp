@@ -242,6 +242,24 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
   return record("permute", y, {x}, [inverse](const Tensor& dy) { return std::vector{permute(dy, inverse)}; });
 }
 
+Tensor transpose(const Tensor& x, int dim0, int dim1) {
+  std::vector<int> order;
+  for (int d = 0; d < x.dim(); ++d) order.push_back(d);
+  std::swap(order[static_cast<std::size_t>(normalize_dim(dim0, x.dim(), "transpose"))],
+            order[static_cast<std::size_t>(normalize_dim(dim1, x.dim(), "transpose"))]);
+  return permute(x, order);
+}
+
+Tensor select(const Tensor& x, int dim, std::int64_t index) {
+  dim = normalize_dim(dim, x.dim(), "select");
+  const std::int64_t size = x.size(dim);
+  check(index >= -size && index < size, "select: index ", index, " of dimension ", dim, " of ", x.shape());
+  Shape rest;
+  for (int d = 0; d < x.dim(); ++d)
+    if (d != dim) rest.push_back(x.size(d));
+  return narrow(x, dim, index < 0 ? index + size : index, 1).reshape(rest);
+}
+
 Tensor reshape(const Tensor& x, const Shape& shape) { return x.reshape(shape); }
 
 }  // namespace karyon

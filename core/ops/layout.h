@@ -7,17 +7,18 @@
 // where the dtype is floating.
 namespace karyon {
 
-/// The tensors one after another along `dim`; their other sizes and dtypes agree, but that bf16 beside f32
-/// becomes f32. Returns the joined shape.
+/// The tensors one after another along `dim`. Their other sizes and their dtypes agree, except that bf16
+/// beside f32 is converted to f32. Returns the joined shape. Throws Error if there are no tensors or they do
+/// not fit.
 Tensor cat(const std::vector<Tensor>& tensors, int dim);
-/// Elements start, ..., start + length - 1 along `dim`. Shares memory if dim is 0; else a copy, and what is
-/// written to it does not reach x.
+/// Elements start, ..., start + length - 1 along `dim`. The result shares x's memory if dim is 0; otherwise
+/// it is a copy, and a write to it does not reach x. Throws Error if the range is not inside x.
 Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length);
-/// Pieces of the given sizes (they sum to x's) along `dim`.
+/// Pieces of the given sizes along `dim`. Throws Error unless the sizes sum to x's size.
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim);
-/// Pieces of `size` (the last may be smaller) along `dim`.
+/// Pieces of `size` along `dim`; the last may be smaller. Throws Error unless size is 1 or more.
 std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim);
-/// Stacked along a new dimension `dim`; all of the same shape.
+/// The tensors, all of one shape and dtype, along a new dimension `dim`. Throws Error if there are none.
 Tensor stack(const std::vector<Tensor>& tensors, int dim = 0);
 
 enum class PadMode { zeros, reflect };
@@ -30,11 +31,18 @@ struct Pad2d {
 /// `reflect` mirrors without repeating the edge and needs a border smaller than the image.
 /// Throws Error for negative borders.
 Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode = PadMode::zeros);
-/// The window of `size` whose corner is at (top, left): [N, H, W, C] -> [N, size.h, size.w, C].
+/// The window of `size` whose corner is at (top, left): [N, H, W, C] -> [N, size.h, size.w, C]. Throws Error
+/// if the window is not inside the image.
 Tensor crop(const Tensor& x, std::int64_t top, std::int64_t left, Pair size);
 
-/// Dimensions reordered: result dimension d is x's dimension order[d].
+/// Dimensions reordered: result dimension d is x's dimension order[d]. Throws Error unless `order` names each
+/// dimension once.
 Tensor permute(const Tensor& x, const std::vector<int>& order);
+/// Two dimensions exchanged.
+Tensor transpose(const Tensor& x, int dim0, int dim1);
+/// Element `index` along `dim`, which goes; a negative index counts from the end. Shares memory if dim is 0.
+/// Throws Error if out of range.
+Tensor select(const Tensor& x, int dim, std::int64_t index);
 /// As Tensor::reshape.
 Tensor reshape(const Tensor& x, const Shape& shape);
 

@@ -15,9 +15,13 @@ namespace karyon {
 /// its mean NaN. The sum of whole numbers or truth values is i64: sum(eq(a, b)) counts.
 Tensor sum(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
 Tensor mean(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
-/// The largest element, as torch.amax: elements that tie share the gradient evenly. NaN wins.
+/// The largest element: elements that tie share the gradient evenly. NaN wins.
 /// Throws Error if there is nothing to choose from.
 Tensor max(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false);
+/// max by PyTorch's name; torch.max with a dimension also returns indices, for which there is argmax.
+inline Tensor amax(const Tensor& x, const std::vector<int>& dims = {}, bool keepdim = false) {
+  return max(x, dims, keepdim);
+}
 /// The index of the (first) largest element along `dim`, as i64; NaN wins. Not differentiable.
 /// Throws Error if there is nothing to choose from.
 Tensor argmax(const Tensor& x, int dim, bool keepdim = false);

@@ -188,6 +188,28 @@ TEST_CASE("permute in every order") {
   } while (std::next_permutation(order.begin(), order.end()));
 }
 
+TEST_CASE("transpose exchanges two dimensions") {
+  check_op(
+      "transpose", [](const std::vector<Tensor>& x) { return transpose(x[0], -1, 0); },
+      [](const std::vector<Tensor>& x) {
+        return generate({4, 3, 2}, [&](const Index& i) { return at(x[0], {i[2], i[1], i[0]}); });
+      },
+      {random({2, 3, 4})});
+  CHECK_THROWS_AS(transpose(zeros({2}), 0, 1), Error);
+}
+
+TEST_CASE("select takes one element of any dimension") {
+  for (const std::int64_t index : {1, -2})
+    check_op(
+        "select", [&](const std::vector<Tensor>& x) { return select(x[0], 1, index); },
+        [](const std::vector<Tensor>& x) {
+          return generate({2, 4}, [&](const Index& i) { return at(x[0], {i[0], 1, i[1]}); });
+        },
+        {random({2, 3, 4})});
+  CHECK_THROWS_WITH(select(zeros({2, 3}), 1, 3), Catch::Contains("index 3 of dimension 1 of [2, 3]"));
+  CHECK_THROWS_AS(select(zeros({2, 3}), 1, -4), Error);
+}
+
 TEST_CASE("permute beyond one tile, of every element size, with unit dimensions") {
   for (DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
     const Tensor x = counted({1, 67, 1, 41}, i64).to(dtype);

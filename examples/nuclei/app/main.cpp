@@ -30,7 +30,7 @@ constexpr int bad_usage = 2, failed = 1;
 int run(int argc, char** argv) {
   CLI::App app{"nuclei finds cell nuclei in microscopy images, and learns to from examples."};
   app.require_subcommand(1);
-  app.set_version_flag("--version", "nuclei 0.1.0");
+  app.set_version_flag("--version", std::string("nuclei ") + karyon::version());
   app.footer(
       "Examples:\n"
       "  nuclei demo                                              see it work, without any data\n"

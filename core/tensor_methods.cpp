@@ -1,0 +1,53 @@
+// The methods of Tensor that are operations.
+#include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/matmul.h>
+#include <karyon/core/ops/reduce.h>
+
+namespace karyon {
+
+Tensor Tensor::sum(const std::vector<int>& dims, bool keepdim) const {
+  return karyon::sum(*this, dims, keepdim);
+}
+Tensor Tensor::mean(const std::vector<int>& dims, bool keepdim) const {
+  return karyon::mean(*this, dims, keepdim);
+}
+Tensor Tensor::max(const std::vector<int>& dims, bool keepdim) const {
+  return karyon::max(*this, dims, keepdim);
+}
+Tensor Tensor::argmax(int dim, bool keepdim) const { return karyon::argmax(*this, dim, keepdim); }
+Tensor Tensor::exp() const { return karyon::exp(*this); }
+Tensor Tensor::log() const { return karyon::log(*this); }
+Tensor Tensor::sqrt() const { return karyon::sqrt(*this); }
+Tensor Tensor::abs() const { return karyon::abs(*this); }
+Tensor Tensor::pow(double exponent) const { return karyon::pow(*this, exponent); }
+Tensor Tensor::pow(const Tensor& exponent) const { return karyon::pow(*this, exponent); }
+Tensor Tensor::relu() const { return karyon::relu(*this); }
+Tensor Tensor::sigmoid() const { return karyon::sigmoid(*this); }
+Tensor Tensor::softmax(int dim) const { return karyon::softmax(*this, dim); }
+Tensor Tensor::matmul(const Tensor& other) const { return karyon::matmul(*this, other); }
+Tensor Tensor::permute(const std::vector<int>& order) const { return karyon::permute(*this, order); }
+Tensor Tensor::transpose(int dim0, int dim1) const { return karyon::transpose(*this, dim0, dim1); }
+Tensor Tensor::operator[](std::int64_t index) const { return karyon::select(*this, 0, index); }
+
+// Tensors alike need no memory between.
+Tensor& Tensor::operator+=(const Tensor& other) {
+  const bool alike = other.shape() == shape() && other.dtype() == dtype();
+  return alike ? add_(other) : copy_(*this + other);
+}
+Tensor& Tensor::operator-=(const Tensor& other) {
+  const bool alike = other.shape() == shape() && other.dtype() == dtype();
+  return alike ? add_(other, -1) : copy_(*this - other);
+}
+Tensor& Tensor::operator*=(const Tensor& other) { return copy_(*this * other); }
+Tensor& Tensor::operator/=(const Tensor& other) { return copy_(*this / other); }
+Tensor& Tensor::operator+=(double value) { return copy_(*this + value); }
+Tensor& Tensor::operator-=(double value) { return copy_(*this - value); }
+Tensor& Tensor::operator*=(double value) { return mul_(value); }
+Tensor& Tensor::operator/=(double value) { return copy_(*this / value); }
+
+Tensor Tensor::cpu() const { return to(Device::cpu()); }
+Tensor Tensor::cuda(int index) const { return to(Device::cuda(index)); }
+
+}  // namespace karyon
