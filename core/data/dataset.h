@@ -6,28 +6,28 @@
 
 namespace karyon {
 
-/// What belongs together: an input and its target, say, and perhaps a weight. No batch dimension.
-using Example = std::vector<Tensor>;
+/// The tensors of one item: an input and its target, say, and perhaps a weight. No batch dimension.
+using Sample = std::vector<Tensor>;
 /// The same tensors with a batch dimension in front.
 using Batch = std::vector<Tensor>;
 
-/// Examples by index. A loader's workers call get() at the same time.
+/// Samples by index. A loader's workers call get() at the same time.
 class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual std::int64_t size() const = 0;
   /// The tensors at one position have the same shape for every index. All randomness comes from
-  /// `generator`, which belongs to this example of this epoch.
-  virtual Example get(std::int64_t index, Generator& generator) const = 0;
+  /// `generator`, which belongs to this sample of this epoch.
+  virtual Sample get(std::int64_t index, Generator& generator) const = 0;
 };
 
-/// Examples held in memory: slice i of each tensor.
+/// Samples held in memory: slice i of each tensor.
 class TensorDataset : public Dataset {
  public:
   /// Throws Error unless there are tensors and their first sizes agree.
   explicit TensorDataset(std::vector<Tensor> tensors);
   std::int64_t size() const override { return tensors_[0].size(0); }
-  Example get(std::int64_t index, Generator& generator) const override;
+  Sample get(std::int64_t index, Generator& generator) const override;
 
  private:
   std::vector<Tensor> tensors_;

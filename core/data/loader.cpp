@@ -12,7 +12,7 @@
 namespace karyon {
 namespace {
 
-// Streams of the seed: 0 orders the epochs, e + 1 serves the examples of epoch e.
+// Streams of the seed: 0 orders the epochs, e + 1 serves the samples of epoch e.
 Generator derived(std::uint64_t seed, std::uint64_t counter, std::uint64_t stream) {
   const auto words = philox(seed, counter, stream);
   return Generator((std::uint64_t{words[1]} << 32) | words[0]);
@@ -20,34 +20,14 @@ Generator derived(std::uint64_t seed, std::uint64_t counter, std::uint64_t strea
 
 }  // namespace
 
-TensorDataset::TensorDataset(std::vector<Tensor> tensors) : tensors_(std::move(tensors)) {
-  check(!tensors_.empty(), "TensorDataset: expects at least one tensor");
-  for (Tensor& x : tensors_) {
-    check(x.dim() >= 1 && x.size(0) == tensors_[0].size(0), "TensorDataset: expects tensors of ",
-          tensors_[0].dim() >= 1 ? tensors_[0].size(0) : 0, " examples, got ", x.shape());
-    x = x.detach();
-  }
-}
-
-Example TensorDataset::get(std::int64_t index, Generator&) const {
-  check(index >= 0 && index < size(), "TensorDataset: example ", index, " of ", size());
-  Example out;
-  for (const Tensor& x : tensors_) {
-    Shape shape;
-    for (int d = 1; d < x.dim(); ++d) shape.push_back(x.size(d));
-    out.push_back(view(x, shape, index * shape.numel()));
-  }
-  return out;
-}
-
-struct Epoch::State {
+struct DataLoader::Epoch::State {
   struct Slot {
     Batch batch;
     std::exception_ptr error;
   };
 
   const Dataset* dataset;
-  LoaderOptions options;
+  DataLoaderOptions options;
   std::uint64_t number;
   std::vector<std::int64_t> order;
   std::int64_t next, batches;  // next for the consumer
@@ -80,17 +60,17 @@ struct Epoch::State {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t index = order[static_cast<std::size_t>(i)];
       Generator generator = derived(options.seed, static_cast<std::uint64_t>(index), number + 1);
-      Example example = dataset->get(index, generator);
-      if (columns.empty()) columns.resize(example.size());
-      check(example.size() == columns.size(), "DataLoader: example ", index, " has ", example.size(),
+      Sample sample = dataset->get(index, generator);
+      if (columns.empty()) columns.resize(sample.size());
+      check(sample.size() == columns.size(), "DataLoader: sample ", index, " has ", sample.size(),
             " tensors, expected ", columns.size());
       for (std::size_t c = 0; c < columns.size(); ++c) {
-        const Tensor& x = example[c];
-        check(x.defined(), "DataLoader: tensor ", c, " of example ", index, " is undefined");
+        const Tensor& x = sample[c];
+        check(x.defined(), "DataLoader: tensor ", c, " of sample ", index, " is undefined");
         if (!columns[c].empty()) {
           const Tensor& first = columns[c][0];
           check(x.shape() == first.shape() && x.dtype() == first.dtype(), "DataLoader: tensor ", c,
-                " of example ", index, " is ", x.dtype(), x.shape(), ", expected ", first.dtype(),
+                " of sample ", index, " is ", x.dtype(), x.shape(), ", expected ", first.dtype(),
                 first.shape(), " as in the rest of its batch");
         }
         columns[c].push_back(x);
@@ -145,20 +125,20 @@ struct Epoch::State {
   }
 };
 
-Epoch::Epoch(std::unique_ptr<State> state) : state_(std::move(state)) {
+DataLoader::Epoch::Epoch(std::unique_ptr<State> state) : state_(std::move(state)) {
   for (int i = 0; i < state_->options.workers && state_->next < state_->batches; ++i)
     state_->threads.emplace_back([s = state_.get()] { s->work(); });
 }
-Epoch::Epoch(Epoch&&) noexcept = default;
-Epoch& Epoch::operator=(Epoch&&) noexcept = default;
-Epoch::~Epoch() = default;
+DataLoader::Epoch::Epoch(Epoch&&) noexcept = default;
+DataLoader::Epoch& DataLoader::Epoch::operator=(Epoch&&) noexcept = default;
+DataLoader::Epoch::~Epoch() = default;
 
-std::optional<Batch> Epoch::next() {
-  check(state_ != nullptr, "Epoch: used after it was moved from");
+std::optional<Batch> DataLoader::Epoch::next() {
+  check(state_ != nullptr, "DataLoader::Epoch: used after it was moved from");
   return state_->take();
 }
 
-DataLoader::DataLoader(const Dataset& dataset, const LoaderOptions& options)
+DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
     : dataset_(&dataset), options_(options) {
   check(options.batch_size >= 1, "DataLoader: expects a batch_size of 1 or more, got ", options.batch_size);
   check(options.workers >= 0 && options.workers <= 1024, "DataLoader: expects 0 to 1024 workers, got ",
@@ -171,9 +151,9 @@ std::int64_t DataLoader::size() const {
   return options_.drop_last ? n / b : (n + b - 1) / b;
 }
 
-Epoch DataLoader::epoch(std::uint64_t number, std::int64_t first_batch) const {
+DataLoader::Epoch DataLoader::epoch(std::uint64_t number, std::int64_t first_batch) const {
   check(first_batch >= 0 && first_batch <= size(), "DataLoader: first batch ", first_batch, " of ", size());
-  auto state = std::make_unique<Epoch::State>();
+  auto state = std::make_unique<DataLoader::Epoch::State>();
   state->dataset = dataset_;
   state->options = options_;
   state->number = number;

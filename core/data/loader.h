@@ -8,7 +8,7 @@
 
 namespace karyon {
 
-struct LoaderOptions {
+struct DataLoaderOptions {
   std::int64_t batch_size = 1;
   bool shuffle = false;
   bool drop_last = false;     ///< leave out a last batch that is not full
@@ -17,11 +17,34 @@ struct LoaderOptions {
   std::uint64_t seed = 0;
 };
 
-class DataLoader;
+/// Batches of a dataset, the same bits for any number of workers. The order of epoch e depends on (seed, e)
+/// alone, and the generator of a sample on (seed, e, index) alone. So training can resume at any batch of any
+/// epoch.
+///
+///     DataLoader loader(dataset, {.batch_size = 8, .shuffle = true, .workers = 4});
+///     for (const Batch& batch : loader.epoch(0)) ...
+class DataLoader {
+ public:
+  class Epoch;
+
+  /// The dataset must outlive the loader and its epochs. Throws Error for options out of range.
+  explicit DataLoader(const Dataset& dataset, const DataLoaderOptions& options = {});
+  explicit DataLoader(Dataset&& dataset, const DataLoaderOptions& options = {}) = delete;
+
+  /// Batches of an epoch.
+  std::int64_t size() const;
+  /// Epoch `number`, from batch `first_batch` on. Throws Error unless first_batch is from 0 to size().
+  Epoch epoch(std::uint64_t number, std::int64_t first_batch = 0) const;
+  const DataLoaderOptions& options() const { return options_; }
+
+ private:
+  const Dataset* dataset_;
+  DataLoaderOptions options_;
+};
 
 /// One pass over a dataset, batch after batch; a range for one `for`. Workers run while it lives, and
 /// are joined when it is destroyed, finished or not.
-class Epoch {
+class DataLoader::Epoch {
  public:
   Epoch(Epoch&&) noexcept;
   Epoch& operator=(Epoch&&) noexcept;
@@ -57,29 +80,6 @@ class Epoch {
   struct State;
   explicit Epoch(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
-};
-
-/// Batches of a dataset, the same bits for any number of workers: the order of epoch e depends on
-/// (seed, e) alone and the generator of an example on (seed, e, index) alone, so that training can
-/// resume at any batch of any epoch.
-///
-///     DataLoader loader(dataset, {.batch_size = 8, .shuffle = true, .workers = 4});
-///     for (const Batch& batch : loader.epoch(0)) ...
-class DataLoader {
- public:
-  /// The dataset must outlive the loader and its epochs.
-  explicit DataLoader(const Dataset& dataset, const LoaderOptions& options = {});
-  explicit DataLoader(Dataset&& dataset, const LoaderOptions& options = {}) = delete;
-
-  /// Batches of an epoch.
-  std::int64_t size() const;
-  /// Epoch `number`, from batch `first_batch` on.
-  Epoch epoch(std::uint64_t number, std::int64_t first_batch = 0) const;
-  const LoaderOptions& options() const { return options_; }
-
- private:
-  const Dataset* dataset_;
-  LoaderOptions options_;
 };
 
 }  // namespace karyon

@@ -11,13 +11,13 @@ using Ints = std::vector<std::int64_t>;
 
 namespace {
 
-/// Example i: {a random image, [i]}.
+/// Sample i: {a random image, [i]}.
 struct Noise : Dataset {
   explicit Noise(std::int64_t count) : n(count) {}
   std::int64_t size() const override { return n; }
-  Example get(std::int64_t index, Generator& generator) const override {
+  Sample get(std::int64_t index, Generator& generator) const override {
     ++calls;
-    if (index == broken) throw Error("example " + std::to_string(index) + " is broken");
+    if (index == broken) throw Error("sample " + std::to_string(index) + " is broken");
     if (index % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
     return {rand({4, 4, 1}, generator), full({}, static_cast<double>(index), {.dtype = i64})};
   }
@@ -30,7 +30,7 @@ struct Seen {
   std::vector<std::vector<float>> images;
   friend bool operator==(const Seen&, const Seen&) = default;
 };
-Seen walk(Epoch epoch) {
+Seen walk(DataLoader::Epoch epoch) {
   Seen seen;
   for (const Batch& batch : epoch) {
     REQUIRE(batch.size() == 2);
@@ -42,7 +42,7 @@ Seen walk(Epoch epoch) {
 
 }  // namespace
 
-TEST_CASE("loader: batches are stacked examples in order") {
+TEST_CASE("loader: batches are stacked samples in order") {
   const Noise data(7);
   const DataLoader loader(data, {.batch_size = 3});
   CHECK(loader.size() == 3);
@@ -57,11 +57,11 @@ TEST_CASE("loader: batches are stacked examples in order") {
 
 TEST_CASE("loader: the same bits for any number of workers") {
   const Noise data(50);
-  const LoaderOptions options{.batch_size = 4, .shuffle = true, .seed = 9};
+  const DataLoaderOptions options{.batch_size = 4, .shuffle = true, .seed = 9};
   const Seen alone = walk(DataLoader(data, options).epoch(3));
   for (const int workers : {1, 2, 5})
     for (const std::int64_t prefetch : {1, 2, 7}) {
-      LoaderOptions with = options;
+      DataLoaderOptions with = options;
       with.workers = workers;
       with.prefetch = prefetch;
       CHECK(walk(DataLoader(data, with).epoch(3)) == alone);
@@ -79,7 +79,7 @@ TEST_CASE("loader: epochs and seeds differ in order and in randomness") {
   CHECK(walk(other.epoch(0)).indices != a.indices);
   const DataLoader in_order(data, {.batch_size = 40});
   CHECK(walk(in_order.epoch(0)).images != walk(in_order.epoch(1)).images);
-  // Different examples of an epoch have different generators.
+  // Different samples of an epoch have different generators.
   const auto images = walk(in_order.epoch(0)).images[0];
   CHECK(std::set<float>(images.begin(), images.end()).size() > images.size() * 9 / 10);
 }
@@ -105,7 +105,7 @@ TEST_CASE("loader: an exception comes with the batch it belongs to, and ends the
     const DataLoader loader(data, {.batch_size = 2, .workers = workers});
     auto epoch = loader.epoch(0);
     for (int i = 0; i < 10; ++i) CHECK(epoch.next().has_value());
-    CHECK_THROWS_WITH(epoch.next(), "example 21 is broken");
+    CHECK_THROWS_WITH(epoch.next(), "sample 21 is broken");
     CHECK_FALSE(epoch.next().has_value());
   }
 }
@@ -133,10 +133,10 @@ TEST_CASE("loader: slices of tensors share their memory") {
   const Tensor x = arange(12).reshape({4, 3}), y = tensor({1, 2, 3, 4});
   const TensorDataset data({x, y});
   Generator generator;
-  const Example example = data.get(2, generator);
-  CHECK(example[0].to_vector<std::int64_t>() == Ints{6, 7, 8});
-  CHECK(example[1].shape() == Shape{});
-  CHECK(example[1].item() == 3);
+  const Sample sample = data.get(2, generator);
+  CHECK(sample[0].to_vector<std::int64_t>() == Ints{6, 7, 8});
+  CHECK(sample[1].shape() == Shape{});
+  CHECK(sample[1].item() == 3);
   CHECK_THROWS_AS(data.get(4, generator), Error);
   CHECK_THROWS_AS(TensorDataset({x, arange(3)}), Error);
   CHECK_THROWS_AS(TensorDataset({}), Error);
@@ -152,7 +152,7 @@ TEST_CASE("loader: misuse is an Error") {
 
   struct Uneven : Dataset {
     std::int64_t size() const override { return 2; }
-    Example get(std::int64_t index, Generator&) const override { return {zeros({index + 1})}; }
+    Sample get(std::int64_t index, Generator&) const override { return {zeros({index + 1})}; }
   } uneven;
   auto epoch = DataLoader(uneven, {.batch_size = 2}).epoch(0);
   CHECK_THROWS_WITH(epoch.next(), Catch::Contains("[2], expected f32[1]"));

@@ -335,11 +335,11 @@ void Training::load_data() {
                training.size(), validation_.size());
   crops_ = std::make_unique<CropDataset>(training, AugmentOptions{.crop = options_.crop});
   loader_ = std::make_unique<karyon::DataLoader>(
-      *crops_, karyon::LoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()),
-                                     .shuffle = true,
-                                     .drop_last = true,
-                                     .workers = karyon::num_threads() > 1 ? 1 : 0,
-                                     .seed = options_.seed});
+      *crops_, karyon::DataLoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()),
+                                         .shuffle = true,
+                                         .drop_last = true,
+                                         .workers = karyon::num_threads() > 1 ? 1 : 0,
+                                         .seed = options_.seed});
 }
 
 // Times a few steps of a network of the same size, which is thrown away.
@@ -349,7 +349,7 @@ std::int64_t Training::epochs_that_fit() {
   karyon::AdamW optimizer(probe.parameters());
   double seconds = 0;
   for (int i = 0; i < 4; ++i) {
-    karyon::Epoch epoch = loader_->epoch(0);
+    karyon::DataLoader::Epoch epoch = loader_->epoch(0);
     karyon::Batch batch = *epoch.next();
     for (Tensor& x : batch) x = x.to(device_);
     const auto begin = Clock::now();
@@ -428,7 +428,7 @@ bool Training::train_epoch() {
   const std::int64_t batches = loader_->size();
   const auto parameters = model_->parameters();
   Progress progress("epoch " + std::to_string(epoch_ + 1) + "/" + std::to_string(epochs_), batches);
-  karyon::Epoch epoch = loader_->epoch(static_cast<std::uint64_t>(epoch_), batch_);
+  karyon::DataLoader::Epoch epoch = loader_->epoch(static_cast<std::uint64_t>(epoch_), batch_);
   while (std::optional<karyon::Batch> batch = epoch.next()) {
     for (Tensor& x : *batch) x = x.to(device_);
     optimizer_->set_lr(schedule_->lr_at(epoch_ * batches + batch_));
