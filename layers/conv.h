@@ -20,7 +20,7 @@ struct Conv2d : Module {
   Tensor forward(Tensor x) override;
   std::int64_t multiply_adds(const Shape& input, const Shape& output) const override;
 
-  Conv2dOptions options;
+  const Conv2dOptions options;
   Tensor weight;  ///< [out, kH, kW, in / groups]
   Tensor bias;    ///< [out] or undefined
 };
@@ -43,7 +43,7 @@ struct ConvTranspose2d : Module {
   Tensor forward(Tensor x) override;
   std::int64_t multiply_adds(const Shape& input, const Shape& output) const override;
 
-  ConvTranspose2dOptions options;
+  const ConvTranspose2dOptions options;
   Tensor weight;  ///< [in, kH, kW, out / groups]
   Tensor bias;    ///< [out] or undefined
 };

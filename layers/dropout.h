@@ -4,19 +4,19 @@
 
 namespace karyon {
 
-/// dropout while training; passes x on in evaluation. Draws from `generator`, or from the default one
-/// if that is null; it must outlive the module.
+/// dropout while training; returns x in evaluation. It draws from `generator`, or from default_generator() if
+/// that is null. The generator must outlive the module. Throws Error unless p is in [0, 1].
 struct Dropout : Module {
-  explicit Dropout(double probability = 0.5, Generator* source = nullptr)
-      : p(probability), generator(source) {
+  explicit Dropout(double p = 0.5, Generator* generator = nullptr) : p_(p), generator_(generator) {
     check(p >= 0 && p <= 1, "Dropout: expects a probability in [0, 1], got ", p);
   }
   Tensor forward(Tensor x) override {
-    return dropout(x, p, is_training(), generator ? *generator : default_generator());
+    return dropout(x, p_, is_training(), generator_ ? *generator_ : default_generator());
   }
 
-  double p;
-  Generator* generator;
+ private:
+  double p_;
+  Generator* generator_;
 };
 
 }  // namespace karyon

@@ -1,9 +1,9 @@
 #pragma once
 #include <karyon/core/random.h>
 
-// Initial values of weights, in place, without recording. Weights are [out, in] or, of convolutions,
-// [C_out, kH, kW, C_in / groups]; of transposed ones [C_in, kH, kW, C_out / groups], where PyTorch
-// takes the first size for "out" all the same, and so does this.
+// Initial values of weights, in place, without recording. Weights are [out, in], [C_out, kH, kW, C_in /
+// groups] of convolutions, or [C_in, kH, kW, C_out / groups] of transposed convolutions. "out" is the first
+// size of all of them, as in PyTorch.
 namespace karyon {
 
 /// How many values an output sums over, and how many outputs an input reaches.
@@ -29,7 +29,7 @@ void kaiming_normal_(Tensor& weight, const KaimingOptions& options = {},
 void xavier_uniform_(Tensor& weight, double gain = 1, Generator& generator = default_generator());
 void xavier_normal_(Tensor& weight, double gain = 1, Generator& generator = default_generator());
 
-/// What PyTorch gives new convolutions and linear layers: weight and bias uniform in +-1 / sqrt(fan_in).
+/// PyTorch's initial values of convolutions and linear layers: weight and bias uniform in +-1 / sqrt(fan_in).
 /// The bias may be undefined.
 void default_init_(Tensor& weight, Tensor& bias, Generator& generator = default_generator());
 

@@ -3,11 +3,11 @@
 
 namespace karyon {
 
-Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool with_bias) {
+Linear::Linear(std::int64_t in_features, std::int64_t out_features, const Options& options) {
   check(in_features >= 1 && out_features >= 1, "Linear: expects at least 1 feature, got ", in_features,
         " in and ", out_features, " out");
   weight = empty({out_features, in_features});
-  if (with_bias) bias = empty({out_features});
+  if (options.bias) bias = empty({out_features});
   default_init_(weight, bias);
   register_parameter("weight", weight);
   register_parameter("bias", bias);

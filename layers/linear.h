@@ -4,14 +4,20 @@
 
 namespace karyon {
 
-/// linear with weights of its own, initialised as PyTorch's: [..., in] -> [..., out].
+struct LinearLayerOptions {
+  bool bias = true;  ///< has a bias
+};
+
+/// linear with weights of its own, initialised as PyTorch's: [..., in_features] -> [..., out_features].
 struct Linear : Module {
-  Linear(std::int64_t in_features, std::int64_t out_features, bool with_bias = true);
+  using Options = LinearLayerOptions;
+
+  Linear(std::int64_t in_features, std::int64_t out_features, const Options& options = {});
   Tensor forward(Tensor x) override;
   std::int64_t multiply_adds(const Shape& input, const Shape& output) const override;
 
-  Tensor weight;  ///< [out, in]
-  Tensor bias;    ///< [out] or undefined
+  Tensor weight;  ///< [out_features, in_features]
+  Tensor bias;    ///< [out_features] or undefined
 };
 
 }  // namespace karyon

@@ -4,36 +4,46 @@
 // The losses with their options kept: `BCEWithLogitsLoss loss{{.pos_weight = w}}; loss(logits, target)`.
 namespace karyon {
 
+/// bce_with_logits.
 struct BCEWithLogitsLoss {
-  BceOptions options = {};
+  using Options = BceOptions;
+  Options options = {};
   Tensor operator()(const Tensor& input, const Tensor& target) const {
     return bce_with_logits(input, target, options);
   }
 };
+/// cross_entropy.
 struct CrossEntropyLoss {
-  CrossEntropyOptions options = {};
+  using Options = CrossEntropyOptions;
+  Options options = {};
   Tensor operator()(const Tensor& input, const Tensor& target) const {
     return cross_entropy(input, target, options);
   }
 };
+/// dice_loss.
 struct DiceLoss {
-  double smooth = 1;
+  using Options = DiceOptions;
+  Options options = {};
   Tensor operator()(const Tensor& input, const Tensor& target) const {
-    return dice_loss(input, target, smooth);
+    return dice_loss(input, target, options);
   }
 };
+/// focal_loss.
 struct FocalLoss {
-  FocalOptions options = {};
+  using Options = FocalOptions;
+  Options options = {};
   Tensor operator()(const Tensor& input, const Tensor& target) const {
     return focal_loss(input, target, options);
   }
 };
+/// mse_loss.
 struct MSELoss {
   Reduction reduction = Reduction::mean;
   Tensor operator()(const Tensor& input, const Tensor& target) const {
     return mse_loss(input, target, reduction);
   }
 };
+/// l1_loss.
 struct L1Loss {
   Reduction reduction = Reduction::mean;
   Tensor operator()(const Tensor& input, const Tensor& target) const {

@@ -1,20 +1,25 @@
 #include <cxxabi.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <set>
 #include <typeinfo>
 
 #include <karyon/core/autograd.h>
-#include <karyon/core/ops/layout.h>
-#include <karyon/core/serialize.h>
+#include <karyon/layers/call_observer.h>
 #include <karyon/layers/module.h>
 
 namespace karyon {
 namespace {
 
-thread_local CallObserver* observer = nullptr;
+// The module whose forward runs on this thread, or null.
+thread_local const Module* calling = nullptr;
+
+struct Calling {
+  explicit Calling(const Module* module) : before(std::exchange(calling, module)) {}
+  ~Calling() { calling = before; }
+  const Module* before;
+};
 
 /// "2 missing: a, b", or nothing; a long list is cut.
 std::string listed(const char* what, const std::vector<std::string>& names) {
@@ -32,30 +37,26 @@ std::string text_of(const Shape& shape) {
   return os.str();
 }
 
-bool all_finite(const Tensor& x) {
-  if (!is_floating(x.dtype())) return true;
-  return dispatch_all(x.dtype(), [&]<class T>() {
-    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, BFloat16>) {
-      const T* values = x.data<T>();
-      for (std::int64_t i = 0; i < x.numel(); ++i)
-        if (!std::isfinite(static_cast<double>(
-                static_cast<std::conditional_t<std::is_same_v<T, double>, double, float>>(values[i]))))
-          return false;
-    }
-    return true;
-  });
-}
-
 }  // namespace
 
 Tensor Module::forward(Tensor) { throw Error(type() + ": has no forward of one input"); }
 
 Tensor Module::operator()(Tensor x) {
-  if (!observer) return forward(std::move(x));
+  if (calling != nullptr && !registered_) check_registered(*calling);
+  const Calling guard(this);
+  CallObserver* const observer = CallObserver::current();
+  if (observer == nullptr) return forward(std::move(x));
   const Shape input = x.shape();
   Tensor y = forward(std::move(x));
-  if (observer) observer->called(*this, input, y);
+  observer->called(*this, input, y);
   return y;
+}
+
+void Module::check_registered(const Module& caller) const {
+  if (!grad_enabled()) return;
+  for (const Tensor& x : parameters())
+    check(!x.requires_grad(), caller.type(), " calls a ", type(),
+          " that it did not register: call register_module(\"name\", member) in its constructor");
 }
 
 void Module::train(bool on) {
@@ -172,13 +173,15 @@ std::string Module::type() const {
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
                                                     std::free);
-  const std::string full = status == 0 ? text.get() : mangled;
+  std::string full = status == 0 ? text.get() : mangled;
+  if (full.ends_with('>')) full.resize(full.find('<'));
   const std::size_t colon = full.rfind("::");
   return colon == std::string::npos ? full : full.substr(colon + 2);
 }
 
 void Module::check_name(std::string_view name) const {
-  check(!name.empty(), type(), ": a name must not be empty");
+  check(!name.empty() && name.find('.') == std::string_view::npos, type(),
+        ": expects a name without dots that is not empty, got '", name, "'");
   auto taken = [&](const auto& list) {
     for (const auto& [other, slot] : list)
       if (other == name) return true;
@@ -203,64 +206,7 @@ void Module::register_buffer(std::string_view name, Tensor& buffer) {
 void Module::register_module(std::string_view name, Module& child) {
   check_name(name);
   children_.emplace_back(name, &child);
-}
-
-CallObserver::CallObserver() : before_(observer) { observer = this; }
-CallObserver::~CallObserver() { observer = before_; }
-bool CallObserver::present() { return observer != nullptr; }
-
-void lerp_state_(Module& average, const Module& model, double weight) {
-  check(weight >= 0 && weight <= 1, "lerp_state_: weight expects 0 to 1, got ", weight);
-  const NoGradGuard no_grad;
-  StateDict to = average.state_dict(), from = model.state_dict();
-  check(to.size() == from.size(), "lerp_state_: ", to.size(), " tensors in one module, ", from.size(),
-        " in the other");
-  for (auto& [name, tensor] : to) {
-    const auto found = from.find(name);
-    check(found != from.end() && found->second.shape() == tensor.shape(), "lerp_state_: ", name, " of shape ",
-          tensor.shape(), " is not in the other module");
-    if (weight == 1 || !is_floating(tensor.dtype())) {
-      tensor.copy_(found->second);
-    } else {
-      tensor.mul_(1 - weight);
-      tensor.add_(found->second, weight);
-    }
-  }
-}
-
-Tensor to_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 3, 1, 2}) : x; }
-Tensor from_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 2, 3, 1}) : x; }
-
-void save_weights(const Module& module, const std::filesystem::path& path,
-                  const std::map<std::string, std::string>& metadata) {
-  const NoGradGuard no_grad;
-  TensorFile file;
-  file.metadata = metadata;
-  for (const auto& [name, x] : module.state_dict())
-    file.tensors.emplace(name, to_pytorch_layout(x.to(Device::cpu())));
-  save_safetensors(path, file);
-}
-
-std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
-                                                bool strict) {
-  TensorFile file = load_safetensors(path);
-  std::map<std::string, std::string> metadata = std::move(file.metadata);
-  load_weights(module, std::move(file), path, strict);
-  return metadata;
-}
-
-void load_weights(Module& module, TensorFile file, const std::filesystem::path& path, bool strict) {
-  const NoGradGuard no_grad;
-  for (auto& [name, x] : file.tensors) {
-    check(all_finite(x), "load_weights: ", path.string(), ": tensor '", name,
-          "' holds a NaN or an infinity, expected finite weights");
-    x = from_pytorch_layout(x);
-  }
-  try {
-    module.load_state_dict(file.tensors, strict);
-  } catch (const Error& e) {
-    throw Error("load_weights: " + path.string() + ": " + e.what());
-  }
+  child.registered_ = true;
 }
 
 }  // namespace karyon

@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <string>
 #include <string_view>
@@ -11,14 +10,26 @@
 
 namespace karyon {
 
-struct TensorFile;
-
 /// Tensors by dotted name: "down.0.conv1.weight".
 using StateDict = std::map<std::string, Tensor>;
 
-/// A layer or a network: parameters, buffers and child modules by name. Derived structs hold all three
-/// by value (or own them) and register them in their constructor; modules are neither copied nor moved,
-/// so what is registered stays where it is.
+/// A layer or a network: parameters, buffers and child modules by name. A derived struct holds all three by
+/// value (or owns them) and registers them in its constructor. Modules are neither copied nor moved, so what
+/// is registered stays where it is.
+///
+///     struct MyNet : Module {
+///       MyNet() {
+///         register_module("conv", conv);
+///         register_module("head", head);
+///       }
+///       Tensor forward(Tensor x) override { return head(relu(conv(std::move(x)))); }
+///
+///       Conv2d conv{3, 16, 3, {.padding = 1}};
+///       Conv2d head{16, 1, 1};
+///     };
+///
+/// A layer X with options takes them last, as an aggregate: `X(sizes..., {.name = value})`. Their type is
+/// X::Options.
 class Module {
  public:
   Module() = default;
@@ -29,7 +40,9 @@ class Module {
   /// The output for one input. `x` is passed by value: a network that moves its intermediates along
   /// frees them as it goes. Modules of several inputs define a forward of their own.
   virtual Tensor forward(Tensor x);
-  /// forward(x), seen by the CallObserver of this thread, if there is one.
+  /// forward(x), seen by the CallObserver of this thread, if there is one. Throws Error if the forward of
+  /// another module calls this one, it has parameters to train, and no module ever registered it: an
+  /// optimizer over parameters() of the network would not train it.
   Tensor operator()(Tensor x);
 
   /// Training mode (the default) or evaluation, here and in all children.
@@ -53,7 +66,7 @@ class Module {
 
   /// Forgets all gradients.
   void zero_grad();
-  /// Whether the parameters, here and below, want gradients: false freezes them.
+  /// Makes the parameters, here and below, require a gradient, or not: false freezes them.
   void requires_grad_(bool on);
   /// Moves parameters and buffers; handles to them (an optimizer's, say) follow. Optimizer state does
   /// not: make the optimizer afterwards.
@@ -61,66 +74,31 @@ class Module {
   /// Converts the floating-point ones.
   void to(DType dtype);
 
-  /// Multiplications with addition that a forward of these shapes takes; 0 where they do not matter.
+  /// The multiply-adds of a forward of these shapes, for summary(); 0 of layers where they do not matter.
   virtual std::int64_t multiply_adds(const Shape& input, const Shape& output) const;
   /// The name of the derived type, without its namespace: "Conv2d".
   std::string type() const;
 
  protected:
-  /// A parameter that is undefined (the bias of a layer without one) is not registered.
+  // Names are not empty, hold no dot and are taken once.
+  /// Makes the parameter require a gradient. An undefined parameter (the bias of a layer without one) is not
+  /// registered.
   void register_parameter(std::string_view name, Tensor& parameter);
   void register_buffer(std::string_view name, Tensor& buffer);
-  /// The name may hold dots, for the elements of a list: "down.0".
   void register_module(std::string_view name, Module& child);
 
  private:
   void check_name(std::string_view name) const;
+  void check_registered(const Module& caller) const;
   template <class F>
   void visit_tensors(const std::string& prefix, const F& f) const;
   template <class F>
   void convert_tensors(const F& convert);
 
   bool training_ = true;
+  bool registered_ = false;  // by any module
   std::vector<std::pair<std::string, Tensor*>> parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> children_;
 };
-
-/// Sees the calls of modules on this thread while it lives: what summary() is made of.
-class CallObserver {
- public:
-  CallObserver();
-  virtual ~CallObserver();
-  CallObserver(const CallObserver&) = delete;
-  CallObserver& operator=(const CallObserver&) = delete;
-  virtual void called(const Module& module, const Shape& input, const Tensor& output) = 0;
-  /// Whether this thread has one: what fuses the calls of several modules must then make them one by one.
-  static bool present();
-
- private:
-  CallObserver* before_;
-};
-
-/// Moves the state of `average` towards that of `model` by the share `weight`: called after each step it
-/// keeps an exponential moving average of the weights, which often predicts better than the last ones
-/// (Polyak and Juditsky, 1992). Buffers of whole numbers are copied.
-///   weight  in [0, 1]; 1 copies
-/// Throws Error if the two do not hold the same tensors.
-void lerp_state_(Module& average, const Module& model, double weight);
-
-/// Filters of 4 dimensions are [a, kH, kW, b] in memory and [a, b, kH, kW] in files, for convolutions
-/// (a = C_out) and transposed ones (a = C_in) alike; other tensors pass unchanged.
-Tensor to_pytorch_layout(const Tensor& x);
-Tensor from_pytorch_layout(const Tensor& x);
-
-/// Writes the state as safetensors with PyTorch's names and layouts: `load_file(path)` in Python gives
-/// a state dict for the same network there. Never leaves half a file (see save_safetensors).
-void save_weights(const Module& module, const std::filesystem::path& path,
-                  const std::map<std::string, std::string>& metadata = {});
-/// Reads such a file into the module; returns its metadata. Throws Error naming the path if the file is
-/// damaged, does not fit (see load_state_dict) or holds a NaN or an infinity; the module is then unchanged.
-std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
-                                                bool strict = true);
-/// The same from a file that is read already; `path` is for messages.
-void load_weights(Module& module, TensorFile file, const std::filesystem::path& path, bool strict = true);
 
 }  // namespace karyon

@@ -1,19 +1,16 @@
-#include <karyon/core/autograd.h>
-#include <karyon/core/kernels/norm.h>
 #include <karyon/core/ops/activation.h>
-#include <karyon/core/ops/elementwise.h>
 #include <karyon/layers/norm.h>
 
 namespace karyon {
 
-BatchNorm2d::BatchNorm2d(std::int64_t channels, const Options& o) : options(o) {
-  check(channels >= 1, "BatchNorm2d: expects at least 1 channel, got ", channels);
+BatchNorm2d::BatchNorm2d(std::int64_t num_features, const Options& o) : options(o) {
+  check(num_features >= 1, "BatchNorm2d: expects at least 1 channel, got ", num_features);
   if (o.affine) {
-    weight = ones({channels});
-    bias = zeros({channels});
+    weight = ones({num_features});
+    bias = zeros({num_features});
   }
-  running_mean = zeros({channels});
-  running_var = ones({channels});
+  running_mean = zeros({num_features});
+  running_var = ones({num_features});
   num_batches_tracked = zeros({}, {.dtype = i64});
   register_parameter("weight", weight);
   register_parameter("bias", bias);
@@ -31,33 +28,25 @@ Tensor BatchNorm2d::forward(Tensor x) {
   return y;
 }
 
-std::pair<Tensor, Tensor> BatchNorm2d::evaluation_affine() const {
-  const NoGradGuard no_grad;
-  Tensor mean = empty_like(running_mean), rstd = empty_like(running_var);
-  kernels::batch_norm_running(running_mean, running_var, options.eps, mean, rstd);
-  Tensor scale = weight.defined() ? weight * rstd : rstd, shift = -(mean * scale);
-  return {scale, bias.defined() ? bias + shift : shift};
-}
-
-GroupNorm::GroupNorm(std::int64_t group_count, std::int64_t channels, const Options& o)
-    : groups(group_count), options(o) {
-  check(groups >= 1 && channels >= 1 && channels % groups == 0, "GroupNorm: ", channels,
+GroupNorm::GroupNorm(std::int64_t groups, std::int64_t num_channels, const Options& o)
+    : num_groups(groups), options(o) {
+  check(groups >= 1 && num_channels >= 1 && num_channels % groups == 0, "GroupNorm: ", num_channels,
         " channels do not divide into ", groups, " groups");
   if (o.affine) {
-    weight = ones({channels});
-    bias = zeros({channels});
+    weight = ones({num_channels});
+    bias = zeros({num_channels});
   }
   register_parameter("weight", weight);
   register_parameter("bias", bias);
 }
 
 Tensor GroupNorm::forward(Tensor x) {
-  x = group_norm(x, groups, weight, bias, options.eps);
+  x = group_norm(x, num_groups, weight, bias, {.eps = options.eps});
   return options.relu ? relu(x) : x;
 }
 
 LayerNorm::LayerNorm(const Shape& over, const Options& o) : normalized_shape(over), options(o) {
-  if (o.affine) {
+  if (o.elementwise_affine) {
     weight = ones(over);
     bias = zeros(over);
   }
@@ -65,6 +54,8 @@ LayerNorm::LayerNorm(const Shape& over, const Options& o) : normalized_shape(ove
   register_parameter("bias", bias);
 }
 
-Tensor LayerNorm::forward(Tensor x) { return layer_norm(x, normalized_shape, weight, bias, options.eps); }
+Tensor LayerNorm::forward(Tensor x) {
+  return layer_norm(x, normalized_shape, weight, bias, {.eps = options.eps});
+}
 
 }  // namespace karyon

@@ -4,19 +4,23 @@
 
 namespace karyon {
 
-/// interpolate to `scale` times the size.
+/// interpolate to `scale_factor` times the size: [N, H, W, C] -> [N, scale_factor.h H, scale_factor.w W, C].
+/// Throws Error for a factor below 1.
 struct Upsample : Module {
   using Options = InterpolateOptions;
-  explicit Upsample(Pair factor, const Options& o = {}) : scale(factor), options(o) {
-    check(scale.h >= 1 && scale.w >= 1, "Upsample: expects a scale of 1 or more, got ", scale);
+  explicit Upsample(Pair scale_factor, const Options& options = {})
+      : scale_factor_(scale_factor), options_(options) {
+    check(scale_factor.h >= 1 && scale_factor.w >= 1, "Upsample: expects a scale_factor of 1 or more, got ",
+          scale_factor);
   }
   Tensor forward(Tensor x) override {
     check(x.dim() == 4, "Upsample: expects [N, H, W, C], got ", x.shape());
-    return interpolate(x, {x.size(1) * scale.h, x.size(2) * scale.w}, options);
+    return interpolate(x, {x.size(1) * scale_factor_.h, x.size(2) * scale_factor_.w}, options_);
   }
 
-  Pair scale;
-  Options options;
+ private:
+  Pair scale_factor_;
+  Options options_;
 };
 
 }  // namespace karyon

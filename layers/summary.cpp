@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include <karyon/core/autograd.h>
+#include <karyon/layers/call_observer.h>
 #include <karyon/layers/summary.h>
 
 namespace karyon {

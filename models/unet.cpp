@@ -1,15 +1,11 @@
 #include <charconv>
-#include <cmath>
 #include <numeric>
-#include <tuple>
 
-#include <karyon/core/autograd.h>
-#include <karyon/core/ops/activation.h>
-#include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/resize.h>
-#include <karyon/core/serialize.h>
+#include <karyon/layers/conv_norm_relu.h>
+#include <karyon/layers/weights.h>
 #include <karyon/models/unet.h>
 
 namespace karyon {
@@ -18,33 +14,13 @@ namespace {
 // Norms come with the ReLU that follows them.
 std::unique_ptr<Module> make_norm(Norm norm, std::int64_t channels) {
   switch (norm) {
-    case Norm::batch: return std::make_unique<BatchNorm2d>(channels, BatchNorm2dOptions{.relu = true});
+    case Norm::batch: return std::make_unique<BatchNorm2d>(channels, BatchNorm2d::Options{.relu = true});
     case Norm::group:
       return std::make_unique<GroupNorm>(std::gcd<std::int64_t>(8, channels), channels,
-                                         GroupNormOptions{.relu = true});
+                                         GroupNorm::Options{.relu = true});
     case Norm::none: break;
   }
   return nullptr;
-}
-
-Tensor norm_relu(Module* norm, Tensor x) { return norm ? (*norm)(std::move(x)) : relu(x); }
-
-// The input is given in parts, which stand side by side in their channels. At inference one pass over memory,
-// while training the layers one by one.
-Tensor conv_norm_relu(Conv2d& conv, Module* norm, std::vector<Tensor> inputs) {
-  const auto* batch = dynamic_cast<const BatchNorm2d*>(norm);
-  const bool affine = !norm || (batch && !batch->is_training());
-  if (!affine || grad_enabled() || CallObserver::present()) {
-    Tensor x = inputs.size() == 1 ? std::move(inputs[0]) : cat(inputs, -1);
-    inputs.clear();
-    return norm_relu(norm, conv(std::move(x)));
-  }
-  Tensor scale, shift = conv.bias;
-  if (batch) {
-    std::tie(scale, shift) = batch->evaluation_affine();
-    if (conv.bias.defined()) shift = shift + scale * conv.bias;
-  }
-  return conv2d_affine(inputs, conv.weight, scale, shift, {.conv = conv.options, .relu = true});
 }
 
 const UNetOptions& checked(const UNetOptions& o) {
@@ -124,15 +100,13 @@ UNet::UNet(const UNetOptions& o)
       head(o.base_width, o.out_channels, 1) {
   for (std::int64_t i = 0; i < o.depth; ++i) {
     const std::int64_t width = o.base_width << i;
-    down.push_back(std::make_unique<DoubleConv>(i == 0 ? o.in_channels : width / 2, width, o.norm));
-    register_module("down." + std::to_string(i), *down.back());
+    down.add(i == 0 ? o.in_channels : width / 2, width, o.norm);
   }
+  for (std::int64_t i = 0; i < o.depth; ++i) up.add(o.base_width << (o.depth - i), o.norm, o.up);
+  register_module("down", down);
   register_module("bottom", bottom);
   register_module("dropout", dropout);
-  for (std::int64_t i = 0; i < o.depth; ++i) {
-    up.push_back(std::make_unique<UpBlock>(o.base_width << (o.depth - i), o.norm, o.up));
-    register_module("up." + std::to_string(i), *up.back());
-  }
+  register_module("up", up);
   register_module("head", head);
 }
 
@@ -142,16 +116,16 @@ Tensor UNet::forward(Tensor x) {
   const Pair size{x.size(1), x.size(2)};
   x = pad_to_multiple(x, std::int64_t{1} << options.depth);
   std::vector<Tensor> skips;
-  for (const auto& block : down) {
-    skips.push_back((*block)(std::move(x)));
+  for (DoubleConv& block : down) {
+    skips.push_back(block(std::move(x)));
     x = max_pool2d(skips.back());
   }
   x = bottom(std::move(x));
   if (options.dropout > 0) x = dropout(std::move(x));
-  for (const auto& block : up) {
+  for (UpBlock& block : up) {
     Tensor skip = std::move(skips.back());
     skips.pop_back();
-    x = block->forward(std::move(x), std::move(skip));
+    x = block.forward(std::move(x), std::move(skip));
   }
   x = head(std::move(x));
   return x.size(1) == size.h && x.size(2) == size.w ? x : crop(x, 0, 0, size);

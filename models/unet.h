@@ -1,8 +1,13 @@
 #pragma once
+#include <filesystem>
+#include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <karyon/layers/conv.h>
 #include <karyon/layers/dropout.h>
+#include <karyon/layers/module_list.h>
 #include <karyon/layers/norm.h>
 
 namespace karyon {
@@ -52,18 +57,20 @@ struct UpBlock : DoubleConv {
 ///   up.0 ... up.{depth-1}       deepest first: up, joined with the skip connection, DoubleConv
 ///   head                        1x1 convolution to out_channels: logits
 struct UNet : Module {
-  explicit UNet(const UNetOptions& options = {});
+  using Options = UNetOptions;
+
+  explicit UNet(const Options& options = {});
   ///   x        [N, H, W, in_channels], any H, W >= 1
   ///   returns  [N, H, W, out_channels]
   /// Where H or W is no multiple of 2^depth the image is extended at the bottom and right, by reflection
   /// (by zeros where the image is too small to reflect), and the result cut back.
   Tensor forward(Tensor x) override;
 
-  const UNetOptions options;
-  std::vector<std::unique_ptr<DoubleConv>> down;
+  const Options options;
+  ModuleList<DoubleConv> down;
   DoubleConv bottom;
   Dropout dropout;
-  std::vector<std::unique_ptr<UpBlock>> up;
+  ModuleList<UpBlock> up;
   Conv2d head;
 };
 

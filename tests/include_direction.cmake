@@ -21,7 +21,6 @@ set(sources_core core/kernels core/ops core/cpu)
 set(sources_core/ops core/kernels)
 set(sources_core/optim core/kernels)
 set(sources_core/data core/ops)
-set(sources_layers core/kernels)
 
 # The nuclei program by stages.
 set(common common)

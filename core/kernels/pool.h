@@ -3,7 +3,7 @@
 
 namespace karyon::kernels {
 
-/// Pool2dOptions with the stride decided.
+/// The options of a pooling operation with the stride decided.
 struct PoolWindow {
   Pair kernel, stride, padding, dilation;
   bool count_include_pad = true;

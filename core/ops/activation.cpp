@@ -29,9 +29,9 @@ Tensor leaky_relu(const Tensor& x, double negative_slope) {
 }
 Tensor sigmoid(const Tensor& x) { return activate("sigmoid", Activation::sigmoid, Keep::output, x); }
 Tensor tanh(const Tensor& x) { return activate("tanh", Activation::tanh, Keep::output, x); }
-Tensor softplus(const Tensor& x, double beta, double threshold) {
-  check(beta != 0, "softplus: expects a beta other than 0");
-  return activate("softplus", Activation::softplus, Keep::input, x, beta, threshold);
+Tensor softplus(const Tensor& x, const SoftplusOptions& options) {
+  check(options.beta != 0, "softplus: expects a beta other than 0");
+  return activate("softplus", Activation::softplus, Keep::input, x, options.beta, options.threshold);
 }
 Tensor silu(const Tensor& x) { return activate("silu", Activation::silu, Keep::input, x); }
 Tensor gelu(const Tensor& x) { return activate("gelu", Activation::gelu, Keep::input, x); }

@@ -12,8 +12,14 @@ Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01);
 /// 1 / (1 + exp(-x)), without overflow.
 Tensor sigmoid(const Tensor& x);
 Tensor tanh(const Tensor& x);
+
+struct SoftplusOptions {
+  double beta = 1;
+  double threshold = 20;
+};
 /// log(1 + exp(beta x)) / beta; x itself where beta x > threshold. Throws Error if beta is 0.
-Tensor softplus(const Tensor& x, double beta = 1, double threshold = 20);
+Tensor softplus(const Tensor& x, const SoftplusOptions& options = {});
+
 /// x sigmoid(x) (Elfwing et al., 2018).
 Tensor silu(const Tensor& x);
 /// x Phi(x) with the exact normal distribution function (Hendrycks and Gimpel, 2016).

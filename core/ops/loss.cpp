@@ -134,7 +134,7 @@ Tensor cross_entropy(const Tensor& input_, const Tensor& target, const CrossEntr
       });
 }
 
-Tensor dice_loss(const Tensor& input_, const Tensor& target_, double smooth) {
+Tensor dice_loss(const Tensor& input_, const Tensor& target_, const DiceOptions& options) {
   const Tensor input = widen(input_), target = widen(target_);
   check_pair(input, target, "dice_loss");
   check_constant(target, "dice_loss", "target");
@@ -143,7 +143,7 @@ Tensor dice_loss(const Tensor& input_, const Tensor& target_, double smooth) {
         input.shape());
   Tensor out = empty_loss(input, {}, Reduction::mean);
   Tensor fractions = empty({input.size(0), input.size(-1), 2}, {.dtype = f64, .device = input.device()});
-  kernels::dice_loss(input, target, smooth, out, fractions);
+  kernels::dice_loss(input, target, options.smooth, out, fractions);
   return record("dice_loss", out, {input},
                 [input = SavedTensor(input), target = SavedTensor(target), fractions](const Tensor& dy) {
                   Tensor dx = empty_like(input.get());

@@ -31,12 +31,15 @@ struct CrossEntropyOptions {
 /// of range.
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const CrossEntropyOptions& options = {});
 
+struct DiceOptions {
+  double smooth = 1;  ///< added above and below, so that two empty masks agree
+};
 /// 1 - Dice coefficient of sigmoid(input) and target, per image and channel, then averaged:
 /// 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)   (Milletari et al., 2016, without the squares).
 ///   input, target  [N, ..., C]; target in [0, 1]
 ///   returns        a tensor without dimensions
 /// Differentiable in input.
-Tensor dice_loss(const Tensor& input, const Tensor& target, double smooth = 1);
+Tensor dice_loss(const Tensor& input, const Tensor& target, const DiceOptions& options = {});
 
 struct FocalOptions {
   double alpha = 0.25;  ///< weight of the positive class; negative: no class weights

@@ -1,6 +1,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/deferred.h>
 #include <karyon/core/kernels/norm.h>
+#include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/norm.h>
 
 namespace karyon {
@@ -105,18 +106,29 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   return y;
 }
 
-Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias,
-                  double eps) {
+std::pair<Tensor, Tensor> batch_norm_affine(const Tensor& weight, const Tensor& bias,
+                                            const Tensor& running_mean, const Tensor& running_var,
+                                            double eps) {
+  const NoGradGuard no_grad;
+  Tensor mean = empty_like(running_mean), rstd = empty_like(running_var);
+  kernels::batch_norm_running(running_mean, running_var, eps, mean, rstd);
+  Tensor scale = weight.defined() ? weight * rstd : rstd, shift = -(mean * scale);
+  return {scale, bias.defined() ? bias + shift : shift};
+}
+
+Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight, const Tensor& bias,
+                  const GroupNormOptions& options) {
   check_floating(x, "group_norm");
   check(x.dim() >= 2, "group_norm: expects x [N, ..., C] with at least 2 dimensions, got ", x.shape());
   const std::int64_t n = x.size(0), c = x.size(-1);
-  check(groups >= 1 && c % groups == 0, "group_norm: expects channels divisible by ", groups, " groups, got ",
-        x.shape());
+  check(num_groups >= 1 && c % num_groups == 0, "group_norm: expects channels divisible by ", num_groups,
+        " groups, got ", x.shape());
   check(n == 0 || x.numel() > 0, "group_norm: expects values to normalize, got ", x.shape());
   check_parameter(weight, {c}, x.dtype(), "group_norm", "weight");
   check_parameter(bias, {c}, x.dtype(), "group_norm", "bias");
-  Tensor y = empty_like(x), mean = beside_if(true, {n, groups}, x), rstd = beside_if(true, {n, groups}, x);
-  kernels::group_norm(x, weight, bias, eps, y, mean, rstd);
+  Tensor y = empty_like(x), mean = beside_if(true, {n, num_groups}, x),
+         rstd = beside_if(true, {n, num_groups}, x);
+  kernels::group_norm(x, weight, bias, options.eps, y, mean, rstd);
   return record("group_norm", y, {x, weight, bias},
                 [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, c, want_x = x.requires_grad(),
                  want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
@@ -128,7 +140,7 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, co
 }
 
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
-                  double eps) {
+                  const LayerNormOptions& options) {
   check_floating(x, "layer_norm");
   const int dims = normalized_shape.dims(), kept = x.dim() - dims;
   check(
@@ -140,7 +152,7 @@ Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& 
   check_parameter(bias, normalized_shape, x.dtype(), "layer_norm", "bias");
   const Shape rows{x.numel() / normalized_shape.numel()};
   Tensor y = empty_like(x), mean = beside_if(true, rows, x), rstd = beside_if(true, rows, x);
-  kernels::layer_norm(x, weight, bias, eps, y, mean, rstd);
+  kernels::layer_norm(x, weight, bias, options.eps, y, mean, rstd);
   return record(
       "layer_norm", y, {x, weight, bias},
       [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, normalized_shape,

@@ -1,4 +1,6 @@
 #pragma once
+#include <utility>
+
 #include <karyon/core/tensor.h>
 
 namespace karyon {
@@ -22,14 +24,30 @@ struct BatchNormOptions {
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
                   Tensor running_var, const BatchNormOptions& options = {});
 
+/// What batch_norm does in evaluation, as y = scale x + shift.
+///   weight, bias, running_mean, running_var  as batch_norm; the last two are defined
+///   returns  scale and shift, [C] each
+/// No gradient flows through it.
+std::pair<Tensor, Tensor> batch_norm_affine(const Tensor& weight, const Tensor& bias,
+                                            const Tensor& running_mean, const Tensor& running_var,
+                                            double eps);
+
+struct GroupNormOptions {
+  double eps = 1e-5;
+};
+
 /// Normalization over groups of channels and all positions of one image (Wu and He, 2018).
-///   x             [N, ..., C], C divisible by `groups`
+///   x             [N, ..., C], C divisible by num_groups
 ///   weight, bias  [C] or undefined (1 and 0)
 ///   returns       x's shape
 /// f32, f64, or x bf16 and weight and bias f32. Differentiable in x, weight and bias. Throws Error if there
 /// is nothing to average.
-Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
-                  double eps = 1e-5);
+Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight = {},
+                  const Tensor& bias = {}, const GroupNormOptions& options = {});
+
+struct LayerNormOptions {
+  double eps = 1e-5;
+};
 
 /// Normalization over the last dimensions (Ba et al., 2016).
 ///   x             [..., normalized_shape]
@@ -38,6 +56,6 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {
 /// f32, f64, or x bf16 and weight and bias f32. Differentiable in x, weight and bias. Throws Error if there
 /// is nothing to average.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
-                  const Tensor& bias = {}, double eps = 1e-5);
+                  const Tensor& bias = {}, const LayerNormOptions& options = {});
 
 }  // namespace karyon

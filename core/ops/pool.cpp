@@ -11,9 +11,7 @@ void check_images(const Tensor& x, const char* op) {
   check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 
-kernels::PoolWindow make_window(const Pool2dOptions& options, const char* op) {
-  const kernels::PoolWindow window{options.kernel_size, options.stride.value_or(options.kernel_size),
-                                   options.padding, options.dilation, options.count_include_pad};
+kernels::PoolWindow checked_window(const kernels::PoolWindow& window, const char* op) {
   const auto& [kernel, stride, padding, dilation, include] = window;
   check(
       kernel.h >= 1 && kernel.w >= 1 && stride.h >= 1 && stride.w >= 1 && dilation.h >= 1 && dilation.w >= 1,
@@ -40,9 +38,13 @@ Shape pooled_shape(const Shape& x, const kernels::PoolWindow& window, const char
 
 }  // namespace
 
-Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
+Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
   check_images(x, "max_pool2d");
-  const auto window = make_window(options, "max_pool2d");
+  const auto window = checked_window({.kernel = options.kernel_size,
+                                      .stride = options.stride.value_or(options.kernel_size),
+                                      .padding = options.padding,
+                                      .dilation = options.dilation},
+                                     "max_pool2d");
   const Shape shape = pooled_shape(x.shape(), window, "max_pool2d");
   Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
   // A byte per output is less to keep than x, which may die.
@@ -61,10 +63,14 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
   });
 }
 
-Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
+Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options) {
   check_images(x, "avg_pool2d");
-  const auto window = make_window(options, "avg_pool2d");
-  check(options.dilation == Pair(1), "avg_pool2d: expects a dilation of 1, got ", options.dilation);
+  const auto window = checked_window({.kernel = options.kernel_size,
+                                      .stride = options.stride.value_or(options.kernel_size),
+                                      .padding = options.padding,
+                                      .dilation = 1,
+                                      .count_include_pad = options.count_include_pad},
+                                     "avg_pool2d");
   Tensor y = empty(pooled_shape(x.shape(), window, "avg_pool2d"), {.dtype = x.dtype(), .device = x.device()});
   kernels::avg_pool2d(x, y, window);
   return record("avg_pool2d", y, {x}, [window, before = x.shape()](const Tensor& dy) {

@@ -5,12 +5,11 @@
 
 namespace karyon {
 
-struct Pool2dOptions {
+struct MaxPool2dOptions {
   Pair kernel_size = 2;
   std::optional<Pair> stride = {};  ///< kernel_size if not given
   Pair padding = 0;                 ///< at most half the kernel
-  Pair dilation = 1;                ///< max_pool2d only
-  bool count_include_pad = true;    ///< avg_pool2d only: padding counts in the mean
+  Pair dilation = 1;
 };
 
 /// The largest value of each window, as torch.nn.functional.max_pool2d. Padding never wins.
@@ -18,11 +17,18 @@ struct Pool2dOptions {
 ///   returns  [N, H_out, W_out, C], H_out = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1
 /// A NaN in a window wins. f32, f64 or bf16. Differentiable in x: the first of equal values gets the
 /// gradient. Throws Error if H_out < 1.
-Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options = {});
 
-/// The mean of each window, as torch.nn.functional.avg_pool2d. Shapes and errors as max_pool2d.
-/// f32, f64 or bf16 (summed in f32). Differentiable in x.
-Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+struct AvgPool2dOptions {
+  Pair kernel_size = 2;
+  std::optional<Pair> stride = {};  ///< kernel_size if not given
+  Pair padding = 0;                 ///< at most half the kernel
+  bool count_include_pad = true;    ///< padding counts in the mean
+};
+
+/// The mean of each window, as torch.nn.functional.avg_pool2d. Shapes and errors as max_pool2d without
+/// dilation. f32, f64 or bf16 (summed in f32). Differentiable in x.
+Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options = {});
 
 /// Means over windows chosen so that the output has a given size.
 ///   x        [N, H, W, C]

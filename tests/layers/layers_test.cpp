@@ -91,7 +91,7 @@ TEST_CASE("layers: shapes") {
   CHECK(on_device(BatchNorm2d(4), x).shape() == x.shape());
   CHECK(on_device(GroupNorm(2, 4), x).shape() == x.shape());
   CHECK(on_device(LayerNorm({4}), x).shape() == x.shape());
-  CHECK(on_device(Linear(4, 5, false), x).shape() == Shape{2, 9, 7, 5});
+  CHECK(on_device(Linear(4, 5, {.bias = false}), x).shape() == Shape{2, 9, 7, 5});
   CHECK(on_device(MaxPool2d(2), x).shape() == Shape{2, 4, 3, 4});
   CHECK(on_device(AvgPool2d({.kernel_size = 3, .stride = 1}), x).shape() == Shape{2, 7, 5, 4});
   CHECK(on_device(AdaptiveAvgPool2d(1), x).shape() == Shape{2, 1, 1, 4});
@@ -105,7 +105,7 @@ TEST_CASE("layers: activations are the operations") {
   CHECK(difference(LeakyReLU(0.2)(x), leaky_relu(x, 0.2)) == 0);
   CHECK(difference(Sigmoid()(x), sigmoid(x)) == 0);
   CHECK(difference(Tanh()(x), tanh(x)) == 0);
-  CHECK(difference(Softplus(2)(x), softplus(x, 2)) == 0);
+  CHECK(difference(Softplus({.beta = 2})(x), softplus(x, {.beta = 2})) == 0);
   CHECK(difference(SiLU()(x), silu(x)) == 0);
   CHECK(difference(GELU()(x), gelu(x)) == 0);
   CHECK(difference(Softmax(0)(x), softmax(x, 0)) == 0);
@@ -160,7 +160,7 @@ TEST_CASE("layers: losses keep their options") {
   CHECK(BCEWithLogitsLoss()(x, t).item() == bce_with_logits(x, t).item());
   const BceOptions weighted{.pos_weight = tensor({3}, {.device = device()}), .reduction = Reduction::sum};
   CHECK(BCEWithLogitsLoss{weighted}(x, t).item() == bce_with_logits(x, t, weighted).item());
-  CHECK(DiceLoss{2}(x, t).item() == dice_loss(x, t, 2).item());
+  CHECK(DiceLoss{{.smooth = 2}}(x, t).item() == dice_loss(x, t, {.smooth = 2}).item());
   CHECK(FocalLoss{{.gamma = 1}}(x, t).item() == focal_loss(x, t, {.gamma = 1}).item());
   CHECK(MSELoss()(x, t).item() == mse_loss(x, t).item());
   CHECK(L1Loss{Reduction::none}(x, t).shape() == x.shape());

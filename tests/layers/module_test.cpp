@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include <karyon/core/autograd.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/optim/sgd.h>
@@ -8,9 +9,11 @@
 #include <karyon/core/serialize.h>
 #include <karyon/layers/activation.h>
 #include <karyon/layers/conv.h>
+#include <karyon/layers/ema.h>
 #include <karyon/layers/linear.h>
 #include <karyon/layers/norm.h>
 #include <karyon/layers/sequential.h>
+#include <karyon/layers/weights.h>
 
 #include "temp_folder.h"
 
@@ -88,6 +91,52 @@ TEST_CASE("module: names are taken once, and one-input modules alone have a forw
   CHECK_THROWS_WITH(Twice(), Contains("'a' is registered already"));
   struct Bare : Module {};
   CHECK_THROWS_WITH(Bare()(zeros({1})), Contains("Bare"));
+}
+
+TEST_CASE("module: a name has no dot and is not empty") {
+  struct Named : Module {
+    explicit Named(const char* name) { register_parameter(name, a); }
+    Tensor a = zeros({1});
+  };
+  CHECK_THROWS_WITH(Named(""), Contains("expects a name"));
+  CHECK_THROWS_WITH(Named("a.b"), Contains("got 'a.b'"));
+}
+
+TEST_CASE("module: a member that was not registered is found when it is called") {
+  struct Forgetful : Module {
+    explicit Forgetful(bool freeze = false) {
+      register_module("known", known);
+      if (freeze) forgotten.requires_grad_(false);
+    }
+    Tensor forward(Tensor x) override { return ReLU()(forgotten(known(std::move(x)))); }
+    Linear known{2, 2}, forgotten{2, 2};
+  } net;
+  const Tensor x = ones({1, 2});
+  const char* const message =
+      "Forgetful calls a Linear that it did not register: call register_module(\"name\", member) in its "
+      "constructor";
+  CHECK_THROWS_WITH(net(x), Contains(message));
+  CHECK_THROWS_WITH(net(x), Contains(message));  // an error leaves nothing behind
+  {
+    const NoGradGuard no_grad;
+    CHECK(net(x).shape() == Shape{1, 2});
+  }
+  Forgetful frozen(true);  // a teacher, say
+  CHECK(frozen(x).shape() == Shape{1, 2});
+  CHECK(net.forgotten(x).shape() == Shape{1, 2});  // no other module calls it
+
+  struct Outer : Module {
+    Outer() { register_module("inner", inner); }
+    Tensor forward(Tensor y) override { return inner(std::move(y)); }
+    struct Inner : Module {
+      Tensor forward(Tensor y) override { return deep(std::move(y)); }
+      Sequential deep;
+    } inner;
+  } outer;
+  outer.inner.deep.add<ReLU>();
+  CHECK(outer(x).shape() == Shape{1, 2});  // nothing to train
+  outer.inner.deep.add<Linear>(2, 2);
+  CHECK_THROWS_WITH(outer(x), Contains("Inner calls a Sequential that it did not register"));
 }
 
 TEST_CASE("module: what is registered twice is one parameter, and bf16 is for activations") {

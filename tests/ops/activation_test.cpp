@@ -26,7 +26,7 @@ const std::vector<Case> cases{
     {"tanh", [](const Tensor& x) { return tanh(x); }, [](double x) { return std::tanh(x); }},
     {"softplus", [](const Tensor& x) { return softplus(x); },
      [](double x) { return std::log(1 + std::exp(x)); }},
-    {"softplus, beta and threshold", [](const Tensor& x) { return softplus(x, 2, 3); },
+    {"softplus, beta and threshold", [](const Tensor& x) { return softplus(x, {.beta = 2, .threshold = 3}); },
      [](double x) { return 2 * x > 3 ? x : std::log(1 + std::exp(2 * x)) / 2; }},
     {"silu", silu, [](double x) { return x / (1 + std::exp(-x)); }},
     {"gelu", gelu, [](double x) { return x * (1 + std::erf(x / std::sqrt(2.0))) / 2; }},
@@ -73,7 +73,7 @@ TEST_CASE("activations far out stay finite and exact") {
   CHECK(at([](const Tensor& x) { return softplus(x); }, 1e4) == 1e4f);
   CHECK(at([](const Tensor& x) { return softplus(x); }, -1e4) == 0);
   CHECK(at([](const Tensor& x) { return softplus(x); }, -15) == Approx(std::exp(-15.0)).epsilon(1e-5));
-  CHECK(at([](const Tensor& x) { return softplus(x, 1, 1e9); }, 1e4) == 1e4f);
+  CHECK(at([](const Tensor& x) { return softplus(x, {.threshold = 1e9}); }, 1e4) == 1e4f);
   CHECK(at(silu, 1e4) == 1e4f);
   CHECK(at(silu, -1e4) == 0);
   CHECK(at(gelu, 1e4) == 1e4f);
@@ -141,7 +141,8 @@ TEST_CASE("an activation that keeps only its output lets the input go") {
 TEST_CASE("activation misuse") {
   CHECK_THROWS_WITH(relu(zeros({1}, {.dtype = i64})),
                     Catch::Contains("relu: expects f32, f64 or bf16, got i64"));
-  CHECK_THROWS_WITH(softplus(zeros({1}), 0), Catch::Contains("softplus: expects a beta other than 0"));
+  CHECK_THROWS_WITH(softplus(zeros({1}), {.beta = 0}),
+                    Catch::Contains("softplus: expects a beta other than 0"));
 }
 
 TEST_CASE("gelu in f32 keeps its digits, tails included") {

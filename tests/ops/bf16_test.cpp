@@ -316,8 +316,8 @@ TEST_CASE("bf16 pools") {
   const std::int64_t c = GENERATE(1, 5, 32, 48);
   const std::vector<Input> x{{{2, 9, 11, c}}};
   // The values move without arithmetic.
-  for (const Pool2dOptions& options :
-       {Pool2dOptions{.kernel_size = 2}, Pool2dOptions{.kernel_size = 3, .stride = 3}}) {
+  for (const MaxPool2dOptions& options :
+       {MaxPool2dOptions{.kernel_size = 2}, MaxPool2dOptions{.kernel_size = 3, .stride = 3}}) {
     const Results results = run([&](const auto& in) { return max_pool2d(in[0], options); }, x);
     for (std::size_t i = 0; i < 2; ++i) CHECK(relative_error(results.of_bf16[i], results.of_f64[i]) == 0);
   }

@@ -115,7 +115,7 @@ TEST_CASE("losses of extreme logits are finite and exact") {
     CHECK(x.grad().to_vector<double>() == std::vector<double>{0.5, 0.5, -1, 0});
 
     x.set_grad({});
-    const Tensor dice = dice_loss(x.reshape({1, 4, 1}), t.reshape({1, 4, 1}), 0);
+    const Tensor dice = dice_loss(x.reshape({1, 4, 1}), t.reshape({1, 4, 1}), {.smooth = 0});
     CHECK(dice.item<double>() == 0.5);
     dice.backward();
     CHECK(x.grad().to_vector<double>() == std::vector<double>(4, 0));
@@ -150,7 +150,8 @@ TEST_CASE("dice_loss") {
     for (double smooth : {1.0, 0.5}) {
       const Tensor t = probabilities(shape, 1);
       check_op(
-          "dice_loss", [&](const std::vector<Tensor>& x) { return dice_loss(x[0], as(t, x[0]), smooth); },
+          "dice_loss",
+          [&](const std::vector<Tensor>& x) { return dice_loss(x[0], as(t, x[0]), {.smooth = smooth}); },
           [&](const std::vector<Tensor>& x) {
             const std::int64_t n = shape[0], c = shape[shape.dims() - 1], image = shape.numel() / n;
             double loss = 0;

@@ -119,6 +119,19 @@ TEST_CASE("batch_norm by the running statistics") {
   CHECK(batch_norm(zeros({0, 4, 4, 3}), {}, {}, mean, var).shape() == Shape{0, 4, 4, 3});
 }
 
+TEST_CASE("batch_norm_affine is what batch_norm does in evaluation") {
+  Generator generator(3);
+  const Tensor x = randn({2, 3, 4}, generator).to(device()), mean = randn({4}, generator).to(device()),
+               var = rand({4}, generator).to(device());
+  for (const bool affine : {false, true}) {
+    const Tensor weight = affine ? randn({4}, generator).to(device()) : Tensor();
+    const Tensor bias = affine ? randn({4}, generator).to(device()) : Tensor();
+    const auto [scale, shift] = batch_norm_affine(weight, bias, mean, var, 1e-3);
+    const Tensor expected = batch_norm(x, weight, bias, mean, var, {.eps = 1e-3});
+    CHECK(difference(x * scale + shift, expected) < 1e-5);
+  }
+}
+
 TEST_CASE("batch_norm moves the running statistics, the variance unbiased") {
   const Tensor x = tensor({1, 10, 3, 30, 8, 20}, {3, 2});
   for (DType dtype : {f32, f64}) {

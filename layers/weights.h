@@ -1,0 +1,27 @@
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include <karyon/core/serialize.h>
+#include <karyon/layers/module.h>
+
+namespace karyon {
+
+/// Filters of 4 dimensions are [a, kH, kW, b] in memory and [a, b, kH, kW] in files. Convolutions (a = C_out)
+/// and transposed ones (a = C_in) are alike here. Other tensors pass unchanged.
+Tensor to_pytorch_layout(const Tensor& x);
+Tensor from_pytorch_layout(const Tensor& x);
+
+/// Writes the state as safetensors with PyTorch's names and layouts: `load_file(path)` in Python gives a
+/// state dict for the same network there. Never leaves half a file (see save_safetensors).
+void save_weights(const Module& module, const std::filesystem::path& path,
+                  const std::map<std::string, std::string>& metadata = {});
+/// Reads such a file into the module; returns its metadata. Throws Error naming the path if the file is
+/// damaged, does not fit (see load_state_dict) or holds a NaN or an infinity; the module is then unchanged.
+std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
+                                                bool strict = true);
+/// The same from a file that was read before; `path` is for messages.
+void load_weights(Module& module, TensorFile file, const std::filesystem::path& path, bool strict = true);
+
+}  // namespace karyon
