@@ -2,8 +2,8 @@
 #include <karyon/core/tensor.h>
 
 // Mixed precision. Under AutocastGuard(bf16) convolutions and matrix products cast their f32 inputs and
-// weights to bf16, add up in f32 and give bf16; what follows runs in the type that comes. Parameters, their
-// gradients and the optimizer's state stay f32.
+// weights to bf16, add up in f32 and return bf16. Later operations run in the type that they get. Parameters,
+// their gradients and the optimizer's state stay f32.
 //
 // What becomes of bf16:
 //   conv2d, conv2d_affine,     under the guard f32 inputs and weights are cast; bf16 in, bf16 out; sums and
@@ -18,7 +18,8 @@
 //   maximum, minimum,
 //   comparisons, cat
 //   split, stack, pad, crop,   moved as they are
-//   permute, reshape
+//   permute, reshape, narrow,
+//   select, transpose
 //   exp, log, sqrt, pow,       cast to f32; f32 out
 //   reductions, softmax, losses
 namespace karyon {

@@ -13,7 +13,7 @@ struct MemoryStats {
   std::size_t current = 0, peak = 0, reserved = 0;
 };
 
-/// A device as people know it.
+/// A device with the name of its model.
 struct DeviceInfo {
   Device device;
   std::string name;

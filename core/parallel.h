@@ -16,8 +16,8 @@ void set_num_threads(int n);
 void parallel_for(std::int64_t n, std::int64_t grain,
                   const std::function<void(std::int64_t begin, std::int64_t end)>& fn);
 
-/// While it lives, parallel_for on this thread does its work alone: for threads that are one of many
-/// already and must not take the others away from whoever computes.
+/// While it lives, parallel_for on this thread does its work alone. For a thread that is one of many, such as
+/// a loader's worker: the other processors are left to the computation.
 class SerialGuard {
  public:
   SerialGuard();

@@ -6,8 +6,8 @@
 
 #include <karyon/core/optim/optimizer.h>
 
-// Learning rate schedules, with PyTorch's formulas. Each sets the optimizer's rate when it is made and
-// after every step(); call step() after the optimizer's. The optimizer must outlive it.
+// Learning rate schedules, with PyTorch's formulas. Each sets the optimizer's rate in its constructor and
+// in every step(); call step() after the optimizer's. The optimizer must outlive it.
 namespace karyon {
 
 /// A schedule that is a function of the number of steps.

@@ -28,14 +28,14 @@ struct TrainOptions {
 
 /// Trains a U-Net on a folder in the Data Science Bowl layout and leaves in `out`:
 ///   model.safetensors  the best epoch by validation score
-///   last.ckpt          everything needed to go on: settings, weights, optimizer, position in schedule and
-///   random streams
+///   last.ckpt          everything that a resumed run needs: settings, weights, the optimizer, the position
+///                      in the schedule and in the random streams
 ///   metrics.csv        a line per epoch
+///   split.csv          which images were held out
 ///   report.html        curves, scores and pictures of the held-out images, as of the last epoch
 /// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same
-/// bits. split.csv in `out` says which images were held out. With folds, each fold's run is in out/fold-K and
-/// out/folds.json and folds.csv have the scores of all, their mean and spread; the same call again goes on
-/// where it was stopped.
+/// bits. With folds, the run of fold K is in out/fold-K, and out/folds.json and out/folds.csv have the scores
+/// of all folds, their mean and spread. The same call again continues where it was stopped.
 ///   returns  false if it was stopped before its last epoch
 /// Throws UsageError, Failure or karyon::Error.
 bool train(const TrainOptions& options);
