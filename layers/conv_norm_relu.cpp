@@ -9,10 +9,9 @@
 
 namespace karyon {
 
-bool may_fuse() { return !grad_enabled() && CallObserver::current() == nullptr; }
-
-bool fits(const Conv2d& conv, const BatchNorm2d& norm) {
-  return !norm.is_training() && norm.running_mean.numel() == conv.weight.size(0);
+bool can_fuse(const Conv2d& conv, const BatchNorm2d* norm) {
+  if (grad_enabled() || CallObserver::current() != nullptr) return false;
+  return !norm || (!norm->is_training() && norm->running_mean.numel() == conv.weight.size(0));
 }
 
 Tensor fused_conv_norm_relu(const Conv2d& conv, const BatchNorm2d* norm, bool relu,
@@ -29,8 +28,7 @@ Tensor fused_conv_norm_relu(const Conv2d& conv, const BatchNorm2d* norm, bool re
 
 Tensor conv_norm_relu(Conv2d& conv, Module* norm, std::vector<Tensor> inputs) {
   const auto* batch = dynamic_cast<const BatchNorm2d*>(norm);
-  if (may_fuse() && (!norm || (batch && fits(conv, *batch))))
-    return fused_conv_norm_relu(conv, batch, !norm, inputs);
+  if ((!norm || batch) && can_fuse(conv, batch)) return fused_conv_norm_relu(conv, batch, !norm, inputs);
   Tensor x = inputs.size() == 1 ? std::move(inputs[0]) : cat(inputs, -1);
   inputs.clear();
   x = conv(std::move(x));

@@ -9,8 +9,8 @@ namespace {
 
 // The module as an M if that is its very type: a derived one may compute something else.
 template <class M>
-M* exactly(Module& module) {
-  return typeid(module) == typeid(M) ? static_cast<M*>(&module) : nullptr;
+const M* exactly(const Module& module) {
+  return typeid(module) == typeid(M) ? static_cast<const M*>(&module) : nullptr;
 }
 
 }  // namespace
@@ -18,12 +18,11 @@ M* exactly(Module& module) {
 Tensor Sequential::forward(Tensor x) {
   for (std::size_t i = 0; i < size();) {
     Module& first = (*this)[i++];
-    Conv2d* const conv = may_fuse() ? exactly<Conv2d>(first) : nullptr;
-    BatchNorm2d* norm = conv && i < size() ? exactly<BatchNorm2d>((*this)[i]) : nullptr;
-    if (norm && !fits(*conv, *norm)) norm = nullptr;
+    const Conv2d* const conv = exactly<Conv2d>(first);
+    const BatchNorm2d* const norm = conv && i < size() ? exactly<BatchNorm2d>((*this)[i]) : nullptr;
     const std::size_t next = i + (norm ? 1 : 0);
     const bool relu = conv && next < size() && exactly<ReLU>((*this)[next]);
-    if (norm || relu) {
+    if ((norm || relu) && can_fuse(*conv, norm)) {
       std::vector<Tensor> inputs(1);
       inputs[0] = std::move(x);
       x = fused_conv_norm_relu(*conv, norm, relu, inputs);
