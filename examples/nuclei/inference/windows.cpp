@@ -10,8 +10,6 @@ namespace {
 
 using karyon::Tensor;
 
-constexpr int winograd_tile = 4;
-
 int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 /// One of the eight ways to turn and mirror a picture.
@@ -51,44 +49,18 @@ Rect window_around(const Rect& core, const Tiling& tiling, int width, int height
 
 }  // namespace
 
-// Backwards through the network: how far beyond an output does each layer look? A tile of Winograd's computes
-// with all of its inputs, whichever of its outputs is asked for.
-int halo_of(const karyon::UNetOptions& options, bool rounding) {
-  const int tile = rounding ? winograd_tile : 1;
-  const auto double_conv = [&](int reach) {
-    for (int i = 0; i < 2; ++i) reach = round_up(reach, tile) + 1;
-    return reach;
-  };
-  const int bilinear = options.up == karyon::UpMode::bilinear ? 1 : 0;
-  std::vector<int> skip;
-  int reach = 0;
-  for (std::int64_t level = 0; level < options.depth; ++level) {
-    reach = double_conv(reach);
-    skip.push_back(reach);
-    reach = (reach + 1) / 2 + bilinear;
-  }
-  reach = double_conv(reach);
-  for (; !skip.empty(); skip.pop_back()) reach = double_conv(std::max(2 * reach, skip.back()));
-  return reach;
-}
-
-// The most is alive at the last step up: the skip connection, what came up, both joined, and what the first
-// convolution makes of them: 5 base widths. A sixth is what the allocator keeps for later.
-std::size_t bytes_per_pixel(const karyon::UNetOptions& options) {
-  return sizeof(float) * static_cast<std::size_t>(6 * options.base_width + 2 * options.in_channels +
-                                                  3 * options.out_channels);
-}
-
 std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, int height,
                                  std::size_t memory, int height_limit, int zoom) {
   constexpr double exact_pixels = 64e6;  // as the network sees them
-  const std::size_t per_pixel = bytes_per_pixel(options) * static_cast<std::size_t>(zoom * zoom);
-  const int grid = (winograd_tile << options.depth) / zoom;
+  const karyon::UNetWindow net = karyon::unet_window(options);
+  const std::size_t per_pixel = net.bytes_per_pixel * static_cast<std::size_t>(zoom * zoom);
+  const int grid = net.alignment / zoom;
   const auto most = static_cast<double>(memory / per_pixel);
   const double pixels = static_cast<double>(width) * height;
   // What is interpolated depends on one more pixel.
   const auto halo_for = [&](bool exact) {
-    return round_up(zoom == 1 ? halo_of(options, exact) : halo_of(options, exact) / zoom + 2, grid);
+    const int reach = exact ? net.exact_reach : net.reach;
+    return round_up(zoom == 1 ? reach : reach / zoom + 2, grid);
   };
   if (pixels <= most && (height_limit == 0 || height <= height_limit))
     return Tiling{width, height, grid, halo_for(true), true, zoom};

@@ -16,12 +16,10 @@ struct Rect {
   bool operator==(const Rect&) const = default;
 };
 
-/// How a picture is cut into overlapping windows for the network.
+/// How a picture is cut into overlapping windows for the network (see karyon::unet_window).
 ///
-/// The network sees the middle of a window, its core, exactly as it sees the whole picture, if the window
-/// reaches `halo` pixels further on every side where the picture goes on, and starts and ends at multiples of
-/// `grid`: 2^depth, so that pooling meets the same pixels, times 4, so that the 3x3 convolutions (Winograd's,
-/// in tiles of 4 x 4 outputs) are summed the same way.
+/// The network sees the middle of a window, its core, exactly as it sees the whole picture. The window reaches
+/// `halo` pixels further on every side where the picture goes on, and starts and ends at multiples of `grid`.
 ///
 /// All in pixels of the picture, which the network may see `zoom` times larger: then a multiple of `grid` is
 /// one of what the network needs.
@@ -31,12 +29,6 @@ struct Tiling {
   bool exact;  // to the last bit; else only as far as rounding lets sums agree that begin differently
   int zoom = 1;
 };
-
-/// Pixels on each side that an output depends on; with `rounding` also those that only touch its rounding.
-int halo_of(const karyon::UNetOptions& options, bool rounding);
-
-/// Bytes that the network takes at most per pixel of a window.
-std::size_t bytes_per_pixel(const karyon::UNetOptions& options);
 
 /// Windows that fit into `memory` bytes and are no taller than `height_limit` (0: any). Above 64 megapixels
 /// they overlap by the receptive field only, not by the halo that keeps every bit, which would cost two to
