@@ -20,7 +20,6 @@
 #include "pages.h"
 #include "program.h"
 #include "temp_folder.h"
-#include "training/input.h"
 
 namespace fs = std::filesystem;
 using Catch::Contains;

@@ -7,10 +7,10 @@
 #include <karyon/karyon.h>
 
 #include "dataset/synthetic.h"
+#include "inference/segmenter.h"
 #include "program.h"
 #include "temp_folder.h"
 #include "test_device.h"
-#include "training/input.h"
 
 namespace fs = std::filesystem;
 using Catch::Contains;

@@ -13,8 +13,8 @@
 #include "dataset/synthetic.h"
 #include "imageio/image.h"
 #include "imageio/tiff_writer.h"
+#include "inference/segmenter.h"
 #include "temp_folder.h"
-#include "training/input.h"
 
 using namespace nuclei;
 using Catch::Matchers::Contains;

@@ -10,7 +10,6 @@
 #include "dataset/synthetic.h"
 #include "inference/finder.h"
 #include "temp_folder.h"
-#include "training/input.h"
 
 using namespace nuclei;
 using Catch::Matchers::Contains;

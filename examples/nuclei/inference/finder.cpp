@@ -7,8 +7,8 @@
 #include <unordered_map>
 
 #include "common/error.h"
+#include "inference/normalize.h"
 #include "inference/windows.h"
-#include "training/input.h"
 
 namespace nuclei {
 namespace {

@@ -11,7 +11,6 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
-#include "training/input.h"
 
 namespace nuclei {
 

@@ -9,9 +9,9 @@
 #include <karyon/karyon.h>
 
 #include "imageio/image.h"
+#include "inference/normalize.h"
 #include "inference/windows.h"
 #include "instances/segment.h"
-#include "training/input.h"
 
 namespace nuclei {
 

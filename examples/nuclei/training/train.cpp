@@ -22,8 +22,8 @@
 #include "imageio/atomic_file.h"
 #include "inference/segmenter.h"
 #include "report/html_report.h"
+#include "training/crop_dataset.h"
 #include "training/folds.h"
-#include "training/input.h"
 #include "training/tune.h"
 
 namespace nuclei {

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <karyon/karyon.h>
+
+namespace nuclei {
+
+/// Independent smooth random functions of the place in a crop: normal numbers at the knots of a coarse grid,
+/// interpolated. Mean 0, standard deviation 1 at the knots.
+class SmoothNoise {
+ public:
+  SmoothNoise(std::int64_t crop, std::size_t knots, std::size_t functions, karyon::Generator& generator);
+  /// The function at (x, y); places outside the crop are folded back into it.
+  double operator()(double x, double y, std::size_t function = 0) const;
+
+ private:
+  std::size_t knots_, functions_;
+  double per_pixel_;
+  std::vector<float> values_;
+};
+
+/// Where crop pixel (x, y) lies in its picture: (x0 + xx x + xy y, y0 + yx x + yy y).
+struct Placement {
+  double x0, y0, xx, xy, yx, yy;
+};
+
+/// A crop of a picture, turned, mirrored and scaled at random.
+///   grey  not stained tissue, which is photographed at very different magnifications
+Placement random_placement(int width, int height, bool grey, std::int64_t crop, karyon::Generator& generator);
+
+/// What microscopes, stains and cameras do to the same cells.
+///   rgb   [crop, crop, 3] as normalize() gives it, changed in place
+///   grey  the three channels are equal, and stay so
+void relight(float* rgb, std::int64_t crop, bool grey, karyon::Generator& generator);
+
+}  // namespace nuclei
