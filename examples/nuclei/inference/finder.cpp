@@ -1,12 +1,12 @@
 #include "inference/finder.h"
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "common/error.h"
+#include "inference/bands.h"
 #include "inference/normalize.h"
 #include "inference/windows.h"
 
@@ -15,10 +15,6 @@ namespace {
 
 // Rows above a band that its nuclei may depend on: gaps that are closed, holes that are filled.
 constexpr int margin = 16;
-// Rows at the end of a band in which nothing begins that counts: what is taller holds more pixels than any
-// speck that is dropped.
-constexpr int tail = 64;
-
 constexpr std::size_t program = std::size_t{120} << 20;  // code, libraries, buffers of files
 constexpr std::size_t decode_bytes = 72;                 // per pixel of a band, beside the maps
 
@@ -65,7 +61,7 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
   std::size_t weights = 0;
   for (const karyon::Tensor& p : segmenter.model->parameters())
     weights += static_cast<std::size_t>(p.numel()) * sizeof(float);
-  // Weights as read and as kept, and the widest layer's filters as Winograd wants them.
+  // Weights as read and as kept, and the filters that convolutions transform, of which the widest layer has most.
   const std::size_t fixed = program + 4 * weights + source.held_bytes();
   const auto width = static_cast<std::size_t>(image.width), height = static_cast<std::size_t>(image.height);
   const std::size_t row =
@@ -93,9 +89,9 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
     int band = static_cast<int>(std::min<std::size_t>(height, free / 3 / (width * decode_bytes)));
     if (options.band_rows > 0) band = std::min(band, options.band_rows);
     const std::size_t rows = static_cast<std::size_t>(window) + static_cast<std::size_t>(band);
-    if (band > 2 * tail && rows * row <= free / 4) return Plan{*tiling, band};
+    if (band > 2 * tail_rows && rows * row <= free / 4) return Plan{*tiling, band};
     const int less = window - tiling->grid;
-    if (band <= 2 * tail || less < 2 * tiling->halo + tiling->grid) return {};
+    if (band <= 2 * tail_rows || less < 2 * tiling->halo + tiling->grid) return {};
     limit = less;
   }
 }
@@ -127,58 +123,6 @@ Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptio
                      ? ", or save it as a TIFF, which need not be read as a whole"
                      : ""));
 }
-
-/// Which nuclei touch, directly or through others.
-class Clumps {
- public:
-  explicit Clumps(const LabelMap& map)
-      : parent_(static_cast<std::size_t>(max_label(map)) + 1), extent_(parent_.size()) {
-    std::iota(parent_.begin(), parent_.end(), 0);
-    const auto width = static_cast<std::size_t>(map.width);
-    std::size_t i = 0;
-    for (int y = 0; y < map.height; ++y) {
-      for (std::size_t x = 0; x < width; ++x, ++i) {
-        const std::int32_t label = map[i];
-        if (label == 0) continue;
-        Extent& e = extent_[static_cast<std::size_t>(label)];
-        if (e.first < 0) e.first = y;
-        e.last = y;
-        if (x > 0) join(label, map[i - 1]);
-        if (y > 0) join(label, map[i - width]);
-      }
-    }
-    for (std::size_t label = 1; label < parent_.size(); ++label) {
-      const Extent& part = extent_[label];
-      if (part.first < 0) continue;
-      Extent& whole = extent_[find(label)];
-      whole.clump_first = whole.clump_first < 0 ? part.first : std::min(whole.clump_first, part.first);
-      whole.clump_last = std::max(whole.clump_last, part.last);
-    }
-  }
-  std::size_t count() const { return parent_.size(); }
-  bool occurs(std::size_t label) const { return extent_[label].first >= 0; }
-  int first_row(std::size_t label) const { return extent_[label].first; }
-  int last_row(std::size_t label) const { return extent_[label].last; }
-  int clump_first_row(std::size_t label) const { return extent_[find(label)].clump_first; }
-  int clump_last_row(std::size_t label) const { return extent_[find(label)].clump_last; }
-
- private:
-  struct Extent {
-    int first = -1, last = -1;              // of the nucleus
-    int clump_first = -1, clump_last = -1;  // of the clump it stands for
-  };
-  std::size_t find(std::size_t label) const {
-    while (parent_[label] != label) label = parent_[label] = parent_[parent_[label]];
-    return label;
-  }
-  void join(std::int32_t a, std::int32_t b) {
-    if (b == 0 || a == b) return;
-    parent_[find(static_cast<std::size_t>(a))] = find(static_cast<std::size_t>(b));
-  }
-
-  mutable std::vector<std::size_t> parent_;
-  std::vector<Extent> extent_;
-};
 
 class Finder {
  public:
@@ -274,65 +218,31 @@ class Finder {
   void next_band() {
     const int top = std::max(0, done_ - margin), bottom = std::min(image_.height, done_ + plan_.band_rows);
     predict_until(bottom);
-    const std::size_t count = static_cast<std::size_t>(bottom - top) * width();
-    const float* begin = maps_.row(top);
-    LabelMap map = segmenter_.decode(
-        {image_.width, bottom - top, static_cast<int>(channels_), {begin, begin + count * channels_}});
-    const Clumps clumps(map);
-    const bool last_band = bottom == image_.height;
+    const float *begin = maps_.row(top),
+                *end = begin + static_cast<std::size_t>(bottom - top) * width() * channels_;
+    LabelMap map = segmenter_.decode({image_.width, bottom - top, static_cast<int>(channels_), {begin, end}});
     const int start = done_ - top;  // the band's first row, in the map
-    // Clumps that may go on below.
-    const auto open = [&](std::size_t label) {
-      return !last_band && clumps.clump_last_row(label) >= map.height - 3;
-    };
-    int end = last_band ? map.height : map.height - tail;
-    bool cut = false;
-    for (std::size_t label = 1; label < clumps.count(); ++label) {
-      if (!clumps.occurs(label) || !open(label)) continue;
-      const int first = clumps.clump_first_row(label);
-      if (first > start) {
-        end = std::min(end, first);
-      } else if (first == start || cut_) {
-        cut = true;  // it begins where the band begins, and still does not end
-      }
-    }
-    const auto goes_on = [&](std::size_t label) {
-      return !last_band && clumps.last_row(label) >= map.height - 3;
-    };
-    if (cut) {
-      end = std::min(end, std::max(start + tail, map.height / 2));
-      for (std::size_t label = 1; label < clumps.count(); ++label)
-        if (clumps.occurs(label) && goes_on(label))
-          end = std::min(end, std::max(start + tail, clumps.first_row(label)));
-    }
-
-    // Claims on pixels by nuclei of earlier bands count only after a clump that had to be cut.
+    BandCut band = cut_band(Clumps(map), start, bottom == image_.height, cut_);
     taken_.extend(bottom);
-    std::vector<std::int32_t> keep(clumps.count());
-    std::vector<std::int64_t> area(clumps.count()), claimed(clumps.count());
-    if (cut_) {
-      std::size_t i = static_cast<std::size_t>(start) * width();
-      for (const std::int32_t* t = taken_.row(done_); i < count; ++i, ++t) {
-        ++area[static_cast<std::size_t>(map[i])];
-        if (*t != 0) ++claimed[static_cast<std::size_t>(map[i])];
-      }
+    if (cut_) leave_claimed(map, start, band.keep);
+    summary_.cut += band.cut;
+    cut_ = band.cut;
+    take_nuclei(map, band.keep, top, start);
+    finish_rows(top + band.end);
+  }
+
+  /// After a clump that was cut, bands may see parts of the same nucleus: it stays with the earlier band where that
+  /// one has claimed half of its pixels.
+  void leave_claimed(const LabelMap& map, int start, std::vector<std::int32_t>& keep) {
+    std::vector<std::int64_t> area(keep.size()), claimed(keep.size());
+    const std::int32_t* taken = taken_.row(done_);
+    for (std::size_t i = static_cast<std::size_t>(start) * width(); i < map.size(); ++i, ++taken) {
+      const auto label = static_cast<std::size_t>(map[i]);
+      ++area[label];
+      claimed[label] += *taken != 0;
     }
-    for (std::size_t label = 1; label < clumps.count(); ++label) {
-      if (!clumps.occurs(label)) continue;
-      const int first = clumps.clump_first_row(label);
-      bool take = first >= start && first < end && !open(label);
-      if (!take && (cut || cut_)) {
-        const bool begins_here = clumps.first_row(label) < end && clumps.last_row(label) >= start;
-        const bool of_this_band = first >= start ? open(label) && first == start : cut_;
-        take = of_this_band && begins_here && (!goes_on(label) || clumps.first_row(label) <= start);
-      }
-      if (take && cut_ && 2 * claimed[label] >= area[label]) take = false;
-      keep[label] = take;
-    }
-    summary_.cut += cut;
-    cut_ = cut;
-    take_nuclei(map, keep, top, start);
-    finish_rows(top + end);
+    for (std::size_t label = 1; label < keep.size(); ++label)
+      if (2 * claimed[label] >= area[label]) keep[label] = 0;
   }
 
   void take_nuclei(LabelMap& map, const std::vector<std::int32_t>& keep, int top, int start) {
