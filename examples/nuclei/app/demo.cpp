@@ -8,7 +8,7 @@
 #include "common/stop.h"
 #include "dataset/synthetic.h"
 #include "inference/segmenter.h"
-#include "training/train.h"
+#include "training/training.h"
 
 namespace nuclei {
 

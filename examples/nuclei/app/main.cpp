@@ -21,7 +21,7 @@
 #include "common/text.h"
 #include "imageio/source.h"
 #include "inference/segmenter.h"
-#include "training/train.h"
+#include "training/training.h"
 
 namespace {
 

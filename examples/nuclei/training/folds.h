@@ -1,6 +1,6 @@
 #pragma once
 
-#include "training/train.h"
+#include "training/training.h"
 
 namespace nuclei {
 

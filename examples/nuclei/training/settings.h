@@ -1,0 +1,88 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <karyon/models/unet.h>
+
+namespace nuclei {
+
+struct TrainOptions {
+  std::filesystem::path data, out;
+  std::optional<std::filesystem::path> resume;
+  std::optional<std::filesystem::path> init;  // a model to begin with ("default": the bundled one)
+  std::optional<std::int64_t> epochs;         // not given: 40, or what fits in max_minutes
+  std::optional<double> max_minutes;
+  std::int64_t crop = 256, batch_size = 8, base_width = 32, depth = 4;
+  double lr = 2e-3;
+  double validation = 0.15;         // share of the images held out; 0: train on all, and keep the last epoch
+  int folds = 0;                    // cut the images into so many folds and hold one out instead ...
+  int fold = 0;                     // ... this one, from 1; 0: each in turn, in a run of its own
+  std::int64_t patience = 0;        // stop after so many epochs without a better score; 0: never
+  std::int64_t validate_every = 1;  // score the held-out images after so many epochs each, and the last
+  std::uint64_t seed = 1;
+  std::int64_t limit = 0;  // use only so many images, spread over the set; 0: all
+  std::string device = "auto";
+  std::string precision = "f32";  // or bf16: convolutions and what is between them; weights stay f32
+};
+
+/// A setting that decides the result of a training. A checkpoint holds it, so it cannot change in a run that is
+/// resumed. Besides these, `data`, `epochs` and `init` decide, which a checkpoint holds in another form.
+struct Setting {
+  const char* name;  // of the entry in a checkpoint; the option is option_name()
+  std::variant<std::int64_t TrainOptions::*, std::uint64_t TrainOptions::*, int TrainOptions::*,
+               double TrainOptions::*, std::string TrainOptions::*>
+      member;
+  const char* help;
+  bool shows_default = true;     // in the help text
+  bool in_every_version = true;  // else the oldest checkpoints lack it, and it has its default
+};
+
+inline constexpr std::array settings{
+    Setting{"crop", &TrainOptions::crop, "side of the training crops, pixels"},
+    Setting{"batch_size", &TrainOptions::batch_size, "crops per step"},
+    Setting{"base_width", &TrainOptions::base_width,
+            "channels of the first level; more is slower and learns more"},
+    Setting{"depth", &TrainOptions::depth, "how often the size is halved"},
+    Setting{"lr", &TrainOptions::lr, "peak learning rate of AdamW"},
+    Setting{"validation", &TrainOptions::validation,
+            "share of the images held out, in whole groups of similar ones; 0 trains on all"},
+    Setting{"folds", &TrainOptions::folds,
+            "cut the images into so many folds of whole groups, hold each out in turn, and report mean and "
+            "spread (0: one split, by --validation)",
+            false, false},
+    Setting{"fold", &TrainOptions::fold, "with --folds: hold out this one only, 1 ...", false, false},
+    Setting{"patience", &TrainOptions::patience,
+            "stop after so many epochs without a better score (0: never)", true, false},
+    Setting{"validate_every", &TrainOptions::validate_every,
+            "score the held-out images, and so choose the model, after so many epochs each", true, false},
+    Setting{"seed", &TrainOptions::seed, "of weights, order, crops and split"},
+    Setting{"limit", &TrainOptions::limit, "use only so many images, spread over the set (0: all)"},
+    Setting{"precision", &TrainOptions::precision, "activations take half the memory, weights stay f32", true,
+            false},
+};
+
+/// "--batch-size" for "batch_size".
+std::string option_name(const Setting& setting);
+
+/// Throws UsageError if a setting is out of range, or settings do not go together.
+void check_options(const TrainOptions& options);
+
+/// What decides the result, as a checkpoint, a model's file and a report hold it.
+///   epochs  those that are planned
+nlohmann::json to_json(const TrainOptions& options, std::int64_t epochs);
+
+/// Takes from a checkpoint what decides the result. `data` and `epochs` stay where the user gave them. Throws
+/// nlohmann::json::exception where an entry is missing or of another type.
+void read_settings(const nlohmann::json& saved, TrainOptions& options);
+
+/// The network to train.
+karyon::UNetOptions network(const TrainOptions& options);
+
+}  // namespace nuclei

@@ -1,0 +1,86 @@
+#include "training/training_data.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+
+#include <karyon/core/parallel.h>
+
+#include "common/progress.h"
+#include "common/stop.h"
+#include "common/text.h"
+
+namespace nuclei {
+namespace {
+
+// So many of the samples, spread over the set; 0: all.
+std::vector<Sample> limited(std::vector<Sample> samples, std::int64_t limit) {
+  const auto count = static_cast<std::size_t>(limit);
+  if (limit == 0 || count >= samples.size()) return samples;
+  std::vector<Sample> some;
+  for (std::size_t i = 0; i < count; ++i) some.push_back(samples[i * samples.size() / count]);
+  return some;
+}
+
+std::vector<Example> read_examples(const std::vector<Sample>& samples) {
+  std::vector<Example> examples(samples.size());
+  Progress progress("reading", static_cast<std::int64_t>(samples.size()));
+  constexpr std::size_t at_once = 32;
+  for (std::size_t first = 0; first < samples.size() && !StopOnSignal::signal(); first += at_once) {
+    const auto n = static_cast<std::int64_t>(std::min(at_once, samples.size() - first));
+    karyon::parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (auto i = first + static_cast<std::size_t>(begin); i < first + static_cast<std::size_t>(end); ++i)
+        examples[i] = read_example(samples[i]);
+    });
+    progress.update(static_cast<std::int64_t>(first) + n);
+  }
+  if (StopOnSignal::signal()) throw Stopped("stopped while reading the images; nothing was written");
+  return examples;
+}
+
+Split hold_out_fold(const std::vector<int>& fold_of, int fold) {
+  Split split;
+  for (std::size_t i = 0; i < fold_of.size(); ++i)
+    (fold_of[i] == fold ? split.validation : split.train).push_back(i);
+  return split;
+}
+
+std::string split_table(const std::vector<Example>& examples, const std::vector<int>& groups,
+                        const std::vector<Modality>& modalities, const Split& split) {
+  std::vector<const char*> set(examples.size(), "train");
+  for (std::size_t i : split.validation) set[i] = "validation";
+  std::string csv = "image,group,modality,set\n";
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    csv += csv_field(examples[i].id) + ',' + std::to_string(groups[i]) + ',' + name(modalities[i]) + ',' +
+           set[i] + '\n';
+  return csv;
+}
+
+}  // namespace
+
+TrainingData load_data(const TrainOptions& options) {
+  std::vector<Example> examples = read_examples(limited(scan_bowl(options.data, true), options.limit));
+  std::vector<ImageStats> stats;
+  std::vector<Modality> modalities;
+  for (const Example& e : examples) {
+    stats.push_back(image_stats(e.image));
+    modalities.push_back(modality(stats.back()));
+  }
+  const std::vector<int> groups = group_by_similarity(stats);
+  const Split split =
+      options.folds > 0
+          ? hold_out_fold(split_folds(groups, modalities, options.folds, options.seed), options.fold - 1)
+          : split_validation(groups, modalities, options.validation, options.seed);
+  if (!split.warning.empty()) std::fprintf(stderr, "warning: %s\n", split.warning.c_str());
+  TrainingData data;
+  data.split_csv = split_table(examples, groups, modalities, split);
+  data.fingerprint = std::to_string(std::hash<std::string>{}(data.split_csv));
+  for (std::size_t i : split.train) data.training.push_back(std::move(examples[i]));
+  for (std::size_t i : split.validation) data.validation.push_back(std::move(examples[i]));
+  std::fprintf(stderr, "%zu images in %d groups: %zu to train on, %zu in held-out groups to validate on\n",
+               examples.size(), groups.empty() ? 0 : *std::max_element(groups.begin(), groups.end()) + 1,
+               data.training.size(), data.validation.size());
+  return data;
+}
+
+}  // namespace nuclei
