@@ -4,13 +4,19 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <cstdio>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
+#include "app/command.h"
+#include "app/options.h"
 #include "common/error.h"
 #include "common/progress.h"
+#include "common/text.h"
 #include "dataset/bowl.h"
 #include "imageio/image.h"
 #include "instances/segment.h"
@@ -193,5 +199,41 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
   }
   return arranged;
 }
+
+namespace {
+
+struct Arrange : Command {
+  fs::path images, masks, out;
+  ReadOptions choice;
+
+  Arrange()
+      : Command("arrange",
+                "bring your own folder of images and folder of masks into the layout to train on") {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("--images", images, "folder of images")->required();
+    app.add_option("--masks", masks,
+                   "folder of one mask file per image, of the same name: label images (a value or colour per "
+                   "nucleus), or black and white")
+        ->required();
+    app.add_option("--out", out, "folder to write to")->required();
+    add_channel(app, choice.channel);
+    app.add_option("--page", choice.page, "page of a TIFF image (slice, time point), from 1; masks have one")
+        ->check(CLI::Range(1, 1'000'000'000))
+        ->group(choice_group);
+    app.footer("Example:\n  nuclei arrange --images pictures --masks drawn --out my_images");
+  }
+
+  int run() override {
+    const Arranged done = arrange(images, masks, out, choice);
+    std::printf("%s with %zu nuclei in %s\n", counted(done.images, "image").c_str(), done.nuclei,
+                out.string().c_str());
+    return 0;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> arrange_command() { return std::make_unique<Arrange>(); }
 
 }  // namespace nuclei

@@ -1,8 +1,11 @@
-#include "app/demo.h"
-
 #include <cstdio>
+#include <filesystem>
 
+#include <CLI/CLI.hpp>
+
+#include "app/command.h"
 #include "app/evaluate.h"
+#include "app/options.h"
 #include "app/predict.h"
 #include "common/error.h"
 #include "common/stop.h"
@@ -11,56 +14,86 @@
 #include "training/training.h"
 
 namespace nuclei {
+namespace {
 
-void demo(const std::filesystem::path& out, std::uint64_t seed, const std::string& device) {
-  select_device(device);  // before anything is written
-  if (std::filesystem::exists(out) && !std::filesystem::is_empty(out))
-    throw Failure(out.string() + " is not empty; choose another --out, or remove it");
-  auto generate = [&](const char* folder, std::uint64_t first, int count) {
+struct Demo : Command {
+  std::filesystem::path out = "nuclei-demo";
+  std::uint64_t seed = 1;
+  std::string device = "auto";
+
+  Demo() : Command("demo", "the whole way on generated images, in a few minutes") {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("--out", out, "folder to write to")->capture_default_str();
+    app.add_option("--seed", seed, "of the images and of training")->capture_default_str();
+    add_threads_and_device(app, device);
+  }
+
+  int run() override {
+    select_device(device);  // before anything is written
+    if (std::filesystem::exists(out) && !std::filesystem::is_empty(out))
+      throw Failure(out.string() + " is not empty; choose another --out, or remove it");
+    std::fprintf(stderr, "1. drawing 40 images to learn from and 8 to be tested on\n");
+    generate("training-images", 1000 * seed, 40);
+    generate("new-images", 1000 * seed + 500, 8);
+    std::fprintf(stderr, "2. training a small U-Net\n");
+    learn();
+    std::fprintf(stderr, "3. finding the nuclei in the new images\n");
+    const PredictSummary found = find_and_score();
+    std::printf("\nfound %zu nuclei in %zu images. Open these:\n", static_cast<std::size_t>(found.nuclei),
+                found.images);
+    std::printf("  %s   outlines on the images\n", (out / "found" / "overlays").string().c_str());
+    std::printf("  %s   a row per nucleus\n", (out / "found" / "nuclei.csv").string().c_str());
+    std::printf("  %s   how well, with pictures\n", (out / "found" / "report.html").string().c_str());
+    std::printf("  %s   how training went\n", (out / "run" / "report.html").string().c_str());
+    return 0;
+  }
+
+ private:
+  std::filesystem::path model() const { return out / "run" / "model.safetensors"; }
+
+  void generate(const char* folder, std::uint64_t first, int count) const {
     std::vector<Example> examples;
     for (int i = 0; i < count; ++i)
       examples.push_back(make_synthetic(first + static_cast<std::uint64_t>(i), 256, 256));
     write_bowl(out / folder, examples);
-  };
-  std::fprintf(stderr, "1. drawing 40 images to learn from and 8 to be tested on\n");
-  generate("training-images", 1000 * seed, 40);
-  generate("new-images", 1000 * seed + 500, 8);
+  }
 
-  std::fprintf(stderr, "2. training a small U-Net\n");
-  const bool done = train({.data = out / "training-images",
-                           .out = out / "run",
-                           .resume = {},
-                           .epochs = 64,
-                           .max_minutes = {},
-                           .crop = 192,
-                           .batch_size = 4,
-                           .base_width = 12,
-                           .depth = 3,
-                           .lr = 4e-3,
-                           .validation = 0.2,
-                           .seed = seed,
-                           .device = device});
-  if (!done) throw Stopped("the demo was stopped");
+  void learn() const {
+    const bool done = train({.data = out / "training-images",
+                             .out = out / "run",
+                             .resume = {},
+                             .epochs = 64,
+                             .max_minutes = {},
+                             .crop = 192,
+                             .batch_size = 4,
+                             .base_width = 12,
+                             .depth = 3,
+                             .lr = 4e-3,
+                             .validation = 0.2,
+                             .seed = seed,
+                             .device = device});
+    if (!done) throw Stopped("the demo was stopped");
+  }
 
-  std::fprintf(stderr, "3. finding the nuclei in the new images\n");
-  const auto model = out / "run" / "model.safetensors";
-  const PredictSummary found = predict({.model = model,
-                                        .inputs = {out / "new-images"},
-                                        .out = out / "found",
-                                        .device = device,
-                                        .overwrite = true});
-  if (found.interrupted) throw Stopped("the demo was stopped");
-  evaluate({.model = model,
-            .data = out / "new-images",
-            .json = out / "found" / "scores.json",
-            .report = {},
-            .device = device});
+  PredictSummary find_and_score() const {
+    const PredictSummary found = predict({.model = model(),
+                                          .inputs = {out / "new-images"},
+                                          .out = out / "found",
+                                          .device = device,
+                                          .overwrite = true});
+    if (found.interrupted) throw Stopped("the demo was stopped");
+    evaluate({.model = model(),
+              .data = out / "new-images",
+              .json = out / "found" / "scores.json",
+              .report = {},
+              .device = device});
+    return found;
+  }
+};
 
-  std::printf("\nfound %zu nuclei in %zu images. Open these:\n", found.nuclei, found.images);
-  std::printf("  %s   outlines on the images\n", (out / "found" / "overlays").string().c_str());
-  std::printf("  %s   a row per nucleus\n", (out / "found" / "nuclei.csv").string().c_str());
-  std::printf("  %s   how well, with pictures\n", (out / "found" / "report.html").string().c_str());
-  std::printf("  %s   how training went\n", (out / "run" / "report.html").string().c_str());
-}
+}  // namespace
+
+std::unique_ptr<Command> demo_command() { return std::make_unique<Demo>(); }
 
 }  // namespace nuclei

@@ -1,12 +1,13 @@
-#include "app/doctor.h"
-
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "app/command.h"
+#include "app/options.h"
 #include "common/text.h"
 #include "dataset/diagnosis.h"
 #include "imageio/atomic_file.h"
@@ -71,17 +72,36 @@ Json to_json(const Diagnosis& diagnosis, const std::filesystem::path& data) {
   return json;
 }
 
+struct Doctor : Command {
+  std::filesystem::path data;
+  std::filesystem::path json;   // empty: not written
+  bool all = false;             // list every file, not the first few of each kind
+  std::string device = "auto";  // accepted like in other commands
+
+  Doctor() : Command("doctor", "say what is wrong with a data set, before training on it") {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("--data", data, "folder in the Data Science Bowl layout")->required();
+    app.add_option("--json", json, "write every finding here too");
+    app.add_flag("--all", all, "list every file, not the first few of each kind");
+    app.footer(
+        "Example:\n  nuclei doctor --data my_images\nEnds with 1 if there is an error among the findings.");
+    add_threads_and_device(app, device);
+  }
+
+  int run() override {
+    if (!json.empty()) require_folder_of(json);
+    const Diagnosis diagnosis = diagnose(data);
+    print(diagnosis, all);
+    if (!json.empty())
+      write_file_atomically(
+          json, to_json(diagnosis, data).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    return diagnosis.count(Severity::error) == 0 ? 0 : failed;
+  }
+};
+
 }  // namespace
 
-bool doctor(const DoctorOptions& options) {
-  if (!options.json.empty()) require_folder_of(options.json);
-  const Diagnosis diagnosis = diagnose(options.data);
-  print(diagnosis, options.all);
-  if (!options.json.empty())
-    write_file_atomically(
-        options.json,
-        to_json(diagnosis, options.data).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-  return diagnosis.count(Severity::error) == 0;
-}
+std::unique_ptr<Command> doctor_command() { return std::make_unique<Doctor>(); }
 
 }  // namespace nuclei

@@ -7,10 +7,12 @@
 #include <map>
 #include <sstream>
 
+#include <karyon/karyon.h>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <karyon/karyon.h>
-
+#include "app/command.h"
+#include "app/options.h"
 #include "common/progress.h"
 #include "common/text.h"
 #include "dataset/bowl.h"
@@ -253,5 +255,40 @@ std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
   }
   return evaluation.images();
 }
+
+namespace {
+
+struct Evaluate : Command {
+  EvaluateOptions options;
+
+  Evaluate() : Command("evaluate", "score a model against true masks") {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("--model", options.model,
+                   "model.safetensors of a run, or default: the one that comes with nuclei");
+    app.add_option("--data", options.data, "folder in the Data Science Bowl layout")->required();
+    add_tta(app, options.tta);
+    add_zoom(app, options.zoom);
+    add_precision(app, options.precision, bf16_outlines);
+    app.add_option("--json", options.json, "write every score here too");
+    app.add_option("--report", options.report,
+                   "where the HTML report goes (default: report.html beside --json or in this folder; "
+                   "evaluation.html in the model's folder)");
+    app.add_flag("!--no-report", options.write_report, "write no report");
+    app.footer(
+        "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
+    add_threads_and_device(app, options.device);
+  }
+
+  int run() override {
+    options.model = model_file(options.model);
+    evaluate(options);
+    return 0;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> evaluate_command() { return std::make_unique<Evaluate>(); }
 
 }  // namespace nuclei

@@ -1,14 +1,20 @@
-#include "app/info.h"
-
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <sstream>
 
 #include <karyon/karyon.h>
+#include <CLI/CLI.hpp>
+
+#include "app/command.h"
+#include "app/options.h"
+#include "common/error.h"
 
 namespace nuclei {
+namespace {
 
-void info(const std::filesystem::path& file) {
+// What a model file or a checkpoint holds: the network, how it was trained, its layers.
+void describe(const std::filesystem::path& file) {
   const karyon::TensorFile contents = karyon::load_safetensors(file);
   std::int64_t values = 0;
   for (const auto& [name, tensor] : contents.tensors) values += tensor.numel();
@@ -26,6 +32,7 @@ void info(const std::filesystem::path& file) {
   }
 }
 
+// The devices to compute on, and in one line why CUDA is not among them.
 void list_devices() {
   auto show = [](karyon::DeviceType type) {
     for (const karyon::DeviceInfo& found : karyon::backend(type).devices()) {
@@ -42,5 +49,30 @@ void list_devices() {
     std::printf("cuda    not used: %s\n", why.c_str());
   }
 }
+
+struct Info : Command {
+  std::filesystem::path file;
+  bool devices = false;
+  std::string device = "auto";  // accepted like in other commands
+
+  Info() : Command("info", "show what a model file holds, or the devices") {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("file", file, "model.safetensors or last.ckpt");
+    app.add_flag("--devices", devices, "list the devices to compute on, and say why CUDA is not used");
+    add_threads_and_device(app, device);
+  }
+
+  int run() override {
+    if (!devices && file.empty()) throw UsageError("info: expects a model file, or --devices");
+    if (devices) list_devices();
+    if (!file.empty()) describe(file);
+    return 0;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> info_command() { return std::make_unique<Info>(); }
 
 }  // namespace nuclei

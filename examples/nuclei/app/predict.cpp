@@ -9,8 +9,11 @@
 #include <optional>
 #include <set>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "app/command.h"
+#include "app/options.h"
 #include "common/error.h"
 #include "common/progress.h"
 #include "common/stop.h"
@@ -26,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+/// A signal asks for a stop in the middle of a picture.
 struct Interrupted {};
 
 /// A result cannot be written: the next one could not either.
@@ -94,6 +98,174 @@ void make_folder(const fs::path& folder) {
   if (error) throw Failure(folder.string() + ": cannot create the folder: " + error.message());
 }
 
+/// One call of predict(): its pictures in turn, and what they share.
+class Prediction {
+ public:
+  explicit Prediction(const PredictOptions& options);
+  PredictSummary run();
+
+ private:
+  void open_shared();
+  void work_on(const Job& job, std::int64_t number);
+  std::string take_name(const Job& job);
+  FindSummary find(ImageSource& source, ImageResults& result, const std::string& name, std::int64_t number);
+  void finish();
+
+  const PredictOptions& options_;
+  fs::path model_;
+  StopOnSignal stop_on_signal_;
+  Segmenter segmenter_;
+  karyon::AutocastGuard autocast_;
+  std::vector<Job> jobs_;
+  std::optional<Finished> finished_;
+  std::optional<GrowingFile> table_, bowl_;
+  std::set<std::string> names_;  // of results that are there
+  std::set<std::string> noted_;
+  std::optional<Progress> progress_;
+  PredictSummary summary_;
+};
+
+/// The file of the model, once it is clear that the options go together.
+fs::path checked_model(const PredictOptions& options) {
+  if (options.resume && options.overwrite)
+    throw UsageError("--continue keeps earlier results and --overwrite replaces them; choose one");
+  if (Finished::any(options.out) && !options.resume && !options.overwrite)
+    throw Failure(
+        options.out.string() +
+        " holds the results of an earlier run; choose another --out, go on with it by --continue, or "
+        "replace it by --overwrite");
+  return model_file(options.model);
+}
+
+Prediction::Prediction(const PredictOptions& options)
+    : options_(options),
+      model_(checked_model(options)),
+      segmenter_(model_, select_device(options.device)),
+      autocast_(select_precision(options.precision)) {
+  Jobs found = list_jobs(options.inputs, options.page, options.recursive);
+  jobs_ = std::move(found.jobs);
+  for (const std::string& note : found.notes) std::fprintf(stderr, "%s\n", note.c_str());
+  if (options.resume && fs::exists(options.out / "finished.jsonl")) open_shared();
+  if (finished_ && finished_->gone() > 0)
+    std::fprintf(stderr, "%s: results of %s are gone and count as not finished\n",
+                 options.out.string().c_str(), counted(finished_->gone(), "finished image").c_str());
+}
+
+PredictSummary Prediction::run() {
+  // A single picture is counted in per cent.
+  const bool single = jobs_.size() == 1;
+  progress_.emplace("finding nuclei", single ? 100 : static_cast<std::int64_t>(jobs_.size()), stderr,
+                    single ? Progress::Show::percent : Progress::Show::steps);
+  for (std::size_t at = 0; at < jobs_.size() && !StopOnSignal::signal(); ++at) {
+    const auto number = static_cast<std::int64_t>(at);
+    try {
+      work_on(jobs_[at], number);
+      progress_->update(single ? 100 : number + 1, jobs_[at].file.filename().string());
+    } catch (const Interrupted&) {
+      break;
+    } catch (const CannotWrite&) {
+      throw;
+    } catch (const std::exception& e) {
+      progress_->say(std::string("skipped: ") + e.what());
+      ++summary_.failed;
+    }
+  }
+  finish();
+  return summary_;
+}
+
+/// The folder of results and the files that its pictures share. Without a picture that can be read nothing is
+/// written.
+void Prediction::open_shared() {
+  if (finished_) return;
+  make_folder(options_.out);
+  finished_.emplace(options_.out, settings_of(options_, model_), options_.resume,
+                    [&](const std::string& name) { return are_there(options_.out, name, options_.results); });
+  for (const Finished::Entry& entry : finished_->entries()) names_.insert(entry.name);
+  if (options_.results.table)
+    table_.emplace(options_.out / "nuclei.csv", csv_header(), finished_->table_bytes());
+  if (options_.results.bowl)
+    bowl_.emplace(options_.out / "bowl.csv", "ImageId,EncodedPixels\n", finished_->bowl_bytes());
+}
+
+void Prediction::work_on(const Job& job, std::int64_t number) {
+  const std::string key = key_of(job);
+  if (finished_ && finished_->contains(key)) {
+    ++summary_.skipped;
+    return;
+  }
+  const std::unique_ptr<ImageSource> source =
+      open_image(job.file, {.page = job.page, .channel = options_.channel});
+  // What was chosen is said once, not for every picture of a folder.
+  if (!source->note().empty() && noted_.insert(source->note()).second)
+    progress_->say(job.file.string() + ": " + source->note());
+  Image header = source->header();
+  if (options_.pixel_size > 0) header.pixel_width = header.pixel_height = options_.pixel_size;
+
+  writing([&] { open_shared(); });
+  const std::string name = take_name(job);
+  try {
+    std::optional<ImageResults> result;
+    writing([&] {
+      result.emplace(options_.out, ResultNames{name, job.below, job.file.string()}, header,
+                     static_cast<int>(segmenter_.model->options.out_channels), options_.results);
+    });
+    const FindSummary found = find(*source, *result, name, number);
+    writing([&] {
+      result->finish();
+      if (table_) table_->add(result->table_rows());
+      if (bowl_) bowl_->add(result->bowl_rows());
+      finished_->add({key, name, found.nuclei, table_ ? table_->size() : 0, bowl_ ? bowl_->size() : 0});
+    });
+    if (found.cut > 0)
+      progress_->say(job.file.string() +
+                     ": nuclei that touch reach over more rows than --max-memory leaves room for; they were "
+                     "separated in parts");
+    summary_.nuclei += found.nuclei;
+    summary_.enlarged += found.zoom > 1;
+    ++summary_.images;
+  } catch (...) {
+    names_.erase(name);
+    throw;
+  }
+}
+
+/// A name for the picture's results that no other picture has.
+std::string Prediction::take_name(const Job& job) {
+  const std::string own = own_name(job);
+  std::string name = own;
+  for (int i = 2; !names_.insert(name).second; ++i) name = own + "-" + std::to_string(i);
+  if (name != own)
+    progress_->say(job.file.string() + ": its results are named " + name + ", there are others named " + own);
+  return name;
+}
+
+FindSummary Prediction::find(ImageSource& source, ImageResults& result, const std::string& name,
+                             std::int64_t number) {
+  CheckedSink sink(result);
+  return find_nuclei(segmenter_, source,
+                     {.max_memory = options_.max_memory, .tta = options_.tta, .zoom = options_.zoom}, sink,
+                     [&](double share) {
+                       if (StopOnSignal::signal()) throw Interrupted();
+                       const auto part = static_cast<std::int64_t>(100 * share);
+                       if (jobs_.size() == 1) {
+                         progress_->update(part, name);
+                       } else {
+                         progress_->update(number, name + " " + std::to_string(part) + " %");
+                       }
+                     });
+}
+
+void Prediction::finish() {
+  progress_->finish();
+  summary_.interrupted = StopOnSignal::signal() != 0;
+  if (options_.results.coco && finished_ && !finished_->entries().empty()) {
+    std::vector<std::string> names;
+    for (const Finished::Entry& entry : finished_->entries()) names.push_back(entry.name);
+    join_coco(options_.out, names);
+  }
+}
+
 }  // namespace
 
 std::size_t parse_size(const std::string& text) {
@@ -118,125 +290,111 @@ std::size_t parse_size(const std::string& text) {
   return static_cast<std::size_t>(value * units.at(unit));
 }
 
-PredictSummary predict(const PredictOptions& options) {
-  if (options.resume && options.overwrite)
-    throw UsageError("--continue keeps earlier results and --overwrite replaces them; choose one");
-  if (Finished::any(options.out) && !options.resume && !options.overwrite)
-    throw Failure(
-        options.out.string() +
-        " holds the results of an earlier run; choose another --out, go on with it by --continue, or "
-        "replace it by --overwrite");
-  const fs::path model = model_file(options.model);
-  const StopOnSignal stop;
-  Segmenter segmenter(model, select_device(options.device));
-  const karyon::AutocastGuard autocast(select_precision(options.precision));
-  const int map_channels = static_cast<int>(segmenter.model->options.out_channels);
-  const auto [jobs, notes] = list_jobs(options.inputs, options.page, options.recursive);
-  for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
+PredictSummary predict(const PredictOptions& options) { return Prediction(options).run(); }
 
-  PredictSummary summary;
-  std::optional<Finished> finished;
-  std::optional<GrowingFile> table, bowl;
-  std::set<std::string> taken;
-  const ResultOptions& results = options.results;
-  const auto open_shared = [&] {
-    if (finished) return;
-    make_folder(options.out);
-    finished.emplace(options.out, settings_of(options, model), options.resume,
-                     [&](const std::string& name) { return are_there(options.out, name, results); });
-    for (const Finished::Entry& entry : finished->entries()) taken.insert(entry.name);
-    if (results.table) table.emplace(options.out / "nuclei.csv", csv_header(), finished->table_bytes());
-    if (results.bowl)
-      bowl.emplace(options.out / "bowl.csv", "ImageId,EncodedPixels\n", finished->bowl_bytes());
-  };
-  if (options.resume && fs::exists(options.out / "finished.jsonl")) open_shared();
-  if (finished && finished->gone() > 0)
-    std::fprintf(stderr, "%s: results of %s are gone and count as not finished\n",
-                 options.out.string().c_str(), counted(finished->gone(), "finished image").c_str());
+namespace {
 
-  // A single picture is counted in per cent.
-  const bool single = jobs.size() == 1;
-  Progress progress("finding nuclei", single ? 100 : static_cast<std::int64_t>(jobs.size()), stderr,
-                    single ? Progress::Show::percent : Progress::Show::steps);
-  std::set<std::string> noted;
-  const auto work_on = [&](const Job& job, std::int64_t number) {
-    const std::string key = key_of(job);
-    if (finished && finished->contains(key)) {
-      ++summary.skipped;
-      return;
-    }
-    const std::unique_ptr<ImageSource> source =
-        open_image(job.file, {.page = job.page, .channel = options.channel});
-    // What was chosen is said once, not for every picture of a folder.
-    if (!source->note().empty() && noted.insert(source->note()).second)
-      progress.say(job.file.string() + ": " + source->note());
-    Image header = source->header();
-    if (options.pixel_size > 0) header.pixel_width = header.pixel_height = options.pixel_size;
-
-    writing(open_shared);
-    const std::string own = own_name(job);
-    std::string name = own;
-    for (int i = 2; !taken.insert(name).second; ++i) name = own + "-" + std::to_string(i);
-    if (name != own)
-      progress.say(job.file.string() + ": its results are named " + name + ", there are others named " + own);
-    try {
-      std::optional<ImageResults> result;
-      writing([&] {
-        result.emplace(options.out, ResultNames{name, job.below, job.file.string()}, header, map_channels,
-                       results);
-      });
-      CheckedSink sink(*result);
-      const FindSummary found = find_nuclei(
-          segmenter, *source, {.max_memory = options.max_memory, .tta = options.tta, .zoom = options.zoom},
-          sink, [&](double share) {
-            if (StopOnSignal::signal()) throw Interrupted();
-            const auto part = static_cast<std::int64_t>(100 * share);
-            if (single) {
-              progress.update(part, name);
-            } else {
-              progress.update(number, name + " " + std::to_string(part) + " %");
-            }
-          });
-      writing([&] {
-        result->finish();
-        if (table) table->add(result->table_rows());
-        if (bowl) bowl->add(result->bowl_rows());
-        finished->add({key, name, found.nuclei, table ? table->size() : 0, bowl ? bowl->size() : 0});
-      });
-      if (found.cut > 0)
-        progress.say(job.file.string() +
-                     ": nuclei that touch reach over more rows than --max-memory leaves room for; they were "
-                     "separated in parts");
-      summary.nuclei += found.nuclei;
-      summary.enlarged += found.zoom > 1;
-      ++summary.images;
-    } catch (...) {
-      taken.erase(name);
-      throw;
-    }
-  };
-  for (std::size_t at = 0; at < jobs.size() && !StopOnSignal::signal(); ++at) {
-    const auto number = static_cast<std::int64_t>(at);
-    try {
-      work_on(jobs[at], number);
-      progress.update(single ? 100 : number + 1, jobs[at].file.filename().string());
-    } catch (const Interrupted&) {
-      break;
-    } catch (const CannotWrite&) {
-      throw;
-    } catch (const std::exception& e) {
-      progress.say(std::string("skipped: ") + e.what());
-      ++summary.failed;
-    }
-  }
-  progress.finish();
-  summary.interrupted = StopOnSignal::signal() != 0;
-  if (results.coco && finished && !finished->entries().empty()) {
-    std::vector<std::string> names;
-    for (const Finished::Entry& entry : finished->entries()) names.push_back(entry.name);
-    join_coco(options.out, names);
-  }
-  return summary;
+std::string wrong_pixel_size(const std::string& text) {
+  const double size = std::strtod(text.c_str(), nullptr);
+  return size > 0 && std::isfinite(size) ? "" : "expected micrometres above 0, got " + text;
 }
+
+/// --page: a number from 1, or all, which is 0.
+int parse_page(const std::string& text) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text != "all" && (error != std::errc() || end != text.data() + text.size() || number < 1))
+    throw UsageError("--page: expected a number from 1, or all, got '" + text + "'");
+  return number;
+}
+
+struct Predict : Command {
+  PredictOptions options;
+  std::string max_memory = "2GB", labels = "png";
+  std::optional<std::string> page;
+
+  Predict() : Command("predict", "find the nuclei in images") {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("input", options.inputs,
+                   "images (TIFF, PNG, JPEG, BMP), folders of images, or the Data Science Bowl layout")
+        ->required();
+    app.add_option("--model", options.model,
+                   "model.safetensors of a run, or default: the one that comes with nuclei");
+    app.add_option("--out", options.out, "folder for the results")->capture_default_str();
+    app.add_flag("--recursive", options.recursive, "search folders inside folders too");
+    app.add_flag("--continue", options.resume, "skip the images that an interrupted run has finished");
+    app.add_flag("--overwrite", options.overwrite, "replace the results of an earlier run in the folder");
+    app.add_option("--max-memory", max_memory, "larger images are worked on in parts; the result is the same")
+        ->capture_default_str();
+    add_tta(app, options.tta);
+    add_zoom(app, options.zoom);
+    add_precision(app, options.precision, bf16_outlines);
+    add_channel(app, options.channel);
+    app.add_option("--page", page,
+                   "page of a TIFF (slice, time point), from 1, or all (default: the first, with a note)")
+        ->group(choice_group);
+    app.add_option("--pixel-size", options.pixel_size, "micrometres per pixel, where the file does not say")
+        ->check(wrong_pixel_size)
+        ->group(choice_group);
+    add_results(app);
+    app.footer(
+        "Examples:\n  nuclei predict image.tif\n"
+        "  nuclei predict --channel DAPI --rois --geojson --out found plate1/ extra.ome.tif");
+    add_threads_and_device(app, options.device);
+  }
+
+  int run() override {
+    options.max_memory = parse_size(max_memory);
+    if (page) options.page = parse_page(*page);
+    options.results.labels = labels == "png"    ? LabelFormat::png
+                             : labels == "tiff" ? LabelFormat::tiff
+                                                : LabelFormat::none;
+    return print(predict(options));
+  }
+
+ private:
+  void add_results(CLI::App& app) {
+    const char* group = "What comes out";
+    app.add_option("--labels", labels, "label images: png, tiff or none")
+        ->check(CLI::IsMember({"png", "tiff", "none"}))
+        ->capture_default_str()
+        ->group(group);
+    const auto flag = [&](const std::string& names, bool& value, const char* text) {
+      app.add_flag(names, value, text)->group(group);
+    };
+    ResultOptions& results = options.results;
+    flag("--overlays,!--no-overlays", results.overlays, "outlines on the images (default)");
+    flag("--table,!--no-table", results.table, "nuclei.csv: position, shape, intensity (default)");
+    flag("--rois", results.rois, "outlines for Fiji and ImageJ: rois/NAME.zip");
+    flag("--geojson", results.geojson, "outlines for QuPath: geojson/NAME.geojson");
+    flag("--coco", results.coco, "coco.json, and one file per image in coco/");
+    flag("--bowl", results.bowl, "bowl.csv: run lengths as the Data Science Bowl 2018 wants them");
+    flag("--probabilities", results.probabilities, "what the network says of each pixel, as float TIFF");
+  }
+
+  /// The exit code.
+  int print(const PredictSummary& done) const {
+    const std::string out = options.out.string();
+    if (done.images > 0)
+      std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
+                  counted(done.images, "image").c_str(), out.c_str());
+    if (done.enlarged > 0 && options.zoom == auto_zoom)
+      std::printf("%s: small nuclei, so the network saw them twice as large (--zoom)\n",
+                  counted(done.enlarged, "image").c_str());
+    if (done.skipped > 0)
+      std::printf("%s finished before%s\n", counted(done.skipped, "image").c_str(),
+                  done.images > 0 ? "" : ("; see " + out).c_str());
+    if (done.interrupted) std::fprintf(stderr, "nuclei: stopped; the same command with --continue goes on\n");
+    if (done.failed > 0)
+      std::fprintf(stderr, "nuclei: %zu of %zu images failed\n", done.failed, done.images + done.failed);
+    if (done.interrupted) return StopOnSignal::exit_code();
+    return done.failed > 0 ? failed : 0;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> predict_command() { return std::make_unique<Predict>(); }
 
 }  // namespace nuclei

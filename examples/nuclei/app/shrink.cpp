@@ -1,20 +1,41 @@
-#include "app/shrink.h"
-
 #include <cstdio>
+#include <filesystem>
 
+#include <CLI/CLI.hpp>
+
+#include "app/command.h"
 #include "inference/segmenter.h"
 
 namespace nuclei {
+namespace {
 
-void shrink(const std::filesystem::path& model, const std::filesystem::path& out) {
-  const Segmenter checked(model, karyon::Device::cpu());
-  karyon::TensorFile file = karyon::load_safetensors(model);
-  for (auto& [name, tensor] : file.tensors)
-    if (tensor.dim() == 4 && tensor.dtype() == karyon::f32) tensor = tensor.to(karyon::bf16);
-  karyon::save_safetensors(out, file);
-  std::printf("%s: %.1f MB, from %.1f MB\n", out.string().c_str(),
-              static_cast<double>(std::filesystem::file_size(out)) / 1e6,
-              static_cast<double>(std::filesystem::file_size(model)) / 1e6);
-}
+// The copy has filters as bf16, which halves it, and everything else as it is. It is read like any other model.
+struct Shrink : Command {
+  std::filesystem::path model, out;
+
+  Shrink() : Command("shrink", "write a copy of a model at half the size, to pass on") {}
+
+  void add_options(CLI::App& app) override {
+    app.add_option("file", model, "model.safetensors of a run")->required();
+    app.add_option("--out", out, "file to write")->required();
+    app.footer("Example:\n  nuclei shrink run/model.safetensors --out nuclei.safetensors");
+  }
+
+  int run() override {
+    const Segmenter checked(model, karyon::Device::cpu());
+    karyon::TensorFile file = karyon::load_safetensors(model);
+    for (auto& [name, tensor] : file.tensors)
+      if (tensor.dim() == 4 && tensor.dtype() == karyon::f32) tensor = tensor.to(karyon::bf16);
+    karyon::save_safetensors(out, file);
+    std::printf("%s: %.1f MB, from %.1f MB\n", out.string().c_str(),
+                static_cast<double>(std::filesystem::file_size(out)) / 1e6,
+                static_cast<double>(std::filesystem::file_size(model)) / 1e6);
+    return 0;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> shrink_command() { return std::make_unique<Shrink>(); }
 
 }  // namespace nuclei

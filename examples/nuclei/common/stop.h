@@ -18,6 +18,8 @@ class StopOnSignal {
 
   /// The signal that asked, or 0. It stays until the next of these is made.
   static int signal();
+  /// 128 + the signal, as shells say it, or 0.
+  static int exit_code() { return signal() == 0 ? 0 : 128 + signal(); }
 
  private:
   struct sigaction old_int_ = {}, old_term_ = {};
