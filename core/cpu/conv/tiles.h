@@ -18,25 +18,25 @@ struct Run {
 /// y(i, j) (+)= bias + sum over the runs of x * filter, for a grid of pixels and one block of outputs.
 struct ForwardTiles {
   const float* x;
-  std::int64_t x_row, x_pixel;  // floats from one output row's or pixel's input to the next one's
+  std::int64_t x_row = 0, x_pixel;  // floats from one output row's or pixel's input to the next one's
   const Run* runs;
   std::int64_t run_count;
   const float* filter;  // [sum of run lengths][outputs rounded up to whole vectors]
-  float* y;
-  std::int64_t y_row, y_pixel;
-  std::int64_t rows, cols;
-  std::int64_t outputs;    // 1 to conv_block_width()
-  const float* bias;       // [outputs] or nullptr
-  bool accumulate;         // add to y instead of writing it
-  bool stream = false;     // write around the caches: whole vectors, aligned to 64 bytes
-  std::int64_t ahead = 0;  // floats from the filter to the one that is needed next, fetched meanwhile
+  float* y = nullptr;
+  std::int64_t y_row = 0, y_pixel;
+  std::int64_t rows = 1, cols;
+  std::int64_t outputs;         // 1 to conv_block_width()
+  const float* bias = nullptr;  // [outputs] or nullptr
+  bool accumulate;              // add to y instead of writing it
+  bool stream = false;          // write around the caches: whole vectors, aligned to 64 bytes
+  std::int64_t ahead = 0;       // floats from the filter to the one that is needed next, fetched meanwhile
 };
 void conv_forward_tiles(const ForwardTiles& tiles);
 
 /// partial[e][k] (+)= sum over a grid of pixels of x[run element e] * dy[k], for one block of outputs.
 struct WeightTiles {
   const float* x;
-  std::int64_t x_row, x_pixel;
+  std::int64_t x_row = 0, x_pixel;
   const Run* runs;
   std::int64_t run_count;
   const float* dy;  // [rows][cols][outputs rounded up to whole vectors], zeros beyond the outputs

@@ -38,7 +38,7 @@ struct Bf16Tiles {
   std::int64_t y_pixel;
   std::int64_t cols;
   std::int64_t outputs;                // 1 to 32; f32 outputs are written whole
-  const float* bias;                   // [32] or nullptr
+  const float* bias = nullptr;         // [32] or nullptr
   bool accumulate;                     // add to y instead of writing it, f32 only
   std::int64_t ahead = 0;              // from the filter to the one that is needed next, fetched meanwhile
   const Epilogue* epilogue = nullptr;  // of the 32 outputs, which they go through last
