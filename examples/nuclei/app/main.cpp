@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <karyon/core/check.h>
 #include <karyon/core/parallel.h>
 #include <karyon/core/version.h>
 #include <CLI/CLI.hpp>
