@@ -1,4 +1,6 @@
 #include <karyon/core/autograd.h>
+#include <karyon/core/lazy.h>
+#include <karyon/core/storage.h>
 
 #include <atomic>
 #include <map>
@@ -15,7 +17,6 @@ thread_local bool recording = true;
 struct Remains {
   std::vector<Node::Edge> edges;
   BackwardFn backward;
-  std::function<Tensor()> recompute;
 };
 thread_local std::vector<Remains>* burying = nullptr;
 
@@ -54,12 +55,12 @@ void deliver_to_leaf(Tensor::Impl& leaf, Tensor grad) {
 
 Node::~Node() {
   if (burying) {
-    burying->push_back({std::move(edges), std::move(backward), std::move(recompute)});
+    burying->push_back({std::move(edges), std::move(backward)});
     return;
   }
   std::vector<Remains> queue;
   burying = &queue;
-  queue.push_back({std::move(edges), std::move(backward), std::move(recompute)});
+  queue.push_back({std::move(edges), std::move(backward)});
   while (!queue.empty()) {
     const Remains last = std::move(queue.back());
     queue.pop_back();
@@ -73,31 +74,20 @@ NoGradGuard::~NoGradGuard() { recording = before_; }
 
 SavedTensor::SavedTensor(const Tensor& x) {
   if (!x.defined()) return;
-  if (const auto& node = x.node(); node && node->recompute && node->recompute_version == x.version()) {
-    maker_ = node;
-    return;
-  }
+  // A detached tensor is saved by its memory. So is a view: it has another shape, or is a part.
+  if (x.node()) recipe_ = x.impl()->storage->recipe();
+  if (recipe_ && recipe_->shape() == x.shape()) return;
+  recipe_ = nullptr;
   tensor_ = x.detach();
   version_ = x.version();
 }
 
 Tensor SavedTensor::get() const {
-  if (maker_) {
-    check(maker_->recompute != nullptr, maker_->name, ": backward through a graph that is already freed");
-    const NoGradGuard no_grad;
-    return maker_->recompute();
-  }
+  if (recipe_) return lazy_tensor(recipe_);
   check(!tensor_.defined() || tensor_.version() == version_, "backward: a tensor of shape ",
         tensor_.defined() ? tensor_.shape() : Shape(),
         " that the gradient needs was changed in place after it was used");
   return tensor_;
-}
-
-void offer_recompute(const Tensor& output, std::function<Tensor()> make) {
-  const auto& node = output.node();
-  if (!node) return;
-  node->recompute = std::move(make);
-  node->recompute_version = output.version();
 }
 
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward) {
@@ -192,7 +182,6 @@ void Tensor::backward(const Tensor& grad_output) const {
     next.grad = call_hooks(node.hooks, std::move(next.grad));
     std::vector<Tensor> grads = node.backward(next.grad);
     node.backward = nullptr;  // frees what forward saved
-    node.recompute = nullptr;
     next.grad = Tensor();
     check(grads.size() == node.edges.size(), node.name, ": backward gave ", grads.size(), " gradients for ",
           node.edges.size(), " inputs");

@@ -6,6 +6,8 @@
 
 namespace karyon {
 
+class Lazy;
+
 /// Maps the gradient of a node's output to one gradient per input, in order; an undefined tensor
 /// where an input needs none. Runs without recording: gradients of gradients are not supported.
 using BackwardFn = std::function<std::vector<Tensor>(const Tensor& grad_output)>;
@@ -26,8 +28,6 @@ struct Node {
   std::vector<Edge> edges;
   BackwardFn backward;
   std::vector<TensorHook> hooks;
-  std::function<Tensor()> recompute;    // makes the output again, see offer_recompute
-  std::uint64_t recompute_version = 0;  // of the output that it makes
 
   ~Node();
 };
@@ -37,21 +37,18 @@ struct Node {
 /// cycles and an in-place change of a saved value is noticed.
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward);
 
-/// Lets later operations save a way to make `output`, which was just recorded, instead of its memory. `make`
-/// must give the same bits, from what backward keeps in any case. For cheap operations on large tensors.
-void offer_recompute(const Tensor& output, std::function<Tensor()> make);
-
-/// A tensor kept for backward: detached, and remembering the version it had; or the way to make it again.
+/// A tensor kept for backward: detached, and remembering the version it had. Where its operation left a cheap
+/// recipe, the recipe is kept and not the memory, and get() computes the same bits again.
 class SavedTensor {
  public:
   SavedTensor(const Tensor& x);
-  /// Throws Error if the tensor was changed in place since it was saved.
+  /// Throws Error if the tensor, or what its recipe reads, was changed in place since it was saved.
   Tensor get() const;
 
  private:
   Tensor tensor_;
   std::uint64_t version_ = 0;
-  std::shared_ptr<Node> maker_;
+  std::shared_ptr<const Lazy> recipe_;  // then tensor_ is undefined
 };
 
 /// True if operations on this thread are recorded (the default).

@@ -4,8 +4,11 @@
 #include <vector>
 
 #include <karyon/core/device.h>
+#include <karyon/core/dtype.h>
 
 namespace karyon {
+
+enum class LazyKind;  // core/lazy.h
 
 /// Bytes held by tensors now, the most there have been, and what the allocator holds in all
 /// (in use and cached).
@@ -37,6 +40,8 @@ class Backend {
   /// Returns cached, unused memory to the system.
   virtual void empty_cache() = 0;
   virtual std::vector<DeviceInfo> devices() const = 0;
+  /// Whether kernels read lazy results of this kind, with this dtype and number of channels.
+  virtual bool reads_lazily(LazyKind, DType, std::int64_t /*channels*/) const { return false; }
 };
 
 /// The backend for `type`. Throws Error if this build or this machine has none.

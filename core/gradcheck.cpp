@@ -43,11 +43,11 @@ GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
       const double before = x[i], expected = analytic[static_cast<std::size_t>(i)];
       double best = std::numeric_limits<double>::infinity(), closest = 0;
       for (const double step : options.steps) {
+        leaf.before_write();
         x[i] = before + step;
-        leaf.bump_version();
         const double above = value();
+        leaf.before_write();
         x[i] = before - step;
-        leaf.bump_version();
         const double below = value();
         const double numeric = (above - below) / (2 * step);
         const double error =
@@ -57,8 +57,8 @@ GradcheckResult gradcheck(const std::function<Tensor(const std::vector<Tensor>&)
           closest = numeric;
         }
       }
+      leaf.before_write();
       x[i] = before;
-      leaf.bump_version();
       result.worst = std::max(result.worst, best);
       if (!(best <= options.tolerance) && result.ok) {
         std::ostringstream message;

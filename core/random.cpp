@@ -14,7 +14,7 @@ template <class F>
 void fill_groups(Tensor& x, const char* op, Generator& generator, F fill) {
   check(!x.requires_grad() || !grad_enabled(), op,
         ": would change a tensor that requires a gradient in place; use NoGradGuard or detach()");
-  x.settle();
+  x.before_write();
   const std::int64_t n = x.numel(), groups = (n + 3) / 4;
   const std::uint64_t seed = generator.seed(), first = generator.reserve(static_cast<std::uint64_t>(groups));
   Tensor host = x.device() == Device::cpu() ? x : empty(x.shape(), {.dtype = x.dtype()});
@@ -28,11 +28,7 @@ void fill_groups(Tensor& x, const char* op, Generator& generator, F fill) {
       }
     });
   });
-  if (x.device() == Device::cpu()) {
-    x.bump_version();
-  } else {
-    x.copy_(host);
-  }
+  if (x.device() != Device::cpu()) x.copy_(host);
 }
 
 }  // namespace

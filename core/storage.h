@@ -2,67 +2,106 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <typeindex>
 #include <utility>
 #include <vector>
 
 #include <karyon/core/backend.h>
+#include <karyon/core/lazy.h>
 
+// Private: what a tensor's handle shares with the tensors that view the same memory.
 namespace karyon {
 
-class Storage;
-
-/// Contents that are not in memory until somebody asks for them. A kernel that knows their kind reads what
-/// they are made of instead, and a pass over memory is spared: see core/kernels/deferred.h.
-class Deferred {
- public:
-  Deferred() = default;
-  virtual ~Deferred() = default;
-  Deferred(const Deferred&) = delete;
-  Deferred& operator=(const Deferred&) = delete;
-  /// The contents in memory of their own.
-  virtual std::shared_ptr<Storage> make() const = 0;
-};
-
-/// What a kernel made of the contents of memory and keeps with them: packed filters, channels' moments.
-class Derived {
- public:
-  Derived() = default;
-  virtual ~Derived() = default;
-  Derived(const Derived&) = delete;
-  Derived& operator=(const Derived&) = delete;
-};
-
-/// A block of device memory, shared by the tensors that view it.
+/// A block of device memory, or the recipe to compute its contents; and what was cached for these contents.
 class Storage {
  public:
   Storage(std::size_t bytes, Device device)
       : data_(backend(device.type).allocate(bytes, device.index)), bytes_(bytes), device_(device) {}
-  /// Memory that is made when data() is first called.
-  Storage(std::size_t bytes, Device device, std::shared_ptr<const Deferred> contents)
-      : data_(nullptr), bytes_(bytes), device_(device), deferred_(std::move(contents)) {}
+  /// Lazy: the first data() materializes the contents.
+  Storage(std::size_t bytes, std::shared_ptr<const Lazy> recipe)
+      : data_(nullptr), bytes_(bytes), device_(recipe->options().device), lazy_(std::move(recipe)) {
+    if (lazy_->kept_for_backward()) recipe_ = lazy_;
+  }
   ~Storage() {
-    if (data_ != nullptr && !made_) backend(device_.type).deallocate(data_, bytes_, device_.index);
+    if (data_ != nullptr && !materialized_) backend(device_.type).deallocate(data_, bytes_, device_.index);
   }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  /// The memory; materializes a lazy storage.
   void* data() const {
     void* const data = data_.load(std::memory_order_acquire);
-    return data != nullptr ? data : make();
+    return data != nullptr ? data : materialize();
   }
-  /// What data() would make the contents of; null once they are in memory.
-  std::shared_ptr<const Deferred> deferred() const {
+  std::size_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+
+  /// What data() would compute the contents by; null once they are in memory.
+  std::shared_ptr<const Lazy> lazy() const {
     if (data_.load(std::memory_order_acquire) != nullptr) return nullptr;
     const std::lock_guard lock(mutex_);
-    return deferred_;
+    return lazy_;
   }
-  /// Before the contents change: makes what was deferred and would be made of them, and forgets what was
-  /// derived from them.
-  void settle() {
-    if (has_derived_.load(std::memory_order_relaxed)) keep_derived(nullptr);
-    if (!has_dependents_.load(std::memory_order_acquire)) return;
+  /// The recipe of the contents for a SavedTensor, whether they are in memory or not. Null if backward does
+  /// not keep the recipe's sources, if the recipe has died with the graph, or if the contents were changed.
+  std::shared_ptr<const Lazy> recipe() const {
+    const std::lock_guard lock(mutex_);
+    return recipe_.lock();
+  }
+  /// `dependent` is lazy and reads this storage.
+  void add_dependent(const std::shared_ptr<Storage>& dependent) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(dependents_, [](const auto& other) { return other.expired(); });
+    dependents_.push_back(dependent);
+    has_dependents_.store(true, std::memory_order_release);
+  }
+
+  /// Counts changes in place: what was computed from the contents is stale once it has moved on.
+  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  /// Call before a change in place: materializes the lazy results that read this storage, drops what was
+  /// cached for the old contents and moves the version on.
+  void before_write() {
+    release_readers();
+    const std::lock_guard lock(mutex_);
+    recipe_.reset();
+    version_.fetch_add(1, std::memory_order_relaxed);
+  }
+  /// The same for whoever asks for a pointer to write to: the version stays.
+  void release_readers() {
+    if (has_caches_.load(std::memory_order_relaxed)) drop_caches();
+    if (has_dependents_.load(std::memory_order_acquire)) materialize_dependents();
+  }
+
+  /// What a kernel computed from the contents and keeps with them until they change, or null. One value of
+  /// each type T.
+  template <class T>
+  std::shared_ptr<T> cache() const {
+    const std::lock_guard lock(mutex_);
+    const auto entry = caches_.find(typeid(T));
+    return entry == caches_.end() ? nullptr : std::static_pointer_cast<T>(entry->second);
+  }
+  template <class T>
+  void set_cache(std::shared_ptr<T> value) {
+    std::shared_ptr<void> old = std::move(value);  // dies after the lock
+    const std::lock_guard lock(mutex_);
+    caches_[typeid(T)].swap(old);
+    has_caches_.store(true, std::memory_order_relaxed);
+  }
+
+ private:
+  void* materialize() const {
+    const std::lock_guard lock(mutex_);
+    if (data_ == nullptr) {
+      materialized_ = lazy_->materialize().impl()->storage;
+      lazy_ = nullptr;
+      data_.store(materialized_->data(), std::memory_order_release);
+    }
+    return data_;
+  }
+  void materialize_dependents() {
     std::vector<std::weak_ptr<Storage>> dependents;
     {
       const std::lock_guard lock(mutex_);
@@ -72,53 +111,23 @@ class Storage {
     for (const auto& dependent : dependents)
       if (const auto storage = dependent.lock()) storage->data();
   }
-  void add_dependent(const std::shared_ptr<Storage>& dependent) {
+  void drop_caches() {
+    std::map<std::type_index, std::shared_ptr<void>> old;  // dies after the lock
     const std::lock_guard lock(mutex_);
-    std::erase_if(dependents_, [](const auto& other) { return other.expired(); });
-    dependents_.push_back(dependent);
-    has_dependents_.store(true, std::memory_order_release);
-  }
-  std::size_t bytes() const { return bytes_; }
-  Device device() const { return device_; }
-
-  /// Counts in-place changes: what was computed from the contents is stale once it has moved on.
-  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
-  void bump_version() {
-    version_.fetch_add(1, std::memory_order_relaxed);
-    if (has_derived_.load(std::memory_order_relaxed)) keep_derived(nullptr);
-  }
-
-  /// What is kept with the contents until they change or die; or null.
-  std::shared_ptr<Derived> derived() const {
-    const std::lock_guard lock(mutex_);
-    return derived_;
-  }
-  void keep_derived(std::shared_ptr<Derived> derived) {
-    const std::lock_guard lock(mutex_);
-    has_derived_.store(derived != nullptr, std::memory_order_relaxed);
-    derived_.swap(derived);
-  }
-
- private:
-  void* make() const {
-    const std::lock_guard lock(mutex_);
-    if (data_ == nullptr) {
-      made_ = deferred_->make();
-      deferred_ = nullptr;
-      data_.store(made_->data(), std::memory_order_release);
-    }
-    return data_;
+    has_caches_.store(false, std::memory_order_relaxed);
+    caches_.swap(old);
   }
 
   mutable std::atomic<void*> data_;
   std::size_t bytes_;
   Device device_;
   std::atomic<std::uint64_t> version_{0};
-  std::atomic<bool> has_derived_{false}, has_dependents_{false};
+  std::atomic<bool> has_caches_{false}, has_dependents_{false};
   mutable std::mutex mutex_;
-  std::shared_ptr<Derived> derived_;
-  mutable std::shared_ptr<const Deferred> deferred_;
-  mutable std::shared_ptr<Storage> made_;
+  std::map<std::type_index, std::shared_ptr<void>> caches_;
+  mutable std::shared_ptr<const Lazy> lazy_;       // until the contents are in memory
+  std::weak_ptr<const Lazy> recipe_;               // see recipe()
+  mutable std::shared_ptr<Storage> materialized_;  // holds the memory of a storage that was lazy
   std::vector<std::weak_ptr<Storage>> dependents_;
 };
 

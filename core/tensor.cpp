@@ -1,5 +1,6 @@
 // What a tensor is: its shape, type and memory. tensor_ops.cpp holds what makes, copies and changes tensors;
 // the CUDA backend compiles this file, and not that one.
+#include <karyon/core/storage.h>
 #include <karyon/core/tensor.h>
 
 namespace karyon {
@@ -28,9 +29,13 @@ void* Tensor::checked_data(DType dtype) const {
   return data_ptr();
 }
 
+void* Tensor::writable_data(DType dtype) const {
+  live(impl_)->storage->release_readers();
+  return checked_data(dtype);
+}
+
 std::uint64_t Tensor::version() const { return live(impl_)->storage->version(); }
-void Tensor::bump_version() { live(impl_)->storage->bump_version(); }
-void Tensor::settle() { live(impl_)->storage->settle(); }
+void Tensor::before_write() { live(impl_)->storage->before_write(); }
 bool Tensor::owns_storage_alone() const {
   return live(impl_).use_count() == 1 && impl_->storage.use_count() == 1;
 }

@@ -9,11 +9,11 @@
 #include <karyon/core/device.h>
 #include <karyon/core/dtype.h>
 #include <karyon/core/shape.h>
-#include <karyon/core/storage.h>
 
 namespace karyon {
 
 struct Node;
+class Storage;
 class Tensor;
 
 /// Sees a gradient as it is computed; returns a replacement, or an undefined tensor to keep it.
@@ -37,14 +37,13 @@ class Tensor {
   DType dtype() const;
   Device device() const;
 
-  /// The elements, to write to: what operations may read later instead of this memory is settled first. A
-  /// pointer is good for writing until the next operation on the tensor; ask again after. Throws Error if T
-  /// is not the dtype. Does not move the version on; a caller that changes what a gradient needs calls
-  /// bump_version() after, so that backward says so.
+  /// The elements, to write to. Materializes lazy results that depend on this memory and drops caches of it.
+  /// The pointer is good for writing until the next operation on the tensor; ask again after. The version
+  /// stays: call before_write() where a gradient may need the old values, so that backward finds the change.
+  /// Throws Error if T is not the dtype.
   template <class T>
   T* data() {
-    settle();
-    return static_cast<T*>(checked_data(dtype_of<T>));
+    return static_cast<T*>(writable_data(dtype_of<T>));
   }
   /// The elements, to read.
   template <class T>
@@ -53,9 +52,10 @@ class Tensor {
   }
   void* data_ptr() const;
   std::uint64_t version() const;
-  void bump_version();
-  /// Before a change in place by other means than data<T>(): see Storage::settle().
-  void settle();
+  /// Call before a change in place by a pointer or a kernel. Materializes lazy results that depend on this
+  /// memory, drops caches of it and moves the version on: a gradient that needs the old values becomes an
+  /// error.
+  void before_write();
   /// True if no other handle and no other tensor shares the memory.
   bool owns_storage_alone() const;
 
@@ -156,6 +156,7 @@ class Tensor {
 
  private:
   void* checked_data(DType dtype) const;
+  void* writable_data(DType dtype) const;
   void check_in_place(const char* op) const;
   void check_source(const char* op, const Tensor& source) const;
 

@@ -2,6 +2,7 @@
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/copy.h>
+#include <karyon/core/storage.h>
 #include <karyon/core/tensor.h>
 
 namespace karyon {
@@ -89,7 +90,6 @@ Tensor Tensor::reshape(Shape shape) const {
 void Tensor::check_in_place(const char* op) const {
   check(!requires_grad() || !grad_enabled(), op,
         ": would change a tensor that requires a gradient in place; use NoGradGuard or detach()");
-  impl_->storage->settle();
 }
 
 void Tensor::check_source(const char* op, const Tensor& source) const {
@@ -104,8 +104,8 @@ void Tensor::check_source(const char* op, const Tensor& source) const {
 
 Tensor& Tensor::fill_(double value) {
   check_in_place("fill_");
+  before_write();
   kernels::fill(*this, value);
-  bump_version();
   return *this;
 }
 
@@ -113,8 +113,8 @@ Tensor& Tensor::copy_(const Tensor& src) {
   check_in_place("copy_");
   check_source("copy_", src);
   check(src.shape() == shape(), "copy_: expects shape ", shape(), ", got ", src.shape());
+  before_write();
   kernels::convert(src.detach().to(device()), *this);
-  bump_version();
   return *this;
 }
 
@@ -123,15 +123,15 @@ Tensor& Tensor::add_(const Tensor& other, double alpha) {
   check_source("add_", other);
   check(other.shape() == shape() && other.dtype() == dtype(), "add_: expects ", dtype(), shape(), ", got ",
         other.dtype(), other.shape());
+  before_write();
   kernels::axpy(alpha, other, *this);
-  bump_version();
   return *this;
 }
 
 Tensor& Tensor::mul_(double factor) {
   check_in_place("mul_");
+  before_write();
   kernels::scale(factor, *this);
-  bump_version();
   return *this;
 }
 

@@ -16,6 +16,7 @@
 #include <karyon/core/backend.h>
 #include <karyon/core/check.h>
 #include <karyon/core/cpu/simd/round.h>
+#include <karyon/core/lazy.h>
 
 namespace karyon {
 namespace {
@@ -91,6 +92,11 @@ class CpuBackend : public Backend {
     return {{.device = Device::cpu(),
              .name = std::to_string(std::thread::hardware_concurrency()) + " threads",
              .memory = pages * page}};
+  }
+  // Convolutions and max pools read whole vectors of channels.
+  bool reads_lazily(LazyKind kind, DType dtype, std::int64_t channels) const override {
+    if (kind == LazyKind::max_pool_gradient) return true;
+    return (dtype == f32 && channels % 16 == 0) || (dtype == bf16 && channels % 32 == 0);
   }
 
  private:

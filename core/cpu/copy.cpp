@@ -1,6 +1,6 @@
-#include <karyon/core/cpu/pool_rows.h>
 #include <karyon/core/cpu/simd/map.h>
 #include <karyon/core/kernels/copy.h>
+#include <karyon/core/lazy.h>
 #include <karyon/core/parallel.h>
 
 #include <limits>
@@ -52,8 +52,8 @@ void convert_cpu(const Tensor& x, Tensor& y) {
 }
 
 void axpy_cpu(double alpha, const Tensor& x, Tensor& y) {
-  if (const auto pooled = deferred_as<DeferredMaxPoolGradient>(x); pooled && alpha == 1)
-    return cpu::add_max_pool_gradient(*pooled, y);
+  // x may be lazy, and of a kind that adds itself without being materialized.
+  if (const auto lazy = lazy_of(x); lazy && alpha == 1 && lazy->add_to(y)) return;
   dispatch_all(y.dtype(), [&]<class T>() {
     const T* in = x.data<T>();
     T* out = y.data<T>();

@@ -16,6 +16,7 @@
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/norm.h>
 #include <karyon/core/parallel.h>
+#include <karyon/core/storage.h>
 
 namespace karyon {
 namespace {
@@ -125,11 +126,11 @@ struct Moments {
   Doubles mean, m2;
 };
 
-// The moments of all rows that the convolution left which wrote x, if it did.
+// The moments of all rows, if the convolution that wrote x cached them.
 template <class T>
 std::optional<Moments> known_moments(const Tensor& x) {
   const Storage& storage = *x.impl()->storage;
-  const auto known = std::dynamic_pointer_cast<cpu::ChannelMoments>(storage.derived());
+  const auto known = storage.cache<cpu::ChannelMoments>();
   if (!known || static_cast<std::size_t>(x.numel()) * sizeof(T) != storage.bytes()) return std::nullopt;
   const auto c = static_cast<std::size_t>(x.size(-1));
   if (known->mean.size() != c || known->count * static_cast<double>(c) != static_cast<double>(x.numel()))

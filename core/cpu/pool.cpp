@@ -12,7 +12,7 @@
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/cpu/simd/widened.h>
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/pool.h>
 #include <karyon/core/parallel.h>
 
@@ -79,8 +79,8 @@ template <class T>
 void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
   const Shape in = x.shape(), out = y.shape();
   const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
-  // A batch norm that was left unmade is made here, two rows at a time.
-  const auto norm = deferred_as<DeferredNorm>(x);
+  // x may be a lazy batch norm: then each chunk computes two rows of it at a time.
+  const auto norm = lazy_as<LazyNorm>(x);
   const Tensor source = norm ? norm->x.get() : x;
   const T* from = source.data<T>();
   T* to = y.data<T>();
@@ -281,15 +281,10 @@ void max_pool2d_backward_any(const Tensor& dy, const Tensor& index, Tensor& dx, 
   (window.halves() ? max_pool2d_backward_cpu : cpu::widened<max_pool2d_backward_cpu>)(dy, index, dx, window);
 }
 
-}  // namespace
-
-void cpu::add_max_pool_gradient(const DeferredMaxPoolGradient& gradient, Tensor& y) {
-  const Tensor dy = gradient.dy.get();
-  dispatch_mapped(dy.dtype(), "max_pool2d",
-                  [&]<class T>() { add_max_pool_2x2_backward<T>(dy, gradient.index, y); });
+void add_max_pool2d_backward_cpu(const Tensor& dy, const Tensor& index, Tensor& dx) {
+  cpu::dispatch_mapped(dy.dtype(), "max_pool2d",
+                       [&]<class T>() { add_max_pool_2x2_backward<T>(dy, index, dx); });
 }
-
-namespace {
 
 // The inputs each output averages along one dimension.
 using Windows = std::vector<Range>;
@@ -408,6 +403,8 @@ void adaptive_avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx) {
 constinit decltype(kernels::max_pool2d) kernels::max_pool2d{"max_pool2d", max_pool2d_any};
 constinit decltype(kernels::max_pool2d_backward) kernels::max_pool2d_backward{"max_pool2d_backward",
                                                                               max_pool2d_backward_any};
+constinit decltype(kernels::add_max_pool2d_backward) kernels::add_max_pool2d_backward{
+    "add_max_pool2d_backward", add_max_pool2d_backward_cpu};
 constinit decltype(kernels::avg_pool2d) kernels::avg_pool2d{"avg_pool2d", cpu::widened<avg_pool2d_cpu>};
 constinit decltype(kernels::avg_pool2d_backward) kernels::avg_pool2d_backward{
     "avg_pool2d_backward", cpu::widened<avg_pool2d_backward_cpu>};

@@ -1,14 +1,11 @@
 #pragma once
 #include <cstdint>
 
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/dtype.h>
 
 // Private to core/cpu: 2 x 2 max pools with stride 2; rows of them in bf16, compiled once for each
 // instruction set, with `c` channels a pixel.
 namespace karyon::cpu {
-
-/// y += the gradient.
-void add_max_pool_gradient(const DeferredMaxPoolGradient& gradient, Tensor& y);
 
 /// y = the largest of the windows in the two rows of x, index = which one (0 to 3) it was, the first of equal
 /// ones; NaN wins.

@@ -3,6 +3,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <karyon/core/backend.h>
 #include <karyon/core/check.h>
 #include <karyon/core/tensor.h>
 

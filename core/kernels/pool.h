@@ -21,6 +21,8 @@ struct PoolWindow {
 extern Kernel<void(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window)> max_pool2d;
 extern Kernel<void(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window)>
     max_pool2d_backward;
+/// dx += what max_pool2d_backward computes for windows of 2 x 2 side by side. CPU only.
+extern Kernel<void(const Tensor& dy, const Tensor& index, Tensor& dx)> add_max_pool2d_backward;
 extern Kernel<void(const Tensor& x, Tensor& y, const PoolWindow& window)> avg_pool2d;
 extern Kernel<void(const Tensor& dy, Tensor& dx, const PoolWindow& window)> avg_pool2d_backward;
 extern Kernel<void(const Tensor& x, Tensor& y)> adaptive_avg_pool2d;

@@ -1,9 +1,10 @@
+#include <algorithm>
 #include <memory>
 
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/conv.h>
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/layout.h>
 
@@ -12,13 +13,13 @@ namespace {
 
 TensorOptions like(const Tensor& x) { return {.dtype = x.dtype(), .device = x.device()}; }
 
-// Memory for the gradient of x; in parts where x is joined of parts and was never in one piece.
+// Memory for the gradient of x. Where x is a lazy cat, the gradient is one, too: the kernel writes its parts.
 Tensor gradient_for(const Tensor& x) {
-  const auto joined = deferred_as<DeferredCat>(x);
+  const auto joined = lazy_as<LazyCat>(x);
   if (!joined) return empty_like(x);
   std::vector<Tensor> parts;
   for (const SavedTensor& part : joined->parts) parts.push_back(empty_like(part.get()));
-  return defer(x.shape(), x.dtype(), std::make_shared<DeferredCat>(parts), {});
+  return lazy_tensor(std::make_shared<LazyCat>(parts, /*output=*/true));
 }
 
 Tensor backward_bias(const Tensor& dy) {
@@ -115,6 +116,10 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, co
                 });
 }
 
+// Two ways spare the pass of a norm over memory. While operations are recorded, backward needs the output of
+// the convolution itself; so the norm behind it is lazy, and the next kernel computes it as it reads. Without
+// recording nothing needs that output; so conv2d_affine applies the norm before it writes. Both read parts of
+// an input by LazyCat.
 Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options) {
   for (const Tensor* t : {&input, &filters, &scale, &shift})
@@ -132,18 +137,15 @@ Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& filters, c
                      const Tensor& shift, const Conv2dAffineOptions& options) {
   check(!inputs.empty() && inputs[0].dim() == 4, "conv2d_affine: expects images [N, H, W, C]");
   if (inputs.size() == 1) return conv2d_affine(inputs[0], filters, scale, shift, options);
-  bool joined = false;
-  Shape shape = inputs[0].shape();
-  shape[3] = 0;
-  for (const Tensor& x : inputs) {
-    joined =
-        joined || x.dim() != 4 || x.dtype() != inputs[0].dtype() || x.requires_grad() || !reads_in_parts(x);
-    for (int d = 0; d < 3 && !joined; ++d) joined = x.size(d) != shape[d];
-    shape[3] += x.size(-1);
-  }
+  const Tensor& first = inputs[0];
+  const auto fits = [&](const Tensor& x) {
+    return x.dim() == 4 && x.size(0) == first.size(0) && x.size(1) == first.size(1) &&
+           x.size(2) == first.size(2) && x.dtype() == first.dtype() && !x.requires_grad() &&
+           reads_lazily(LazyKind::cat, x);
+  };
   // cat says what is wrong with parts that do not fit.
   const Tensor x =
-      joined ? cat(inputs, -1) : defer(shape, inputs[0].dtype(), std::make_shared<DeferredCat>(inputs), {});
+      std::ranges::all_of(inputs, fits) ? lazy_tensor(std::make_shared<LazyCat>(inputs)) : cat(inputs, -1);
   return conv2d_affine(x, filters, scale, shift, options);
 }
 

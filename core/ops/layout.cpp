@@ -4,8 +4,8 @@
 
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
-#include <karyon/core/kernels/deferred.h>
 #include <karyon/core/kernels/layout.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/layout.h>
 
 namespace karyon {
@@ -72,16 +72,12 @@ Tensor scatter(const Tensor& x, const Shape& shape, const kernels::CopyRuns& run
   return y;
 }
 
-// Whether images joined in their channels may wait until they are used: a convolution reads the parts where
-// they are whole vectors of channels.
-bool can_defer(const std::vector<Tensor>& parts, int dim) {
-  const Tensor& first = parts[0];
-  bool wanted = false;
-  for (const Tensor& part : parts) {
-    wanted = wanted || part.requires_grad();
-    if (part.dim() != 4 || !reads_in_parts(part)) return false;
-  }
-  return wanted && grad_enabled() && parts.size() > 1 && dim == 3 && first.numel() > 0;
+// Whether cat is lazy: it is recorded, and a convolution can read the parts of the joined images.
+bool joins_lazily(const std::vector<Tensor>& parts, int dim) {
+  const auto readable = [](const Tensor& x) { return x.dim() == 4 && reads_lazily(LazyKind::cat, x); };
+  const auto wanted = [](const Tensor& x) { return x.requires_grad(); };
+  return grad_enabled() && parts.size() > 1 && dim == 3 && parts[0].numel() > 0 &&
+         std::ranges::any_of(parts, wanted) && std::ranges::all_of(parts, readable);
 }
 
 void check_images(const Tensor& x, const char* op) {
@@ -108,29 +104,29 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     total += x.shape()[dim];
   }
   const Shape shape = with_size(first.shape(), dim, total);
-  const bool deferred = can_defer(tensors, dim);
-  Tensor y = deferred ? defer(shape, first.dtype(), std::make_shared<DeferredCat>(tensors), tensors)
-                      : empty_for(first, shape);
+  const bool lazy = joins_lazily(tensors, dim);
+  Tensor y = lazy ? lazy_tensor(std::make_shared<LazyCat>(tensors)) : empty_for(first, shape);
   std::vector<kernels::CopyRuns> pieces;  // of y, into each input
   std::vector<Shape> wanted;              // by the inputs that need a gradient; no dimensions otherwise
   std::int64_t start = 0;
   for (const Tensor& x : tensors) {
     pieces.push_back(slice_runs(y.shape(), x.shape(), dim, start));
     wanted.push_back(x.requires_grad() ? x.shape() : Shape());
-    if (!deferred) kernels::copy_runs(x, y, reversed(pieces.back()));
+    if (!lazy) kernels::copy_runs(x, y, reversed(pieces.back()));
     start += x.shape()[dim];
   }
   return record(
       "cat", y, tensors, [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
         std::vector<Tensor> grads(pieces.size());
-        const auto apart = deferred_as<DeferredCat>(dy);
-        const bool never_joined =
+        // A convolution that read the parts left its gradient in parts, too: they need not be cut out.
+        const auto apart = lazy_as<LazyCat>(dy);
+        const bool same_parts =
             apart && std::ranges::equal(apart->parts, pieces, [](const auto& part, const auto& piece) {
               return part.get().size(-1) == piece.length;
             });
         for (std::size_t i = 0; i < pieces.size(); ++i)
           if (wanted[i].dims() > 0)
-            grads[i] = never_joined ? apart->parts[i].get() : gather(dy, wanted[i], pieces[i]);
+            grads[i] = same_parts ? apart->parts[i].get() : gather(dy, wanted[i], pieces[i]);
         return grads;
       });
 }

@@ -1,5 +1,8 @@
+#include <memory>
+#include <tuple>
+
 #include <karyon/core/autograd.h>
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/norm.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/norm.h>
@@ -26,94 +29,84 @@ Tensor beside_if(bool wanted, const Shape& shape, const Tensor& x) {
   return wanted ? empty(shape, {.dtype = parameter_dtype(x.dtype()), .device = x.device()}) : Tensor();
 }
 
-// Whether batch norm with ReLU of x may wait until it is used: the kernels that read x instead take whole
-// vectors of channels.
-bool can_defer(const Tensor& x) { return reads_in_parts(x) && x.numel() > 0; }
-
-// Batch norm as scale x + shift, [C] each.
+// weight (x - mean) rstd + bias as scale x + shift, [C] each.
 std::pair<Tensor, Tensor> scale_and_shift(const Tensor& weight, const Tensor& bias, const Tensor& mean,
                                           const Tensor& rstd) {
-  Tensor scale = rstd.clone(), shift = zeros_like(rstd);
-  for (std::int64_t k = 0; k < scale.numel(); ++k) {
-    if (weight.defined()) scale.data<float>()[k] *= weight.data<float>()[k];
-    shift.data<float>()[k] =
-        (bias.defined() ? bias.data<float>()[k] : 0.0f) - mean.data<float>()[k] * scale.data<float>()[k];
-  }
-  return {scale, shift};
+  const NoGradGuard no_grad;
+  const Tensor scale = weight.defined() ? rstd * weight : rstd;
+  return {scale, (bias.defined() ? bias : zeros_like(mean)) - mean * scale};
 }
 
-}  // namespace
+// Batch norm with ReLU as a recipe; reading the result lazily takes the scale and the shift.
+std::shared_ptr<const LazyNorm> norm_recipe(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                            const Tensor& mean, const Tensor& rstd) {
+  const auto recipe = std::make_shared<LazyNorm>(x, weight, bias, mean, rstd);
+  if (reads_lazily(recipe->kind(), x))
+    std::tie(recipe->scale, recipe->shift) = scale_and_shift(weight, bias, mean, rstd);
+  return recipe;
+}
 
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
-                  Tensor running_var, const BatchNormOptions& options) {
+void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                      const Tensor& running_var) {
   check_floating(x, "batch_norm");
   check(x.dim() >= 2, "batch_norm: expects x [..., C] with at least 2 dimensions, got ", x.shape());
-  const std::int64_t c = x.size(-1);
-  const Shape shape{c};
+  const Shape shape{x.size(-1)};
   check_parameter(weight, shape, x.dtype(), "batch_norm", "weight");
   check_parameter(bias, shape, x.dtype(), "batch_norm", "bias");
   check_parameter(running_mean, shape, x.dtype(), "batch_norm", "running_mean");
   check_parameter(running_var, shape, x.dtype(), "batch_norm", "running_var");
   check(running_mean.defined() == running_var.defined(),
         "batch_norm: expects both running_mean and running_var, or neither");
+}
+
+// mean, rstd [C] of this batch, which also move the running statistics.
+void batch_statistics(const Tensor& x, const BatchNormOptions& options, Tensor& running_mean,
+                      Tensor& running_var, Tensor& mean, Tensor& rstd) {
+  check(x.size(-1) == 0 || x.numel() / x.size(-1) >= 2,
+        "batch_norm: expects more than one value per channel to normalize by the batch, got ", x.shape());
+  for (Tensor* running : {&running_mean, &running_var})
+    if (running->defined()) running->before_write();
+  kernels::batch_norm_statistics(x, options.momentum, options.eps, running_mean, running_var, mean, rstd);
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
+                  Tensor running_var, const BatchNormOptions& options) {
+  check_batch_norm(x, weight, bias, running_mean, running_var);
+  const Shape shape{x.size(-1)};
   const bool from_batch = options.training || !running_mean.defined();
   Tensor mean = beside_if(true, shape, x), rstd = beside_if(true, shape, x);
   if (from_batch) {
-    check(c == 0 || x.numel() / c >= 2,
-          "batch_norm: expects more than one value per channel to normalize by the batch, got ", x.shape());
-    kernels::batch_norm_statistics(x, options.momentum, options.eps, running_mean, running_var, mean, rstd);
-    if (running_mean.defined()) {
-      running_mean.bump_version();
-      running_var.bump_version();
-    }
+    batch_statistics(x, options, running_mean, running_var, mean, rstd);
   } else {
     kernels::batch_norm_running(running_mean, running_var, options.eps, mean, rstd);
   }
-  const bool deferred =
-      options.relu && can_defer(x) && (x.requires_grad() || wanted(weight) || wanted(bias)) && grad_enabled();
-  std::shared_ptr<const DeferredNorm> recipe;
-  if (deferred) {
-    const auto [scale, shift] = scale_and_shift(weight, bias, mean, rstd);
-    recipe = std::make_shared<DeferredNorm>(x, scale, shift);
-  }
-  Tensor y = deferred ? defer(x.shape(), x.dtype(), recipe, {x}) : empty_like(x);
-  if (!deferred) kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
-  y = record("batch_norm", y, {x, weight, bias},
-             [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
-              relu = options.relu, from_batch, shape, want_x = x.requires_grad(),
-              want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
-               Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, shape, dy),
-                      dbias = beside_if(want_bias, shape, dy);
-               kernels::batch_norm_backward(dy, x.get(), weight.get(), bias.get(), mean, rstd, relu,
-                                            from_batch, dx, dweight, dbias);
-               return std::vector{dx, dweight, dbias};
-             });
-  // Backward keeps x in any case, so the next layer need not keep y: it is one pass over memory to make
-  // again, or none for a kernel that reads x.
-  if (deferred) {
-    offer_recompute(y, [recipe, x = SavedTensor(x), shape = x.shape(), dtype = x.dtype()] {
-      return defer(shape, dtype, recipe, {x.get()});
-    });
-  } else if (options.relu) {
-    offer_recompute(y,
-                    [x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd] {
-                      const Tensor from = x.get();
-                      Tensor again = empty_like(from);
-                      kernels::batch_norm(from, weight.get(), bias.get(), mean, rstd, true, again);
-                      return again;
-                    });
-  }
-  return y;
+  // With ReLU the recorded result is lazy: backward keeps x in any case, so the next layer need not keep y.
+  const bool recorded = grad_enabled() && (x.requires_grad() || wanted(weight) || wanted(bias));
+  const auto recipe = options.relu && recorded ? norm_recipe(x, weight, bias, mean, rstd) : nullptr;
+  Tensor y = recipe ? lazy_tensor(recipe) : empty_like(x);
+  if (!recipe) kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
+  // The closure owns the recipe.
+  return record("batch_norm", y, {x, weight, bias},
+                [recipe, x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean,
+                 rstd, from_batch, shape, want_x = x.requires_grad(), want_weight = wanted(weight),
+                 want_bias = wanted(bias)](const Tensor& dy) {
+                  Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, shape, dy),
+                         dbias = beside_if(want_bias, shape, dy);
+                  const bool relu = recipe != nullptr;
+                  kernels::batch_norm_backward(dy, x.get(), weight.get(), bias.get(), mean, rstd, relu,
+                                               from_batch, dx, dweight, dbias);
+                  return std::vector{dx, dweight, dbias};
+                });
 }
 
 std::pair<Tensor, Tensor> batch_norm_affine(const Tensor& weight, const Tensor& bias,
                                             const Tensor& running_mean, const Tensor& running_var,
                                             double eps) {
-  const NoGradGuard no_grad;
   Tensor mean = empty_like(running_mean), rstd = empty_like(running_var);
   kernels::batch_norm_running(running_mean, running_var, eps, mean, rstd);
-  Tensor scale = weight.defined() ? weight * rstd : rstd, shift = -(mean * scale);
-  return {scale, bias.defined() ? bias + shift : shift};
+  return scale_and_shift(weight, bias, mean, rstd);
 }
 
 Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight, const Tensor& bias,

@@ -1,5 +1,5 @@
 #include <karyon/core/autograd.h>
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/pool.h>
 #include <karyon/core/ops/pool.h>
 
@@ -54,9 +54,8 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
         empty(shape, {.dtype = window.kernel.h * window.kernel.w <= 256 ? u8 : i64, .device = x.device()});
   kernels::max_pool2d(x, y, index, window);
   return record("max_pool2d", y, {x}, [index, window, before = x.shape()](const Tensor& dy) {
-    if (dy.device().type == DeviceType::cpu && window.halves())
-      return std::vector{defer(before, dy.dtype(),
-                               std::make_shared<DeferredMaxPoolGradient>(dy, index, before, window), {dy})};
+    if (window.halves())
+      return std::vector{lazy_tensor(std::make_shared<LazyMaxPoolGradient>(dy, index, before, window))};
     Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
     kernels::max_pool2d_backward(dy, index, dx, window);
     return std::vector{dx};

@@ -53,11 +53,10 @@ void Optimizer::step() {
     for (std::size_t b = 0; b < buffer_names_.size(); ++b) group->buffers[b].push_back(state.buffers[b]);
   }
   for (Group& group : groups) {
-    for (Tensor& p : group.parameters) p.settle();
-    update(group);
-    for (Tensor& p : group.parameters) p.bump_version();
+    for (Tensor& p : group.parameters) p.before_write();
     for (auto& buffers : group.buffers)
-      for (Tensor& buffer : buffers) buffer.bump_version();
+      for (Tensor& buffer : buffers) buffer.before_write();
+    update(group);
   }
 }
 
@@ -159,8 +158,8 @@ void clip_grad_value_(const std::vector<Tensor>& parameters, double limit) {
   for (const Tensor& p : parameters) {
     Tensor grad = p.grad();
     if (!grad.defined()) continue;
+    grad.before_write();
     kernels::limit_magnitude(limit, grad);
-    grad.bump_version();
   }
 }
 

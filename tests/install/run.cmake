@@ -27,11 +27,11 @@ function(install from name)
   run(${CMAKE_COMMAND} --install ${from} --prefix ${work}/${name})
 endfunction()
 
-# Every header of core, layers and models is public, but for those of the kernels and of the
-# seam to CUDA. karyon.h, which CMake generates, is beside the folders.
+# Every header of core, layers and models is public, but for those of the kernels, of the seam to CUDA and of
+# storage. karyon.h, which CMake generates, is beside the folders.
 function(check_headers prefix)
   file(GLOB_RECURSE expected RELATIVE ${ROOT} ${ROOT}/core/*.h ${ROOT}/layers/*.h ${ROOT}/models/*.h)
-  list(FILTER expected EXCLUDE REGEX "^core/(cpu/|kernels/|cuda_plugin)")
+  list(FILTER expected EXCLUDE REGEX "^core/(cpu/|kernels/|cuda_plugin|lazy|storage)")
   list(APPEND expected karyon.h)
   list(TRANSFORM expected PREPEND "karyon/")
   file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*)

@@ -3,8 +3,9 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/cpu/conv/tiles_bf16.h>
+#include <karyon/core/cpu/moments.h>
 #include <karyon/core/kernels/conv.h>
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/dropout.h>
@@ -15,6 +16,7 @@
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/resize.h>
 #include <karyon/core/parallel.h>
+#include <karyon/core/storage.h>
 
 // bf16 on the CPU against f64 on the same rounded inputs; f64 has the other files of this folder for its
 // proof.
@@ -241,7 +243,7 @@ TEST_CASE("bf16 batch norm takes the moments that a convolution computed while i
                          .k = out,
                          .kernel = 3,
                          .padding = 1};
-    CHECK((y.impl()->storage->derived() != nullptr) ==
+    CHECK((y.impl()->storage->cache<cpu::ChannelMoments>() != nullptr) ==
           (cpu::conv2d_winograd_bf16_refuse(g, bf16) == nullptr && std::getenv("KARYON_CONV") == nullptr));
     auto moments = [&](const Tensor& from, DType dtype) {
       Tensor mean = zeros({out}, {.dtype = dtype}), var = ones({out}, {.dtype = dtype});
@@ -253,13 +255,13 @@ TEST_CASE("bf16 batch norm takes the moments that a convolution computed while i
     bits[count - 1] = taken.to_vector<float>();
     const NoGradGuard no_grad;
     y.detach().mul_(2);
-    CHECK(y.impl()->storage->derived() == nullptr);
+    CHECK(y.impl()->storage->cache<cpu::ChannelMoments>() == nullptr);
   }
   set_num_threads(threads);
   CHECK(bits[0] == bits[1]);
 }
 
-TEST_CASE("bf16 convolutions and pools of batch norms and joins that wait to be read") {
+TEST_CASE("bf16 convolutions and pools of lazy batch norms and cats") {
   const auto joined = [](const auto& in) {
     const Tensor x = batch_norm(in[0], in[1], in[2], {}, {}, {.relu = true});
     return cat({x, in[3]}, -1);
@@ -275,7 +277,7 @@ TEST_CASE("bf16 convolutions and pools of batch norms and joins that wait to be 
       "max_pool2d", [&](const auto& in) { return max_pool2d(joined(in)); }, inputs, 4e-2);
 }
 
-TEST_CASE("bf16 convolutions read a batch norm that waits as they read it made") {
+TEST_CASE("bf16 convolutions read a lazy batch norm as they read a materialized one") {
   struct Case {
     const char* name;
     Shape weight;
@@ -297,17 +299,18 @@ TEST_CASE("bf16 convolutions read a batch norm that waits as they read it made")
   const Tensor from = randn({2, 13, 18, 32}, generator).to(bf16), scale = randn({32}, generator),
                shift = randn({32}, generator), weight = randn(c.weight, generator).to(bf16);
   std::vector<std::vector<float>> results[2];
-  for (const bool made : {false, true}) {
+  for (const bool materialized : {false, true}) {
     const Tensor x = from.detach().requires_grad_(), w = weight.detach().requires_grad_();
     const Tensor normed = batch_norm(x, scale.detach().requires_grad_(), shift, {}, {}, {.relu = true});
-    CHECK(deferred_as<DeferredNorm>(normed) != nullptr);
-    if (made) CHECK(normed.data<BFloat16>() != nullptr);
+    CHECK(lazy_as<LazyNorm>(normed) != nullptr);
+    if (materialized) CHECK(normed.data<BFloat16>() != nullptr);
     const Tensor y = c.run(normed, w);
     Generator gradients(3);
     y.backward(randn(y.shape(), gradients).to(bf16));
-    for (const Tensor& result : {y, w.grad(), x.grad()}) results[made].push_back(result.to_vector<float>());
+    for (const Tensor& result : {y, w.grad(), x.grad()})
+      results[materialized].push_back(result.to_vector<float>());
     if (std::getenv("KARYON_CONV") == nullptr && cpu::has_bf16_dot())
-      CHECK((deferred_as<DeferredNorm>(normed) == nullptr) == made);
+      CHECK((lazy_as<LazyNorm>(normed) == nullptr) == materialized);
   }
   CHECK(results[0] == results[1]);
 }

@@ -18,7 +18,7 @@
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/conv.h>
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
@@ -41,7 +41,7 @@ struct Pixels {
   Tensor scale = {}, shift = {};
 
   explicit Pixels(const Tensor& x) : held(x), channels(x.size(-1)) {
-    if (const auto norm = channels % 16 == 0 ? deferred_as<DeferredNorm>(x) : nullptr) {
+    if (const auto norm = channels % 16 == 0 ? lazy_as<LazyNorm>(x) : nullptr) {
       held = norm->x.get();
       scale = norm->scale;
       shift = norm->shift;

@@ -9,8 +9,8 @@
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/simd/widened.h>
 #include <karyon/core/kernels/conv.h>
-#include <karyon/core/kernels/deferred.h>
 #include <karyon/core/kernels/layout.h>
+#include <karyon/core/kernels/lazy.h>
 
 namespace karyon {
 namespace cpu {
@@ -124,7 +124,7 @@ void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
 }
 
 // Whether a gradient in parts can be written part by part: each begins a block of outputs.
-bool writes_apart(const DeferredCat& parts) {
+bool writes_apart(const LazyCat& parts) {
   std::int64_t first = 0;
   for (const SavedTensor& part : parts.parts) {
     if (first % conv_block_width() != 0) return false;
@@ -136,7 +136,7 @@ bool writes_apart(const DeferredCat& parts) {
 void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
                           Tensor& dx) {
   const ConvEngine& engine = choose(ConvDirection::backward_data, g, dy.dtype());
-  const auto apart = deferred_as<DeferredCat>(dx);
+  const auto apart = lazy_as<LazyCat>(dx);
   if (!apart || (engine.writes_parts && writes_apart(*apart)))
     return engine.backward_data(g, dy, weight, bias, dx);
   Tensor whole = empty(dx.shape(), {.dtype = dx.dtype()});

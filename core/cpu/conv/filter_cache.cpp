@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include <karyon/core/cpu/conv/filter_cache.h>
+#include <karyon/core/storage.h>
 
 namespace karyon::cpu {
 namespace {
@@ -12,10 +13,10 @@ constexpr std::size_t most_bytes = std::size_t{256} << 20;
 std::atomic<std::size_t> bytes_kept{0};
 
 // The packed forms of one storage's contents.
-class Kept : public Derived {
+class PackedFilters {
  public:
-  explicit Kept(std::uint64_t version) : version_(version) {}
-  ~Kept() override { bytes_kept.fetch_sub(bytes_); }
+  explicit PackedFilters(std::uint64_t version) : version_(version) {}
+  ~PackedFilters() { bytes_kept.fetch_sub(bytes_); }
 
   std::uint64_t version() const { return version_; }
   bool note(const FilterKey& key) {
@@ -47,13 +48,13 @@ class Kept : public Derived {
   std::map<FilterKey, Tensor> entries_;  // an undefined tensor: asked for, but not kept
 };
 
-std::shared_ptr<Kept> kept_of(const Tensor& weight) {
+std::shared_ptr<PackedFilters> kept_of(const Tensor& weight) {
   Storage& storage = *weight.impl()->storage;
   const std::uint64_t version = storage.version();
-  auto kept = std::dynamic_pointer_cast<Kept>(storage.derived());
+  auto kept = storage.cache<PackedFilters>();
   if (!kept || kept->version() != version) {
-    kept = std::make_shared<Kept>(version);
-    storage.keep_derived(kept);
+    kept = std::make_shared<PackedFilters>(version);
+    storage.set_cache(kept);
   }
   return kept;
 }
@@ -63,7 +64,7 @@ std::shared_ptr<Kept> kept_of(const Tensor& weight) {
 bool used_before(const Tensor& weight, const FilterKey& key) { return kept_of(weight)->note(key); }
 
 Tensor kept_filters(const Tensor& weight, const FilterKey& key, const std::function<Tensor()>& make) {
-  const std::shared_ptr<Kept> kept = kept_of(weight);
+  const std::shared_ptr<PackedFilters> kept = kept_of(weight);
   if (Tensor packed = kept->find(key); packed.defined()) return packed;
   Tensor packed = make();
   kept->add(key, packed);

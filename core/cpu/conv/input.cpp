@@ -9,7 +9,7 @@ namespace {
 void add_part(const Tensor& x, ConvInput& input) {
   const std::int64_t first = input.parts.empty() ? 0 : input.parts.back().first + input.parts.back().channels;
   ImagePart part{.first = first, .channels = x.size(-1)};
-  if (const auto norm = deferred_as<DeferredNorm>(x)) {
+  if (const auto norm = lazy_as<LazyNorm>(x)) {
     const Tensor from = norm->x.get();
     part.data = from.data<float>();
     part.scale = norm->scale.data<float>();
@@ -26,7 +26,7 @@ void add_part(const Tensor& x, ConvInput& input) {
 
 ConvInput conv_input(const Tensor& x, bool apart) {
   ConvInput input;
-  const auto joined = apart ? deferred_as<DeferredCat>(x) : nullptr;
+  const auto joined = apart ? lazy_as<LazyCat>(x) : nullptr;
   if (!joined) {
     add_part(x, input);
     return input;

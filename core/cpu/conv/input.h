@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 
 // Private to core/cpu: what a convolution reads, wherever it lies.
 namespace karyon::cpu {

@@ -15,8 +15,9 @@
 #include <karyon/core/cpu/moments.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/kernels/conv.h>
-#include <karyon/core/kernels/deferred.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/parallel.h>
+#include <karyon/core/storage.h>
 
 // Private to core/cpu: 3 x 3 convolution with stride 1 by Winograd's minimal filtering F(m x m, 3 x 3). This is
 // the one schedule; an arithmetic A (WinogradF32 or WinogradBf16) fills in the transforms and products.
@@ -125,7 +126,7 @@ struct WinogradOutput {
   std::vector<Part> parts;
 
   explicit WinogradOutput(Tensor& y) : n(y.size(0)), h(y.size(1)), w(y.size(2)) {
-    if (const auto joined = deferred_as<DeferredCat>(y)) {
+    if (const auto joined = lazy_as<LazyCat>(y)) {
       for (const SavedTensor& part : joined->parts) add(part.get());
     } else {
       add(y);
@@ -363,7 +364,7 @@ void winograd_forward(const ConvGeometry& g, const Tensor& x, const Tensor& weig
                       const WinogradEpilogue& epilogue, bool with_moments, Tensor& y) {
   WinogradConv<A> conv(x, y, {weight, g.c, g.k, false}, g.padding, epilogue,
                        A::keeps_filters && g.keep_filters);
-  if (auto moments = conv.run(with_moments)) y.impl()->storage->keep_derived(std::move(moments));
+  if (auto moments = conv.run(with_moments)) y.impl()->storage->set_cache(std::move(moments));
 }
 
 template <class A>

@@ -41,7 +41,7 @@ class WinogradBf16Input {
 
   explicit WinogradBf16Input(const Tensor& x)
       : h_(x.size(1)), w_(x.size(2)), zeros_(static_cast<std::size_t>(rounded_up(x.size(-1), bf16_block))) {
-    const auto joined = deferred_as<DeferredCat>(x);
+    const auto joined = lazy_as<LazyCat>(x);
     const bool apart = joined && std::ranges::all_of(joined->parts, [](const SavedTensor& part) {
                          return part.get().size(-1) % bf16_block == 0;
                        });
@@ -86,7 +86,7 @@ class WinogradBf16Input {
     return {part.factors.empty() ? nullptr : part.factors.data() + 2 * channel, zeros_.data()};
   }
   void add(const Tensor& x) {
-    const auto norm = x.size(-1) % bf16_block == 0 ? deferred_as<DeferredNorm>(x) : nullptr;
+    const auto norm = x.size(-1) % bf16_block == 0 ? lazy_as<LazyNorm>(x) : nullptr;
     const Tensor from = norm ? norm->x.get() : x;
     Part part{from, {from.data<BFloat16>(), h_, w_, x.size(-1)}, c, {}};
     for (std::int64_t block = 0; norm && block < x.size(-1); block += bf16_block)

@@ -1,8 +1,13 @@
-// Batch norm with ReLU and cat leave their result unmade while they are recorded: whoever uses it must see
-// what it would have been, and gradients must not depend on who that is.
+// Lazy results: every use sees what it would have seen in memory, and gradients do not depend on the use.
 #include "op_check.h"
 
-#include <karyon/core/kernels/deferred.h>
+#include <optional>
+#include <utility>
+
+#include <karyon/core/autograd.h>
+#include <karyon/core/backend.h>
+#include <karyon/core/cpu/moments.h>
+#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
@@ -12,6 +17,7 @@
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/optim/sgd.h>
 #include <karyon/core/parallel.h>
+#include <karyon/core/storage.h>
 
 using namespace karyon;
 using namespace karyon::test;
@@ -63,7 +69,7 @@ std::vector<std::vector<float>> values_and_gradients(const Tensor& y, const std:
   return all;
 }
 
-// f32, which defers, against f64, which does not.
+// f32, which is lazy, against f64, which is not.
 void check_against_f64(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                        const std::vector<Tensor>& inputs) {
   std::vector<Tensor> in32, in64;
@@ -82,7 +88,7 @@ void check_against_f64(const std::function<Tensor(const std::vector<Tensor>&)>& 
 
 }  // namespace
 
-TEST_CASE("a batch norm that is not made yet serves every operation") {
+TEST_CASE("a lazy batch norm serves every operation") {
   Generator generator(1);
   const Tensor x = randn({2, 17, 16, 32}, generator), scale = randn({32}, generator),
                shift = randn({32}, generator);
@@ -99,25 +105,25 @@ TEST_CASE("a batch norm that is not made yet serves every operation") {
   }
 }
 
-TEST_CASE("batch norm waits only where it is recorded, in f32, with whole vectors of channels") {
+TEST_CASE("batch norm is lazy only where it is recorded, in f32, with whole vectors of channels") {
   Generator generator(2);
-  const auto waits = [](const Tensor& y) { return deferred_as<DeferredNorm>(y) != nullptr; };
+  const auto is_lazy = [](const Tensor& y) { return lazy_as<LazyNorm>(y) != nullptr; };
   const Tensor w = ones({32}).requires_grad_(), b = zeros({32});
   const Tensor x = randn({1, 4, 4, 32}, generator);
   const Tensor y = norm_relu(x, w, b);
-  CHECK(waits(y));
-  CHECK(waits(y.detach()));
+  CHECK(is_lazy(y));
+  CHECK(is_lazy(y.detach()));
   CHECK(y.data<float>() != nullptr);
-  CHECK(!waits(y));  // made
-  CHECK(!waits(batch_norm(x, w, b, {}, {}, {.training = true})));
-  CHECK(!waits(norm_relu(x, ones({32}), b)));
-  CHECK(!waits(norm_relu(x.to(f64), w.detach().to(f64).requires_grad_(), b.to(f64))));
-  CHECK(!waits(norm_relu(randn({1, 4, 4, 24}, generator), ones({24}).requires_grad_(), zeros({24}))));
+  CHECK(!is_lazy(y));  // materialized
+  CHECK(!is_lazy(batch_norm(x, w, b, {}, {}, {.training = true})));
+  CHECK(!is_lazy(norm_relu(x, ones({32}), b)));
+  CHECK(!is_lazy(norm_relu(x.to(f64), w.detach().to(f64).requires_grad_(), b.to(f64))));
+  CHECK(!is_lazy(norm_relu(randn({1, 4, 4, 24}, generator), ones({24}).requires_grad_(), zeros({24}))));
   const NoGradGuard no_grad;
-  CHECK(!waits(norm_relu(x, w, b)));
+  CHECK(!is_lazy(norm_relu(x, w, b)));
 }
 
-TEST_CASE("what is not made yet does not see later changes of what it is made of") {
+TEST_CASE("a lazy result does not see later changes of its sources") {
   Generator generator(4);
   Tensor x = randn({1, 6, 6, 16}, generator), w = ones({16}).requires_grad_(), b = zeros({16});
   const std::vector<float> expected = norm_relu(x, w, b).to_vector<float>();
@@ -150,7 +156,7 @@ TEST_CASE("images are joined where they are read") {
   check_against_f64(
       [&](const auto& in) {
         std::vector<Tensor> tensors(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(parts));
-        tensors[0] = norm_relu(tensors[0], in[parts + 1], in[parts + 2]);  // neither is made
+        tensors[0] = norm_relu(tensors[0], in[parts + 1], in[parts + 2]);  // both are lazy
         const Tensor x = cat(tensors, -1);
         return conv2d(x, in[parts], {}, {.padding = kernel / 2});
       },
@@ -195,7 +201,7 @@ TEST_CASE("conv2d_affine of parts is conv2d_affine of the joined images") {
   CHECK_THROWS_WITH(conv2d_affine(std::vector<Tensor>{}, w, {}, {}), Catch::Contains("[N, H, W, C]"));
 }
 
-TEST_CASE("deferred results have the same bits with 1 and 2 threads") {
+TEST_CASE("lazy results have the same bits with 1 and 2 threads") {
   const int before = num_threads();
   std::vector<std::vector<float>> results[2];
   for (int threads : {1, 2}) {
@@ -212,19 +218,19 @@ TEST_CASE("deferred results have the same bits with 1 and 2 threads") {
   CHECK(results[0] == results[1]);
 }
 
-TEST_CASE("what is written by pointer is seen by whoever kept something of it") {
+TEST_CASE("a write by pointer materializes what depends on the memory, and drops its caches") {
   Generator generator(3);
   Tensor x = randn({1, 6, 6, 32}, generator).requires_grad_();
   const Tensor weight = ones({32}), bias = zeros({32});
   const auto fill = [](Tensor& t, float value) { std::fill_n(t.data<float>(), t.numel(), value); };
 
-  // A batch norm that is not made yet is that of the old values.
+  // A lazy batch norm is that of the old values.
   const auto before = norm_relu(x.detach(), weight, bias).to_vector<float>();
   const Tensor norm = norm_relu(x, weight, bias);
   fill(x, 7);
   CHECK(norm.to_vector<float>() == before);
 
-  // What optimizers and random numbers change.
+  // Optimizers and random numbers write, too.
   Tensor a = ones({1, 1, 1, 32}).requires_grad_(), b = ones({1, 1, 1, 32});
   const Tensor joined = cat({a, b}, -1);
   uniform_(b, 2, 3, generator);
@@ -233,7 +239,7 @@ TEST_CASE("what is written by pointer is seen by whoever kept something of it") 
   CHECK(joined.to_vector<float>() == std::vector<float>(64, 1));
   CHECK(a.detach().to_vector<float>() == std::vector<float>(32, 0));
 
-  // Filters that inference keeps packed, moments that a convolution keeps with what it made.
+  // Caches: the filters that inference keeps packed, the moments that a convolution keeps with its output.
   const NoGradGuard no_grad;
   Tensor filters = randn({32, 3, 3, 32}, generator);
   Tensor y;
@@ -241,9 +247,10 @@ TEST_CASE("what is written by pointer is seen by whoever kept something of it") 
   fill(filters, 0);
   y = conv2d(x, filters, {}, {.padding = 1});
   for (const float v : y.to_vector<float>()) REQUIRE(v == 0);
-  Tensor made = conv2d(randn({1, 6, 6, 32}, generator), randn({32, 3, 3, 32}, generator), {}, {.padding = 1});
-  for (std::int64_t i = 0; i < made.numel(); ++i) made.data<float>()[i] = static_cast<float>(i / 32 % 2);
-  const Tensor centred = batch_norm(made, weight, bias, {}, {}, {.training = true});
+  Tensor output =
+      conv2d(randn({1, 6, 6, 32}, generator), randn({32, 3, 3, 32}, generator), {}, {.padding = 1});
+  for (std::int64_t i = 0; i < output.numel(); ++i) output.data<float>()[i] = static_cast<float>(i / 32 % 2);
+  const Tensor centred = batch_norm(output, weight, bias, {}, {}, {.training = true});
   for (const float v : centred.to_vector<float>()) REQUIRE(std::abs(std::abs(v) - 1) < 1e-3);
 }
 
@@ -281,16 +288,156 @@ TEST_CASE("the gradient of a max pool is added where the input has another use")
     }
 }
 
-TEST_CASE("the gradient of a max pool alone is made when it is asked for, and does not change later") {
+TEST_CASE("the gradient of a max pool alone is materialized on access, and does not change later") {
   Generator generator(10);
   Tensor x = randn({1, 4, 4, 16}, generator).requires_grad_(), dy = randn({1, 2, 2, 16}, generator);
   max_pool2d(x).backward(dy);
-  CHECK(deferred_as<DeferredMaxPoolGradient>(x.grad()) != nullptr);
+  CHECK(lazy_as<LazyMaxPoolGradient>(x.grad()) != nullptr);
   const Tensor expected = max_pool2d(x.detach().to(f64).requires_grad_());
   const Tensor before = dy.clone();
   dy.mul_(3);
-  CHECK(deferred_as<DeferredMaxPoolGradient>(x.grad()) == nullptr);  // made before its source changed
+  CHECK(lazy_as<LazyMaxPoolGradient>(x.grad()) == nullptr);  // materialized before its source changed
   CHECK(sum(x.grad()).item() == Approx(sum(before).item()));
   max_pool2d(x).backward(before);  // added to the first
   CHECK(sum(x.grad()).item() == Approx(2 * sum(before).item()));
+}
+
+TEST_CASE("a storage caches one value of each type, until it is written") {
+  struct Packed {
+    int value;
+  };
+  struct Sums {
+    int value;
+  };
+  Tensor x = ones({4});
+  Storage& storage = *x.impl()->storage;
+  CHECK(storage.cache<Packed>() == nullptr);
+  storage.set_cache(std::make_shared<Packed>(Packed{1}));
+  storage.set_cache(std::make_shared<Sums>(Sums{2}));
+  CHECK(storage.cache<Packed>()->value == 1);  // neither evicts the other
+  CHECK(storage.cache<Sums>()->value == 2);
+  storage.set_cache(std::make_shared<Packed>(Packed{3}));
+  CHECK(storage.cache<Packed>()->value == 3);
+  CHECK(std::as_const(x).data<float>()[0] == 1);  // reading keeps them
+  CHECK(storage.cache<Sums>() != nullptr);
+
+  const std::uint64_t version = x.version();
+  SECTION("by pointer") {
+    x.data<float>()[0] = 2;
+    CHECK(x.version() == version);
+  }
+  SECTION("in place") {
+    x.mul_(2);
+    CHECK(x.version() == version + 1);
+  }
+  CHECK(storage.cache<Packed>() == nullptr);
+  CHECK(storage.cache<Sums>() == nullptr);
+}
+
+TEST_CASE("one output keeps the moments and the packed filters of its values") {
+  if (std::getenv("KARYON_CONV") != nullptr) return;
+  Generator generator(12);
+  const Tensor x = randn({1, 32, 32, 16}, generator);
+  // A convolution's output as the filters of another.
+  const Tensor w = randn({16, 3, 3, 16}, generator).requires_grad_();
+  const Tensor y = conv2d(x, w, {}, {.padding = 1}), filters = y.detach().reshape({1024, 1, 1, 16});
+  REQUIRE(y.impl()->storage->cache<cpu::ChannelMoments>() != nullptr);
+  const NoGradGuard no_grad;
+  const Tensor images = randn({1, 2, 2, 16}, generator);
+  const auto first = conv2d(images, filters).to_vector<float>();
+  for (int i = 0; i < 3; ++i) CHECK(conv2d(images, filters).to_vector<float>() == first);
+  CHECK(y.impl()->storage->cache<cpu::ChannelMoments>() != nullptr);
+}
+
+TEST_CASE("a saved batch norm is its recipe, whether it was materialized or not") {
+  // Channels that kernels read lazily, and ones that they do not.
+  const std::int64_t c = GENERATE(32, 6);
+  const bool materialized = GENERATE(false, true);
+  Generator generator(13);
+  Tensor x = randn({2, 8, 8, c}, generator).requires_grad_();
+  const Tensor weight = randn({c}, generator).requires_grad_(), bias = randn({c}, generator);
+  std::optional<SavedTensor> saved;
+  std::weak_ptr<Storage> memory;
+  std::vector<float> values;
+  {
+    const Tensor y = norm_relu(x, weight, bias);
+    if (materialized) values = y.to_vector<float>();
+    saved.emplace(y);
+    memory = y.impl()->storage;
+    if (!materialized) values = y.to_vector<float>();
+  }
+  CHECK(memory.expired());
+  CHECK(saved->get().to_vector<float>() == values);
+  CHECK(saved->get().to_vector<float>() == values);
+
+  SECTION("a source that is changed in place is an error") {
+    const NoGradGuard no_grad;
+    x.mul_(2);
+    CHECK_THROWS_WITH(saved->get(), Catch::Contains("changed in place"));
+  }
+  SECTION("a result that is changed in place is saved as it is") {
+    Tensor y = norm_relu(x, weight, bias);
+    {
+      const NoGradGuard no_grad;
+      y.fill_(3);
+    }
+    CHECK(SavedTensor(y).get().to_vector<float>() ==
+          std::vector<float>(static_cast<std::size_t>(y.numel()), 3));
+    const SavedTensor before(y);
+    const NoGradGuard no_grad;
+    y.fill_(4);
+    CHECK_THROWS_WITH(before.get(), Catch::Contains("changed in place"));
+  }
+  SECTION("views are saved by their memory") {
+    const Tensor y = norm_relu(x, weight, bias);
+    const Tensor part = narrow(y, 0, 1, 1), flat = y.reshape({-1});
+    CHECK(SavedTensor(part).get().to_vector<float>() == part.to_vector<float>());
+    CHECK(SavedTensor(flat).get().to_vector<float>() == flat.to_vector<float>());
+  }
+}
+
+TEST_CASE("a recipe dies with the graph: what it reads is not kept for the result's sake") {
+  const std::int64_t c = GENERATE(32, 6);
+  Generator generator(14);
+  const Tensor leaf = randn({2, 8, 8, c}, generator).requires_grad_();
+  const Tensor weight = ones({c}).requires_grad_();
+  std::weak_ptr<Storage> memory;
+  Tensor y;
+  {
+    const Tensor x = leaf * 2.0;
+    memory = x.impl()->storage;
+    y = norm_relu(x, weight, {});
+  }
+  y.backward(y.detach());  // materializes y
+  CHECK(memory.expired());
+  CHECK(y.impl()->storage->recipe() == nullptr);
+}
+
+TEST_CASE("what a cat joined lives no longer than the cat is lazy") {
+  Generator generator(15);
+  const Tensor a = randn({1, 4, 4, 16}, generator).requires_grad_();
+  std::weak_ptr<Storage> memory;
+  Tensor y;
+  {
+    const Tensor part = a * 2.0;
+    memory = part.impl()->storage;
+    y = cat({part, part}, -1);
+  }
+  CHECK(lazy_as<LazyCat>(y) != nullptr);
+  CHECK(!memory.expired());
+  const SavedTensor saved(y);
+  CHECK(y.data_ptr() != nullptr);
+  CHECK(memory.expired());
+  CHECK(saved.get().data_ptr() == y.data_ptr());
+}
+
+TEST_CASE("f64 is never lazy: the backend does not read it so") {
+  const Tensor x32 = ones({1, 4, 4, 32}), x64 = x32.to(f64), x_bf16 = x32.to(bf16);
+  for (const LazyKind kind : {LazyKind::norm, LazyKind::cat}) {
+    CHECK(reads_lazily(kind, x32));
+    CHECK(reads_lazily(kind, x_bf16));
+    CHECK(!reads_lazily(kind, x64));
+    CHECK(!reads_lazily(kind, ones({1, 4, 4, 8})));
+    CHECK(!reads_lazily(kind, ones({1, 4, 4, 16}).to(bf16)));
+  }
 }
