@@ -6,13 +6,12 @@
 #include <type_traits>
 #include <vector>
 
-#include <karyon/core/cpu/norm_rows.h>
+#include <karyon/core/cpu/lazy_pixels.h>
 #include <karyon/core/cpu/pool_rows.h>
 #include <karyon/core/cpu/simd/map.h>
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/cpu/simd/widened.h>
-#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/pool.h>
 #include <karyon/core/parallel.h>
 
@@ -79,25 +78,17 @@ template <class T>
 void max_pool_2x2(const Tensor& x, Tensor& y, Tensor& index) {
   const Shape in = x.shape(), out = y.shape();
   const std::int64_t c = in[3], in_row = in[2] * c, out_row = out[2] * c;
-  // x may be a lazy batch norm: then each chunk computes two rows of it at a time.
-  const auto norm = lazy_as<LazyNorm>(x);
-  const Tensor source = norm ? norm->x.get() : x;
-  const T* from = source.data<T>();
+  const cpu::LazyPixels<T> from(x);  // a batch norm may be lazy: its rows are computed two at a time
   T* to = y.data<T>();
   std::uint8_t* won = index.defined() ? index.data<std::uint8_t>() : nullptr;
   parallel_for(out[0] * out[1], grain(in_row * 2), [&](std::int64_t b, std::int64_t e) {
     std::vector<std::uint8_t> unasked(won ? 0 : static_cast<std::size_t>(out_row));
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t image = i / out[1], oy = i - image * out[1];
-      const T* top = from + (image * in[1] + 2 * oy) * in_row;
       T* dst = to + i * out_row;
       std::uint8_t* tap = won ? won + i * out_row : unasked.data();
-      if (norm) {
-        T* rows = reinterpret_cast<T*>(cpu::scratch(2 * in_row, 0));
-        cpu::norm_affine(dtype_of<T>, top, 2 * in[2], c, norm->scale.data<float>(), norm->shift.data<float>(),
-                         0, false, rows);
-        top = rows;
-      }
+      T* rows = from.in_memory() ? nullptr : reinterpret_cast<T*>(cpu::scratch(2 * in_row, 0));
+      const T* top = from.read((image * in[1] + 2 * oy) * in[2], 2 * in[2], rows);
       if constexpr (std::is_same_v<T, BFloat16>) {
         cpu::max_pool_row(top, top + in_row, out[2], c, dst, tap);
       } else {

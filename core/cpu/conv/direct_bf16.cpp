@@ -13,12 +13,11 @@
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/cpu/conv/tiles_bf16.h>
 #include <karyon/core/cpu/conv/transforms_bf16.h>
-#include <karyon/core/cpu/norm_rows.h>
+#include <karyon/core/cpu/lazy_pixels.h>
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/conv.h>
-#include <karyon/core/kernels/lazy.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
@@ -33,38 +32,7 @@ constexpr std::int64_t most_sums = std::int64_t{5} << 18;  // floats in the sums
 constexpr std::int64_t most_chunks = 8;  // where fewer fit, threads share out the weights, not the pixels
 constexpr std::int64_t skew = 32;        // bf16 between panels, which would share sets of the L1 cache
 
-// The pixels of a tensor. Where it is a lazy batch norm, they are computed as they are read.
-struct Pixels {
-  Tensor held;
-  const BFloat16* data;
-  std::int64_t channels;
-  Tensor scale = {}, shift = {};
-
-  explicit Pixels(const Tensor& x) : held(x), channels(x.size(-1)) {
-    if (const auto norm = channels % 16 == 0 ? lazy_as<LazyNorm>(x) : nullptr) {
-      held = norm->x.get();
-      scale = norm->scale;
-      shift = norm->shift;
-    }
-    data = std::as_const(held).data<BFloat16>();
-  }
-  bool in_memory() const { return !scale.defined(); }
-  void copy(std::int64_t pixel, std::int64_t count, BFloat16* to) const {
-    const BFloat16* from = data + pixel * channels;
-    if (in_memory()) {
-      std::copy_n(from, count * channels, to);
-    } else {
-      norm_affine(bf16, from, count, channels, std::as_const(scale).data<float>(),
-                  std::as_const(shift).data<float>(), 0, false, to);
-    }
-  }
-  // Where they lie, or in `memory`.
-  const BFloat16* read(std::int64_t pixel, std::int64_t count, BFloat16* memory) const {
-    if (in_memory()) return data + pixel * channels;
-    copy(pixel, count, memory);
-    return memory;
-  }
-};
+using Pixels = LazyPixels<BFloat16>;
 
 // How the input under one row of outputs is read.
 struct RowPlan {

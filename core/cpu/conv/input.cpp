@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include <karyon/core/cpu/conv/input.h>
+#include <karyon/core/cpu/lazy_pixels.h>
 #include <karyon/core/cpu/norm_rows.h>
 
 namespace karyon::cpu {
@@ -8,18 +9,9 @@ namespace {
 
 void add_part(const Tensor& x, ConvInput& input) {
   const std::int64_t first = input.parts.empty() ? 0 : input.parts.back().first + input.parts.back().channels;
-  ImagePart part{.first = first, .channels = x.size(-1)};
-  if (const auto norm = lazy_as<LazyNorm>(x)) {
-    const Tensor from = norm->x.get();
-    part.data = from.data<float>();
-    part.scale = norm->scale.data<float>();
-    part.shift = norm->shift.data<float>();
-    input.held.insert(input.held.end(), {from, norm->scale, norm->shift});
-  } else {
-    part.data = x.data<float>();
-    input.held.push_back(x);
-  }
-  input.parts.push_back(part);
+  const LazyPixels<float> pixels(x);
+  input.parts.push_back({pixels.data, first, pixels.channels, pixels.scale, pixels.shift});
+  input.held.insert(input.held.end(), pixels.held.begin(), pixels.held.end());
 }
 
 }  // namespace

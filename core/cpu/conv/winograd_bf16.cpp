@@ -10,6 +10,7 @@
 #include <karyon/core/cpu/conv/tiles_bf16.h>
 #include <karyon/core/cpu/conv/transforms_bf16.h>
 #include <karyon/core/cpu/conv/winograd_weight.h>
+#include <karyon/core/cpu/lazy_pixels.h>
 #include <karyon/core/cpu/simd/simd.h>
 
 namespace karyon::cpu {
@@ -86,14 +87,12 @@ class WinogradBf16Input {
     return {part.factors.empty() ? nullptr : part.factors.data() + 2 * channel, zeros_.data()};
   }
   void add(const Tensor& x) {
-    const auto norm = x.size(-1) % bf16_block == 0 ? lazy_as<LazyNorm>(x) : nullptr;
-    const Tensor from = norm ? norm->x.get() : x;
-    Part part{from, {from.data<BFloat16>(), h_, w_, x.size(-1)}, c, {}};
-    for (std::int64_t block = 0; norm && block < x.size(-1); block += bf16_block)
-      for (const Tensor& values : {norm->scale, norm->shift})
+    const LazyPixels<BFloat16> pixels(x);
+    Part part{pixels.held[0], {pixels.data, h_, w_, pixels.channels}, c, {}};
+    for (std::int64_t block = 0; !pixels.in_memory() && block < pixels.channels; block += bf16_block)
+      for (const float* values : {pixels.scale, pixels.shift})
         for (std::int64_t odd = 0; odd < 2; ++odd)
-          for (std::int64_t i = odd; i < bf16_block; i += 2)
-            part.factors.push_back(values.data<float>()[block + i]);
+          for (std::int64_t i = odd; i < bf16_block; i += 2) part.factors.push_back(values[block + i]);
     parts_.push_back(std::move(part));
     c += x.size(-1);
   }
