@@ -2,7 +2,9 @@
 // cost more than the memory it moves; so one launch updates up to 64 tensors, a block finding its own in a
 // table that comes with the kernel's arguments. Every array is read and written once.
 #include <cmath>
+#include <utility>
 
+#include <karyon/core/kernels/functors.h>
 #include <karyon/core/kernels/optim.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>
@@ -25,6 +27,11 @@ struct Tensors {
   int count = 0;
   bool vectors = true;  // all are aligned
 };
+
+template <class F, int Changed, std::size_t... I>
+__device__ void apply(const F& f, float gradient, float (&values)[Changed], std::index_sequence<I...>) {
+  f(gradient, values[I]...);
+}
 
 template <int Changed, class F>
 __global__ void __launch_bounds__(threads)
@@ -50,7 +57,7 @@ __global__ void __launch_bounds__(threads)
       float one[Changed];
 #pragma unroll
       for (int c = 0; c < Changed; ++c) one[c] = values[c][k];
-      f(g[k], one);
+      apply(f, g[k], one, std::make_index_sequence<Changed>());
 #pragma unroll
       for (int c = 0; c < Changed; ++c) values[c][k] = one[c];
     }
@@ -62,7 +69,7 @@ __global__ void __launch_bounds__(threads)
       float one[Changed];
 #pragma unroll
       for (int c = 0; c < Changed; ++c) one[c] = changed[c][k];
-      f(grad[k], one);
+      apply(f, grad[k], one, std::make_index_sequence<Changed>());
 #pragma unroll
       for (int c = 0; c < Changed; ++c) changed[c][k] = one[c];
     }
@@ -100,56 +107,15 @@ void update(const char* op, F f, const std::vector<Tensor>& grads, Changed&... c
   if (tensors.count > 0) flush();
 }
 
-struct SgdPlain {
-  float lr, decay;
-  __device__ void operator()(float g, float (&p)[1]) const { p[0] -= lr * (g + decay * p[0]); }
-};
-struct SgdMomentum {
-  float lr, momentum, fresh, decay;
-  bool nesterov;
-  __device__ void operator()(float g, float (&p)[2]) const {
-    const float d = g + decay * p[0];
-    p[1] = momentum * p[1] + fresh * d;
-    p[0] -= lr * (nesterov ? d + momentum * p[1] : p[1]);
-  }
-};
 void sgd_step(const kernels::SGDStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
               std::vector<Tensor>& velocity) {
-  const auto lr = static_cast<float>(s.lr), decay = static_cast<float>(s.weight_decay);
-  if (velocity.empty()) return update("SGD", SgdPlain{lr, decay}, grad, p);
-  const SgdMomentum f{.lr = lr,
-                      .momentum = static_cast<float>(s.momentum),
-                      .fresh = static_cast<float>(s.first ? 1 : 1 - s.dampening),
-                      .decay = decay,
-                      .nesterov = s.nesterov};
-  update("SGD", f, grad, p, velocity);
+  if (velocity.empty()) return update("SGD", functors::SGDUpdate<float>(s), grad, p);
+  update("SGD", functors::SGDMomentumUpdate<float>(s), grad, p, velocity);
 }
 
-struct Adam {
-  float beta1, beta2, rest1, rest2;
-  float rate;  // lr / (1 - beta1^step)
-  float root;  // 1 / sqrt(1 - beta2^step)
-  float eps, decay;
-  float keep;  // what decoupled weight decay leaves of a parameter
-  __device__ void operator()(float g, float (&p)[3]) const {
-    const float d = g + decay * p[0];
-    p[1] = beta1 * p[1] + rest1 * d;
-    p[2] = beta2 * p[2] + rest2 * d * d;
-    p[0] = keep * p[0] - rate * p[1] / (std::sqrt(p[2]) * root + eps);
-  }
-};
 void adam_step(const kernels::AdamStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
                std::vector<Tensor>& m, std::vector<Tensor>& v) {
-  const Adam f{.beta1 = static_cast<float>(s.beta1),
-               .beta2 = static_cast<float>(s.beta2),
-               .rest1 = static_cast<float>(1 - s.beta1),
-               .rest2 = static_cast<float>(1 - s.beta2),
-               .rate = static_cast<float>(s.lr / s.correction1),
-               .root = static_cast<float>(1 / std::sqrt(s.correction2)),
-               .eps = static_cast<float>(s.eps),
-               .decay = static_cast<float>(s.decoupled ? 0 : s.weight_decay),
-               .keep = static_cast<float>(s.decoupled ? 1 - s.lr * s.weight_decay : 1)};
-  update("Adam", f, grad, p, m, v);
+  update("Adam", functors::AdamUpdate<float>(s), grad, p, m, v);
 }
 
 struct LoadSquare {

@@ -1,8 +1,8 @@
 // The updates of optimizers: each reads and writes every array once.
-#include <cmath>
 #include <vector>
 
 #include <karyon/core/cpu/simd/round.h>
+#include <karyon/core/kernels/functors.h>
 #include <karyon/core/kernels/optim.h>
 #include <karyon/core/parallel.h>
 
@@ -11,88 +11,48 @@ namespace {
 
 constexpr std::int64_t grain = 16384;
 
-// The numbers of a step in the type of the tensors. The loops below get them by value and the arrays
-// as restricted pointers: only then do they vectorize.
-template <class T>
-struct SgdNumbers {
-  T lr, momentum, fresh, decay;
-};
-template <class T>
-void sgd_plain(std::int64_t n, SgdNumbers<T> k, const T* __restrict g, T* __restrict x) {
-  for (std::int64_t i = 0; i < n; ++i) x[i] -= k.lr * (g[i] + k.decay * x[i]);
+// A loop gets the update by value and the arrays as restricted pointers: only then does it vectorize.
+template <class F, class T>
+void update(std::int64_t n, F f, const T* __restrict g, T* __restrict p) {
+  for (std::int64_t i = 0; i < n; ++i) f(g[i], p[i]);
 }
-template <bool nesterov, class T>
-void sgd_momentum(std::int64_t n, SgdNumbers<T> k, const T* __restrict g, T* __restrict x, T* __restrict v) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T d = g[i] + k.decay * x[i];
-    v[i] = k.momentum * v[i] + k.fresh * d;
-    x[i] -= k.lr * (nesterov ? d + k.momentum * v[i] : v[i]);
+template <class F, class T>
+void update(std::int64_t n, F f, const T* __restrict g, T* __restrict p, T* __restrict v) {
+  for (std::int64_t i = 0; i < n; ++i) f(g[i], p[i], v[i]);
+}
+template <class F, class T>
+void update(std::int64_t n, F f, const T* __restrict g, T* __restrict p, T* __restrict m, T* __restrict v) {
+  for (std::int64_t i = 0; i < n; ++i) f(g[i], p[i], m[i], v[i]);
+}
+
+// f(gradient, values...) on every element; `changed` are the tensors that the values belong to.
+template <class T, class F, class... Changed>
+void update_all(F f, const std::vector<Tensor>& grads, Changed&... changed) {
+  for (std::size_t i = 0; i < grads.size(); ++i) {
+    const T* g = grads[i].data<T>();
+    const auto run = [&](auto*... values) {
+      parallel_for(grads[i].numel(), grain,
+                   [&](std::int64_t b, std::int64_t e) { update(e - b, f, g + b, (values + b)...); });
+    };
+    run(changed[i].template data<T>()...);
   }
 }
 
 void sgd_step_cpu(const kernels::SGDStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
                   std::vector<Tensor>& velocity) {
   dispatch_floating(p[0].dtype(), "SGD", [&]<class T>() {
-    const SgdNumbers<T> k{.lr = static_cast<T>(s.lr),
-                          .momentum = static_cast<T>(s.momentum),
-                          .fresh = static_cast<T>(s.first ? 1 : 1 - s.dampening),
-                          .decay = static_cast<T>(s.weight_decay)};
-    for (std::size_t i = 0; i < p.size(); ++i) {
-      const T* g = grad[i].data<T>();
-      T* x = p[i].data<T>();
-      T* v = velocity.empty() ? nullptr : velocity[i].data<T>();
-      parallel_for(p[i].numel(), grain, [&](std::int64_t b, std::int64_t e) {
-        if (!v) {
-          sgd_plain(e - b, k, g + b, x + b);
-        } else if (s.nesterov) {
-          sgd_momentum<true>(e - b, k, g + b, x + b, v + b);
-        } else {
-          sgd_momentum<false>(e - b, k, g + b, x + b, v + b);
-        }
-      });
+    if (velocity.empty()) {
+      update_all<T>(functors::SGDUpdate<T>(s), grad, p);
+    } else {
+      update_all<T>(functors::SGDMomentumUpdate<T>(s), grad, p, velocity);
     }
   });
-}
-
-template <class T>
-struct AdamNumbers {
-  T beta1, beta2, rest1, rest2;
-  T rate;  // lr / (1 - beta1^step)
-  T root;  // 1 / sqrt(1 - beta2^step)
-  T eps, decay;
-  T keep;  // what decoupled weight decay leaves of a parameter
-};
-template <class T>
-void adam_update(std::int64_t n, AdamNumbers<T> k, const T* __restrict g, T* __restrict x, T* __restrict m,
-                 T* __restrict v) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T d = g[i] + k.decay * x[i];
-    m[i] = k.beta1 * m[i] + k.rest1 * d;
-    v[i] = k.beta2 * v[i] + k.rest2 * d * d;
-    x[i] = k.keep * x[i] - k.rate * m[i] / (std::sqrt(v[i]) * k.root + k.eps);
-  }
 }
 
 void adam_step_cpu(const kernels::AdamStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
                    std::vector<Tensor>& m, std::vector<Tensor>& v) {
-  dispatch_floating(p[0].dtype(), "Adam", [&]<class T>() {
-    const AdamNumbers<T> k{.beta1 = static_cast<T>(s.beta1),
-                           .beta2 = static_cast<T>(s.beta2),
-                           .rest1 = static_cast<T>(1 - s.beta1),
-                           .rest2 = static_cast<T>(1 - s.beta2),
-                           .rate = static_cast<T>(s.lr / s.correction1),
-                           .root = static_cast<T>(1 / std::sqrt(s.correction2)),
-                           .eps = static_cast<T>(s.eps),
-                           .decay = static_cast<T>(s.decoupled ? 0 : s.weight_decay),
-                           .keep = static_cast<T>(s.decoupled ? 1 - s.lr * s.weight_decay : 1)};
-    for (std::size_t i = 0; i < p.size(); ++i) {
-      const T* g = grad[i].data<T>();
-      T *x = p[i].data<T>(), *avg = m[i].data<T>(), *avg_sq = v[i].data<T>();
-      parallel_for(p[i].numel(), grain, [&](std::int64_t b, std::int64_t e) {
-        adam_update(e - b, k, g + b, x + b, avg + b, avg_sq + b);
-      });
-    }
-  });
+  dispatch_floating(p[0].dtype(), "Adam",
+                    [&]<class T>() { update_all<T>(functors::AdamUpdate<T>(s), grad, p, m, v); });
 }
 
 template <class T>
