@@ -52,7 +52,7 @@ device_tests(cuda backend bf16 conv_bf16 training)
 device_test(cuda/allocator GPUEMU_MEMORY=64 cuda_memory_test)
 device_test(cuda/tf32 "KARYON_CUDA_CONV=gemm;KARYON_TF32=1" cuda_test "[tf32]" --warn NoTests)
 set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gemm KARYON_TF32=1)
-# bf16 and deferred are about the CPU's kernels.
+# bf16 is about the CPU's kernels.
 device_tests(ops activation conv dropout elementwise layout loss matmul norm pool reduce resize)
 device_tests(layers layers)
 device_tests(optim optimizer)
