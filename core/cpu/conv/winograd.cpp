@@ -31,20 +31,20 @@ void WinogradTiling::advance(WinogradPlace& at) const {
 }
 
 WinogradStages WinogradTiling::stages(std::int64_t fit, std::int64_t least) const {
-  if (count <= few_tiles) return {1, rounded_up(count, multiple)};
+  if (count <= few_tiles) return {1, round_up(count, multiple)};
   const std::int64_t in_steps = fit / winograd_tile_step * winograd_tile_step;
   const std::int64_t wanted = ceil_div(count, std::clamp(in_steps, least, most_tiles));
-  const std::int64_t tiles = rounded_up(ceil_div(count, wanted), multiple);
+  const std::int64_t tiles = round_up(ceil_div(count, wanted), multiple);
   return {ceil_div(count, tiles), tiles};
 }
 
 WinogradStages WinogradTiling::even(const WinogradStages& stages, std::int64_t chunks) const {
-  const std::int64_t tiles = rounded_up(ceil_div(count, rounded_up(stages.count, chunks)), multiple);
+  const std::int64_t tiles = round_up(ceil_div(count, round_up(stages.count, chunks)), multiple);
   return {ceil_div(count, tiles), tiles};
 }
 
 WinogradEpilogue::WinogradEpilogue(const Tensor& scale, const Tensor& shift, bool relu, std::int64_t channels)
-    : scales(static_cast<std::size_t>(rounded_up(channels, widest_vector)), 1.0f),
+    : scales(static_cast<std::size_t>(round_up(channels, widest_vector)), 1.0f),
       shifts(scales.size(), 0.0f),
       floor(relu ? 0.0f : -std::numeric_limits<float>::infinity()) {
   if (scale.defined()) std::copy_n(scale.data<float>(), channels, scales.begin());

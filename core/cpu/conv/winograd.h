@@ -9,10 +9,12 @@
 
 #include <hwy/cache_control.h>
 
+#include <karyon/core/cpu/conv/chunks.h>
 #include <karyon/core/cpu/conv/filter_cache.h>
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/conv/transforms.h>
 #include <karyon/core/cpu/moments.h>
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/kernels/conv.h>
 #include <karyon/core/kernels/lazy.h>
@@ -27,19 +29,6 @@
 // m = 4 a quarter. Backward-data is the same with turned filters. Backward-weights is the transposed
 // algorithm, [C, tiles] x [tiles, K] in each plane.
 namespace karyon::cpu {
-
-inline std::int64_t rounded_up(std::int64_t n, std::int64_t multiple) {
-  return ceil_div(n, multiple) * multiple;
-}
-
-struct WinogradRange {
-  std::int64_t begin, end;
-  std::int64_t size() const { return end - begin; }
-};
-/// The i-th of `shares` about equal shares of n.
-inline WinogradRange winograd_share(std::int64_t n, std::int64_t i, std::int64_t shares) {
-  return {i * n / shares, (i + 1) * n / shares};
-}
 
 /// Images [n, h, w, c]. Tiles may reach beyond them: zeros are read there, and nothing is written.
 template <class T>
@@ -101,7 +90,7 @@ struct WinogradPanels {
   std::int64_t count() const { return ceil_div(channels, width); }
   WinogradPanel operator[](std::int64_t i) const {
     const std::int64_t outputs = std::min(width, channels - i * width);
-    return {i * width, outputs, rounded_up(outputs, vector)};
+    return {i * width, outputs, round_up(outputs, vector)};
   }
 };
 
@@ -181,7 +170,7 @@ template <class A>
 WinogradPlan winograd_plan(const WinogradTiling& tiling, std::int64_t c, std::int64_t k, bool keeps_filters) {
   WinogradPlan plan{.tiling = tiling, .panels = {k, A::panel_width(), A::vector()}, .depth = A::depth(c)};
   plan.skew = winograd_skew<typename A::Value>;
-  plan.plane = rounded_up(c, A::vector()) + plan.skew;
+  plan.plane = round_up(c, A::vector()) + plan.skew;
   plan.tile = tiling.planes * plan.plane;
   plan.product_tile = tiling.planes * plan.panels.width + winograd_skew<float>;
   plan.stages = tiling.stages(A::stage_bytes / A::tile_bytes(plan), winograd_tile_step);
@@ -254,7 +243,7 @@ class WinogradConv {
       transform_input(first, tiles, own);
       planes = own;
     }
-    const WinogradRange panels = winograd_share(plan_.panels.count(), chunk, plan_.chunks);
+    const Share panels(chunk, plan_.chunks, plan_.panels.count());
     for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
       multiply(planes, tiles, panel, products);
       transform_output(products, first, tiles, panel);

@@ -41,7 +41,7 @@ class WinogradBf16Input {
   std::int64_t c = 0;
 
   explicit WinogradBf16Input(const Tensor& x)
-      : h_(x.size(1)), w_(x.size(2)), zeros_(static_cast<std::size_t>(rounded_up(x.size(-1), bf16_block))) {
+      : h_(x.size(1)), w_(x.size(2)), zeros_(static_cast<std::size_t>(round_up(x.size(-1), bf16_block))) {
     const auto joined = lazy_as<LazyCat>(x);
     const bool apart = joined && std::ranges::all_of(joined->parts, [](const SavedTensor& part) {
                          return part.get().size(-1) % bf16_block == 0;
@@ -140,7 +140,7 @@ struct WinogradBf16Gradient {
 
   explicit WinogradBf16Gradient(const Tensor& dy)
       : images{dy.data<BFloat16>(), dy.size(1), dy.size(2), dy.size(3)},
-        zeros(static_cast<std::size_t>(rounded_up(dy.size(3), bf16_block))) {}
+        zeros(static_cast<std::size_t>(round_up(dy.size(3), bf16_block))) {}
 };
 
 struct WinogradBf16 {
@@ -157,7 +157,7 @@ struct WinogradBf16 {
 
   static std::int64_t panel_width() { return bf16_block; }
   static std::int64_t vector() { return bf16_block; }
-  static std::int64_t depth(std::int64_t c) { return rounded_up(c, bf16_block); }
+  static std::int64_t depth(std::int64_t c) { return round_up(c, bf16_block); }
   static BFloat16* scratch(std::int64_t count, int slot) { return bf16_scratch(count, slot); }
   static std::int64_t tile_size(std::int64_t, std::int64_t) { return winograd_m; }
   static std::int64_t tile_bytes(const WinogradPlan& plan) { return plan.tile * 2 + plan.product_tile * 4; }
@@ -179,16 +179,16 @@ struct WinogradBf16 {
                           std::int64_t plane) {
     in.transform_pair(at, padding, 0, depth(in.c), {planes, plane, 2 * bf16_block});
   }
-  static void transform_dy(const Gradient& dy, std::int64_t, const Places& at, const WinogradPanels& all,
-                           const WinogradRange& panels, const WinogradGradientTiles<BFloat16>& to,
+  static void transform_dy(const Gradient& dy, std::int64_t, const Places& at, const WinogradPanels& panels,
+                           std::int64_t first, std::int64_t last, const WinogradGradientTiles<BFloat16>& to,
                            std::int64_t tile) {
-    const std::int64_t k0 = panels.begin * bf16_block;
+    const std::int64_t k0 = first * bf16_block, outputs = std::min(last * bf16_block, panels.channels) - k0;
     WinogradBf16Images images = dy.images;
     images.data += k0;
     const BFloat16* list[2][16];
     const Bf16In pixels[2] = {winograd_pixels<4>(images, at[0], dy.zeros.data(), list[0]),
                               winograd_pixels<4>(images, at[1], dy.zeros.data(), list[1])};
-    winograd_bf16_gradient_pair(pixels, std::min(panels.end * bf16_block, all.channels) - k0, 8 * images.c,
+    winograd_bf16_gradient_pair(pixels, outputs, 8 * images.c,
                                 {to.at(0, tile, bf16_block), to.plane(bf16_block), to.panel()});
   }
   static void multiply_gradients(const WinogradWeightProduct<BFloat16>& p) {
@@ -200,7 +200,6 @@ struct WinogradBf16 {
                        .sums = p.sums,
                        .next = p.next});
   }
-  static void add_sums(const float* more, std::int64_t n, float* sums) { bf16_add_sums(more, n, sums); }
   static void transform_sums(std::int64_t, const WinogradSums& sums, const WinogradPanel& panel,
                              std::int64_t c0, std::int64_t, std::int64_t c, BFloat16* weight) {
     alignas(64) float taps[9][16 * bf16_block];
@@ -302,11 +301,11 @@ class WinogradBf16WeightGradient : public WinogradWeightGradient<WinogradBf16> {
     float* const sums = kept.defined() ? kept.data<float>() : nullptr;
     parallel_for(p.c_tasks * p.k_tasks, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task)
-        sum_panels(p, winograd_share(p.c_panels, task / p.k_tasks, p.c_tasks),
-                   winograd_share(p.k_panels, task % p.k_tasks, p.k_tasks), sums);
+        sum_panels(p, {task / p.k_tasks, p.c_tasks, p.c_panels}, {task % p.k_tasks, p.k_tasks, p.k_panels},
+                   sums);
     });
   }
-  void sum_panels(const StagePlan& p, const WinogradRange& c, const WinogradRange& k, float* kept) const {
+  void sum_panels(const StagePlan& p, const Share& c, const Share& k, float* kept) const {
     GradientTiles x{nullptr, 2 * p.stage_pairs, tiling_.planes, bf16_block}, dy = x;
     Tensor transformed = empty({(c.size() + side) * x.panel()}, {.dtype = bf16});
     x.data = transformed.data<BFloat16>();
@@ -318,25 +317,28 @@ class WinogradBf16WeightGradient : public WinogradWeightGradient<WinogradBf16> {
                            c.size() * bf16_block,
                            {x.at(0, 2 * i, bf16_block), x.plane(bf16_block), x.panel()});
       for (std::int64_t k0 = k.begin; k0 < k.end; k0 += side) {
-        const WinogradRange of_dy{k0, std::min(k0 + side, k.end)};
+        const std::int64_t k1 = std::min(k0 + side, k.end);
         for (std::int64_t i = 0; i < pairs; ++i)
-          WinogradBf16::transform_dy(dy_, winograd_m, places(2 * (first + i), tiling_.count), panels_, of_dy,
+          WinogradBf16::transform_dy(dy_, winograd_m, places(2 * (first + i), tiling_.count), panels_, k0, k1,
                                      dy, 2 * i);
         for (std::int64_t c0 = c.begin; c0 < c.end; c0 += side) {
-          GradientTiles of_x = x;
-          of_x.data = x.at(c0 - c.begin, 0, bf16_block);
-          multiply_square(of_x, dy, 2 * pairs, {c0, std::min(c0 + side, c.end)}, of_dy,
+          GradientTiles of_c = x;
+          of_c.data = x.at(c0 - c.begin, 0, bf16_block);
+          multiply_square(of_c, dy, 2 * pairs, {c0, std::min(side, c.end - c0), k0, k1 - k0},
                           kept ? kept + (c0 * p.k_panels + k0) * sum_panel(bf16_block) : nullptr, p.k_panels,
                           stage == p.stages - 1);
         }
       }
     }
   }
-  // Products of `side` panels of x with as many of dy. Sums of several stages are kept in rows of `kept_row`
-  // panels, others are new and go to taps at once.
+
+  // Some panels of x and of dy: the first one, and how many.
+  struct Square {
+    std::int64_t c, c_panels, k, k_panels;
+  };
+  // Sums of several stages are kept in rows of `kept_row` panels; others are new and go to taps at once.
   void multiply_square(const GradientTiles& x, const GradientTiles& dy, std::int64_t tiles,
-                       const WinogradRange& c, const WinogradRange& k, float* kept, std::int64_t kept_row,
-                       bool last) const {
+                       const Square& square, float* kept, std::int64_t kept_row, bool last_stage) const {
     const std::int64_t plane = sum_plane(bf16_block, bf16_block), panel = sum_panel(bf16_block);
     float* const all = kept ? kept : cpu::scratch(side * side * panel, 0);
     if (!kept) std::fill_n(all, side * side * panel, 0.0f);
@@ -344,8 +346,8 @@ class WinogradBf16WeightGradient : public WinogradWeightGradient<WinogradBf16> {
       return all + (i * (kept ? kept_row : side) + j) * panel;
     };
     for (std::int64_t q = 0; q < tiling_.planes; ++q)
-      for (std::int64_t i = 0; i < c.size(); ++i)
-        for (std::int64_t j = 0; j < k.size(); ++j)
+      for (std::int64_t i = 0; i < square.c_panels; ++i)
+        for (std::int64_t j = 0; j < square.k_panels; ++j)
           WinogradBf16::multiply_gradients({.x = x.at(i, 0, bf16_block) + q * x.plane(bf16_block),
                                             .x_step = 2 * bf16_block,
                                             .depth = bf16_block,
@@ -354,9 +356,9 @@ class WinogradBf16WeightGradient : public WinogradWeightGradient<WinogradBf16> {
                                             .width = bf16_block,
                                             .sums = sums(i, j) + q * plane,
                                             .next = kept ? sums(i, j) + (q + 1) * plane : nullptr});
-    for (std::int64_t i = 0; i < c.size() && last; ++i)
-      for (std::int64_t j = 0; j < k.size(); ++j)
-        transform_sums({sums(i, j), plane}, k.begin + j, (c.begin + i) * bf16_block, bf16_block);
+    for (std::int64_t i = 0; i < square.c_panels && last_stage; ++i)
+      for (std::int64_t j = 0; j < square.k_panels; ++j)
+        transform_sums({sums(i, j), plane}, square.k + j, (square.c + i) * bf16_block, bf16_block);
   }
 };
 

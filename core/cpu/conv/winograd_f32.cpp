@@ -63,7 +63,7 @@ struct WinogradF32Input {
 
   void transform(std::int64_t m, const WinogradPlace& at, float* planes, std::int64_t plane) const {
     for (const ImagePart& part : from.parts) {
-      const std::int64_t width = rounded(part.channels);
+      const std::int64_t width = round_up(part.channels, simd_lanes());
       const WinogradWindow window =
           winograd_window({part.data, h, w, part.channels}, part, at, m + 2, 0, part.channels, width);
       winograd_input(static_cast<int>(m), window.data, window.at, window.scale, window.shift,
@@ -192,19 +192,18 @@ struct WinogradF32 {
                           std::int64_t plane) {
     in.transform(m, at[0].window(padding), planes, plane);
   }
-  static void transform_dy(const Gradient& dy, std::int64_t m, const Places& at, const WinogradPanels& all,
-                           const WinogradRange& panels, const WinogradGradientTiles<float>& to,
+  static void transform_dy(const Gradient& dy, std::int64_t m, const Places& at, const WinogradPanels& panels,
+                           std::int64_t first, std::int64_t last, const WinogradGradientTiles<float>& to,
                            std::int64_t tile) {
-    const std::int64_t first = all[panels.begin].first,
-                       outputs = std::min(panels.end * all.width, all.channels) - first;
+    const std::int64_t k0 = first * panels.width,
+                       outputs = std::min(last * panels.width, panels.channels) - k0;
     const ImagePart plain{.channels = dy.images.c};
     const WinogradWindow window =
-        winograd_window(dy.images, plain, at[0], m, first, outputs, rounded(outputs));
-    for (std::int64_t i = panels.begin; i < panels.end; ++i) {
-      const WinogradPanel panel = all[i];
-      winograd_output_gradient(static_cast<int>(m), window.data + panel.first - first, window.at,
-                               to.at(i - panels.begin, tile, panel.width), to.plane(panel.width),
-                               panel.width);
+        winograd_window(dy.images, plain, at[0], m, k0, outputs, round_up(outputs, simd_lanes()));
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int64_t width = panels[i].width;
+      winograd_output_gradient(static_cast<int>(m), window.data + panels[i].first - k0, window.at,
+                               to.at(i - first, tile, width), to.plane(width), width);
     }
   }
   static void multiply_gradients(const WinogradWeightProduct<float>& p) {
@@ -221,9 +220,6 @@ struct WinogradF32 {
                        .accumulate = p.accumulate,
                        .ahead = p.next,
                        .ahead_floats = p.next ? p.depth * p.width : 0});
-  }
-  static void add_sums(const float* more, std::int64_t n, float* sums) {
-    for (std::int64_t i = 0; i < n; ++i) sums[i] += more[i];
   }
   static void transform_sums(std::int64_t m, const WinogradSums& sums, const WinogradPanel& panel,
                              std::int64_t c0, std::int64_t n, std::int64_t c, float* weight) {
@@ -265,8 +261,7 @@ class WinogradF32WeightGradient : public WinogradWeightGradient<WinogradF32> {
     const std::int64_t tasks = std::min<std::int64_t>(2 * num_threads(), panels_.count());
     const Tensor shared = tasks > 1 ? transform_x() : Tensor();
     parallel_for(tasks, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task)
-        sum_panels(winograd_share(panels_.count(), task, tasks), shared);
+      for (std::int64_t task = begin; task < end; ++task) sum_panels({task, tasks, panels_.count()}, shared);
     });
   }
   Tensor transform_x() const {
@@ -278,14 +273,14 @@ class WinogradF32WeightGradient : public WinogradWeightGradient<WinogradF32> {
     });
     return all;
   }
-  void sum_panels(const WinogradRange& panels, const Tensor& shared) const {
+  void sum_panels(const Share& panels, const Tensor& shared) const {
     GradientTiles dy{nullptr, tiling_.count, tiling_.planes, panels_.width};
     dy.data = scratch(panels.size() * dy.panel(), 1);
     float* own = shared.defined() ? nullptr : scratch(tiling_.count * step_, 0);
     for (std::int64_t i = 0; i < tiling_.count; ++i) {
       const WinogradPlace at = tiling_.place(i);
       if (own) in_.transform(tiling_.m, at.window(g_.padding), own + i * step_, plane_);
-      WinogradF32::transform_dy(dy_, tiling_.m, {at}, panels_, panels, dy, i);
+      WinogradF32::transform_dy(dy_, tiling_.m, {at}, panels_, panels.begin, panels.end, dy, i);
     }
     const float* x = own ? own : shared.data<float>();
     const std::int64_t slice = std::min(sum_slice, g_.c);

@@ -46,7 +46,6 @@ struct WinogradWeightProduct {
 ///   transform_dy        of that many tiles, for some panels
 ///   multiply_gradients  WinogradWeightProduct
 ///   adds_to_sums        whether products always add to the sums, which must be zero at first
-///   add_sums            sums += more
 ///   transform_sums      sums of up to 16 input channels to their taps
 template <class A>
 class WinogradWeightGradient {
@@ -62,12 +61,12 @@ class WinogradWeightGradient {
         dy_(dy),
         dweight_(dweight.data<Value>()),
         depth_(A::depth(g.c)),
-        plane_(A::tiles_at_once * rounded_up(g.c, A::vector()) + winograd_skew<Value>),
+        plane_(A::tiles_at_once * round_up(g.c, A::vector()) + winograd_skew<Value>),
         step_(tiling_.planes * plane_) {}
 
  protected:
   WinogradStages stages(std::int64_t least) const {
-    const std::int64_t channels = rounded_up(g_.c, A::vector()) + rounded_up(g_.k, A::vector());
+    const std::int64_t channels = round_up(g_.c, A::vector()) + round_up(g_.k, A::vector());
     const std::int64_t bytes = tiling_.planes * channels * static_cast<std::int64_t>(sizeof(Value));
     return tiling_.stages(A::stage_bytes / bytes, least);
   }
@@ -99,8 +98,8 @@ class WinogradWeightGradient {
     parallel_for(chunks * shares, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task) {
         const std::int64_t chunk = task / shares;
-        sum_chunk(stages, winograd_share(stages.count, chunk, chunks),
-                  winograd_share(panels_.count(), task % shares, shares), data + chunk * size);
+        sum_chunk(stages, {chunk, chunks, stages.count}, {task % shares, shares, panels_.count()},
+                  data + chunk * size);
       }
     });
     add_chunks(data, chunks);
@@ -142,8 +141,7 @@ class WinogradWeightGradient {
  private:
   static constexpr std::int64_t sum_step = 16;  // input channels that are transformed to taps at once
 
-  void sum_chunk(const WinogradStages& stages, const WinogradRange& chunk, const WinogradRange& panels,
-                 float* sums) const {
+  void sum_chunk(const WinogradStages& stages, const Share& chunk, const Share& panels, float* sums) const {
     Value* x = A::scratch(stages.tiles / A::tiles_at_once * step_, 0);
     GradientTiles dy{nullptr, stages.tiles, tiling_.planes, panels_.width};
     dy.data = A::scratch(panels.size() * dy.panel(), 1);
@@ -154,7 +152,7 @@ class WinogradWeightGradient {
       for (std::int64_t i = 0; i < tiles; i += A::tiles_at_once) {
         const auto at = places(first + i, first + tiles);
         A::transform_x(in_, tiling_.m, at, g_.padding, x + i / A::tiles_at_once * step_, plane_);
-        A::transform_dy(dy_, tiling_.m, at, panels_, panels, dy, i);
+        A::transform_dy(dy_, tiling_.m, at, panels_, panels.begin, panels.end, dy, i);
       }
       for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
         const std::int64_t width = panels_[panel].width;
@@ -172,8 +170,11 @@ class WinogradWeightGradient {
         const std::int64_t n = std::min(sum_step, depth_ - c0), width = panels_[panel].width;
         const WinogradSums sums{all + panel * sum_panel(depth_) + c0 * width, sum_plane(depth_, width)};
         for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-          for (std::int64_t q = 0; q < tiling_.planes; ++q)
-            A::add_sums(sums.data + chunk * size + q * sums.plane, n * width, sums.data + q * sums.plane);
+          vectorized([planes = tiling_.planes, sums, more = sums.data + chunk * size, count = n * width] {
+            for (std::int64_t q = 0; q < planes; ++q)
+              for (std::int64_t at = q * sums.plane; at < q * sums.plane + count; ++at)
+                sums.data[at] += more[at];
+          });
         transform_sums(sums, panel, c0, n);
       }
     });
