@@ -362,7 +362,7 @@ struct DirectConv {
                             .outputs = p.outputs_in(panel),
                             .bias = bias && stage == 0 ? bias + grid.k0 + k0 : nullptr,
                             .accumulate = stage > 0,
-                            .stream = nontemporal,
+                            .nontemporal = nontemporal,
                             .ahead = panel + 1 < p.panels ? p.packed_offset(panel + 1, stage) - filter : 0});
     }
   }

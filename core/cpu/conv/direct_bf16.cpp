@@ -184,7 +184,7 @@ void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, cons
                             .bias = bias ? bias + panel * bf16_block : nullptr,
                             .accumulate = false,
                             .epilogue = affine ? &epilogue : nullptr,
-                            .stream = nontemporal,
+                            .nontemporal = nontemporal,
                             .next = ahead.share(panel, panel + 1, panels)},
                            to + row * g.w_out * g.k + panel * bf16_block);
       }
@@ -254,7 +254,7 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, c
                             .outputs = std::min(bf16_block, side - panel * bf16_block),
                             .bias = start.data() + panel * bf16_block,
                             .accumulate = false,
-                            .stream = nontemporal,
+                            .nontemporal = nontemporal,
                             .next = ahead.share(task, task + 1, g.kernel.h * panels)},
                            to + (row * g.kernel.h + i) * g.w * g.c + panel * bf16_block);
       }

@@ -1,6 +1,6 @@
-// The inner loops of the direct convolution. A tile of outputs (14 pixels x 2 vectors with AVX-512) stays in
-// registers over the whole filter: each step loads two filter vectors and multiplies them by one broadcast
-// input per pixel, so 28 fused multiply-adds stand against 16 loads and the FMA units are the limit.
+// The register tiles. The sums of a tile of outputs (14 pixels x 2 vectors with AVX-512) stay in registers over the
+// whole filter. Each step loads two filter vectors and multiplies them by one broadcast input per pixel: 28 fused
+// multiply-adds for 16 loads, so the FMA units are the limit.
 #include <algorithm>
 #include <utility>
 
@@ -17,7 +17,7 @@ HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// At most 16 lanes: a block of outputs is two vectors.
+// At most 16 lanes: a panel of outputs is two vectors.
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr D d;
@@ -25,7 +25,7 @@ constexpr D d;
 // Accumulators that fit beside two filter vectors and a broadcast: 32 registers or 16.
 constexpr int max_pixels = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 14 : 6;
 
-// Cuts `n` into the fewest pieces of at most max_pixels and makes them even: 16 = 8 + 8, not 14 + 2.
+// The fewest pieces of at most max_pixels that add up to n, made even: 16 = 8 + 8, not 14 + 2.
 struct Pieces {
   std::int64_t count, size, longer;
   explicit Pieces(std::int64_t n)
@@ -33,8 +33,8 @@ struct Pieces {
   std::int64_t length(std::int64_t i) const { return size + (i < longer ? 1 : 0); }
 };
 
-// The first n values, the others 0 / only the first n written. Masked operations would do, but below AVX2
-// (and on NEON) they touch whole vectors, beyond the end of an array or in another thread's part of it.
+// Load or store the first n values only; the others are 0. Masked operations below AVX2 (and on NEON) touch whole
+// vectors, beyond the end of an array or in another thread's part of it.
 V load_part(const float* from, std::int64_t n) {
   HWY_ALIGN float whole[16] = {};
   std::copy(from, from + n, whole);
@@ -46,12 +46,12 @@ void store_part(V value, float* to, std::int64_t n) {
   std::copy(whole, whole + n, to);
 }
 
+// The sums of a register tile at first: the bias, or what y holds.
 template <int pixels, int vectors>
-void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT y) {
+HWY_INLINE void start_tile(const ForwardTiles& t, const float* y, V (&acc)[pixels][vectors]) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t in_last = t.outputs - (vectors - 1) * lanes;
   const bool whole = in_last == lanes;
-  V acc[pixels][vectors];
   if (t.accumulate) {
 #pragma GCC unroll 16
     for (int p = 0; p < pixels; ++p) {
@@ -60,17 +60,47 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
       from += (vectors - 1) * lanes;
       acc[p][vectors - 1] = whole ? hn::LoadU(d, from) : load_part(from, in_last);
     }
-  } else {
-    V start[vectors];
-    if constexpr (vectors == 2) start[0] = t.bias ? hn::LoadU(d, t.bias) : hn::Zero(d);
-    const float* last = t.bias ? t.bias + (vectors - 1) * lanes : nullptr;
-    start[vectors - 1] = !last ? hn::Zero(d) : whole ? hn::LoadU(d, last) : load_part(last, in_last);
+    return;
+  }
+  V start[vectors];
+  if constexpr (vectors == 2) start[0] = t.bias ? hn::LoadU(d, t.bias) : hn::Zero(d);
+  const float* last = t.bias ? t.bias + (vectors - 1) * lanes : nullptr;
+  start[vectors - 1] = !last ? hn::Zero(d) : whole ? hn::LoadU(d, last) : load_part(last, in_last);
+#pragma GCC unroll 16
+  for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) acc[p][v] = start[v];
+}
+
+template <int pixels, int vectors>
+HWY_INLINE void store_tile(const ForwardTiles& t, const V (&acc)[pixels][vectors], float* y) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t in_last = t.outputs - (vectors - 1) * lanes;
+  if (t.nontemporal) {
 #pragma GCC unroll 16
     for (int p = 0; p < pixels; ++p)
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) acc[p][v] = start[v];
+      for (int v = 0; v < vectors; ++v) hn::Stream(acc[p][v], d, y + p * t.y_pixel + v * lanes);
+    return;
   }
+#pragma GCC unroll 16
+  for (int p = 0; p < pixels; ++p) {
+    float* to = y + p * t.y_pixel;
+    if constexpr (vectors == 2) hn::StoreU(acc[p][0], d, to);
+    to += (vectors - 1) * lanes;
+    if (in_last == lanes) {
+      hn::StoreU(acc[p][vectors - 1], d, to);
+    } else {
+      store_part(acc[p][vectors - 1], to, in_last);
+    }
+  }
+}
 
+template <int pixels, int vectors>
+void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT y) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  V acc[pixels][vectors];
+  start_tile(t, y, acc);
   const float* HWY_RESTRICT filter = t.filter;
   const std::int64_t ahead = t.ahead;
   for (std::int64_t r = 0; r < t.run_count; ++r) {
@@ -92,29 +122,11 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
       }
     }
   }
-
-  if (t.stream) {
-#pragma GCC unroll 16
-    for (int p = 0; p < pixels; ++p)
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) hn::Stream(acc[p][v], d, y + p * t.y_pixel + v * lanes);
-    return;
-  }
-#pragma GCC unroll 16
-  for (int p = 0; p < pixels; ++p) {
-    float* to = y + p * t.y_pixel;
-    if constexpr (vectors == 2) hn::StoreU(acc[p][0], d, to);
-    to += (vectors - 1) * lanes;
-    if (whole) {
-      hn::StoreU(acc[p][vectors - 1], d, to);
-    } else {
-      store_part(acc[p][vectors - 1], to, in_last);
-    }
-  }
+  store_tile(t, acc, y);
 }
 
-// partial[0..elements) (+)= sum over the grid of x[0..elements) * dy. What was there is added last: the sum
-// of a grid keeps its digits, and nothing waits for it.
+// partial[0..elements) (+)= sum over the grid of x[0..elements) * dy. What was there is added last: the sum of a
+// grid keeps its digits, and no load is waited for.
 template <int elements, int vectors>
 void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT partial,
                  const float* ahead, std::int64_t ahead_step) {
@@ -193,7 +205,7 @@ void weight_tiles(const WeightTiles& t) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const bool two = t.outputs > lanes;
   float* partial = t.partial;
-  std::int64_t pixels = 0;  // that all tiles together go through
+  std::int64_t pixels = 0;  // of all register tiles together
   for (std::int64_t r = 0; r < t.run_count; ++r) pixels += Pieces(t.runs[r].length).count * t.rows * t.cols;
   const std::int64_t ahead_step = pixels > 0 ? (t.ahead_floats + pixels - 1) / pixels : 0;
   const float* ahead = t.ahead ? t.ahead : t.dy;
@@ -284,44 +296,36 @@ void split(const PixelPanels& p) {
   }
 }
 
-// A square of as many vectors as lanes. Blocks are 128 bits: first 4 x 4 floats within them, then blocks
-// change places.
-template <bool stream, class Tag>
-void transpose_square(Tag tag, const float* from, std::int64_t from_stride, float* to,
-                      std::int64_t to_stride) {
-  constexpr int n = static_cast<int>(hn::MaxLanes(Tag()));
-  using Row = hn::Vec<Tag>;
-  Row row[n];
-#pragma GCC unroll 16
-  for (int i = 0; i < n; ++i) row[i] = hn::LoadU(tag, from + i * from_stride);
 #if HWY_TARGET != HWY_SCALAR
-  Row next[n];
-  if constexpr (n >= 4) {
-    const hn::Repartition<double, Tag> pairs;
+// Transposes 4 x 4 floats within blocks of 128 bits.
+template <class Tag, int n>
+HWY_INLINE void transpose_within_blocks(Tag tag, hn::Vec<Tag> (&row)[n]) {
+  const hn::Repartition<double, Tag> pairs;
 #pragma GCC unroll 4
-    for (int i = 0; i < n; i += 4) {
-      const auto a = hn::BitCast(pairs, hn::InterleaveLower(tag, row[i], row[i + 1])),
-                 b = hn::BitCast(pairs, hn::InterleaveUpper(tag, row[i], row[i + 1])),
-                 c = hn::BitCast(pairs, hn::InterleaveLower(tag, row[i + 2], row[i + 3])),
-                 e = hn::BitCast(pairs, hn::InterleaveUpper(tag, row[i + 2], row[i + 3]));
-      next[i] = hn::BitCast(tag, hn::InterleaveLower(pairs, a, c));
-      next[i + 1] = hn::BitCast(tag, hn::InterleaveUpper(pairs, a, c));
-      next[i + 2] = hn::BitCast(tag, hn::InterleaveLower(pairs, b, e));
-      next[i + 3] = hn::BitCast(tag, hn::InterleaveUpper(pairs, b, e));
+  for (int i = 0; i < n; i += 4) {
+    const auto a = hn::BitCast(pairs, hn::InterleaveLower(tag, row[i], row[i + 1])),
+               b = hn::BitCast(pairs, hn::InterleaveUpper(tag, row[i], row[i + 1])),
+               c = hn::BitCast(pairs, hn::InterleaveLower(tag, row[i + 2], row[i + 3])),
+               e = hn::BitCast(pairs, hn::InterleaveUpper(tag, row[i + 2], row[i + 3]));
+    row[i] = hn::BitCast(tag, hn::InterleaveLower(pairs, a, c));
+    row[i + 1] = hn::BitCast(tag, hn::InterleaveUpper(pairs, a, c));
+    row[i + 2] = hn::BitCast(tag, hn::InterleaveLower(pairs, b, e));
+    row[i + 3] = hn::BitCast(tag, hn::InterleaveUpper(pairs, b, e));
+  }
+}
+
+// Transposes the blocks of 128 bits as wholes.
+template <class Tag, int n>
+HWY_INLINE void transpose_blocks(Tag tag, hn::Vec<Tag> (&row)[n]) {
+  hn::Vec<Tag> next[n];
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i)
+    if (i % 8 < 4) {
+      next[i] = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(row[i + 4]), row[i]);
+      next[i + 4] = hn::OddEvenBlocks(row[i + 4], hn::SwapAdjacentBlocks(row[i]));
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) row[i] = next[i];
-  }
-  if constexpr (n >= 8) {
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i)
-      if (i % 8 < 4) {
-        next[i] = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(row[i + 4]), row[i]);
-        next[i + 4] = hn::OddEvenBlocks(row[i + 4], hn::SwapAdjacentBlocks(row[i]));
-      }
-#pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) row[i] = next[i];
-  }
+  for (int i = 0; i < n; ++i) row[i] = next[i];
   if constexpr (n >= 16) {
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) {
@@ -331,10 +335,24 @@ void transpose_square(Tag tag, const float* from, std::int64_t from_stride, floa
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) row[i] = next[i];
   }
+}
+#endif
+
+// A square of as many vectors as lanes.
+template <bool nontemporal, class Tag>
+void transpose_square(Tag tag, const float* from, std::int64_t from_stride, float* to,
+                      std::int64_t to_stride) {
+  constexpr int n = static_cast<int>(hn::MaxLanes(Tag()));
+  hn::Vec<Tag> row[n];
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) row[i] = hn::LoadU(tag, from + i * from_stride);
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (n >= 4) transpose_within_blocks(tag, row);
+  if constexpr (n >= 8) transpose_blocks(tag, row);
 #endif
 #pragma GCC unroll 16
   for (int i = 0; i < n; ++i) {
-    if constexpr (stream) {
+    if constexpr (nontemporal) {
       hn::Stream(row[i], tag, to + i * to_stride);
     } else {
       hn::StoreU(row[i], tag, to + i * to_stride);
@@ -343,15 +361,15 @@ void transpose_square(Tag tag, const float* from, std::int64_t from_stride, floa
 }
 
 void transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols, float* to,
-               std::int64_t to_stride, bool stream) {
+               std::int64_t to_stride, bool nontemporal) {
   constexpr auto n = static_cast<std::int64_t>(hn::MaxLanes(D()));
   for (std::int64_t i = 0; i < rows; i += n)
     for (std::int64_t j = 0; j < cols; j += n) {
       const float* in = from + i * from_stride + j;
       float* out = to + j * to_stride + i;
       if (i + n <= rows && j + n <= cols) {
-        stream ? transpose_square<true>(d, in, from_stride, out, to_stride)
-               : transpose_square<false>(d, in, from_stride, out, to_stride);
+        nontemporal ? transpose_square<true>(d, in, from_stride, out, to_stride)
+                    : transpose_square<false>(d, in, from_stride, out, to_stride);
         continue;
       }
       for (std::int64_t q = 0; q < std::min(n, cols - j); ++q)
@@ -378,8 +396,8 @@ void conv_forward_tiles(const ForwardTiles& tiles) { HWY_DYNAMIC_DISPATCH(forwar
 void conv_weight_tiles(const WeightTiles& tiles) { HWY_DYNAMIC_DISPATCH(weight_tiles)(tiles); }
 void conv_split_pixels(const PixelPanels& pixels) { HWY_DYNAMIC_DISPATCH(split)(pixels); }
 void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols,
-                    float* to, std::int64_t to_stride, bool stream) {
-  HWY_DYNAMIC_DISPATCH(transpose)(from, from_stride, rows, cols, to, to_stride, stream);
+                    float* to, std::int64_t to_stride, bool nontemporal) {
+  HWY_DYNAMIC_DISPATCH(transpose)(from, from_stride, rows, cols, to, to_stride, nontemporal);
 }
 std::int64_t conv_block_width() { return 2 * simd_lanes(); }
 

@@ -1,5 +1,5 @@
-// The inner loops: as in conv_tiles.cpp 14 pixels x 2 vectors of outputs stay in registers. A broadcast is of
-// two neighbouring values of the input, and a vector of the filter holds such pairs for 16 outputs.
+// The register tiles in bf16. As in tiles.cpp, the sums of 14 pixels x 2 vectors of outputs stay in registers. A
+// broadcast holds two neighbouring values of the input, and a vector of the filter holds such pairs for 16 outputs.
 #include <algorithm>
 #include <utility>
 
@@ -23,30 +23,74 @@ __m512bh broadcast_pair(const BFloat16* from) {
   return (__m512bh)_mm512_set1_epi32(pair);
 }
 __m512bh broadcast_one(const BFloat16* from) { return (__m512bh)_mm512_set1_epi32(from->bits); }
-__mmask16 first(std::int64_t n) {
+__mmask16 first_of_16(std::int64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffff : (1 << std::max<std::int64_t>(n, 0)) - 1);
 }
-
 __mmask32 first_of_32(std::int64_t n) {
   return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << std::max<std::int64_t>(n, 0)) - 1;
 }
 
+// The sums of a register tile at first: the bias, or what y holds.
 template <int pixels, int vectors, class Out>
-void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
-  __m512 acc[pixels][vectors];
+[[gnu::always_inline]] inline void start_tile(const Bf16Tiles& t, const Out* y,
+                                              __m512 (&acc)[pixels][vectors]) {
   if (std::is_same_v<Out, float> && t.accumulate) {
 #pragma GCC unroll 16
     for (int p = 0; p < pixels; ++p)
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) acc[p][v] = _mm512_loadu_ps(y + p * t.y_pixel + 16 * v);
-  } else {
+    return;
+  }
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) {
-      const __m512 start = t.bias ? _mm512_loadu_ps(t.bias + 16 * v) : _mm512_setzero_ps();
+  for (int v = 0; v < vectors; ++v) {
+    const __m512 start = t.bias ? _mm512_loadu_ps(t.bias + 16 * v) : _mm512_setzero_ps();
 #pragma GCC unroll 16
-      for (int p = 0; p < pixels; ++p) acc[p][v] = start;
+    for (int p = 0; p < pixels; ++p) acc[p][v] = start;
+  }
+}
+
+template <int pixels, int vectors>
+[[gnu::always_inline]] inline void apply(const Epilogue& epilogue, __m512 (&acc)[pixels][vectors]) {
+  const __m512 floor = _mm512_set1_ps(epilogue.floor);
+#pragma GCC unroll 2
+  for (int v = 0; v < vectors; ++v) {
+    const __m512 scale = _mm512_loadu_ps(epilogue.scale + 16 * v),
+                 shift = _mm512_loadu_ps(epilogue.shift + 16 * v);
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; ++p)  // in this order NaN stays NaN
+      acc[p][v] = _mm512_max_ps(floor, _mm512_fmadd_ps(acc[p][v], scale, shift));
+  }
+}
+
+template <int pixels, int vectors, class Out>
+[[gnu::always_inline]] inline void store_tile(const Bf16Tiles& t, const __m512 (&acc)[pixels][vectors],
+                                              Out* y) {
+  if constexpr (std::is_same_v<Out, BFloat16> && vectors == 2) {
+    if (t.nontemporal) {
+#pragma GCC unroll 16
+      for (int p = 0; p < pixels; ++p)
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(y + p * t.y_pixel),
+                            (__m512i)_mm512_cvtne2ps_pbh(acc[p][1], acc[p][0]));
+      return;
     }
   }
+#pragma GCC unroll 16
+  for (int p = 0; p < pixels; ++p)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      if constexpr (std::is_same_v<Out, float>) {
+        _mm512_storeu_ps(y + p * t.y_pixel + 16 * v, acc[p][v]);
+      } else {
+        _mm256_mask_storeu_epi16(y + p * t.y_pixel + 16 * v, first_of_16(t.outputs - 16 * v),
+                                 (__m256i)_mm512_cvtneps_pbh(acc[p][v]));
+      }
+    }
+}
+
+template <int pixels, int vectors, class Out>
+void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
+  __m512 acc[pixels][vectors];
+  start_tile(t, y, acc);
   const BFloat16* filter = t.filter;
   const std::int64_t ahead = t.ahead;
   for (std::int64_t r = 0; r < t.run_count; ++r) {
@@ -70,37 +114,8 @@ void forward_tile(const Bf16Tiles& t, const BFloat16* x, Out* y) {
     for (std::int64_t e = 0; e + 2 <= length; e += 2) step(e, broadcast_pair);
     if (length % 2 != 0) step(length - 1, broadcast_one);
   }
-  if (t.epilogue) {
-    const __m512 floor = _mm512_set1_ps(t.epilogue->floor);
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) {
-      const __m512 scale = _mm512_loadu_ps(t.epilogue->scale + 16 * v),
-                   shift = _mm512_loadu_ps(t.epilogue->shift + 16 * v);
-#pragma GCC unroll 16
-      for (int p = 0; p < pixels; ++p)  // in this order NaN stays NaN
-        acc[p][v] = _mm512_max_ps(floor, _mm512_fmadd_ps(acc[p][v], scale, shift));
-    }
-  }
-  if constexpr (std::is_same_v<Out, BFloat16> && vectors == 2) {
-    if (t.stream) {
-#pragma GCC unroll 16
-      for (int p = 0; p < pixels; ++p)
-        _mm512_stream_si512(reinterpret_cast<__m512i*>(y + p * t.y_pixel),
-                            (__m512i)_mm512_cvtne2ps_pbh(acc[p][1], acc[p][0]));
-      return;
-    }
-  }
-#pragma GCC unroll 16
-  for (int p = 0; p < pixels; ++p)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) {
-      if constexpr (std::is_same_v<Out, float>) {
-        _mm512_storeu_ps(y + p * t.y_pixel + 16 * v, acc[p][v]);
-      } else {
-        _mm256_mask_storeu_epi16(y + p * t.y_pixel + 16 * v, first(t.outputs - 16 * v),
-                                 (__m256i)_mm512_cvtneps_pbh(acc[p][v]));
-      }
-    }
+  if (t.epilogue) apply(*t.epilogue, acc);
+  store_tile(t, acc, y);
 }
 
 template <int elements>
@@ -126,7 +141,7 @@ void weight_tile(const Bf16WeightTiles& t, const BFloat16* x, float* sums) {
     for (int v = 0; v < 2; ++v) _mm512_storeu_ps(sums + e * bf16_block + 16 * v, acc[e][v]);
 }
 
-// Calls f(begin, count) for the fewest pieces of at most max_pixels, made even: 16 = 8 + 8, not 14 + 2.
+// Calls f(begin, count) for the fewest pieces of at most max_pixels that add up to n, made even: 16 = 8 + 8.
 template <class F>
 void for_pieces(std::int64_t n, F f) {
   const std::int64_t pieces = ceil_div(n, max_pixels);
@@ -195,14 +210,11 @@ void bf16_interleave(const BFloat16* x, std::int64_t x_pixel, std::int64_t pixel
     }
   }
 }
-void bf16_add_sums(const float* more, std::int64_t n, float* sums) {
-  for (std::int64_t i = 0; i < n; i += 16)
-    _mm512_storeu_ps(sums + i, _mm512_add_ps(_mm512_loadu_ps(sums + i), _mm512_loadu_ps(more + i)));
-}
 void bf16_rounded(const float* from, std::int64_t n, BFloat16* to) {
   for (std::int64_t i = 0; i < n; i += 16)
-    _mm256_mask_storeu_epi16(to + i, first(n - i),
-                             (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(first(n - i), from + i)));
+    _mm256_mask_storeu_epi16(
+        to + i, first_of_16(n - i),
+        (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(first_of_16(n - i), from + i)));
 }
 KARYON_BF16_END
 
@@ -212,7 +224,6 @@ bool has_bf16_dot() {
 }
 #else
 bool has_bf16_dot() { return false; }
-void bf16_add_sums(const float*, std::int64_t, float*) {}
 void bf16_rounded(const float*, std::int64_t, BFloat16*) {}
 void bf16_forward_tiles(const Bf16Tiles&, float*) {}
 void bf16_forward_tiles(const Bf16Tiles&, BFloat16*) {}

@@ -5,15 +5,14 @@
 #include <karyon/core/cpu/conv/transforms.h>
 #include <karyon/core/dtype.h>
 
-// Private to core/cpu: register tiles as conv_tiles.h, for bf16 by AVX512_BF16's dot products of pairs: half
-// the instructions of f32. Sums are f32. Outputs come in blocks of 32, two vectors, the last filled up with
-// zeros.
+// Private to core/cpu: register tiles as in tiles.h, in bf16 with AVX512_BF16's dot products of pairs: half the
+// instructions of f32. Sums are f32. A panel has 32 outputs, two vectors; the last one is filled up with zeros.
 namespace karyon::cpu {
 
 constexpr std::int64_t bf16_block = 32;
 
-/// Whether the processor has them and KARYON_SIMD allows them. The functions below must not be called
-/// without.
+/// Whether the processor has these dot products and KARYON_SIMD allows them. If not, the functions below must not
+/// be called.
 bool has_bf16_dot();
 
 /// What is read next, fetched into the L2 cache meanwhile.
@@ -27,8 +26,8 @@ struct Bf16Ahead {
   }
 };
 
-/// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one block of outputs. The
-/// last value of a run of odd length has zeros for its partner in the filter.
+/// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one panel of outputs. Where a run
+/// has an odd length, the filter pairs its last value with zeros.
 struct Bf16Tiles {
   const BFloat16* x;
   std::int64_t x_pixel;
@@ -41,8 +40,8 @@ struct Bf16Tiles {
   const float* bias = nullptr;         // [32] or nullptr
   bool accumulate;                     // add to y instead of writing it, f32 only
   std::int64_t ahead = 0;              // from the filter to the one that is needed next, fetched meanwhile
-  const Epilogue* epilogue = nullptr;  // of the 32 outputs, which they go through last
-  bool stream = false;                 // bf16 only: write around the caches; 32 outputs, aligned to 64 bytes
+  const Epilogue* epilogue = nullptr;  // of the 32 outputs, applied last
+  bool nontemporal = false;            // bf16 only: non-temporal stores of 32 outputs, aligned to 64 bytes
   Bf16Ahead next = {};
 };
 void bf16_forward_tiles(const Bf16Tiles& tiles, float* y);
@@ -55,18 +54,14 @@ struct Bf16WeightTiles {
   const BFloat16* dy;  // [pairs][32][2]
   std::int64_t pairs;
   float* sums;                  // [elements][32]
-  const float* next = nullptr;  // sums that are needed next, as many, fetched into the L2 cache meanwhile
+  const float* next = nullptr;  // as many sums, which are needed next: fetched into the L2 cache meanwhile
 };
 void bf16_weight_tiles(const Bf16WeightTiles& tiles);
 
-/// The pairs of a row of pixels: to[p][i][0] = x[2 p][i], to[p][i][1] = x[2 p + 1][i] for `n` values, then
-/// zeros up to `width`, a multiple of 32 or n; to_pair from one pair to the next. An odd last pixel is paired
-/// with zeros.
+/// The pairs of a row of pixels: to[p][i][0] = x[2 p][i], to[p][i][1] = x[2 p + 1][i] for `n` values, then zeros up to
+/// `width`, a multiple of 32 or n; to_pair from one pair to the next. An odd last pixel is paired with zeros.
 void bf16_interleave(const BFloat16* x, std::int64_t x_pixel, std::int64_t pixels, std::int64_t n,
                      BFloat16* to, std::int64_t to_pair, std::int64_t width);
-
-/// sums += more; n is a multiple of 16.
-void bf16_add_sums(const float* more, std::int64_t n, float* sums);
 
 /// to = from, rounded; n is at most 32.
 void bf16_rounded(const float* from, std::int64_t n, BFloat16* to);

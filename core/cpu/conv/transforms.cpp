@@ -1,5 +1,5 @@
-// The transforms of Winograd's minimal filtering: small constant matrices applied to the rows and columns of
-// a tile, a vector of channels at a time. Each is written out to share its sums.
+// The transforms apply small constant matrices to the rows and columns of a tile, a vector of channels at a time.
+// Each matrix is written out to share its sums.
 #include <karyon/core/cpu/conv/transforms.h>
 
 #undef HWY_TARGET_INCLUDE
@@ -21,20 +21,21 @@ HWY_INLINE V times(float a, V x) { return hn::Mul(hn::Set(d, a), x); }
 HWY_INLINE V plus(float a, V x, V y) { return hn::MulAdd(hn::Set(d, a), x, y); }      // a x + y
 HWY_INLINE V minus(float a, V x, V y) { return hn::NegMulAdd(hn::Set(d, a), x, y); }  // y - a x
 
-// Each matrix M as out = M in, in one dimension.
+// Each matrix M as out = M in, in one dimension. `step` pixels of each row are new in the next tile: they are
+// prefetched. `last`: the epilogue follows.
 template <int m>
-struct Input;  // B^T
+struct InputMatrix;  // B^T
 template <int m>
-struct Output;  // A^T
+struct OutputMatrix;  // A^T
 template <int m>
-struct Filter;  // G
+struct FilterMatrix;  // G
 template <int m>
-struct OutputGradient;  // A
+struct OutputGradientMatrix;  // A
 template <int m>
-struct FilterGradient;  // G^T
+struct FilterGradientMatrix;  // G^T
 
 template <>
-struct Input<2> {
+struct InputMatrix<2> {
   static constexpr int in = 4, out = 4, step = 2;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -45,7 +46,7 @@ struct Input<2> {
   }
 };
 template <>
-struct Output<2> {
+struct OutputMatrix<2> {
   static constexpr int in = 4, out = 2, step = 0;
   static constexpr bool last = true;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -54,7 +55,7 @@ struct Output<2> {
   }
 };
 template <>
-struct Filter<2> {
+struct FilterMatrix<2> {
   static constexpr int in = 3, out = 4, step = 0;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -66,7 +67,7 @@ struct Filter<2> {
   }
 };
 template <>
-struct OutputGradient<2> {
+struct OutputGradientMatrix<2> {
   static constexpr int in = 2, out = 4, step = 2;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -77,7 +78,7 @@ struct OutputGradient<2> {
   }
 };
 template <>
-struct FilterGradient<2> {
+struct FilterGradientMatrix<2> {
   static constexpr int in = 4, out = 3, step = 0;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -89,7 +90,7 @@ struct FilterGradient<2> {
 };
 
 template <>
-struct Input<4> {
+struct InputMatrix<4> {
   static constexpr int in = 6, out = 6, step = 4;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -104,7 +105,7 @@ struct Input<4> {
   }
 };
 template <>
-struct Output<4> {
+struct OutputMatrix<4> {
   static constexpr int in = 6, out = 4, step = 0;
   static constexpr bool last = true;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -117,7 +118,7 @@ struct Output<4> {
   }
 };
 template <>
-struct Filter<4> {
+struct FilterMatrix<4> {
   static constexpr int in = 3, out = 6, step = 0;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -132,7 +133,7 @@ struct Filter<4> {
   }
 };
 template <>
-struct OutputGradient<4> {
+struct OutputGradientMatrix<4> {
   static constexpr int in = 4, out = 6, step = 4;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -147,7 +148,7 @@ struct OutputGradient<4> {
   }
 };
 template <>
-struct FilterGradient<4> {
+struct FilterGradientMatrix<4> {
   static constexpr int in = 6, out = 3, step = 0;
   static constexpr bool last = false;
   HWY_INLINE static void apply(const V* x, V* o) {
@@ -159,41 +160,45 @@ struct FilterGradient<4> {
   }
 };
 
-// out = M in M^T for every channel: rows into a buffer that stays in L1, then columns. The outer loops are
-// not unrolled: 36 vectors do not fit in registers, and a compiler that tries spills more than the buffer
-// costs.
-// `epilogue` holds what a transform to outputs ends with, or what the values of one that reads through an
-// affine function (`affine`) are put through first.
-template <class M, bool streaming = false, bool affine = false, bool summing = false>
+// The rows of in M^T, into a buffer. An affine transform reads max(scale x + shift, floor).
+template <class M, bool affine>
+HWY_INLINE void transform_rows(const float* HWY_RESTRICT row, Grid in, V scale, V shift, V floor,
+                               float* HWY_RESTRICT buffer) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+#pragma GCC unroll 1
+  for (int i = 0; i < M::in; ++i, row += in.row) {
+    V x[M::in], changed[M::out];
+#pragma GCC unroll 6
+    for (int j = 0; j < M::in; ++j) {
+      x[j] = hn::LoadU(d, row + j * in.pixel);
+      if constexpr (affine) x[j] = hn::Max(floor, hn::MulAdd(scale, x[j], shift));  // NaN stays NaN
+    }
+    if constexpr (M::step > 0) {
+#pragma GCC unroll 4
+      for (int j = 0; j < M::step; ++j) hwy::Prefetch(row + (M::in + M::step + j) * in.pixel);
+    }
+    M::apply(x, changed);
+#pragma GCC unroll 6
+    for (int j = 0; j < M::out; ++j) hn::Store(changed[j], d, buffer + (i * M::out + j) * lanes);
+  }
+}
+
+// out = M in M^T for every channel: rows into a buffer that stays in L1, then columns. The outer loops are not
+// unrolled: 36 vectors do not fit in registers, and spilling them costs more than the buffer. `epilogue` is of
+// the outputs or, if `affine`, of the input.
+template <class M, bool nontemporal = false, bool affine = false, bool summing = false>
 void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, Grid out,
                std::int64_t channels, const Epilogue* epilogue = nullptr, const TileSums* sums = nullptr) {
-  constexpr bool finishes = M::last;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   HWY_ALIGN float buffer[M::in * M::out * 16];
   for (std::int64_t c = 0; c < channels; c += lanes) {
-    const float* row = from + c;
-    V scale, shift, floor;
-    if constexpr (finishes || affine) {
+    V scale = hn::Zero(d), shift = scale, floor = scale;
+    if constexpr (M::last || affine) {
       scale = hn::LoadU(d, epilogue->scale + c);
       shift = hn::LoadU(d, epilogue->shift + c);
       floor = hn::Set(d, epilogue->floor);
     }
-#pragma GCC unroll 1
-    for (int i = 0; i < M::in; ++i, row += in.row) {
-      V x[M::in], changed[M::out];
-#pragma GCC unroll 6
-      for (int j = 0; j < M::in; ++j) {
-        x[j] = hn::LoadU(d, row + j * in.pixel);
-        if constexpr (affine) x[j] = hn::Max(floor, hn::MulAdd(scale, x[j], shift));  // NaN stays NaN
-      }
-      if constexpr (M::step > 0) {
-#pragma GCC unroll 4
-        for (int j = 0; j < M::step; ++j) hwy::Prefetch(row + (M::in + M::step + j) * in.pixel);
-      }
-      M::apply(x, changed);
-#pragma GCC unroll 6
-      for (int j = 0; j < M::out; ++j) hn::Store(changed[j], d, buffer + (i * M::out + j) * lanes);
-    }
+    transform_rows<M, affine>(from + c, in, scale, shift, floor, buffer);
     V centre, sum = hn::Zero(d), squares = hn::Zero(d);
     if constexpr (summing) centre = hn::LoadU(d, sums->centre + c);
     float* column = to + c;
@@ -206,13 +211,13 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
 #pragma GCC unroll 6
       for (int i = 0; i < M::out; ++i) {
         V value = changed[i];
-        if constexpr (finishes) value = hn::Max(floor, hn::MulAdd(scale, value, shift));  // NaN stays NaN
+        if constexpr (M::last) value = hn::Max(floor, hn::MulAdd(scale, value, shift));  // NaN stays NaN
         if constexpr (summing) {
           const V off = hn::Sub(value, centre);
           sum = hn::Add(sum, off);
           squares = hn::MulAdd(off, off, squares);
         }
-        if constexpr (streaming) {
+        if constexpr (nontemporal) {
           hn::Stream(value, d, column + i * out.row);
         } else {
           hn::StoreU(value, d, column + i * out.row);
@@ -235,30 +240,30 @@ void transform_any(int m, const float* from, Grid in, float* to, Grid out, std::
 
 void input(int m, const float* from, Grid in, const float* scale, const float* shift, float* to, Grid out,
            std::int64_t channels) {
-  if (!scale) return transform_any<Input>(m, from, in, to, out, channels);
+  if (!scale) return transform_any<InputMatrix>(m, from, in, to, out, channels);
   const Epilogue affine{scale, shift, 0};
-  m == 2 ? transform<Input<2>, false, true>(from, in, to, out, channels, &affine)
-         : transform<Input<4>, false, true>(from, in, to, out, channels, &affine);
+  m == 2 ? transform<InputMatrix<2>, false, true>(from, in, to, out, channels, &affine)
+         : transform<InputMatrix<4>, false, true>(from, in, to, out, channels, &affine);
 }
 void output(int m, const float* from, Grid in, const Epilogue& epilogue, float* to, Grid out,
-            std::int64_t channels, bool stream, const TileSums* sums) {
+            std::int64_t channels, bool nontemporal, const TileSums* sums) {
   if (sums) {
-    const auto run = m == 2   ? transform<Output<2>, false, false, true>
-                     : stream ? transform<Output<4>, true, false, true>
-                              : transform<Output<4>, false, false, true>;
+    const auto run = m == 2        ? transform<OutputMatrix<2>, false, false, true>
+                     : nontemporal ? transform<OutputMatrix<4>, true, false, true>
+                                   : transform<OutputMatrix<4>, false, false, true>;
     return run(from, in, to, out, channels, &epilogue, sums);
   }
-  if (stream && m == 4) return transform<Output<4>, true>(from, in, to, out, channels, &epilogue);
-  transform_any<Output>(m, from, in, to, out, channels, &epilogue);
+  if (nontemporal && m == 4) return transform<OutputMatrix<4>, true>(from, in, to, out, channels, &epilogue);
+  transform_any<OutputMatrix>(m, from, in, to, out, channels, &epilogue);
 }
 void filter(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<Filter>(m, from, in, to, out, channels);
+  transform_any<FilterMatrix>(m, from, in, to, out, channels);
 }
 void output_gradient(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<OutputGradient>(m, from, in, to, out, channels);
+  transform_any<OutputGradientMatrix>(m, from, in, to, out, channels);
 }
 void filter_gradient(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
-  transform_any<FilterGradient>(m, from, in, to, out, channels);
+  transform_any<FilterGradientMatrix>(m, from, in, to, out, channels);
 }
 
 }  // namespace karyon::cpu::HWY_NAMESPACE
@@ -283,8 +288,8 @@ void winograd_input(int m, const float* x, Grid at, const float* scale, const fl
   HWY_DYNAMIC_DISPATCH(input)(m, x, at, scale, shift, planes, planes_of(m, plane), channels);
 }
 void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
-                     Grid at, std::int64_t channels, bool stream, const TileSums* sums) {
-  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), epilogue, y, at, channels, stream, sums);
+                     Grid at, std::int64_t channels, bool nontemporal, const TileSums* sums) {
+  HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), epilogue, y, at, channels, nontemporal, sums);
 }
 void winograd_filter(int m, const float* taps, Grid at, float* planes, std::int64_t plane,
                      std::int64_t channels) {

@@ -2,9 +2,9 @@
 #include <cstdint>
 
 // Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016,
-// "Fast Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled once for each instruction set
-// (winograd.cpp). A tile of the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter.
-// Every function treats `channels` consecutive floats alike, a multiple of simd_lanes().
+// "Fast Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled for each instruction set. A tile of
+// the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter. All functions take `channels`
+// neighbouring floats, a multiple of simd_lanes().
 namespace karyon::cpu {
 
 /// A grid of pixels in memory: floats from one row or pixel to the next.
@@ -12,14 +12,14 @@ struct Grid {
   std::int64_t row, pixel;
 };
 
-/// What becomes of an output: max(scale y + shift, floor), one scale and shift per channel.
+/// What outputs go through last: max(scale y + shift, floor), one scale and shift per channel.
 struct Epilogue {
   const float* scale;
   const float* shift;
   float floor;
 };
 
-/// What outputs less a centre add up to, per channel; a transform adds its tile.
+/// Sums over outputs minus a centre, per channel. A transform adds those of its tile.
 struct TileSums {
   const float* centre;
   float *sum, *squares;
@@ -29,11 +29,10 @@ struct TileSums {
 void winograd_input(int m, const float* x, Grid at, const float* scale, const float* shift, float* planes,
                     std::int64_t plane, std::int64_t channels);
 
-/// y = A^T planes A, one m x m tile of the output, through the epilogue and added to `sums` if given.
-/// `stream` writes around the caches, which pays where y is too large to stay in them; y and its strides must
-/// then be multiples of 64 bytes.
+/// y = A^T planes A, one m x m tile of the output, through the epilogue and added to `sums` if given. Non-temporal
+/// stores pay where y is too large to stay in the caches; y and its strides must then be multiples of 64 bytes.
 void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
-                     Grid at, std::int64_t channels, bool stream, const TileSums* sums = nullptr);
+                     Grid at, std::int64_t channels, bool nontemporal, const TileSums* sums = nullptr);
 
 /// planes = G filter G^T, for the 3 x 3 taps of a filter.
 void winograd_filter(int m, const float* filter, Grid at, float* planes, std::int64_t plane,

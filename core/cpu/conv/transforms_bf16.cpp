@@ -13,7 +13,7 @@ namespace {
 
 using V = __m512;
 
-// The points and what follows from them.
+// The points of the transforms, and the factors that follow from them.
 constexpr double a = 5.0 / 8, b = 3.0 / 2, aa = a * a, bb = b * b;
 constexpr double of_zero = 1 / (aa * bb), of_a = 1 / (2 * aa * (aa - bb)), of_b = 1 / (2 * bb * (bb - aa));
 
@@ -25,7 +25,7 @@ V plus(double f, V x, V y) { return _mm512_fmadd_ps(set(f), x, y); }    // f x +
 V minus(double f, V x, V y) { return _mm512_fnmadd_ps(set(f), x, y); }  // y - f x
 
 // Each matrix M as out = M in, in one dimension.
-struct Input {  // B^T
+struct InputMatrix {  // B^T
   static constexpr int in = 6, out = 6;
   static void apply(const V* x, V* o) {
     const V p = minus(bb, x[2], x[4]), q = minus(bb, x[1], x[3]);
@@ -38,7 +38,7 @@ struct Input {  // B^T
     o[5] = plus(aa * bb, x[1], minus(aa + bb, x[3], x[5]));
   }
 };
-struct Output {  // A^T
+struct OutputMatrix {  // A^T
   static constexpr int in = 6, out = 4;
   static void apply(const V* x, V* o) {
     const V s1 = add(x[1], x[2]), d1 = sub(x[1], x[2]), s2 = add(x[3], x[4]), d2 = sub(x[3], x[4]);
@@ -48,7 +48,7 @@ struct Output {  // A^T
     o[3] = plus(b * bb, d2, plus(a * aa, d1, x[5]));
   }
 };
-struct OutputGradient {  // A
+struct OutputGradientMatrix {  // A
   static constexpr int in = 4, out = 6;
   static void apply(const V* x, V* o) {
     const V p = plus(aa, x[2], x[0]), q = plus(aa, x[3], x[1]);
@@ -61,7 +61,7 @@ struct OutputGradient {  // A
     o[5] = x[3];
   }
 };
-struct Filter {  // G
+struct FilterMatrix {  // G
   static constexpr int in = 3, out = 6;
   static void apply(const V* x, V* o) {
     const V p = plus(of_a * aa, x[2], times(of_a, x[0])), q = times(of_a * a, x[1]);
@@ -74,7 +74,7 @@ struct Filter {  // G
     o[5] = x[2];
   }
 };
-struct FilterGradient {  // G^T
+struct FilterGradientMatrix {  // G^T
   static constexpr int in = 6, out = 3;
   static void apply(const V* x, V* o) {
     const V s1 = add(x[1], x[2]), d1 = sub(x[1], x[2]), s2 = add(x[3], x[4]), d2 = sub(x[3], x[4]);
@@ -224,30 +224,52 @@ void f32_rows(const float* planes, std::int64_t plane, V* buffer) {
   }
 }
 
-template <bool streaming, bool summing, bool listed>
+// Sums of outputs minus a centre, of even and of odd channels.
+struct PanelSums {
+  V centre[2], sum[2], squares[2];
+
+  [[gnu::always_inline]] void load(const Bf16Sums& from) {
+    for (int v = 0; v < 2; ++v) {
+      centre[v] = _mm512_loadu_ps(from.centre + 16 * v);
+      sum[v] = _mm512_loadu_ps(from.sum + 16 * v);
+      squares[v] = _mm512_loadu_ps(from.squares + 16 * v);
+    }
+  }
+  [[gnu::always_inline]] void add_pixel(__m512i both, __mmask16 inside) {
+    const V off[2] = {_mm512_maskz_sub_ps(inside, even(both), centre[0]),
+                      _mm512_maskz_sub_ps(inside, odd(both), centre[1])};
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; ++v) {
+      sum[v] = add(sum[v], off[v]);
+      squares[v] = _mm512_fmadd_ps(off[v], off[v], squares[v]);
+    }
+  }
+  [[gnu::always_inline]] void store(Bf16Sums& to) const {
+    for (int v = 0; v < 2; ++v) {
+      _mm512_storeu_ps(to.sum + 16 * v, sum[v]);
+      _mm512_storeu_ps(to.squares + 16 * v, squares[v]);
+    }
+  }
+};
+
+template <bool nontemporal, bool summing, bool listed>
 void output(const float* planes, const Epilogue& epilogue, const Bf16Out& y, std::int64_t channels,
             Bf16Sums* sums) {
   alignas(64) V buffer[2][24];
-  f32_rows<Output>(planes, bf16_block, buffer[0]);
-  f32_rows<Output>(planes + 16, bf16_block, buffer[1]);
+  f32_rows<OutputMatrix>(planes, bf16_block, buffer[0]);
+  f32_rows<OutputMatrix>(planes + 16, bf16_block, buffer[1]);
   const V scale[2] = {_mm512_loadu_ps(epilogue.scale), _mm512_loadu_ps(epilogue.scale + 16)};
   const V shift[2] = {_mm512_loadu_ps(epilogue.shift), _mm512_loadu_ps(epilogue.shift + 16)};
   const V floor = _mm512_set1_ps(epilogue.floor);
   const __mmask32 mask = first(channels);
-  V centre[2], sum[2], squares[2];
-  if constexpr (summing) {
-    for (int v = 0; v < 2; ++v) {
-      centre[v] = _mm512_loadu_ps(sums->centre + 16 * v);
-      sum[v] = _mm512_loadu_ps(sums->sum + 16 * v);
-      squares[v] = _mm512_loadu_ps(sums->squares + 16 * v);
-    }
-  }
+  PanelSums of_panel;
+  if constexpr (summing) of_panel.load(*sums);
 #pragma GCC unroll 1
   for (int j = 0; j < 4; ++j) {
     V value[2][4];
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
-      column<Output>(buffer[v], j, value[v]);
+      column<OutputMatrix>(buffer[v], j, value[v]);
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i)  // in this order NaN stays NaN
         value[v][i] = _mm512_max_ps(floor, _mm512_fmadd_ps(scale[v], value[v][i], shift[v]));
@@ -256,58 +278,46 @@ void output(const float* planes, const Epilogue& epilogue, const Bf16Out& y, std
     for (int i = 0; i < 4; ++i) {
       const __m512i both = halves(value[0][i], value[1][i]);
       BFloat16* to = at<listed, 4>(y, i, j);
-      if (streaming) {
+      if (nontemporal) {
         _mm512_stream_si512(reinterpret_cast<__m512i*>(to), both);
       } else {
         _mm512_mask_storeu_epi16(to, mask, both);
       }
-      if constexpr (summing) {
-        const auto inside = static_cast<__mmask16>(listed && to == sums->outside ? 0 : 0xffff);
-        const V off[2] = {_mm512_maskz_sub_ps(inside, even(both), centre[0]),
-                          _mm512_maskz_sub_ps(inside, odd(both), centre[1])};
-#pragma GCC unroll 2
-        for (int v = 0; v < 2; ++v) {
-          sum[v] = add(sum[v], off[v]);
-          squares[v] = _mm512_fmadd_ps(off[v], off[v], squares[v]);
-        }
-      }
+      if constexpr (summing)
+        of_panel.add_pixel(both, static_cast<__mmask16>(listed && to == sums->outside ? 0 : 0xffff));
     }
   }
-  if constexpr (summing) {
-    for (int v = 0; v < 2; ++v) {
-      _mm512_storeu_ps(sums->sum + 16 * v, sum[v]);
-      _mm512_storeu_ps(sums->squares + 16 * v, squares[v]);
-    }
-  }
+  if constexpr (summing) of_panel.store(*sums);
 }
 
 }  // namespace
 
 void winograd_bf16_input(const Bf16In& x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
                          const Bf16Planes& planes) {
-  (norm.factors ? transform<Input, true> : transform<Input, false>)(x, norm, channels, ahead, planes);
+  (norm.factors ? transform<InputMatrix, true> : transform<InputMatrix, false>)(x, norm, channels, ahead,
+                                                                                planes);
 }
 void winograd_bf16_input_pair(const Bf16In (&x)[2], const Bf16Norm& norm, std::int64_t channels,
                               std::int64_t ahead, const Bf16Planes& planes) {
-  (norm.factors ? transform_pair<Input, true> : transform_pair<Input, false>)(x, norm, channels, ahead,
-                                                                              planes);
+  (norm.factors ? transform_pair<InputMatrix, true> : transform_pair<InputMatrix, false>)(x, norm, channels,
+                                                                                          ahead, planes);
 }
 void winograd_bf16_gradient_pair(const Bf16In (&dy)[2], std::int64_t channels, std::int64_t ahead,
                                  const Bf16Planes& planes) {
-  transform_pair<OutputGradient>(dy, {}, channels, ahead, planes);
+  transform_pair<OutputGradientMatrix>(dy, {}, channels, ahead, planes);
 }
 void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channels, const Bf16Planes& planes) {
-  transform<Filter>({.each = taps}, {}, channels, 0, planes);
+  transform<FilterMatrix>({.each = taps}, {}, channels, 0, planes);
 }
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
                                const Bf16Planes& planes) {
-  transform_pair<Filter>({{.each = taps[0]}, {.each = taps[1]}}, {}, channels, 0, planes);
+  transform_pair<FilterMatrix>({{.each = taps[0]}, {.each = taps[1]}}, {}, channels, 0, planes);
 }
 
 void winograd_bf16_output(const float* planes, const Epilogue& epilogue, const Bf16Out& y,
-                          std::int64_t channels, bool stream, Bf16Sums* sums) {
-  const auto whole = sums ? (stream ? output<true, true, false> : output<false, true, false>)
-                          : (stream ? output<true, false, false> : output<false, false, false>);
+                          std::int64_t channels, bool nontemporal, Bf16Sums* sums) {
+  const auto whole = sums ? (nontemporal ? output<true, true, false> : output<false, true, false>)
+                          : (nontemporal ? output<true, false, false> : output<false, false, false>);
   const auto border = sums ? output<false, true, true> : output<false, false, true>;
   (y.each ? border : whole)(planes, epilogue, y, channels, sums);
 }
@@ -316,11 +326,11 @@ void winograd_bf16_filter_gradient(const float* planes, std::int64_t plane, floa
                                    std::int64_t channels) {
   alignas(64) V buffer[18];
   for (std::int64_t c = 0; c < channels; c += 16) {
-    f32_rows<FilterGradient>(planes + c, plane, buffer);
+    f32_rows<FilterGradientMatrix>(planes + c, plane, buffer);
 #pragma GCC unroll 1
     for (int j = 0; j < 3; ++j) {
       V changed[3];
-      column<FilterGradient>(buffer, j, changed);
+      column<FilterGradientMatrix>(buffer, j, changed);
 #pragma GCC unroll 3
       for (int i = 0; i < 3; ++i) _mm512_storeu_ps(taps + (i * 3 + j) * tap + c, changed[i]);
     }

@@ -5,18 +5,17 @@
 #include <karyon/core/dtype.h>
 
 // Private to core/cpu: the transforms of F(4 x 4, 3 x 3) for images, filters and planes in bf16, computed in
-// f32 with AVX512_BF16 (see bf16_tiles.h). A tile is 6 x 6 pixels and becomes 36 planes.
+// f32 with AVX512_BF16 (see tiles_bf16.h). A tile is 6 x 6 pixels and becomes 36 planes.
 //
 // The points are 0, +-5/8, +-3/2 and infinity: with planes rounded to bf16 the result is off by 1.1 %
 // (relative L2 norm; 0, +-1, +-2, which f32 takes, give 2.5 %).
 //
-// Pixels outside of an image are given as zeros, and where an output is outside as memory that nobody reads.
-// Planes lie `plane` elements apart, and in them each 32
-// channels `block` elements after the last ones; the last block is filled up with zeros.
+// For pixels beyond the image, inputs point to zeros, and outputs to memory that is not read. Planes are `plane`
+// elements apart, and the panels of 32 channels in them `block` elements. The last panel is filled up with zeros.
 namespace karyon::cpu {
 
-/// The pixels of a tile: `row` and `pixel` elements apart from `first` on; or one by one, [row][col], at the
-/// border of an image.
+/// The pixels of a tile: from `first` on, `row` and `pixel` elements apart; or, at the border of an image, a list
+/// [row][col].
 template <class T>
 struct Bf16Pixels {
   T* first = nullptr;
@@ -31,15 +30,14 @@ struct Bf16Planes {
   std::int64_t plane, block;
 };
 
-/// What the pixels of an input are: max(scale x + shift, 0) where `factors` are given, [channels /
-/// 32][4][16]: the scales of the 16 even channels, of the odd ones, the shifts of both. A pixel at `outside`
-/// is 0.
+/// The batch norm and ReLU of an input, max(scale x + shift, 0), if `factors` are given. They are [channels / 32]
+/// [4][16]: scales of the 16 even channels, scales of the odd ones, shifts of both. A pixel at `outside` is 0.
 struct Bf16Norm {
   const float* factors = nullptr;
   const BFloat16* outside = nullptr;
 };
 
-/// planes = B^T x B. `ahead` elements after each pixel, memory is asked for.
+/// planes = B^T x B. Memory `ahead` elements after each pixel is fetched meanwhile.
 void winograd_bf16_input(const Bf16In& x, const Bf16Norm& norm, std::int64_t channels, std::int64_t ahead,
                          const Bf16Planes& planes);
 /// The same for two tiles: planes hold pairs, of the one tile and of the other.
@@ -53,18 +51,18 @@ void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channel
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
                                const Bf16Planes& planes);
 
-/// What outputs, as they are rounded, less a centre add up to: of the 16 even channels of a block, then of
-/// the odd ones. Pixels at `outside` do not count.
+/// Sums over rounded outputs minus a centre: of the 16 even channels of a panel, then of the odd ones. Pixels at
+/// `outside` do not count.
 struct Bf16Sums {
   float centre[32], sum[32], squares[32];
   const BFloat16* outside;
 };
 
 /// y = A^T planes A through the epilogue (of 32 channels), for up to 32 channels of a tile of 4 x 4 pixels.
-/// `stream` writes around the caches; there must be 32 channels then, and y aligned to 64 bytes. The outputs
-/// are added to `sums` if given.
+/// With non-temporal stores there must be 32 channels, and y aligned to 64 bytes. The outputs are added to `sums` if
+/// given.
 void winograd_bf16_output(const float* planes, const Epilogue& epilogue, const Bf16Out& y,
-                          std::int64_t channels, bool stream, Bf16Sums* sums = nullptr);
+                          std::int64_t channels, bool nontemporal, Bf16Sums* sums = nullptr);
 
 /// taps = G^T planes G for the gradient of 3 x 3 taps: 9 x [channels], channels a multiple of 16.
 void winograd_bf16_filter_gradient(const float* planes, std::int64_t plane, float* taps, std::int64_t tap,
