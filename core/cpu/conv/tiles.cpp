@@ -1,6 +1,6 @@
-// The register tiles. The sums of a tile of outputs (14 pixels x 2 vectors with AVX-512) stay in registers over the
-// whole filter. Each step loads two filter vectors and multiplies them by one broadcast input per pixel: 28 fused
-// multiply-adds for 16 loads, so the FMA units are the limit.
+// The register tiles. The sums of a tile of outputs (14 pixels x 2 vectors with AVX-512) stay in registers
+// over the whole filter. Each step loads two filter vectors and multiplies them by one broadcast input per
+// pixel: 28 fused multiply-adds for 16 loads, so the FMA units are the limit.
 #include <algorithm>
 #include <utility>
 
@@ -33,8 +33,8 @@ struct Pieces {
   std::int64_t length(std::int64_t i) const { return size + (i < longer ? 1 : 0); }
 };
 
-// Load or store the first n values only; the others are 0. Masked operations below AVX2 (and on NEON) touch whole
-// vectors, beyond the end of an array or in another thread's part of it.
+// Load or store the first n values only; the others are 0. Masked operations below AVX2 (and on NEON) touch
+// whole vectors, beyond the end of an array or in another thread's part of it.
 V load_part(const float* from, std::int64_t n) {
   HWY_ALIGN float whole[16] = {};
   std::copy(from, from + n, whole);
@@ -125,8 +125,8 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
   store_tile(t, acc, y);
 }
 
-// partial[0..elements) (+)= sum over the grid of x[0..elements) * dy. What was there is added last: the sum of a
-// grid keeps its digits, and no load is waited for.
+// partial[0..elements) (+)= sum over the grid of x[0..elements) * dy. What was there is added last: the sum
+// of a grid keeps its digits, and no load is waited for.
 template <int elements, int vectors>
 void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT partial,
                  const float* ahead, std::int64_t ahead_step) {

@@ -4,12 +4,12 @@
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/simd.h>
 
-// Private to core/cpu: the register tiles in f32 (tiles.cpp), compiled for each instruction set and chosen at run
-// time.
+// Private to core/cpu: the register tiles in f32 (tiles.cpp), compiled for each instruction set and chosen at
+// run time.
 namespace karyon::cpu {
 
-/// Neighbouring floats of the input that one stretch of the filter multiplies: taps side by side with all their
-/// channels, in channels-last memory.
+/// Neighbouring floats of the input that one stretch of the filter multiplies: taps side by side with all
+/// their channels, in channels-last memory.
 struct Run {
   std::int64_t offset;  // from the first tap of the output pixel at (0, 0)
   std::int64_t length;
@@ -50,8 +50,8 @@ struct WeightTiles {
 };
 void conv_weight_tiles(const WeightTiles& tiles);
 
-/// Splits pixels into panels of `width` channels, each dense, one after the other. Where scale is given, the panels
-/// hold max(scale from + shift, 0).
+/// Splits pixels into panels of `width` channels, each dense, one after the other. Where scale is given, the
+/// panels hold max(scale from + shift, 0).
 struct PixelPanels {
   const float* from;
   std::int64_t pixel;  // floats from one pixel to the next
@@ -64,8 +64,8 @@ struct PixelPanels {
 };
 void conv_split_pixels(const PixelPanels& pixels);
 
-/// to[j][i] = from[i][j] for i < rows, j < cols; the strides are floats from one row to the next. With non-temporal
-/// stores rows and cols must be whole vectors, and `to` and its stride aligned to 64 bytes.
+/// to[j][i] = from[i][j] for i < rows, j < cols; the strides are floats from one row to the next. With
+/// non-temporal stores rows and cols must be whole vectors, and `to` and its stride aligned to 64 bytes.
 void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols,
                     float* to, std::int64_t to_stride, bool nontemporal = false);
 

@@ -1,5 +1,6 @@
-// The register tiles in bf16. As in tiles.cpp, the sums of 14 pixels x 2 vectors of outputs stay in registers. A
-// broadcast holds two neighbouring values of the input, and a vector of the filter holds such pairs for 16 outputs.
+// The register tiles in bf16. As in tiles.cpp, the sums of 14 pixels x 2 vectors of outputs stay in
+// registers. A broadcast holds two neighbouring values of the input, and a vector of the filter holds such
+// pairs for 16 outputs.
 #include <algorithm>
 #include <utility>
 

@@ -5,14 +5,15 @@
 #include <karyon/core/cpu/conv/transforms.h>
 #include <karyon/core/dtype.h>
 
-// Private to core/cpu: register tiles as in tiles.h, in bf16 with AVX512_BF16's dot products of pairs: half the
-// instructions of f32. Sums are f32. A panel has 32 outputs, two vectors; the last one is filled up with zeros.
+// Private to core/cpu: register tiles as in tiles.h, in bf16 with AVX512_BF16's dot products of pairs: half
+// the instructions of f32. Sums are f32. A panel has 32 outputs, two vectors; the last one is filled up with
+// zeros.
 namespace karyon::cpu {
 
 constexpr std::int64_t bf16_block = 32;
 
-/// Whether the processor has these dot products and KARYON_SIMD allows them. If not, the functions below must not
-/// be called.
+/// Whether the processor has these dot products and KARYON_SIMD allows them. If not, the functions below must
+/// not be called.
 bool has_bf16_dot();
 
 /// What is read next, fetched into the L2 cache meanwhile.
@@ -26,8 +27,8 @@ struct Bf16Ahead {
   }
 };
 
-/// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one panel of outputs. Where a run
-/// has an odd length, the filter pairs its last value with zeros.
+/// y(i, k) (+)= bias[k] + sum over the runs of x * filter, for a row of pixels and one panel of outputs.
+/// Where a run has an odd length, the filter pairs its last value with zeros.
 struct Bf16Tiles {
   const BFloat16* x;
   std::int64_t x_pixel;
@@ -58,8 +59,9 @@ struct Bf16WeightTiles {
 };
 void bf16_weight_tiles(const Bf16WeightTiles& tiles);
 
-/// The pairs of a row of pixels: to[p][i][0] = x[2 p][i], to[p][i][1] = x[2 p + 1][i] for `n` values, then zeros up to
-/// `width`, a multiple of 32 or n; to_pair from one pair to the next. An odd last pixel is paired with zeros.
+/// The pairs of a row of pixels: to[p][i][0] = x[2 p][i], to[p][i][1] = x[2 p + 1][i] for `n` values, then
+/// zeros up to `width`, a multiple of 32 or n; to_pair from one pair to the next. An odd last pixel is paired
+/// with zeros.
 void bf16_interleave(const BFloat16* x, std::int64_t x_pixel, std::int64_t pixels, std::int64_t n,
                      BFloat16* to, std::int64_t to_pair, std::int64_t width);
 

@@ -1,5 +1,5 @@
-// The transforms apply small constant matrices to the rows and columns of a tile, a vector of channels at a time.
-// Each matrix is written out to share its sums.
+// The transforms apply small constant matrices to the rows and columns of a tile, a vector of channels at a
+// time. Each matrix is written out to share its sums.
 #include <karyon/core/cpu/conv/transforms.h>
 
 #undef HWY_TARGET_INCLUDE
@@ -183,9 +183,9 @@ HWY_INLINE void transform_rows(const float* HWY_RESTRICT row, Grid in, V scale, 
   }
 }
 
-// out = M in M^T for every channel: rows into a buffer that stays in L1, then columns. The outer loops are not
-// unrolled: 36 vectors do not fit in registers, and spilling them costs more than the buffer. `epilogue` is of
-// the outputs or, if `affine`, of the input.
+// out = M in M^T for every channel: rows into a buffer that stays in L1, then columns. The outer loops are
+// not unrolled: 36 vectors do not fit in registers, and spilling them costs more than the buffer. `epilogue`
+// is of the outputs or, if `affine`, of the input.
 template <class M, bool nontemporal = false, bool affine = false, bool summing = false>
 void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, Grid out,
                std::int64_t channels, const Epilogue* epilogue = nullptr, const TileSums* sums = nullptr) {

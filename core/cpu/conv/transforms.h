@@ -2,9 +2,9 @@
 #include <cstdint>
 
 // Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016,
-// "Fast Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled for each instruction set. A tile of
-// the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter. All functions take `channels`
-// neighbouring floats, a multiple of simd_lanes().
+// "Fast Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled for each instruction set. A tile
+// of the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter. All functions take
+// `channels` neighbouring floats, a multiple of simd_lanes().
 namespace karyon::cpu {
 
 /// A grid of pixels in memory: floats from one row or pixel to the next.
@@ -29,8 +29,9 @@ struct TileSums {
 void winograd_input(int m, const float* x, Grid at, const float* scale, const float* shift, float* planes,
                     std::int64_t plane, std::int64_t channels);
 
-/// y = A^T planes A, one m x m tile of the output, through the epilogue and added to `sums` if given. Non-temporal
-/// stores pay where y is too large to stay in the caches; y and its strides must then be multiples of 64 bytes.
+/// y = A^T planes A, one m x m tile of the output, through the epilogue and added to `sums` if given.
+/// Non-temporal stores pay where y is too large to stay in the caches; y and its strides must then be
+/// multiples of 64 bytes.
 void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
                      Grid at, std::int64_t channels, bool nontemporal, const TileSums* sums = nullptr);
 

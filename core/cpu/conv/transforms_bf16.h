@@ -10,12 +10,13 @@
 // The points are 0, +-5/8, +-3/2 and infinity: with planes rounded to bf16 the result is off by 1.1 %
 // (relative L2 norm; 0, +-1, +-2, which f32 takes, give 2.5 %).
 //
-// For pixels beyond the image, inputs point to zeros, and outputs to memory that is not read. Planes are `plane`
-// elements apart, and the panels of 32 channels in them `block` elements. The last panel is filled up with zeros.
+// For pixels beyond the image, inputs point to zeros, and outputs to memory that is not read. Planes are
+// `plane` elements apart, and the panels of 32 channels in them `block` elements. The last panel is filled up
+// with zeros.
 namespace karyon::cpu {
 
-/// The pixels of a tile: from `first` on, `row` and `pixel` elements apart; or, at the border of an image, a list
-/// [row][col].
+/// The pixels of a tile: from `first` on, `row` and `pixel` elements apart; or, at the border of an image, a
+/// list [row][col].
 template <class T>
 struct Bf16Pixels {
   T* first = nullptr;
@@ -30,8 +31,9 @@ struct Bf16Planes {
   std::int64_t plane, block;
 };
 
-/// The batch norm and ReLU of an input, max(scale x + shift, 0), if `factors` are given. They are [channels / 32]
-/// [4][16]: scales of the 16 even channels, scales of the odd ones, shifts of both. A pixel at `outside` is 0.
+/// The batch norm and ReLU of an input, max(scale x + shift, 0), if `factors` are given: for each panel
+/// [4][16], the scales of its 16 even channels, the scales of its odd ones, the shifts of both. A pixel at
+/// `outside` is 0.
 struct Bf16Norm {
   const float* factors = nullptr;
   const BFloat16* outside = nullptr;
@@ -51,16 +53,16 @@ void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channel
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
                                const Bf16Planes& planes);
 
-/// Sums over rounded outputs minus a centre: of the 16 even channels of a panel, then of the odd ones. Pixels at
-/// `outside` do not count.
+/// Sums over rounded outputs minus a centre: of the 16 even channels of a panel, then of the odd ones. Pixels
+/// at `outside` do not count.
 struct Bf16Sums {
   float centre[32], sum[32], squares[32];
   const BFloat16* outside;
 };
 
 /// y = A^T planes A through the epilogue (of 32 channels), for up to 32 channels of a tile of 4 x 4 pixels.
-/// With non-temporal stores there must be 32 channels, and y aligned to 64 bytes. The outputs are added to `sums` if
-/// given.
+/// With non-temporal stores there must be 32 channels, and y aligned to 64 bytes. The outputs are added to
+/// `sums` if given.
 void winograd_bf16_output(const float* planes, const Epilogue& epilogue, const Bf16Out& y,
                           std::int64_t channels, bool nontemporal, Bf16Sums* sums = nullptr);
 

@@ -21,12 +21,12 @@
 #include <karyon/core/parallel.h>
 #include <karyon/core/storage.h>
 
-// Private to core/cpu: 3 x 3 convolution with stride 1 by Winograd's minimal filtering F(m x m, 3 x 3). This is
-// the one schedule; an arithmetic A (WinogradF32 or WinogradBf16) fills in the transforms and products.
+// Private to core/cpu: 3 x 3 convolution with stride 1 by Winograd's minimal filtering F(m x m, 3 x 3). This
+// is the one schedule; an arithmetic A (WinogradF32 or WinogradBf16) fills in the transforms and products.
 //
 // Transforms turn a tile of t x t inputs (t = m + 2) and a filter into t * t planes. In each plane the
-// convolution is a product of matrices, [tiles, C] x [C, K]. t * t multiplications do the work of 9 * m * m: for
-// m = 4 a quarter. Backward-data is the same with turned filters. Backward-weights is the transposed
+// convolution is a product of matrices, [tiles, C] x [C, K]. t * t multiplications do the work of 9 * m * m:
+// for m = 4 a quarter. Backward-data is the same with turned filters. Backward-weights is the transposed
 // algorithm, [C, tiles] x [tiles, K] in each plane.
 namespace karyon::cpu {
 
@@ -143,8 +143,8 @@ struct WinogradFilters {
   const T* data = weight.data<T>();
 };
 
-/// Sizes and strides of a convolution. Strides count elements, and `skew` keeps planes and tiles from meeting in
-/// the same cache sets.
+/// Sizes and strides of a convolution. Strides count elements, and `skew` keeps planes and tiles from meeting
+/// in the same cache sets.
 struct WinogradPlan {
   WinogradTiling tiling;
   WinogradPanels panels;
@@ -153,13 +153,13 @@ struct WinogradPlan {
   std::int64_t plane, tile;   // from a plane or tile of transformed input to the next one
   std::int64_t product_tile;  // the same for products
   WinogradStages stages;
-  /// Filters that serve one stage only are transformed where they are used, a slice of the input channels at a
-  /// time: the slice is still in the cache when it is multiplied.
+  /// Filters that serve one stage only are transformed where they are used, a slice of the input channels at
+  /// a time: the slice is still in the cache when it is multiplied.
   bool slices_filters;
   std::int64_t slice;  // input channels
-  /// The chunks of a stage share its panels. Where there are few stages, all threads transform the input first,
-  /// and then each takes panels of its own. Every output is summed in the same order, so the number of threads
-  /// changes no bit.
+  /// The chunks of a stage share its panels. Where there are few stages, all threads transform the input
+  /// first, and then each takes panels of its own. Every output is summed in the same order, so the number of
+  /// threads changes no bit.
   std::int64_t chunks;
 
   std::int64_t filter_plane(std::int64_t width) const { return slice * width + skew; }

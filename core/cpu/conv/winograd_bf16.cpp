@@ -1,6 +1,6 @@
-// Winograd's convolution in bf16: F(4 x 4, 3 x 3) with planes in bf16 and AVX512_BF16's dot products. Planes are
-// half as large as in f32, and products take half the instructions. The dot products take pairs: of channels
-// forward, of tiles in backward-weights.
+// Winograd's convolution in bf16: F(4 x 4, 3 x 3) with planes in bf16 and AVX512_BF16's dot products. Planes
+// are half as large as in f32, and products take half the instructions. The dot products take pairs: of
+// channels forward, of tiles in backward-weights.
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -291,8 +291,8 @@ class WinogradBf16WeightGradient : public WinogradWeightGradient<WinogradBf16> {
     return p;
   }
 
-  // For sums that do not fit the cache: a task has channels of its own, for which it transforms x, and stages so
-  // long that the products take longer than fetching the sums. Each task transforms dy again: cheaper than
+  // For sums that do not fit the cache: a task has channels of its own, for which it transforms x, and stages
+  // so long that the products take longer than fetching the sums. Each task transforms dy again: cheaper than
   // to share it where the cores have no cache in common.
   void sum_in_stages() const {
     const StagePlan p = stage_plan();
@@ -358,7 +358,8 @@ class WinogradBf16WeightGradient : public WinogradWeightGradient<WinogradBf16> {
                                             .next = kept ? sums(i, j) + (q + 1) * plane : nullptr});
     for (std::int64_t i = 0; i < square.c_panels && last_stage; ++i)
       for (std::int64_t j = 0; j < square.k_panels; ++j)
-        transform_sums({sums(i, j), plane}, square.k + j, (square.c + i) * bf16_block, bf16_block);
+        transform_sums({sums(i, j), plane, bf16_block}, square.k + j, (square.c + i) * bf16_block,
+                       bf16_block);
   }
 };
 

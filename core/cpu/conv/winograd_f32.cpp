@@ -1,4 +1,5 @@
-// Winograd's convolution in f32, for every instruction set: tiles of 4 x 4 outputs or, for small images, 2 x 2.
+// Winograd's convolution in f32, for every instruction set: tiles of 4 x 4 outputs or, for small images, 2 x
+// 2.
 #include <algorithm>
 #include <bit>
 #include <cstdint>
@@ -21,9 +22,9 @@ struct WinogradWindow {
   const float *scale, *shift;
 };
 
-// The size x size window at `at` of channels first ... first + channels - 1, in place. Where it reaches beyond
-// the image or the last whole vector, it is copied with zeros for what is missing, `width` channels wide. A part
-// with an affine function is read whole: first is 0, and both widths are its channels.
+// The size x size window at `at` of channels first ... first + channels - 1, in place. Where it reaches
+// beyond the image or the last whole vector, it is copied with zeros for what is missing, `width` channels
+// wide. A part with an affine function is read whole: first is 0, and both widths are its channels.
 WinogradWindow winograd_window(const WinogradImages<const float>& from, const ImagePart& part,
                                const WinogradPlace& at, std::int64_t size, std::int64_t first,
                                std::int64_t channels, std::int64_t width) {
@@ -255,8 +256,8 @@ class WinogradF32WeightGradient : public WinogradWeightGradient<WinogradF32> {
   static constexpr std::int64_t sum_slice =
       64;  // input channels whose sums are still in the cache at the end
 
-  // One stage holds all there is to sum: sums of a slice of input channels go to taps at once. Tasks share the
-  // panels of dy; if there are several, all threads transform x for them first.
+  // One stage holds all there is to sum: sums of a slice of input channels go to taps at once. Tasks share
+  // the panels of dy; if there are several, all threads transform x for them first.
   void sum_one_stage() const {
     const std::int64_t tasks = std::min<std::int64_t>(2 * num_threads(), panels_.count());
     const Tensor shared = tasks > 1 ? transform_x() : Tensor();
@@ -287,8 +288,8 @@ class WinogradF32WeightGradient : public WinogradWeightGradient<WinogradF32> {
     for (std::int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (std::int64_t c0 = 0; c0 < g_.c; c0 += slice) {
         const std::int64_t n = std::min(slice, g_.c - c0), width = panels_[panel].width;
-        const WinogradSums sums{scratch(sum_panel(slice), 3), sum_plane(slice, width)};
-        multiply(x + c0, n, dy, panel - panels.begin, tiling_.count, width, sums, false, false);
+        const WinogradSums sums{scratch(sum_panel(slice), 3), sum_plane(slice, width), width};
+        multiply(x + c0, n, dy, panel - panels.begin, tiling_.count, sums, false, false);
         transform_sums(sums, panel, c0, n);
       }
   }

@@ -3,8 +3,8 @@
 
 #include <karyon/core/cpu/conv/winograd.h>
 
-// Private to core/cpu: Winograd's backward-weights. Transformed tiles of x and dy are multiplied in each plane,
-// and the sums over all tiles are transformed to the 3 x 3 taps.
+// Private to core/cpu: Winograd's backward-weights. Transformed tiles of x and dy are multiplied in each
+// plane, and the sums over all tiles are transformed to the 3 x 3 taps.
 namespace karyon::cpu {
 
 /// Transformed tiles of dy: [panel][plane][tile][width of the panel], as the products read them.
@@ -20,10 +20,10 @@ struct WinogradGradientTiles {
   }
 };
 
-/// Sums over tiles: [plane][input channel][width of the panel].
+/// Sums over tiles for one panel: [plane][input channel][width].
 struct WinogradSums {
   float* data;
-  std::int64_t plane;
+  std::int64_t plane, width;
 };
 
 /// The product of one plane: sums[c][k] (+)= the sum over tiles of x[tile][c] * dy[tile][k].
@@ -87,9 +87,9 @@ class WinogradWeightGradient {
     return all;
   }
 
-  // Each chunk has as many stages as the others, so that threads have equal shares, and sums of its own. These
-  // are added up in order, so the number of threads changes no bit. `shares` tasks share the panels of a
-  // chunk, and each of them transforms x.
+  // Each chunk has as many stages as the others, so that threads have equal shares, and sums of its own.
+  // These are added up in order, so the number of threads changes no bit. `shares` tasks share the panels of
+  // a chunk, and each of them transforms x.
   void sum_in_chunks(const WinogradStages& wanted, std::int64_t chunks, std::int64_t shares) const {
     const WinogradStages stages = tiling_.even(wanted, chunks);
     const std::int64_t size = panels_.count() * sum_panel(depth_);
@@ -107,15 +107,14 @@ class WinogradWeightGradient {
 
   // Products of all planes, for input channels from x on and one panel of dy.
   void multiply(const Value* x, std::int64_t depth, const GradientTiles& dy, std::int64_t dy_panel,
-                std::int64_t tiles, std::int64_t width, const WinogradSums& sums, bool accumulate,
-                bool prefetch) const {
+                std::int64_t tiles, const WinogradSums& sums, bool accumulate, bool prefetch) const {
     for (std::int64_t q = 0; q < tiling_.planes; ++q)
       A::multiply_gradients({.x = x + q * plane_,
                              .x_step = step_,
                              .depth = depth,
-                             .dy = dy.at(dy_panel, 0, width) + q * dy.plane(width),
+                             .dy = dy.at(dy_panel, 0, sums.width) + q * dy.plane(sums.width),
                              .tiles = tiles,
-                             .width = width,
+                             .width = sums.width,
                              .sums = sums.data + q * sums.plane,
                              .accumulate = accumulate,
                              .next = prefetch ? sums.data + (q + 1) * sums.plane : nullptr});
@@ -156,8 +155,8 @@ class WinogradWeightGradient {
       }
       for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
         const std::int64_t width = panels_[panel].width;
-        multiply(x, depth_, dy, panel - panels.begin, tiles, width,
-                 {sums + panel * sum_size, sum_plane(depth_, width)}, stage > chunk.begin, true);
+        multiply(x, depth_, dy, panel - panels.begin, tiles,
+                 {sums + panel * sum_size, sum_plane(depth_, width), width}, stage > chunk.begin, true);
       }
     }
   }
@@ -168,7 +167,8 @@ class WinogradWeightGradient {
       for (std::int64_t task = begin; task < end; ++task) {
         const std::int64_t panel = task / steps, c0 = task % steps * sum_step;
         const std::int64_t n = std::min(sum_step, depth_ - c0), width = panels_[panel].width;
-        const WinogradSums sums{all + panel * sum_panel(depth_) + c0 * width, sum_plane(depth_, width)};
+        const WinogradSums sums{all + panel * sum_panel(depth_) + c0 * width, sum_plane(depth_, width),
+                                width};
         for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
           vectorized([planes = tiling_.planes, sums, more = sums.data + chunk * size, count = n * width] {
             for (std::int64_t q = 0; q < planes; ++q)
