@@ -146,7 +146,11 @@ void weight_tile(const Bf16WeightTiles& t, const BFloat16* x, float* sums) {
 template <class F>
 void for_pieces(std::int64_t n, F f) {
   const std::int64_t pieces = ceil_div(n, max_pixels);
-  for (std::int64_t i = 0; i < pieces; ++i) f(i * n / pieces, (i + 1) * n / pieces - i * n / pieces);
+  for (std::int64_t i = 0, begin = 0; i < pieces; ++i) {
+    const std::int64_t end = (i + 1) * n / pieces;
+    f(begin, end - begin);
+    begin = end;
+  }
 }
 
 template <int vectors, class Out, int... n>
@@ -170,8 +174,10 @@ void forward_tiles(const Bf16Tiles& t, Out* y) {
   for_pieces(t.cols, [&](std::int64_t begin, std::int64_t count) {
     const BFloat16* x = t.x + begin * t.x_pixel;
     Out* to = y + begin * t.y_pixel;
-    const Bf16Ahead next = t.next.share(begin, begin + count, t.cols);
-    for (std::int64_t i = 0; i < next.count; i += 32) __builtin_prefetch(next.data + i, 0, 2);
+    if (t.next.count > 0) {
+      const Bf16Ahead next = t.next.share(begin, begin + count, t.cols);
+      for (std::int64_t i = 0; i < next.count; i += 32) __builtin_prefetch(next.data + i, 0, 2);
+    }
     if (t.outputs > 16) {
       forward_piece<2>(count, t, x, to, Sizes{});
     } else {

@@ -20,16 +20,6 @@ WinogradTiling::WinogradTiling(std::int64_t m_, std::int64_t multiple_, std::int
       cols(ceil_div(w_out, m)),
       count(n * rows * cols) {}
 
-void WinogradTiling::advance(WinogradPlace& at) const {
-  at.x += m;
-  if (at.x < cols * m) return;
-  at.x = 0;
-  at.y += m;
-  if (at.y < rows * m) return;
-  at.y = 0;
-  ++at.image;
-}
-
 WinogradStages WinogradTiling::stages(std::int64_t fit, std::int64_t least) const {
   if (count <= few_tiles) return {1, round_up(count, multiple)};
   const std::int64_t in_steps = fit / winograd_tile_step * winograd_tile_step;

@@ -68,7 +68,15 @@ struct WinogradTiling {
     return {tile / (rows * cols), tile / cols % rows * m, tile % cols * m};
   }
   /// Moves `at` on to the next tile.
-  void advance(WinogradPlace& at) const;
+  void advance(WinogradPlace& at) const {
+    at.x += m;
+    if (at.x < cols * m) return;
+    at.x = 0;
+    at.y += m;
+    if (at.y < rows * m) return;
+    at.y = 0;
+    ++at.image;
+  }
   /// Stages of about `fit` tiles, but at least `least`.
   WinogradStages stages(std::int64_t fit, std::int64_t least) const;
   /// About as many stages as given, but the same number in each of `chunks`.

@@ -26,12 +26,12 @@ Bf16Pixels<T> winograd_pixels(const WinogradImages<T>& images, const WinogradPla
                               T* (&list)[size * size]) {
   if (images.contains(at.y, at.x, size))
     return {images.pixel(at.image, at.y, at.x), images.w * images.c, images.c};
-  for (std::size_t i = 0; i < size * size; ++i) {
-    const std::int64_t row = at.y + static_cast<std::int64_t>(i / size),
-                       col = at.x + static_cast<std::int64_t>(i % size);
-    const bool inside = row >= 0 && row < images.h && col >= 0 && col < images.w;
-    list[i] = inside ? images.pixel(at.image, row, col) : outside;
-  }
+  T** to = list;
+  for (std::int64_t y = at.y; y < at.y + std::int64_t{size}; ++y)
+    for (std::int64_t x = at.x; x < at.x + std::int64_t{size}; ++x) {
+      const bool inside = y >= 0 && y < images.h && x >= 0 && x < images.w;
+      *to++ = inside ? images.pixel(at.image, y, x) : outside;
+    }
   return {.each = list};
 }
 
