@@ -30,8 +30,8 @@ std::function<void()> prepare(const Layer& l, Pass pass, DType dtype) {
   if (pass == Pass::backward_weights)
     return [g, x, y, dw = empty_like(w)]() mutable { kernels::conv2d_backward_weight(g, x, y, dw); };
   if ((pass == Pass::forward) != l.transposed)
-    return [g, x, w, y]() mutable { kernels::conv2d(g, x, w, {}, y); };
-  return [g, x, w, y]() mutable { kernels::conv2d_backward_data(g, y, w, {}, x); };
+    return [g, x, w, y]() mutable { kernels::conv2d(g, {}, x, w, {}, y); };
+  return [g, x, w, y]() mutable { kernels::conv2d_backward_data(g, {}, y, w, {}, x); };
 }
 
 const int registered = [] {

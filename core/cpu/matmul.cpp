@@ -99,9 +99,9 @@ void multiply_rows(bool transpose_b, const Tensor& a, const Tensor& b, Tensor& y
     const Tensor from = view(a, {images, 1, w, k}, first * k);
     Tensor to = view(y, {images, 1, w, n}, first * n);
     if (transpose_b) {
-      kernels::conv2d(pointwise(images, w, k, n), from, b, {}, to);
+      kernels::conv2d(pointwise(images, w, k, n), {}, from, b, {}, to);
     } else {
-      kernels::conv2d_backward_data(pointwise(images, w, n, k), from, b, {}, to);
+      kernels::conv2d_backward_data(pointwise(images, w, n, k), {}, from, b, {}, to);
     }
   };
   part(0, whole, row_pixels);

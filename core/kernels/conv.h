@@ -9,8 +9,13 @@ struct ConvGeometry {
   std::int64_t h_out = 0, w_out = 0, k = 0;
   Pair kernel = 1, stride = 1, padding = 0, dilation = 1;
   std::int64_t groups = 1;
-  bool moments = false;       ///< a batch norm is to be expected: its statistics of y are welcome with y
-  bool keep_filters = false;  ///< nothing trains: what a kernel makes of the weights serves later calls, too
+  friend bool operator==(const ConvGeometry&, const ConvGeometry&) = default;
+};
+
+/// What is to be expected after a convolution. A kernel may spare later work by it; y does not depend on it.
+struct ConvHints {
+  bool moments = false;       ///< a batch norm follows: the mean and variance of y can be kept with y
+  bool keep_filters = false;  ///< weights do not change: their packed form can be kept with them
 };
 
 }  // namespace karyon
@@ -20,15 +25,16 @@ namespace karyon::kernels {
 // f32, f64 or bf16. In bf16 sums are f32 and rounded once, and bias, scale, shift and dbias are f32.
 
 /// y = x * weight + bias.
-extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y)>
+extern Kernel<void(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
+                   const Tensor& bias, Tensor& y)>
     conv2d;
 /// y = scale (x * weight) + shift, or max(that, 0).
-extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& scale,
-                   const Tensor& shift, bool relu, Tensor& y)>
+extern Kernel<void(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
+                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y)>
     conv2d_affine;
 /// dx = the transpose of conv2d applied to dy, + bias over x's channels (for conv_transpose2d) if defined.
-extern Kernel<void(const ConvGeometry&, const Tensor& dy, const Tensor& weight, const Tensor& bias,
-                   Tensor& dx)>
+extern Kernel<void(const ConvGeometry&, const ConvHints&, const Tensor& dy, const Tensor& weight,
+                   const Tensor& bias, Tensor& dx)>
     conv2d_backward_data;
 /// dweight from the input and the output's gradient.
 extern Kernel<void(const ConvGeometry&, const Tensor& x, const Tensor& dy, Tensor& dweight)>

@@ -84,36 +84,52 @@ ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weig
           .stride = stride,
           .padding = padding,
           .dilation = dilation,
-          .groups = groups,
+          .groups = groups};
+}
+
+// The hints of a convolution of x. One that trains without a bias most likely feeds a batch norm, whose shift
+// replaces the bias: the norm then needs the moments of y. Without gradients nothing trains, so that later
+// calls use the same filters.
+ConvHints hints_for(const Tensor& x, bool norm_may_follow) {
+  const bool f32_or_bf16 = x.dtype() == f32 || x.dtype() == bf16;
+  return {.moments = norm_may_follow && grad_enabled() && f32_or_bf16,
           .keep_filters = !grad_enabled() && x.dtype() == f32};
+}
+
+// Records y, the convolution g of x or, if `transposed`, its transpose. The gradient in x is the other of the
+// two.
+Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, const Tensor& x,
+                   const Tensor& weight, const Tensor& bias, const Tensor& y) {
+  return record(name, y, {x, weight, bias},
+                [g, transposed, need_x = x.requires_grad(), need_w = weight.requires_grad(),
+                 need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
+                 weight = SavedTensor(weight)](const Tensor& dy) {
+                  Tensor dx, dw, db;
+                  const Tensor from = need_x || need_w ? x.get() : Tensor();
+                  if (need_x && transposed) {
+                    dx = empty_like(from);
+                    kernels::conv2d(g, {}, dy, weight.get(), {}, dx);
+                  } else if (need_x) {
+                    dx = gradient_for(from);
+                    kernels::conv2d_backward_data(g, {}, dy, weight.get(), {}, dx);
+                  }
+                  if (need_w) {
+                    dw = empty_like(weight.get());
+                    kernels::conv2d_backward_weight(g, transposed ? dy : from, transposed ? from : dy, dw);
+                  }
+                  if (need_b) db = backward_bias(dy);
+                  return std::vector{dx, dw, db};
+                });
 }
 
 }  // namespace
 
 Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, const Conv2dOptions& options) {
   const Tensor x = autocast(input), weight = autocast(filters);
-  ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
-  // Who trains a convolution without a bias has a norm behind it.
-  g.moments = grad_enabled() && !bias.defined() && (x.dtype() == f32 || x.dtype() == bf16);
+  const ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
-  kernels::conv2d(g, x, weight, bias, y);
-  return record("conv2d", y, {x, weight, bias},
-                [g, need_x = x.requires_grad(), need_w = weight.requires_grad(),
-                 need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
-                 weight = SavedTensor(weight)](const Tensor& dy) {
-                  Tensor dx, dw, db;
-                  const Tensor from = need_x || need_w ? x.get() : Tensor();
-                  if (need_x) {
-                    dx = gradient_for(from);
-                    kernels::conv2d_backward_data(g, dy, weight.get(), {}, dx);
-                  }
-                  if (need_w) {
-                    dw = empty_like(weight.get());
-                    kernels::conv2d_backward_weight(g, from, dy, dw);
-                  }
-                  if (need_b) db = backward_bias(dy);
-                  return std::vector{dx, dw, db};
-                });
+  kernels::conv2d(g, hints_for(x, !bias.defined()), x, weight, bias, y);
+  return record_conv("conv2d", g, false, x, weight, bias, y);
 }
 
 // Two ways spare the pass of a norm over memory. While operations are recorded, backward needs the output of
@@ -129,7 +145,7 @@ Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& s
   const ConvGeometry g = conv2d_geometry("conv2d_affine", x, weight, shift, options.conv);
   check_per_channel("conv2d_affine", "scale", scale, g.k, x.dtype());
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
-  kernels::conv2d_affine(g, x, weight, scale, shift, options.relu, y);
+  kernels::conv2d_affine(g, hints_for(x, false), x, weight, scale, shift, options.relu, y);
   return y;
 }
 
@@ -183,27 +199,10 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                        .stride = stride,
                        .padding = padding,
                        .dilation = dilation,
-                       .groups = groups,
-                       .keep_filters = !grad_enabled() && x.dtype() == f32};
+                       .groups = groups};
   Tensor y = empty({g.n, h_out, w_out, k}, like(x));
-  kernels::conv2d_backward_data(g, x, weight, bias, y);
-  return record("conv_transpose2d", y, {x, weight, bias},
-                [g, need_x = x.requires_grad(), need_w = weight.requires_grad(),
-                 need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
-                 weight = SavedTensor(weight)](const Tensor& dy) {
-                  Tensor dx, dw, db;
-                  const Tensor from = need_x || need_w ? x.get() : Tensor();
-                  if (need_x) {
-                    dx = empty_like(from);
-                    kernels::conv2d(g, dy, weight.get(), {}, dx);
-                  }
-                  if (need_w) {
-                    dw = empty_like(weight.get());
-                    kernels::conv2d_backward_weight(g, dy, from, dw);
-                  }
-                  if (need_b) db = backward_bias(dy);
-                  return std::vector{dx, dw, db};
-                });
+  kernels::conv2d_backward_data(g, hints_for(x, false), x, weight, bias, y);
+  return record_conv("conv_transpose2d", g, true, x, weight, bias, y);
 }
 
 }  // namespace karyon

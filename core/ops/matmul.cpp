@@ -54,7 +54,7 @@ void multiply_add(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
     if (y.numel() == 0) return;
     const ConvGeometry g{.n = rows, .h = 1, .w = 1, .c = in, .h_out = 1, .w_out = 1, .k = out};
     Tensor pixels = view(y, {rows, 1, 1, out});
-    return kernels::conv2d(g, view(x, {rows, 1, 1, in}), view(weight, {out, 1, 1, in}), bias, pixels);
+    return kernels::conv2d(g, {}, view(x, {rows, 1, 1, in}), view(weight, {out, 1, 1, in}), bias, pixels);
   }
   if (bias.defined()) kernels::broadcast(1, bias, y);
   Tensor y_rows = view(y, {rows, out});

@@ -114,20 +114,21 @@ std::string backward_weight_gemm(const ConvGeometry& g, const Tensor& x, const T
   return {};
 }
 
-void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
-                   const Tensor& shift, bool relu, Tensor& y) {
+void conv2d_affine(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
   constexpr Implementation<const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                            bool, Tensor&>
       list[] = {{"cudnn", affine_cudnn}, {"gemm", affine_gemm}};
   run_first("conv2d", list, g, x, weight, scale, shift, relu, y);
 }
 
-void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  conv2d_affine(g, x, weight, {}, bias, false, y);
+void conv2d(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+            const Tensor& bias, Tensor& y) {
+  conv2d_affine(g, hints, x, weight, {}, bias, false, y);
 }
 
-void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
-                          Tensor& dx) {
+void conv2d_backward_data(const ConvGeometry& g, const ConvHints&, const Tensor& dy, const Tensor& weight,
+                          const Tensor& bias, Tensor& dx) {
   constexpr Implementation<const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, Tensor&> list[] =
       {{"cudnn", backward_data_cudnn}, {"gemm", backward_data_gemm}};
   run_first("conv2d_backward_data", list, g, dy, weight, bias, dx);

@@ -66,19 +66,19 @@ TEST_CASE("bf16 convolution, forward and both backwards") {
     const Tensor x = random(input, 1), w = random(filters, 2), b = random({g.k}, 3), dy = random(output, 4);
 
     Tensor y = empty(output), y_device = room(output);
-    kernels::conv2d(g, x, w, b, y);
-    kernels::conv2d(g, on_device(x), on_device(w), on_device(b), y_device);
+    kernels::conv2d(g, {}, x, w, b, y);
+    kernels::conv2d(g, {}, on_device(x), on_device(w), on_device(b), y_device);
     CHECK(error(y_device, y) <= once);
 
     const Tensor scale = random({g.k}, 5), shift = random({g.k}, 6);  // f32: as a batch norm has them
-    kernels::conv2d_affine(g, x, w, scale, shift, true, y);
-    kernels::conv2d_affine(g, on_device(x), on_device(w), on_device(scale, f32), on_device(shift, f32), true,
-                           y_device);
+    kernels::conv2d_affine(g, {}, x, w, scale, shift, true, y);
+    kernels::conv2d_affine(g, {}, on_device(x), on_device(w), on_device(scale, f32), on_device(shift, f32),
+                           true, y_device);
     CHECK(error(y_device, y) <= once);
 
     Tensor dx = empty(input), dx_device = room(input);
-    kernels::conv2d_backward_data(g, dy, w, {}, dx);
-    kernels::conv2d_backward_data(g, on_device(dy), on_device(w), {}, dx_device);
+    kernels::conv2d_backward_data(g, {}, dy, w, {}, dx);
+    kernels::conv2d_backward_data(g, {}, on_device(dy), on_device(w), {}, dx_device);
     CHECK(error(dx_device, dx) <= once);
 
     for (const DType dtype : {bf16, f32}) {
@@ -250,11 +250,11 @@ TEST_CASE("KARYON_TF32=1 sends f32 products through tensor cores", "[.][tf32]") 
     Tensor out = empty(output), out_device = room(output, f32), dx = empty(input),
            dx_device = room(input, f32);
     Tensor dw = empty(filters), dw_device = room(filters, f32);
-    kernels::conv2d(g, x, w, {}, out);
-    kernels::conv2d(g, x.to(cuda), w.to(cuda), {}, out_device);
+    kernels::conv2d(g, {}, x, w, {}, out);
+    kernels::conv2d(g, {}, x.to(cuda), w.to(cuda), {}, out_device);
     CHECK(error(out_device, out) <= 1e-5);
-    kernels::conv2d_backward_data(g, dy, w, {}, dx);
-    kernels::conv2d_backward_data(g, dy.to(cuda), w.to(cuda), {}, dx_device);
+    kernels::conv2d_backward_data(g, {}, dy, w, {}, dx);
+    kernels::conv2d_backward_data(g, {}, dy.to(cuda), w.to(cuda), {}, dx_device);
     CHECK(error(dx_device, dx) <= 1e-5);
     kernels::conv2d_backward_weight(g, x, dy, dw);
     kernels::conv2d_backward_weight(g, x.to(cuda), dy.to(cuda), dw_device);

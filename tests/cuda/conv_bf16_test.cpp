@@ -49,14 +49,15 @@ TEST_CASE("convolutions of bf16 in all directions agree with f64") {
     const TensorOptions f{.dtype = f64}, b{.dtype = bf16, .device = cuda};
 
     Tensor expected = empty(dy.shape(), f), got = empty(dy.shape(), b);
-    kernels::conv2d(g, x, weight, bias_y, expected);
-    kernels::conv2d(g, there(x), there(weight), there(bias_y), got);
+    kernels::conv2d(g, {}, x, weight, bias_y, expected);
+    kernels::conv2d(g, {}, there(x), there(weight), there(bias_y), got);
     check_near("forward", got, expected);
 
     for (const Tensor& bias : {Tensor(), bias_x}) {
       expected = empty(x.shape(), f), got = empty(x.shape(), b);
-      kernels::conv2d_backward_data(g, dy, weight, bias, expected);
-      kernels::conv2d_backward_data(g, there(dy), there(weight), bias.defined() ? there(bias) : bias, got);
+      kernels::conv2d_backward_data(g, {}, dy, weight, bias, expected);
+      kernels::conv2d_backward_data(g, {}, there(dy), there(weight), bias.defined() ? there(bias) : bias,
+                                    got);
       check_near("backward in x", got, expected);
     }
 
@@ -80,8 +81,8 @@ TEST_CASE("a convolution of bf16 with scale, shift and ReLU takes parameters of 
         };
         Tensor expected = empty({g.n, g.h_out, g.w_out, g.k}, {.dtype = f64}),
                got = empty(expected.shape(), {.dtype = bf16, .device = cuda});
-        kernels::conv2d_affine(g, x, weight, scale, shift, true, expected);
-        kernels::conv2d_affine(g, there(x, bf16), there(weight, bf16), there(scale, parameters),
+        kernels::conv2d_affine(g, {}, x, weight, scale, shift, true, expected);
+        kernels::conv2d_affine(g, {}, there(x, bf16), there(weight, bf16), there(scale, parameters),
                                there(shift, parameters), true, got);
         INFO("parameters of " << parameters << (with_scale ? ", with scale" : ""));
         check_near("affine", got, expected);

@@ -135,11 +135,11 @@ void check_conv(const ConvProblem& problem) {
   switch (problem.direction) {
     case ConvDirection::forward:
       expected = empty_like(y);
-      kernels::conv2d_affine(g, x, weight, {}, problem.shift ? shift : Tensor(), problem.relu, expected);
+      kernels::conv2d_affine(g, {}, x, weight, {}, problem.shift ? shift : Tensor(), problem.relu, expected);
       break;
     case ConvDirection::backward_data:
       expected = empty_like(x);
-      kernels::conv2d_backward_data(g, y, weight, {}, expected);
+      kernels::conv2d_backward_data(g, {}, y, weight, {}, expected);
       result = &run.x;
       break;
     case ConvDirection::backward_weight:

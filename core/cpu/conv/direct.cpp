@@ -1,8 +1,9 @@
 // Direct convolution for every geometry, forward and transposed, from one idea: a sum over filter taps, each
 // a shifted view of the input. A task copies the input of a chunk of output rows into dense memory with zeros
 // around the image, which stays in the L2 cache. The inner loops so know no borders, strides or dilations. It
-// then computes the outputs in register tiles (tiles.cpp). The gradient in the input is the same sum with other
-// taps: for stride s it falls into s x s interleaved grids of outputs, each with the taps that reach it.
+// then computes the outputs in register tiles (tiles.cpp). The gradient in the input is the same sum with
+// other taps: for stride s it falls into s x s interleaved grids of outputs, each with the taps that reach
+// it.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -60,9 +61,9 @@ struct WeightView {
   }
 };
 
-// How a TapConv is computed. A chunk of the work is some rows of outputs of one image, or several whole images;
-// where those chunks are few, it is only some of their panels of outputs. A stage adds up some of the input's
-// channels.
+// How a TapConv is computed. A chunk of the work is some rows of outputs of one image, or several whole
+// images; where those chunks are few, it is only some of their panels of outputs. A stage adds up some of the
+// input's channels.
 struct DirectPlan {
   const TapConv& t;
   std::int64_t taps = static_cast<std::int64_t>(t.taps.size());
@@ -147,8 +148,8 @@ struct DirectPlan {
   }
   std::int64_t packed_size() const { return taps * t.c * round_up(t.k, simd_lanes()); }
 
-  // Where taps read c channels, `row` and `pixel` floats apart. Where pixels are dense, taps side by side make
-  // one run.
+  // Where taps read c channels, `row` and `pixel` floats apart. Where pixels are dense, taps side by side
+  // make one run.
   std::vector<Run> runs(std::int64_t c, std::int64_t row, std::int64_t pixel) const {
     std::vector<Run> out;
     for (std::size_t i = 0; i < t.taps.size(); ++i) {
@@ -182,7 +183,7 @@ void copy_input(const DirectPlan& p, const DirectPlan::Chunk& chunk, std::int64_
     const float* from =
         t.in + ((image * t.in_h + row) * t.in_w + left + p.col_min) * t.in_channels + t.c0 + c0;
     float* pixel = to + left * c;
-    // All channels of a row of pixels lie together, some of them pixel by pixel.
+    // All channels of a row of pixels lie together; only some of them are copied pixel by pixel.
     const bool together = c == t.in_channels;
     const ImagePart part{.channels = c,
                          .scale = t.scale ? t.scale + t.c0 + c0 : nullptr,
@@ -451,8 +452,8 @@ bool read_alike(const TapConv& a, const TapConv& b) {
   return a.rows == b.rows && a.cols == b.cols && a.k == b.k && std::ranges::equal(a.taps, b.taps, same);
 }
 
-// The weights of a group as the gradient in the input reads them. Outputs and inputs change places: "out" is c
-// within the group, "in" is k.
+// The weights of a group as the gradient in the input reads them. Outputs and inputs change places: "out" is
+// c within the group, "in" is k.
 WeightView transposed_view(const ConvGeometry& g, std::int64_t group) {
   const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups, filter = g.kernel.h * g.kernel.w * cg;
   return {.k_stride = 1,
@@ -491,23 +492,23 @@ TapConv transposed_conv(const ConvGeometry& g, const ImagePart& dy, std::int64_t
 
 }  // namespace
 
-void conv2d_direct(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                   Tensor& y) {
+void conv2d_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+                   const Tensor& bias, Tensor& y) {
   const ConvInput in = grouped_input(x, g.c / g.groups);
   for (std::int64_t group = 0; group < g.groups; ++group)
     convolve({forward_conv(g, in.parts[0], group)},
-             {.tensor = weight, .view = forward_view(g), .keep = g.keep_filters},
+             {.tensor = weight, .view = forward_view(g), .keep = hints.keep_filters},
              bias.defined() ? bias.data<float>() : nullptr, y.data<float>());
 }
 
-void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                 const Tensor& bias, Tensor& dx) {
+void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
+                                 const Tensor& weight, const Tensor& bias, Tensor& dx) {
   const ConvInput in = grouped_input(dy, g.k / g.groups);
   for (std::int64_t group = 0; group < g.groups; ++group) {
     std::vector<TapConv> alike;  // grids that are computed together
     const auto flush = [&] {
       if (!alike.empty())
-        convolve(alike, {.tensor = weight, .view = transposed_view(g, group), .keep = g.keep_filters},
+        convolve(alike, {.tensor = weight, .view = transposed_view(g, group), .keep = hints.keep_filters},
                  bias.defined() ? bias.data<float>() : nullptr, dx.data<float>());
       alike.clear();
     };

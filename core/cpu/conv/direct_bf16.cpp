@@ -1,6 +1,6 @@
 // Direct convolution of bf16 by dot products of pairs: forward, of neighbouring values of a pixel; for the
-// weights, of two pixels. Where padding reaches into the input, its rows are copied with zeros around them. Rows
-// of a lazy batch norm are computed into such a copy.
+// weights, of two pixels. Where padding reaches into the input, its rows are copied with zeros around them.
+// Rows of a lazy batch norm are computed into such a copy.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -106,8 +106,8 @@ void pack_panel_by_values(const BFloat16* weight, std::int64_t outputs, const Ro
   }
 }
 
-// Filters as the register tiles read them, [panel of outputs][pair][32][2], from weights [outputs][elements of
-// the runs].
+// Filters as the register tiles read them, [panel of outputs][pair][32][2], from weights [outputs][elements
+// of the runs].
 Tensor pack_filters(const BFloat16* weight, std::int64_t outputs, const RowPlan& rows) {
   const std::int64_t panels = ceil_div(outputs, bf16_block), panel_size = rows.pairs * 2 * bf16_block;
   const bool whole_pairs = 2 * rows.pairs == rows.elements && rows.elements % 32 == 0;
@@ -195,12 +195,12 @@ void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, cons
 
 }  // namespace
 
-void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        Tensor& y) {
+void conv2d_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                        const Tensor& bias, Tensor& y) {
   convolve(g, x, weight, spread(bias, g.k, g.k, 0).data(), nullptr, y);
 }
 
-void conv2d_affine_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
+void conv2d_affine_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                                const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
   const std::vector<float> scales = spread(scale, g.k, g.k, 1), shifts = spread(shift, g.k, g.k, 0);
   const Epilogue affine{scales.data(), shifts.data(), relu ? 0.0f : -std::numeric_limits<float>::infinity()};
@@ -227,8 +227,8 @@ Tensor pack_filter_rows(const ConvGeometry& g, const BFloat16* weight, std::int6
 }  // namespace
 
 // Every pixel of dy is multiplied by all of its filter, whose rows lie side by side in dx.
-void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                      const Tensor& bias, Tensor& dx) {
+void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                      const Tensor& weight, const Tensor& bias, Tensor& dx) {
   const std::int64_t side = g.kernel.w * g.c, panels = ceil_div(side, bf16_block), width = g.w_out * g.k;
   const std::int64_t panel_size = ceil_div(g.k, 2) * 2 * bf16_block, count = g.n * g.h_out;
   const std::vector<Run> runs{{.offset = 0, .length = g.k}};
@@ -267,8 +267,8 @@ namespace {
 
 // The plan of the gradient in the weights, and the work itself. A stage copies some rows of outputs, or some
 // columns of one row, into pairs of pixels: x into panels of 32 elements of the filter, dy into panels of
-// outputs. A register tile multiplies an output by a panel of x. The sums of two panels, [outputs][32], thus lie
-// as the weights do.
+// outputs. A register tile multiplies an output by a panel of x. The sums of two panels, [outputs][32], thus
+// lie as the weights do.
 struct DirectBf16WeightPlan {
   const ConvGeometry& g;
   const RowPlan& rows;

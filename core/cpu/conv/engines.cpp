@@ -29,55 +29,58 @@ const char* in_any_direction(ConvDirection, const ConvGeometry& g, DType dtype) 
   return refuse(g, dtype);
 }
 
-void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
-void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
-                   const Tensor& shift, bool relu, Tensor& y);
-void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
-                          Tensor& dx);
+void conv2d(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+            const Tensor& bias, Tensor& y);
+void conv2d_affine(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+void conv2d_backward_data(const ConvGeometry& g, const ConvHints&, const Tensor& dy, const Tensor& weight,
+                          const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight);
 
-constexpr ConvEngine engines[] = {{.name = "winograd_bf16",
-                                   .refuse = in_any_direction<conv2d_winograd_bf16_refuse>,
-                                   .forward = conv2d_winograd_bf16,
-                                   .affine = conv2d_affine_winograd_bf16,
-                                   .backward_data = conv2d_backward_data_winograd_bf16,
-                                   .writes_parts = true,
-                                   .backward_weight = conv2d_backward_weight_winograd_bf16},
-                                  {.name = "direct_bf16",
-                                   .refuse = conv2d_direct_bf16_refuse,
-                                   .forward = conv2d_direct_bf16,
-                                   .affine = conv2d_affine_direct_bf16,
-                                   .backward_data = conv2d_backward_data_direct_bf16,
-                                   .writes_parts = false,
-                                   .backward_weight = conv2d_backward_weight_direct_bf16},
-                                  {.name = "winograd",
-                                   .refuse = in_any_direction<conv2d_winograd_refuse>,
-                                   .forward = conv2d_winograd,
-                                   .affine = conv2d_affine_winograd,
-                                   .backward_data = conv2d_backward_data_winograd,
-                                   .writes_parts = true,
-                                   .backward_weight = conv2d_backward_weight_winograd},
-                                  {.name = "direct",
-                                   .refuse = only_f32,
-                                   .forward = conv2d_direct,
-                                   .affine = nullptr,
-                                   .backward_data = conv2d_backward_data_direct,
-                                   .writes_parts = false,
-                                   .backward_weight = conv2d_backward_weight_direct},
-                                  {.name = "in_f32",  // bf16 by the best engine for f32
-                                   .refuse = only_bf16,
-                                   .forward = widened<conv2d>,
-                                   .affine = widened<conv2d_affine>,
-                                   .backward_data = widened<conv2d_backward_data>,
-                                   .writes_parts = false,
-                                   .backward_weight = widened<conv2d_backward_weight>},
-                                  {.name = "reference",
-                                   .refuse = no_refusal,
-                                   .forward = widened<conv2d_reference>,
-                                   .affine = widened<conv2d_affine_reference>,
-                                   .backward_data = widened<conv2d_backward_data_reference>,
-                                   .writes_parts = false,
-                                   .backward_weight = widened<conv2d_backward_weight_reference>}};
+constexpr ConvEngine engines[] = {
+    {.name = "winograd_bf16",
+     .refuse = in_any_direction<conv2d_winograd_bf16_refuse>,
+     .forward = conv2d_winograd_bf16,
+     .affine = conv2d_affine_winograd_bf16,
+     .backward_data = conv2d_backward_data_winograd_bf16,
+     .writes_parts = true,
+     .backward_weight = conv2d_backward_weight_winograd_bf16},
+    {.name = "direct_bf16",
+     .refuse = conv2d_direct_bf16_refuse,
+     .forward = conv2d_direct_bf16,
+     .affine = conv2d_affine_direct_bf16,
+     .backward_data = conv2d_backward_data_direct_bf16,
+     .writes_parts = false,
+     .backward_weight = conv2d_backward_weight_direct_bf16},
+    {.name = "winograd",
+     .refuse = in_any_direction<conv2d_winograd_refuse>,
+     .forward = conv2d_winograd,
+     .affine = conv2d_affine_winograd,
+     .backward_data = conv2d_backward_data_winograd,
+     .writes_parts = true,
+     .backward_weight = conv2d_backward_weight_winograd},
+    {.name = "direct",
+     .refuse = only_f32,
+     .forward = conv2d_direct,
+     .affine = nullptr,
+     .backward_data = conv2d_backward_data_direct,
+     .writes_parts = false,
+     .backward_weight = conv2d_backward_weight_direct},
+    {.name = "in_f32",  // bf16 by the best engine for f32
+     .refuse = only_bf16,
+     .forward = widened<conv2d>,
+     .affine = widened<conv2d_affine>,
+     .backward_data = widened<conv2d_backward_data>,
+     .writes_parts = false,
+     .backward_weight = widened<conv2d_backward_weight>},
+    {.name = "reference",
+     .refuse = no_refusal,
+     .forward = widened<conv2d_reference>,
+     .affine = widened<conv2d_affine_reference>,
+     .backward_data = widened<conv2d_backward_data_reference>,
+     .writes_parts = false,
+     .backward_weight = widened<conv2d_backward_weight_reference>},
+};
 
 std::string engine_names() {
   std::string names;
@@ -111,19 +114,20 @@ const ConvEngine& choose(ConvDirection direction, const ConvGeometry& g, DType d
       engines, [&](const ConvEngine& engine) { return !refusal(engine, direction, g, dtype); });
 }
 
-void conv2d(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  choose(ConvDirection::forward, g, x.dtype()).forward(g, x, weight, bias, y);
+void conv2d(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+            const Tensor& bias, Tensor& y) {
+  choose(ConvDirection::forward, g, x.dtype()).forward(g, hints, x, weight, bias, y);
 }
 
-void conv2d_affine(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
-                   const Tensor& shift, bool relu, Tensor& y) {
+void conv2d_affine(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
   const ConvEngine& engine = choose(ConvDirection::forward, g, x.dtype());
-  if (engine.affine) return engine.affine(g, x, weight, scale, shift, relu, y);
-  engine.forward(g, x, weight, {}, y);
+  if (engine.affine) return engine.affine(g, hints, x, weight, scale, shift, relu, y);
+  engine.forward(g, hints, x, weight, {}, y);
   scale_and_shift(scale, shift, relu, y);
 }
 
-// Whether a gradient in parts can be written part by part: each begins a block of outputs.
+// Whether a gradient in parts can be written part by part: each begins a panel of outputs.
 bool writes_apart(const LazyCat& parts) {
   std::int64_t first = 0;
   for (const SavedTensor& part : parts.parts) {
@@ -133,14 +137,14 @@ bool writes_apart(const LazyCat& parts) {
   return true;
 }
 
-void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
-                          Tensor& dx) {
+void conv2d_backward_data(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
+                          const Tensor& weight, const Tensor& bias, Tensor& dx) {
   const ConvEngine& engine = choose(ConvDirection::backward_data, g, dy.dtype());
   const auto apart = lazy_as<LazyCat>(dx);
   if (!apart || (engine.writes_parts && writes_apart(*apart)))
-    return engine.backward_data(g, dy, weight, bias, dx);
+    return engine.backward_data(g, hints, dy, weight, bias, dx);
   Tensor whole = empty(dx.shape(), {.dtype = dx.dtype()});
-  engine.backward_data(g, dy, weight, bias, whole);
+  engine.backward_data(g, hints, dy, weight, bias, whole);
   std::int64_t first = 0;
   for (const SavedTensor& saved : apart->parts) {
     Tensor part = saved.get();

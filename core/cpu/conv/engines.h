@@ -15,12 +15,13 @@ struct ConvEngine {
   std::string_view name;
   /// Why the engine cannot or should not compute this, or null.
   const char* (*refuse)(ConvDirection, const ConvGeometry&, DType);
-  void (*forward)(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+  void (*forward)(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
+                  const Tensor& bias, Tensor& y);
   /// Null: forward, then one pass over y.
-  void (*affine)(const ConvGeometry&, const Tensor& x, const Tensor& weight, const Tensor& scale,
-                 const Tensor& shift, bool relu, Tensor& y);
-  void (*backward_data)(const ConvGeometry&, const Tensor& dy, const Tensor& weight, const Tensor& bias,
-                        Tensor& dx);
+  void (*affine)(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
+                 const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+  void (*backward_data)(const ConvGeometry&, const ConvHints&, const Tensor& dy, const Tensor& weight,
+                        const Tensor& bias, Tensor& dx);
   bool writes_parts;  ///< backward_data writes a lazy cat part by part
   void (*backward_weight)(const ConvGeometry&, const Tensor& x, const Tensor& dy, Tensor& dweight);
 };
@@ -28,60 +29,61 @@ struct ConvEngine {
 /// All engines, best first: a convolution takes the first that does not refuse. The last refuses nothing.
 std::span<const ConvEngine> conv_engines();
 
-/// Which engine conv2d takes, and why not the ones before it: "not winograd: the stride is not 1; direct". The
-/// other two directions choose alike.
+/// Which engine conv2d takes, and why not the ones before it: "not winograd: the stride is not 1; direct".
+/// The other two directions choose alike.
 std::string explain_conv2d(const ConvGeometry& g, DType dtype);
 
 // Reference: plain loops in f32 and f64, any geometry.
-void conv2d_reference(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                      Tensor& y);
-void conv2d_affine_reference(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
+void conv2d_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                      const Tensor& bias, Tensor& y);
+void conv2d_affine_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                              const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
-void conv2d_backward_data_reference(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                    const Tensor& bias, Tensor& dx);
+void conv2d_backward_data_reference(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                    const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                       Tensor& dweight);
 /// y = scale y + shift per channel, or max(that, 0). f32 or f64.
 void scale_and_shift(const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
 
 // Direct: register tiles in f32, any geometry.
-void conv2d_direct(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                   Tensor& y);
-void conv2d_backward_data_direct(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                 const Tensor& bias, Tensor& dx);
+void conv2d_direct(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                   const Tensor& bias, Tensor& y);
+void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                 const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight);
 
 // Direct in bf16, with AVX512_BF16: any geometry forward and for the weights, kernels as wide as the stride
 // (those of transposed convolutions) for the data.
 const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometry& g, DType dtype);
-void conv2d_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        Tensor& y);
-void conv2d_affine_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
+void conv2d_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                        const Tensor& bias, Tensor& y);
+void conv2d_affine_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                                const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
-void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                      const Tensor& bias, Tensor& dx);
+void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                      const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                         Tensor& dweight);
 
 // Winograd: 3 x 3 with stride 1, in f32. It refuses the same in all three directions.
 const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype);
-void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                     Tensor& y);
-void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
-                            const Tensor& shift, bool relu, Tensor& y);
-void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                   const Tensor& bias, Tensor& dx);
+void conv2d_winograd(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                     const Tensor& bias, Tensor& y);
+void conv2d_affine_winograd(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                            const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+void conv2d_backward_data_winograd(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                   const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                      Tensor& dweight);
 
 // The same in bf16, with AVX512_BF16.
 const char* conv2d_winograd_bf16_refuse(const ConvGeometry& g, DType dtype);
-void conv2d_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                          Tensor& y);
-void conv2d_affine_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
-                                 const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
-void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                        const Tensor& bias, Tensor& dx);
+void conv2d_winograd_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                          const Tensor& bias, Tensor& y);
+void conv2d_affine_winograd_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x,
+                                 const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
+                                 Tensor& y);
+void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                        const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                           Tensor& dweight);
 

@@ -1,4 +1,5 @@
-// Convolution by plain loops in f32 and f64: the engine for every geometry, and what the others are tested against.
+// Convolution by plain loops in f32 and f64: the engine for every geometry, and what the others are tested
+// against.
 #include <algorithm>
 
 #include <karyon/core/cpu/conv/engines.h>
@@ -16,8 +17,8 @@ std::int64_t output_at(std::int64_t in, std::int64_t t, std::int64_t stride, std
 
 }  // namespace
 
-void conv2d_reference(const ConvGeometry& g, const Tensor& x_, const Tensor& w_, const Tensor& bias,
-                      Tensor& y_) {
+void conv2d_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x_, const Tensor& w_,
+                      const Tensor& bias, Tensor& y_) {
   dispatch_floating(x_.dtype(), "conv2d", [&]<class T>() {
     const T *x = x_.data<T>(), *weight = w_.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
     T* y = y_.data<T>();
@@ -47,8 +48,8 @@ void conv2d_reference(const ConvGeometry& g, const Tensor& x_, const Tensor& w_,
   });
 }
 
-void conv2d_backward_data_reference(const ConvGeometry& g, const Tensor& dy_, const Tensor& w_,
-                                    const Tensor& bias, Tensor& dx_) {
+void conv2d_backward_data_reference(const ConvGeometry& g, const ConvHints&, const Tensor& dy_,
+                                    const Tensor& w_, const Tensor& bias, Tensor& dx_) {
   dispatch_floating(dy_.dtype(), "conv2d_backward_data", [&]<class T>() {
     const T *dy = dy_.data<T>(), *weight = w_.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
     T* dx = dx_.data<T>();
@@ -127,9 +128,10 @@ void scale_and_shift(const Tensor& scale_, const Tensor& shift_, bool relu, Tens
   });
 }
 
-void conv2d_affine_reference(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
-                             const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
-  conv2d_reference(g, x, weight, {}, y);
+void conv2d_affine_reference(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
+                             const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
+                             Tensor& y) {
+  conv2d_reference(g, hints, x, weight, {}, y);
   scale_and_shift(scale, shift, relu, y);
 }
 

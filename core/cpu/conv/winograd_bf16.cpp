@@ -372,19 +372,20 @@ const char* conv2d_winograd_bf16_refuse(const ConvGeometry& g, DType dtype) {
   return conv2d_winograd_refuse(g, f32);
 }
 
-void conv2d_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                          Tensor& y) {
-  winograd_forward<WinogradBf16>(g, x, weight, {{}, bias, false, g.k}, g.moments, y);
+void conv2d_winograd_bf16(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
+                          const Tensor& weight, const Tensor& bias, Tensor& y) {
+  winograd_forward<WinogradBf16>(g, hints, x, weight, {{}, bias, false, g.k}, hints.moments, y);
 }
 
-void conv2d_affine_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& weight,
-                                 const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
-  winograd_forward<WinogradBf16>(g, x, weight, {scale, shift, relu, g.k}, false, y);
+void conv2d_affine_winograd_bf16(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
+                                 const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
+                                 Tensor& y) {
+  winograd_forward<WinogradBf16>(g, hints, x, weight, {scale, shift, relu, g.k}, false, y);
 }
 
-void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                        const Tensor& bias, Tensor& dx) {
-  winograd_backward_data<WinogradBf16>(g, dy, weight, bias, dx);
+void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
+                                        const Tensor& weight, const Tensor& bias, Tensor& dx) {
+  winograd_backward_data<WinogradBf16>(g, hints, dy, weight, bias, dx);
 }
 
 void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,

@@ -310,19 +310,21 @@ const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype) {
   return nullptr;
 }
 
-void conv2d_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                     Tensor& y) {
-  winograd_forward<WinogradF32>(g, x, weight, {{}, bias, false, g.k}, g.moments && g.k % 16 == 0, y);
+void conv2d_winograd(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+                     const Tensor& bias, Tensor& y) {
+  winograd_forward<WinogradF32>(g, hints, x, weight, {{}, bias, false, g.k}, hints.moments && g.k % 16 == 0,
+                                y);
 }
 
-void conv2d_affine_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
-                            const Tensor& shift, bool relu, Tensor& y) {
-  winograd_forward<WinogradF32>(g, x, weight, {scale, shift, relu, g.k}, false, y);
+void conv2d_affine_winograd(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
+                            const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
+                            Tensor& y) {
+  winograd_forward<WinogradF32>(g, hints, x, weight, {scale, shift, relu, g.k}, false, y);
 }
 
-void conv2d_backward_data_winograd(const ConvGeometry& g, const Tensor& dy, const Tensor& weight,
-                                   const Tensor& bias, Tensor& dx) {
-  winograd_backward_data<WinogradF32>(g, dy, weight, bias, dx);
+void conv2d_backward_data_winograd(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
+                                   const Tensor& weight, const Tensor& bias, Tensor& dx) {
+  winograd_backward_data<WinogradF32>(g, hints, dy, weight, bias, dx);
 }
 
 void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
