@@ -2,9 +2,9 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 
 #include <karyon/core/kernels/conv.h>
 #include <karyon/cuda/context.h>
@@ -57,34 +57,6 @@ cudnn::Handle& handle() {
 }
 
 // ---- plans ----
-
-using Key = std::array<std::int64_t, 24>;
-
-Key key_of(const ConvProblem& p) {
-  const ConvGeometry& g = p.geometry;
-  return {context().device,
-          static_cast<std::int64_t>(p.direction),
-          static_cast<std::int64_t>(p.dtype),
-          p.shift,
-          p.relu,
-          p.tf32,
-          g.n,
-          g.h,
-          g.w,
-          g.c,
-          g.h_out,
-          g.w_out,
-          g.k,
-          g.kernel.h,
-          g.kernel.w,
-          g.stride.h,
-          g.stride.w,
-          g.padding.h,
-          g.padding.w,
-          g.dilation.h,
-          g.dilation.w,
-          g.groups};
-}
 
 void run(const cudnn::Plan& plan, const ConvProblem& problem, const ConvPointers& pointers) {
   std::array<std::int64_t, 4> uids{};
@@ -171,10 +143,27 @@ Entry make_entry(const ConvProblem& problem, const ConvPointers& pointers) {
   return {.plan = std::make_unique<cudnn::Plan>(std::move(found.plans[chosen])), .refusal = {}};
 }
 
+// A plan is for one device and problem.
+struct Key {
+  int device;
+  ConvProblem problem;
+  friend bool operator==(const Key&, const Key&) = default;
+};
+
+struct KeyHash {
+  std::size_t operator()(const Key& key) const {
+    const ConvGeometry& g = key.problem.geometry;
+    std::size_t hash = static_cast<std::size_t>(key.problem.direction);
+    for (const std::int64_t size : {g.n, g.h, g.w, g.c, g.k, g.kernel.h, g.stride.h})
+      hash = hash * 1000003 + static_cast<std::size_t>(size);
+    return hash;
+  }
+};
+
 const Entry& entry_for(const ConvProblem& problem, const ConvPointers& pointers) {
   static auto* mutex = new std::mutex;
-  static auto* entries = new std::map<Key, Entry>;  // never destroyed, as the handles
-  const Key key = key_of(problem);
+  static auto* entries = new std::unordered_map<Key, Entry, KeyHash>;  // never destroyed, as the handles
+  const Key key{context().device, problem};
   const std::lock_guard lock(*mutex);
   auto it = entries->find(key);
   if (it == entries->end()) it = entries->emplace(key, make_entry(problem, pointers)).first;

@@ -16,6 +16,7 @@ struct ConvProblem {
   bool shift = false;  ///< forward: a value per channel of y is added
   bool relu = false;   ///< forward, after the shift: max(., 0)
   bool tf32 = false;   ///< f32 products may be rounded to TF32 (10 fraction bits)
+  friend bool operator==(const ConvProblem&, const ConvProblem&) = default;
 };
 
 /// Where a problem's tensors lie on the device; the result's is written.
