@@ -1,0 +1,93 @@
+// Every engine by itself against plain loops, whatever the table would choose.
+#include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/random.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "op_check.h"
+
+using namespace karyon;
+using cpu::ConvDirection;
+
+namespace {
+
+struct Job {
+  std::int64_t n, size, c, k, kernel, stride, padding, dilation, groups;
+};
+ConvGeometry geometry(const Job& j) {
+  const std::int64_t out = (j.size + 2 * j.padding - j.dilation * (j.kernel - 1) - 1) / j.stride + 1;
+  return {.n = j.n,
+          .h = j.size,
+          .w = j.size,
+          .c = j.c,
+          .h_out = out,
+          .w_out = out,
+          .k = j.k,
+          .kernel = j.kernel,
+          .stride = j.stride,
+          .padding = j.padding,
+          .dilation = j.dilation,
+          .groups = j.groups};
+}
+
+}  // namespace
+
+TEST_CASE("convolution engines: names are unique, and the last engine refuses nothing") {
+  std::set<std::string_view> names;
+  for (const cpu::ConvEngine& engine : cpu::conv_engines()) names.insert(engine.name);
+  CHECK(names.size() == cpu::conv_engines().size());
+  const cpu::ConvEngine& last = cpu::conv_engines().back();
+  CHECK(last.name == "reference");
+  const ConvGeometry g = geometry({1, 9, 6, 4, 3, 2, 1, 2, 2});
+  for (const auto direction :
+       {ConvDirection::forward, ConvDirection::backward_data, ConvDirection::backward_weight})
+    for (const DType dtype : {f32, f64, bf16}) CHECK(last.refuse(direction, g, dtype) == nullptr);
+}
+
+TEST_CASE("convolution engines: each computes what the reference does in f64") {
+  const Job job = GENERATE(values<Job>({{2, 18, 32, 34, 3, 1, 1, 1, 1},
+                                        {2, 16, 32, 16, 2, 2, 0, 1, 1},
+                                        {1, 17, 6, 10, 5, 2, 2, 1, 1},
+                                        {1, 13, 6, 8, 3, 1, 2, 2, 2},
+                                        {3, 8, 33, 65, 1, 1, 0, 1, 1}}));
+  const DType dtype = GENERATE(f32, bf16);
+  const ConvGeometry g = geometry(job);
+  Generator generator(1);
+  const Tensor x = randn({g.n, g.h, g.w, g.c}, generator).to(dtype),
+               w = randn({g.k, g.kernel.h, g.kernel.w, g.c / g.groups}, generator).to(dtype),
+               dy = randn({g.n, g.h_out, g.w_out, g.k}, generator).to(dtype);
+  const Tensor bias = randn({g.k}, generator), bias_x = randn({g.c}, generator),
+               scale = randn({g.k}, generator);
+  const auto wide = [](const Tensor& t) { return t.to(f64); };
+  const cpu::ConvEngine& reference = cpu::conv_engines().back();
+  // Winograd in bf16 rounds its transformed tiles as well.
+  const double tolerance = dtype == bf16 ? 0.04 : 3e-5;
+  for (const cpu::ConvEngine& engine : cpu::conv_engines()) {
+    INFO(engine.name << " in " << dtype);
+    if (!engine.refuse(ConvDirection::forward, g, dtype)) {
+      Tensor y = empty(dy.shape(), {.dtype = dtype}), expected = empty(dy.shape(), {.dtype = f64});
+      engine.forward(g, {}, x, w, bias, y);
+      reference.forward(g, {}, wide(x), wide(w), wide(bias), expected);
+      CHECK(test::difference(y, expected) < tolerance);
+      if (engine.affine) {
+        engine.affine(g, {}, x, w, scale, bias, true, y);
+        reference.affine(g, {}, wide(x), wide(w), wide(scale), wide(bias), true, expected);
+        CHECK(test::difference(y, expected) < tolerance);
+      }
+    }
+    if (!engine.refuse(ConvDirection::backward_data, g, dtype)) {
+      Tensor dx = empty(x.shape(), {.dtype = dtype}), expected = empty(x.shape(), {.dtype = f64});
+      engine.backward_data(g, {}, dy, w, bias_x, dx);
+      reference.backward_data(g, {}, wide(dy), wide(w), wide(bias_x), expected);
+      CHECK(test::difference(dx, expected) < tolerance);
+    }
+    if (!engine.refuse(ConvDirection::backward_weight, g, dtype)) {
+      Tensor dw = empty(w.shape(), {.dtype = dtype}), expected = empty(w.shape(), {.dtype = f64});
+      engine.backward_weight(g, x, dy, dw);
+      reference.backward_weight(g, wide(x), wide(dy), expected);
+      CHECK(test::difference(dw, expected) < tolerance);
+    }
+  }
+}
