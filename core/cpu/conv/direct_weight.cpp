@@ -31,8 +31,8 @@ constexpr std::int64_t least_chunks = 8, most_chunks = 16;
 // Floats between panels: at distances of 4 KiB they would share sets of the L1 cache.
 constexpr std::int64_t skew = 16;
 
-// The plan for one group of channels: how its pixels are cut into stages, stages joined to chunks, and channels
-// and outputs cut into panels; and the work itself.
+// The plan for one group of channels: how its pixels are cut into stages, stages joined to chunks, and
+// channels and outputs cut into panels; and the work itself.
 struct DirectWeightPlan {
   const ConvGeometry& g;
   const ImagePart &x, &dy;

@@ -7,15 +7,16 @@
 
 namespace karyon::cpu {
 
-/// All that tells one packed form of a weight from another.
+/// Whatever tells one packed form of a weight from another.
 using FilterKey = std::vector<std::int64_t>;
 
-/// Whether these weights were asked for under this key before. A program that uses a filter once, for its
-/// only image, should not pay for memory to keep it in.
+/// Whether this was called before for these weights and this key. A program that uses a filter once, for its
+/// only image, so does not pay for memory to keep it in.
 bool used_before(const Tensor& weight, const FilterKey& key);
 
-/// make(), or what an earlier call with this key made of these weights. It is kept with their storage until
-/// that changes or dies; in the whole process no more than 256 MiB are kept, and what is beyond is made anew.
+/// The packed form of these weights for this key: what an earlier call made, or make(). The weights' storage
+/// keeps it until the weights change or die. The whole process keeps at most 256 MiB; packed filters beyond
+/// that are made in each call.
 Tensor kept_filters(const Tensor& weight, const FilterKey& key, const std::function<Tensor()>& make);
 
 }  // namespace karyon::cpu

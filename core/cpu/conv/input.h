@@ -4,30 +4,31 @@
 
 #include <karyon/core/kernels/lazy.h>
 
-// Private to core/cpu: what a convolution reads, wherever it lies.
+// Private to core/cpu/conv: what a convolution reads, without materializing lazy batch norms and lazy cats.
 namespace karyon::cpu {
 
-/// Images [n, h, w, channels], as they are or, where scale is given, max(scale x + shift, 0) of them per
-/// channel. They are the channels from `first` on of what they are part of.
+/// Images [n, h, w, channels] that are the channels of an input from `first` on. Where scale is given, the
+/// input is max(scale x + shift, 0) of them per channel.
 struct ImagePart {
   const float* data = nullptr;
   std::int64_t first = 0, channels = 0;
   const float *scale = nullptr, *shift = nullptr;
 };
 
-/// The parts of an input, and what keeps them in memory.
+/// An input in parts that stand side by side in their channels, and the tensors that keep them in memory.
 struct ConvInput {
   std::vector<ImagePart> parts;
   std::vector<Tensor> held;
 };
 
-/// x in parts that are whole vectors of channels; as one part if `apart` is false.
+/// x in parts: those of a lazy cat if `apart`, else one.
 ConvInput conv_input(const Tensor& x, bool apart);
 
-/// x as a convolution in groups of `channels` reads it, in one part; where it cannot read x apart, x is made.
+/// x in one part, for a convolution in groups of `channels`. A lazy norm is materialized unless groups are
+/// whole vectors.
 ConvInput grouped_input(const Tensor& x, std::int64_t channels);
 
-/// pixels [count][channels] of a part, as a convolution sees them.
+/// Copies pixels [count][channels] of a part, with its scale and shift applied.
 void read_pixels(const ImagePart& part, const float* from, std::int64_t count, float* to);
 
 }  // namespace karyon::cpu
