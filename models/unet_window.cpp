@@ -6,8 +6,8 @@
 namespace karyon {
 namespace {
 
-// The fastest 3x3 convolutions (Winograd's) compute tiles of 4 x 4 outputs, counted from the window's first pixel.
-// All outputs of a tile are computed from all inputs of the tile.
+// The fastest 3x3 convolutions (Winograd's) compute tiles of 4 x 4 outputs, counted from the window's first
+// pixel. All outputs of a tile are computed from all inputs of the tile.
 constexpr int winograd_tile = 4;
 
 int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -31,8 +31,8 @@ int reach_of(const UNetOptions& options, int tile) {
   return reach;
 }
 
-// Most memory is in use at the last step up. The skip connection, the enlarged values, both joined, and the result
-// of the first convolution have 5 base widths. The allocator keeps about one more for later.
+// Most memory is in use at the last step up. The skip connection, the enlarged values, both joined, and the
+// result of the first convolution have 5 base widths. The allocator keeps about one more for later.
 std::size_t bytes_per_pixel(const UNetOptions& options, DType dtype) {
   const auto activations = static_cast<std::size_t>(6 * options.base_width),
              ends = static_cast<std::size_t>(2 * options.in_channels + 3 * options.out_channels);

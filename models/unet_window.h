@@ -7,10 +7,11 @@ namespace karyon {
 
 /// What a program has to know of a U-Net to run it on overlapping windows of a large image.
 ///
-/// Take a block of outputs that begins and ends at multiples of 2^depth. A window gives the same outputs as the whole
-/// image, up to rounding, if it reaches `reach` pixels further on every side where the image goes on, and begins at
-/// a multiple of 2^depth. It gives the same bits if `exact_reach` and `alignment` stand in place of `reach` and
-/// 2^depth. A group norm looks at the whole window, so a network with group norms allows neither.
+/// Take a block of outputs that begins and ends at multiples of 2^depth. A window gives the same outputs as
+/// the whole image, up to rounding, if it reaches `reach` pixels further on every side where the image goes
+/// on, and begins at a multiple of 2^depth. It gives the same bits if `exact_reach` and `alignment` stand in
+/// place of `reach` and 2^depth. A group norm looks at the whole window, so a network with group norms allows
+/// neither.
 struct UNetWindow {
   int reach;        ///< pixels beyond a block on which its outputs depend
   int exact_reach;  ///< the same with the pixels that only touch the rounding

@@ -41,8 +41,8 @@ std::vector<fs::path> pictures_in(const fs::path& folder) {
   return files;
 }
 
-/// Whether a mask of this name belongs to the image: the same name, or more behind it that is no part of a
-/// word.
+/// Whether a mask of this name belongs to the image: its name is the image's, alone or followed by something
+/// that is no letter or digit.
 bool belongs(const std::string& mask, const std::string& image) {
   if (!mask.starts_with(image)) return false;
   return mask.size() == image.size() || !std::isalnum(static_cast<unsigned char>(mask[image.size()]));
@@ -109,7 +109,8 @@ LabelMap labels_of(const fs::path& file) {
     const Raster<float> set(map.width, map.height, 1, {map.begin(), map.end()});
     return label_components(set, {.min_area = 1, .fill_holes = false});
   }
-  // Where compression or smoothing left values in between, they are scattered: mostly alone in their row.
+  // Values that compression or smoothing left in between are scattered: most have no neighbour of the same
+  // value.
   std::size_t alone = 0, total = 0;
   const std::size_t width = map.row_size();
   for (std::size_t i = 0; i < map.size(); ++i) {
@@ -153,7 +154,7 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
   std::error_code error;
   if (fs::exists(out, error) && !(fs::is_directory(out, error) && fs::is_empty(out, error)))
     throw Failure("arranging: " + out.string() + " is there already; choose another --out, or remove it");
-  // Everything goes to a folder beside it first: one that is half filled must not be taken for a data set.
+  // Files are written to a folder beside it first, so that an incomplete one is not taken for a data set.
   fs::path partial = out.has_filename() ? out : out.parent_path();
   partial += ".partial";
   Arranged arranged;
@@ -164,7 +165,7 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
     for (const Pair& pair : pairs) {
       std::string note;
       const Image image = read_image(pair.image, choice, &note);
-      // What was chosen is said once, not for every image.
+      // The same note is printed once, not for every image.
       if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
       LabelMap labels = labels_of(pair.mask);
       if (!labels.same_size(image))
@@ -188,7 +189,7 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
       arranged.nuclei += static_cast<std::size_t>(nuclei);
       progress.update(static_cast<std::int64_t>(arranged.images));
     }
-    fs::remove(out);  // where it is there it is empty
+    fs::remove(out);  // if it exists, it is empty
     fs::rename(partial, out);
   } catch (const fs::filesystem_error& e) {
     fs::remove_all(partial, error);

@@ -18,7 +18,7 @@ struct Arranged {
 /// "a.png"). If it has one value besides 0, each connected part is a nucleus; if it has several, each value
 /// (or colour) is one: a label image. An image whose mask is all 0 gets one empty mask.
 ///
-/// Of an image with several pages or channels it takes what `choice` says, or else the first, with a line on
+/// `choice` says which page and channel of an image to take. Otherwise the first is taken, with a line on
 /// stderr. Hidden files and those that systems leave in folders are passed over.
 ///
 /// Throws Failure if a file cannot be read, an image has no mask file or several, a mask file has no image or

@@ -11,7 +11,7 @@ namespace nuclei {
 /// Exit codes besides 0.
 inline constexpr int failed = 1, bad_usage = 2;
 
-/// A command of the program. The file of a command holds its options, the checks among them, and what it prints.
+/// A command of the program. Its file holds its options, their checks, and what it prints.
 class Command {
  public:
   Command(const char* name, const char* description) : name_(name), description_(description) {}
@@ -22,7 +22,7 @@ class Command {
   const char* name() const { return name_; }
   const char* description() const { return description_; }
 
-  /// Adds its options to its part of the command line, which lives as long as the command.
+  /// Adds the command's options. `app` lives as long as the command.
   virtual void add_options(CLI::App& app) = 0;
   /// Does what the options say. Throws UsageError, Failure or karyon::Error.
   ///   returns  the exit code

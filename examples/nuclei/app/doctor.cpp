@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// "ERROR", in a colour where someone looks at it on a terminal.
+/// "ERROR", in colour on a terminal.
 std::string headline(Severity severity) {
   static const bool colors = isatty(fileno(stdout)) != 0 && !std::getenv("NO_COLOR");
   const char* color = severity == Severity::error     ? "\x1b[1;31m"
@@ -76,7 +76,7 @@ struct Doctor : Command {
   std::filesystem::path data;
   std::filesystem::path json;   // empty: not written
   bool all = false;             // list every file, not the first few of each kind
-  std::string device = "auto";  // accepted like in other commands
+  std::string device = "auto";  // accepted, but nothing here computes on it
 
   Doctor() : Command("doctor", "say what is wrong with a data set, before training on it") {}
 

@@ -27,10 +27,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 std::string zoom_text(int zoom) { return zoom == auto_zoom ? "auto" : std::to_string(zoom); }
 
 // --- JSON

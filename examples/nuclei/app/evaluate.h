@@ -20,13 +20,13 @@ struct EvaluateOptions {
   std::string device = "auto";
 };
 
-/// Where the report goes if nobody says: report.html beside the JSON file, or in the working folder;
-/// evaluation.html in the model's own folder, where report.html tells of the training.
+/// Where the report goes by default: report.html beside the JSON file, or in the working folder;
+/// evaluation.html in the model's own folder, where report.html is the training's.
 std::filesystem::path default_report(const EvaluateOptions& options);
 
-/// Segments every image of a folder in the Data Science Bowl layout and scores it against its masks, the
-/// model beside the baselines. Prints summaries to stdout; writes everything as JSON if asked to, and the
-/// report. Throws Failure.
+/// Segments every image of a folder in the Data Science Bowl layout and scores the model and the baselines
+/// against the masks. Prints summaries to stdout and writes the report, and all scores as JSON if `json` is
+/// given. Throws Failure.
 std::vector<ImageScores> evaluate(const EvaluateOptions& options);
 
 }  // namespace nuclei

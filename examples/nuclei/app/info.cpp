@@ -53,7 +53,7 @@ void list_devices() {
 struct Info : Command {
   std::filesystem::path file;
   bool devices = false;
-  std::string device = "auto";  // accepted like in other commands
+  std::string device = "auto";  // accepted, but nothing here computes on it
 
   Info() : Command("info", "show what a model file holds, or the devices") {}
 

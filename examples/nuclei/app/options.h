@@ -17,7 +17,7 @@ void add_precision(CLI::App& app, std::string& precision, const std::string& eff
 void add_tta(CLI::App& app, bool& tta);
 void add_zoom(CLI::App& app, int& zoom);
 
-/// The group of options that choose a picture of a file, and the one among its channels.
+/// The group of options that choose a picture of a file, and one of them.
 inline constexpr const char* choice_group = "Which picture of a file";
 void add_channel(CLI::App& app, std::string& channel);
 

@@ -32,7 +32,7 @@ using Json = nlohmann::ordered_json;
 /// A signal asks for a stop in the middle of a picture.
 struct Interrupted {};
 
-/// A result cannot be written: the next one could not either.
+/// A result cannot be written. The next one could not be written either, so the run ends.
 struct CannotWrite : Failure {
   using Failure::Failure;
 };
@@ -84,7 +84,8 @@ std::string settings_of(const PredictOptions& o, const fs::path& model) {
   return settings.dump();
 }
 
-/// A picture is the same one as long as its file is not touched.
+/// Names a picture by its file and page, and by the file's size and time: a file that has changed is another
+/// picture.
 std::string key_of(const Job& job) {
   std::error_code error;
   const auto time = fs::last_write_time(job.file, error).time_since_epoch().count();
@@ -98,7 +99,7 @@ void make_folder(const fs::path& folder) {
   if (error) throw Failure(folder.string() + ": cannot create the folder: " + error.message());
 }
 
-/// One call of predict(): its pictures in turn, and what they share.
+/// One call of predict().
 class Prediction {
  public:
   explicit Prediction(const PredictOptions& options);
@@ -196,7 +197,7 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
   }
   const std::unique_ptr<ImageSource> source =
       open_image(job.file, {.page = job.page, .channel = options_.channel});
-  // What was chosen is said once, not for every picture of a folder.
+  // The same note is printed once, not for every picture of a folder.
   if (!source->note().empty() && noted_.insert(source->note()).second)
     progress_->say(job.file.string() + ": " + source->note());
   Image header = source->header();

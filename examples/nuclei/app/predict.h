@@ -39,7 +39,7 @@ struct PredictSummary {
 /// Finds nuclei in images: files, folders of images, or folders in the Data Science Bowl layout. Results
 /// (results.h) are written image by image; out/finished.jsonl says which are complete. An image that cannot
 /// be read is reported on stderr and skipped. Ctrl-C and SIGTERM (StopOnSignal) stop within seconds and leave
-/// what is complete. A picture that is finished but whose files are gone is worked on again. Throws Failure
+/// complete results. A picture that was finished but whose files are gone is worked on again. Throws Failure
 /// if there is nothing to read, a result cannot be written, a run to continue had other settings, or out
 /// holds an earlier run that is neither to be continued nor overwritten.
 PredictSummary predict(const PredictOptions& options);

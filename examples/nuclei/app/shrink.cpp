@@ -9,7 +9,8 @@
 namespace nuclei {
 namespace {
 
-// The copy has filters as bf16, which halves it, and everything else as it is. It is read like any other model.
+// The copy has filters as bf16, which halves it, and everything else as it is. It is read like any other
+// model.
 struct Shrink : Command {
   std::filesystem::path model, out;
 

@@ -48,7 +48,8 @@ struct Train : Command {
       require_unchanged("--init");
       for (const Setting& setting : settings) require_unchanged(option_name(setting));
     }
-    // A script must not go on with a model that was stopped half-way; --max-minutes is a wish.
+    // A signal is an exit code of its own: a script must not go on with a model that is not finished. A
+    // training that --max-minutes ended did what was asked.
     return train(options) ? 0 : StopOnSignal::exit_code();
   }
 

@@ -4,8 +4,8 @@
 
 namespace nuclei {
 
-/// Everything that goes wrong in the application is thrown as one of these two. The text reads
-/// "what was being done: what was expected, what came, what to do", so main() prints it as it is.
+/// All errors of the application are thrown as one of these two. The text reads
+/// "what was being done: what was expected, what came, what to do", and main() prints it as it is.
 
 /// The command line asks for something that makes no sense; exit code 2.
 struct UsageError : std::runtime_error {

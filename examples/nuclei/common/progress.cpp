@@ -39,6 +39,10 @@ std::string format_duration(double seconds) {
   return pair(s / 86400, "d", s % 86400 / 3600, "h");
 }
 
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 Progress::Progress(std::string label, std::int64_t total, std::FILE* out, Show show)
     : label_(std::move(label)),
       total_(std::max<std::int64_t>(total, 0)),

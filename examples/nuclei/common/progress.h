@@ -11,6 +11,8 @@ namespace nuclei {
 /// A duration for people: "45s", "1m 20s", "2h 5m", "3d 4h".
 std::string format_duration(double seconds);
 
+double seconds_since(std::chrono::steady_clock::time_point begin);
+
 /// Shows how far a task is: a bar with the time left on a terminal, elsewhere (a log file) a plain
 /// line now and then. Writes to `out`, standard error unless told otherwise. Not thread-safe.
 class Progress {

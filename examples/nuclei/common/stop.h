@@ -7,8 +7,8 @@
 namespace nuclei {
 
 /// While one of these lives, Ctrl-C (SIGINT) and SIGTERM ask for a stop; a second one half a second later or
-/// more ends the process at once. One sooner is the same request: timeout(1) and batch systems signal the
-/// process and its group.
+/// more ends the process at once. A sooner one counts as the same request: timeout(1) and batch systems
+/// signal both the process and its group.
 class StopOnSignal {
  public:
   StopOnSignal();
@@ -16,9 +16,9 @@ class StopOnSignal {
   StopOnSignal(const StopOnSignal&) = delete;
   StopOnSignal& operator=(const StopOnSignal&) = delete;
 
-  /// The signal that asked, or 0. It stays until the next of these is made.
+  /// The signal that asked, or 0. It stays until the next StopOnSignal is made.
   static int signal();
-  /// 128 + the signal, as shells say it, or 0.
+  /// 128 + the signal, as shells have it, or 0.
   static int exit_code() { return signal() == 0 ? 0 : 128 + signal(); }
 
  private:

@@ -40,14 +40,15 @@ void Clumps::join(std::int32_t a, std::int32_t b) {
   parent_[find(static_cast<std::size_t>(a))] = find(static_cast<std::size_t>(b));
 }
 
-// The rule. A clump belongs to the band in which it begins, and a band takes it only if it sees all of it. So a band
-// ends above every clump that may go on below the map, and the next band begins there and sees that clump from its
-// first row.
+// The rule. A clump belongs to the band in which it begins, and a band takes it only if it sees all of it. So
+// a band ends above every clump that may go on below the map. The next band begins there and sees that clump
+// from its first row.
 //
-// A clump that begins in the band's first row and still may go on is taller than a band. It is cut: the band takes
-// its nuclei that do not go on, and ends above the first that does, in its upper half but behind tail_rows. The next
-// bands take what is left of the clump in the same way, nucleus by nucleus. A nucleus that is itself taller than
-// a band is taken as far as it is seen.
+// A clump that begins in the band's first row, or above it after a cut, and may still go on is taller than a
+// band. It is cut: the band takes those of its nuclei that do not go on, and ends above the first that does.
+// But a band has at least tail_rows rows, and a band that cuts ends in the upper half of the map if it can.
+// The next bands take the rest of the clump in the same way. A nucleus that is itself taller than a band is
+// taken as far as it is seen.
 BandCut cut_band(const Clumps& clumps, int start, bool last, bool after_cut) {
   // What reaches one of the last three rows may go on below them.
   const int height = clumps.height(), open_rows = last ? height : height - 3;

@@ -36,8 +36,8 @@ class Clumps {
   std::vector<Extent> extent_;
 };
 
-/// Rows at the end of a band in which nothing begins that counts: a nucleus that reaches over all of them holds
-/// more pixels than any speck that is dropped.
+/// Rows at the end of a band in which nothing begins that counts: a nucleus that reaches over all of them
+/// holds more pixels than any speck that is dropped.
 inline constexpr int tail_rows = 64;
 
 /// What a band of rows takes of the nuclei that it sees.

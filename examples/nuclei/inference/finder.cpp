@@ -13,7 +13,7 @@
 namespace nuclei {
 namespace {
 
-// Rows above a band that its nuclei may depend on: gaps that are closed, holes that are filled.
+// Rows above a band that may change its nuclei: gaps are closed and holes filled across its first row.
 constexpr int margin = 16;
 constexpr std::size_t program = std::size_t{120} << 20;  // code, libraries, buffers of files
 constexpr std::size_t decode_bytes = 72;                 // per pixel of a band, beside the maps
@@ -53,7 +53,7 @@ struct Plan {
   int band_rows;
 };
 
-// Nothing where memory does not suffice.
+// Nothing if memory does not suffice.
 std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, const ImageSource& source,
                                 const FindOptions& options, int zoom) {
   const Image& image = source.header();
@@ -61,7 +61,7 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
   std::size_t weights = 0;
   for (const karyon::Tensor& p : segmenter.model->parameters())
     weights += static_cast<std::size_t>(p.numel()) * sizeof(float);
-  // Weights as read and as kept, and the filters that convolutions transform, of which the widest layer has most.
+  // Weights as read, weights as kept, and the largest layer's filters as convolutions transform them.
   const std::size_t fixed = program + 4 * weights + source.held_bytes();
   const auto width = static_cast<std::size_t>(image.width), height = static_cast<std::size_t>(image.height);
   const std::size_t row =
@@ -74,13 +74,13 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
     return options.window_memory > 0 ? std::min(bytes, options.window_memory) : bytes;
   };
 
-  // All at once, if that leaves a good part for the network.
+  // The whole picture as one band, if that leaves enough memory for the network.
   const std::size_t whole = height * (row + width * decode_bytes);
   if (whole <= free / 10 * 7 && (options.band_rows == 0 || options.band_rows >= image.height))
     if (const auto tiling = plan_tiles(net, image.width, image.height, for_network(free - whole), 0, zoom))
       return Plan{*tiling, image.height};
 
-  // Otherwise a part each for the network, for separating, and for the rows in between.
+  // Otherwise memory is shared by the network, the band that is separated, and the rows between them.
   const std::size_t network = for_network(free / 5 * 2);
   for (int limit = 0;;) {
     const std::optional<Tiling> tiling = plan_tiles(net, image.width, image.height, network, limit, zoom);
@@ -98,7 +98,7 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
 
 Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options, int zoom) {
   if (const auto found = plan_within(options.max_memory, segmenter, source, options, zoom)) return *found;
-  // How much would do, in steps of a megabyte: doubled until it does, then halved between.
+  // The least memory that suffices, in megabytes: double until it does, then search between.
   constexpr std::size_t mega = 1'000'000, most = 1'000'000'000;  // of megabytes
   const auto enough = [&](std::size_t megabytes) {
     return plan_within(megabytes * mega, segmenter, source, options, zoom).has_value();
@@ -158,7 +158,8 @@ class Finder {
  private:
   std::size_t width() const { return static_cast<std::size_t>(image_.width); }
 
-  /// What memory it takes must not depend on what the picture shows: there has to be enough for either zoom.
+  /// The memory that is needed must not depend on what the picture shows, so it has to suffice for either
+  /// zoom.
   Plan make_plan() {
     const bool measured = options_.zoom == auto_zoom;
     const Plan largest = plan(segmenter_, source_, options_, measured ? 2 : options_.zoom);
@@ -181,7 +182,8 @@ class Finder {
                        });
   }
 
-  /// Rows part.y0 ... part.y1 of the whole picture's width, and what the network sees of them.
+  /// The network's input for a part of the picture.
+  ///   rows  rows part.y0 ... part.y1 - 1 in the picture's whole width
   void normalize_part(const float* rows, const Rect& part, float* out) const {
     const auto channels = static_cast<std::size_t>(image_.channels),
                count = static_cast<std::size_t>(part.width());
@@ -231,8 +233,8 @@ class Finder {
     finish_rows(top + band.end);
   }
 
-  /// After a clump that was cut, bands may see parts of the same nucleus: it stays with the earlier band where that
-  /// one has claimed half of its pixels.
+  /// Two bands that share a clump may find the same nucleus differently. It stays with the earlier band if
+  /// that one has claimed at least half of its pixels.
   void leave_claimed(const LabelMap& map, int start, std::vector<std::int32_t>& keep) {
     std::vector<std::int64_t> area(keep.size()), claimed(keep.size());
     const std::int32_t* taken = taken_.row(done_);
@@ -276,7 +278,7 @@ class Finder {
     next_id_ += static_cast<std::int32_t>(keep.size());
   }
 
-  /// Numbers and hands out what is complete.
+  /// Numbers the nuclei of the rows before `end` and hands them out.
   void finish_rows(int end) {
     std::vector<Found> complete;
     std::int32_t* label = taken_.row(done_);
@@ -306,7 +308,7 @@ class Finder {
     taken_.drop_before(done_);
     maps_.drop_before(done_ - margin);
     pixels_.drop_before(std::min(done_ - margin, maps_.end() - plan_.tiling.halo - plan_.tiling.grid));
-    // Numbers are needed as long as a nucleus may go on.
+    // A number is needed only while its nucleus has pixels in later rows.
     if (numbers_.size() > many_numbers) {
       std::unordered_map<std::int32_t, std::int32_t> still;
       for (const std::int32_t *t = taken_.row(done_),

@@ -50,15 +50,16 @@ struct FindSummary {
 
 /// Finds the nuclei of a picture of any size in bounded memory.
 ///
-/// The network works on overlapping windows (tiles.h). Its maps are separated into nuclei in bands of rows. A
-/// band ends above every clump (nuclei that touch, directly or through others) that it does not see all of,
-/// and the next one begins there; so each clump is separated in a band that holds it as a whole, and the
-/// result is that of the whole picture. Only a clump taller than a band is taken nucleus by nucleus. This
-/// takes for granted that Segmenter::decode() looks at one clump at a time, and drops no nucleus of more than
-/// 64 pixels. Nuclei are numbered by their first pixels from the top, left to right.
+/// The network works on overlapping windows (windows.h). Its maps are separated into nuclei in bands of rows.
+/// A band ends above every clump (nuclei that touch, directly or through others) that it does not see as a
+/// whole, and the next band begins there (bands.h). So each clump is separated in a band that holds all of
+/// it, and the result is that of the whole picture. Only a clump taller than a band is taken nucleus by
+/// nucleus. This relies on two properties of Segmenter::decode(): clumps do not influence each other, and
+/// nuclei of more than 64 pixels are never dropped. Nuclei are numbered by their first pixels from the top,
+/// left to right.
 ///
-/// `progress` is told the share done, 0 to 1, and may throw to stop. Throws Failure where the source is
-/// damaged or max_memory is too little.
+///   progress  is called with the share that is done, 0 to 1; it may throw to stop
+/// Throws Failure if the source is damaged or max_memory is too little.
 FindSummary find_nuclei(Segmenter& segmenter, ImageSource& source, const FindOptions& options, FindSink& sink,
                         const std::function<void(double)>& progress = {});
 

@@ -6,9 +6,9 @@
 namespace nuclei {
 namespace {
 
-// The levels of a picture are computed from the values below which these shares of its pixels lie. Where nuclei
-// cover less than half a percent, the value half a percent from the end is background and its noise. The most
-// extreme few pixels tell the two cases apart.
+// The levels of a picture are computed from the values below which these shares of its pixels lie. Where
+// nuclei cover less than half a percent, the value half a percent from the end is background and its noise.
+// The most extreme few pixels tell the two cases apart.
 constexpr std::array level_shares{0.0005, 0.005, 0.5, 0.995, 0.9995};
 
 /// A picture in memory, read like one in a file.

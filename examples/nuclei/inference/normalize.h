@@ -6,9 +6,10 @@
 
 namespace nuclei {
 
-/// Brightness (mean of the channels) of a picture below which 0.5, 50 and 99.5 % of its pixels lie. In a
-/// nearly empty picture the outer two are only noise of the background: then a quarter of the range of all
-/// but the most extreme 0.1 % of the pixels lies between the end of that range and the level.
+/// The brightness (mean of the channels) below which 0.5, 50 and 99.5 % of a picture's pixels lie. In a
+/// nearly empty picture the outer two would both be noise of the background. So at least a quarter of the
+/// picture's range, without the most extreme 0.1 % of its pixels, lies between `low` and its upper end, and
+/// between its lower end and `high`.
 struct Levels {
   float low, middle, high;
   bool light_background() const { return middle - low > high - middle; }
@@ -16,13 +17,14 @@ struct Levels {
 Levels find_levels(ImageSource& source);
 Levels find_levels(const Image& image);
 
-/// normalize() for some of a picture's pixels, given the levels of all of it.
+/// The same as below for some of a picture's pixels.
+///   levels   of the whole picture
 ///   pixels   [count, channels]
 ///   out      [count, 3]
 void normalize(const float* pixels, std::size_t count, int channels, const Levels& levels, float* out);
 
-/// Brings every microscope to one look: three channels, find_levels() at 0 and 1, and light
-/// on dark: pictures with a light background are inverted.
+/// Makes pictures of all microscopes look alike: three channels, `low` at 0, `high` at 1. A picture with a
+/// light background is inverted.
 ///   returns  3 channels, values a little beyond [0, 1] at most
 Raster<float> normalize(const Image& image);
 Raster<float> normalize(const Image& image, const Levels& levels);

@@ -67,7 +67,7 @@ std::unique_ptr<karyon::UNet> load_model(const std::filesystem::path& file,
     try {
       checkpoint = karyon::load_safetensors(file).metadata.contains("nuclei.state");
     } catch (const karyon::Error&) {
-      // It cannot be read at all, and the first error says so.
+      // The file cannot be read at all, and the first error says so.
     }
     if (checkpoint)
       throw Failure(file.string() +
@@ -104,7 +104,7 @@ double median_diameter(const std::vector<LabelMap>& maps) {
 int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels, const ReadPixels& read) {
   if (levels.light_background()) return 1;
   static constexpr int part_size = 256, parts_per_side = 4;
-  // Where parts begin along a side: spread evenly, and all of it if it is not long.
+  // Where parts begin along a side. They are spread evenly, and cover a short side.
   const auto begins = [](int size) {
     const int count = std::clamp((size + part_size / 2) / part_size, 1, parts_per_side),
               free = std::max(0, size - part_size);

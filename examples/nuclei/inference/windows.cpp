@@ -57,7 +57,7 @@ std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, 
   const int grid = net.alignment / zoom;
   const auto most = static_cast<double>(memory / per_pixel);
   const double pixels = static_cast<double>(width) * height;
-  // What is interpolated depends on one more pixel.
+  // An interpolated pixel depends on one more pixel of the picture.
   const auto halo_for = [&](bool exact) {
     const int reach = exact ? net.exact_reach : net.reach;
     return round_up(zoom == 1 ? reach : reach / zoom + 2, grid);
@@ -71,7 +71,7 @@ std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, 
     const auto core = [&](int window, int size) {
       return window >= size ? size : (window - 2 * halo) / grid * grid;
     };
-    // Square windows waste least; where one side is short, the other may be longer.
+    // Square windows overlap least. Where the picture is narrow, windows are taller.
     int tall = std::min(height, static_cast<int>(std::sqrt(most)) / grid * grid);
     if (width < tall) tall = std::min(height, static_cast<int>(most / width) / grid * grid);
     if (height_limit > 0) tall = std::min(tall, height_limit);
@@ -82,7 +82,7 @@ std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, 
                         halo,
                         exact,
                         zoom};
-    // Below a core of a quarter of its halo nearly all work is overlap.
+    // If the core is smaller than a quarter of its halo, nearly all work is overlap.
     if (tiling.core_width >= std::min(width, grid) && tiling.core_height >= std::min(height, grid) &&
         (!exact || std::min(tiling.core_width, tiling.core_height) >= std::min({halo / 4, width, height})))
       return tiling;

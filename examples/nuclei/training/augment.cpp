@@ -89,8 +89,8 @@ constexpr float unstain[3][3] = {{1.87798274f, -1.00767869f, -0.55611582f},
 
 using Density = std::array<float, 3>;  // optical densities of red, green and blue
 
-// More or less of each stain, which multiplies light (Tellez et al. 2018), and each dye of a somewhat other
-// colour. Values are inverted light.
+// Changes the amount of each stain (Tellez et al. 2018) and, a little, the colour of each dye. Values are
+// inverted light.
 void restain(float* rgb, std::int64_t pixels, Generator& generator) {
   auto random = [&](double low, double high) { return static_cast<float>(generator.uniform(low, high)); };
   std::array<float, 3> gain{random(0.75, 1.3), random(0.6, 1.8), random(0.75, 1.3)}, shift;
@@ -111,8 +111,8 @@ void restain(float* rgb, std::int64_t pixels, Generator& generator) {
   }
 }
 
-// Fibres, blood cells and cytoplasm: whatever eosin stains lies in long or round patches with sharp or soft
-// edges over and under the nuclei, and darkens green and blue. Values are inverted light.
+// Adds patches of what eosin stains: fibres, blood cells and cytoplasm. They are long or round, have sharp or
+// soft edges, lie over and under the nuclei, and darken green and blue. Values are inverted light.
 void counterstain(float* rgb, std::int64_t crop, Generator& generator) {
   const double angle = generator.uniform(0, std::numbers::pi), length = std::exp(generator.uniform(0, 1.6));
   const double c = std::cos(angle), s = std::sin(angle);
@@ -135,7 +135,7 @@ void counterstain(float* rgb, std::int64_t crop, Generator& generator) {
     }
 }
 
-// Brighter on one side than on the other, as under a lamp that is not centred.
+// Makes one side brighter than the other, as a lamp that is not centred does.
 void shade(float* rgb, std::int64_t crop, Generator& generator) {
   const double angle = generator.uniform(0, 2 * std::numbers::pi), strength = generator.uniform(0, 0.6);
   const double half = 0.5 * static_cast<double>(crop);
@@ -163,7 +163,7 @@ void relight(float* rgb, std::int64_t crop, bool grey, Generator& generator) {
   }
   if (generator.uniform() < 0.3) shade(rgb, crop, generator);
   if (generator.uniform() < 0.3) blur(rgb, crop, static_cast<float>(generator.uniform(0.3, 1)));
-  // Little, since how far a nucleus reaches into its halo is known by its brightness alone.
+  // Changes are small, because only brightness tells where a nucleus ends in its halo.
   const auto gamma = static_cast<float>(std::exp(generator.uniform(-0.2, 0.2)));
   const auto gain = static_cast<float>(generator.uniform(0.85, 1.15));
   const auto shift = static_cast<float>(generator.uniform(-0.03, 0.03));

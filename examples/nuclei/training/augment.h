@@ -8,12 +8,12 @@
 
 namespace nuclei {
 
-/// Independent smooth random functions of the place in a crop: normal numbers at the knots of a coarse grid,
-/// interpolated. Mean 0, standard deviation 1 at the knots.
+/// Independent smooth random functions of the place in a crop. They interpolate normal random numbers (mean
+/// 0, standard deviation 1) at the knots of a coarse grid.
 class SmoothNoise {
  public:
   SmoothNoise(std::int64_t crop, std::size_t knots, std::size_t functions, karyon::Generator& generator);
-  /// The function at (x, y); places outside the crop are folded back into it.
+  /// The function at (x, y). Places outside the crop are reflected back into it.
   double operator()(double x, double y, std::size_t function = 0) const;
 
  private:
@@ -28,10 +28,10 @@ struct Placement {
 };
 
 /// A crop of a picture, turned, mirrored and scaled at random.
-///   grey  not stained tissue, which is photographed at very different magnifications
+///   grey  the picture is not of stained tissue; scales vary less
 Placement random_placement(int width, int height, bool grey, std::int64_t crop, karyon::Generator& generator);
 
-/// What microscopes, stains and cameras do to the same cells.
+/// Changes light and colours as other microscopes, stains and cameras would.
 ///   rgb   [crop, crop, 3] as normalize() gives it, changed in place
 ///   grey  the three channels are equal, and stay so
 void relight(float* rgb, std::int64_t crop, bool grey, karyon::Generator& generator);

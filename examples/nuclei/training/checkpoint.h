@@ -34,7 +34,7 @@ struct TrainingState {
   double best = -1;                   // the quality of the best epoch, which the model's file holds
   std::int64_t best_epoch = 0;
   std::vector<EpochMetrics> history;
-  SegmentOptions thresholds;  // until they are fitted: those of the model that the training began with
+  SegmentOptions thresholds;  // those of the initial model; they are fitted after the last epoch
   std::string fingerprint;    // of the images and how they were split
 };
 
@@ -48,8 +48,8 @@ struct Trained {
 /// The file of a run's folder, or the file itself.
 std::filesystem::path checkpoint_file(const std::filesystem::path& run);
 
-/// Takes the settings of a run from its checkpoint; `out` is its folder where the user named none. Throws Failure
-/// if the file is no checkpoint or is damaged.
+/// Takes the settings of a run from its checkpoint. If `out` is empty, the checkpoint's folder is used.
+/// Throws Failure if the file is no checkpoint or is damaged.
 ///   returns  the checkpoint's tensors and entries, for read_state()
 karyon::TensorFile open_checkpoint(const std::filesystem::path& file, TrainOptions& options);
 
@@ -60,7 +60,7 @@ TrainingState read_state(const karyon::TensorFile& checkpoint, const Trained& tr
 void save_checkpoint(const std::filesystem::path& file, const TrainOptions& options, std::int64_t epochs,
                      const TrainingState& state, const Trained& trained);
 
-/// JSON in one line. A path need not be UTF-8, but JSON must: other bytes are replaced.
+/// JSON in one line. Bytes that are not UTF-8, which paths may hold, are replaced.
 std::string dump(const nlohmann::json& json);
 
 }  // namespace nuclei

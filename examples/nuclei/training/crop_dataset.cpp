@@ -24,7 +24,7 @@ std::uint8_t quantized(float value, float scale) {
   return static_cast<std::uint8_t>(std::lround(std::clamp(value * scale, 0.0f, 255.0f)));
 }
 
-// Position folded back into 0 ... size - 1 as in a mirror.
+// A position outside 0 ... size - 1 is reflected back into it.
 int mirrored(int position, int size) {
   if (size == 1) return 0;
   const int period = 2 * (size - 1);
@@ -32,9 +32,9 @@ int mirrored(int position, int size) {
   return position < size ? position : period - position;
 }
 
-// How often each picture is cut. A large picture has room for more crops; one of few of its group has no
-// near-duplicates to speak for it; and a modality with few crops gets more. Only part of the way each time
-// (exponents below 1): a picture seen too often is learned by heart.
+// How many crops of each picture one pass has. A large picture has room for more crops. A picture of a small
+// group has few near-duplicates, and a modality with few crops gets more. All three are balanced only in part
+// (exponents below 1), because the network memorizes a picture that it sees too often.
 std::vector<double> crops_per_pass(const std::vector<Example>& examples,
                                    const std::vector<Modality>& modalities, const std::vector<int>& groups,
                                    std::int64_t crop) {

@@ -21,19 +21,20 @@ struct TrainOptions {
   std::optional<double> max_minutes;
   std::int64_t crop = 256, batch_size = 8, base_width = 32, depth = 4;
   double lr = 2e-3;
-  double validation = 0.15;         // share of the images held out; 0: train on all, and keep the last epoch
-  int folds = 0;                    // cut the images into so many folds and hold one out instead ...
-  int fold = 0;                     // ... this one, from 1; 0: each in turn, in a run of its own
-  std::int64_t patience = 0;        // stop after so many epochs without a better score; 0: never
-  std::int64_t validate_every = 1;  // score the held-out images after so many epochs each, and the last
+  double validation = 0.15;   // share of the images held out; 0: train on all, and keep the last epoch
+  int folds = 0;              // instead: the number of folds, of which one is held out ...
+  int fold = 0;               // ... this one, from 1; 0: each in turn, in a run of its own
+  std::int64_t patience = 0;  // epochs without a better score after which training stops; 0: never stops
+  std::int64_t validate_every = 1;  // epochs from one validation to the next; the last one is validated too
   std::uint64_t seed = 1;
-  std::int64_t limit = 0;  // use only so many images, spread over the set; 0: all
+  std::int64_t limit = 0;  // the number of images used, spread over the set; 0: all
   std::string device = "auto";
   std::string precision = "f32";  // or bf16: convolutions and what is between them; weights stay f32
 };
 
-/// A setting that decides the result of a training. A checkpoint holds it, so it cannot change in a run that is
-/// resumed. Besides these, `data`, `epochs` and `init` decide, which a checkpoint holds in another form.
+/// A setting on which the result of a training depends. It stands in the checkpoint and cannot change in a
+/// run that is resumed. The result depends on `data`, `epochs` and `init` too, but a checkpoint holds those
+/// in another form.
 struct Setting {
   const char* name;  // of the entry in a checkpoint; the option is option_name()
   std::variant<std::int64_t TrainOptions::*, std::uint64_t TrainOptions::*, int TrainOptions::*,
@@ -41,7 +42,7 @@ struct Setting {
       member;
   const char* help;
   bool shows_default = true;     // in the help text
-  bool in_every_version = true;  // else the oldest checkpoints lack it, and it has its default
+  bool in_every_version = true;  // false: the oldest checkpoints lack it, and mean its default
 };
 
 inline constexpr std::array settings{
@@ -74,12 +75,12 @@ std::string option_name(const Setting& setting);
 /// Throws UsageError if a setting is out of range, or settings do not go together.
 void check_options(const TrainOptions& options);
 
-/// What decides the result, as a checkpoint, a model's file and a report hold it.
-///   epochs  those that are planned
+/// All settings on which the result depends, for checkpoints, models' files and reports.
+///   epochs  the planned number
 nlohmann::json to_json(const TrainOptions& options, std::int64_t epochs);
 
-/// Takes from a checkpoint what decides the result. `data` and `epochs` stay where the user gave them. Throws
-/// nlohmann::json::exception where an entry is missing or of another type.
+/// Takes these settings from a checkpoint, except `data` and `epochs` if the user gave them. Throws
+/// nlohmann::json::exception if an entry is missing or of another type.
 void read_settings(const nlohmann::json& saved, TrainOptions& options);
 
 /// The network to train.

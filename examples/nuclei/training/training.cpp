@@ -33,12 +33,8 @@ using karyon::Tensor;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-// Cross entropy for all maps; for the two that say yes or no also the overlap of the areas, in which the few
-// pixels of borders and of sparse pictures count as much as those of others.
+// Cross entropy of all maps. The two maps that answer yes or no add the overlap of areas (Dice), in which the
+// few pixels of borders and of sparse pictures count as much as those of other pictures.
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptions& o) {
   const karyon::AutocastGuard autocast(select_precision(o.precision));
   const Tensor logits = model(batch[0]);
@@ -49,8 +45,8 @@ Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptio
   return entropy * 2 + overlap;
 }
 
-// The share of a step's weights in their moving average: the average forgets what is older than the last
-// tenth of the training, or than 500 steps.
+// The share of a step's weights in their moving average. The average forgets weights that are older than a
+// tenth of the training so far, or than 500 steps.
 double average_share(std::int64_t step) { return std::max(0.002, 9 / (10 + static_cast<double>(step))); }
 
 // The next batch of an epoch, on the device that computes.
@@ -62,7 +58,7 @@ std::optional<karyon::Batch> next_batch(Batches& batches, karyon::Device device)
   return batch;
 }
 
-// What the network makes of an image, against the truth: the mean cross entropy of the nucleus map.
+// The mean cross entropy of the nucleus map.
 double cross_entropy(const PixelMaps& maps, const LabelMap& truth) {
   double sum = 0;
   for (std::size_t i = 0; i < maps.pixels(); ++i) {
@@ -174,7 +170,8 @@ void Training::check_folder() const {
                   options_.out.string() + ", or choose another --out");
 }
 
-// The model that --init names; the options learn its size. Null where the training begins with random weights.
+// The model that --init names; the options learn its size. Null where the training begins with random
+// weights.
 std::unique_ptr<karyon::UNet> Training::initial_model() {
   if (!options_.init || options_.resume) return nullptr;
   Segmenter initial(model_file(*options_.init), karyon::Device::cpu());
@@ -213,7 +210,7 @@ void Training::build(std::unique_ptr<karyon::UNet> initial) {
 
 void Training::plan_epochs() {
   epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
-  // A line up over the first twentieth of the steps, then a cosine down to a hundredth of the rate.
+  // The rate rises linearly over the first twentieth of the steps, then falls as a cosine to a hundredth.
   const std::int64_t steps = epochs_ * loader_->size();
   schedule_ = std::make_unique<karyon::CosineLR>(
       *optimizer_,
@@ -241,7 +238,8 @@ std::int64_t Training::epochs_that_fit() const {
     validation_pixels += static_cast<double>(e.image.width) * e.image.height;
   const double batch_pixels =
       static_cast<double>(loader_->options().batch_size * options_.crop * options_.crop);
-  // A forward pass alone takes about a third of a step; the margin is for crops, disks and neighbours.
+  // A forward pass alone takes about a third of a step. The factor 1.2 leaves time for crops, files and other
+  // programs.
   const double epoch_seconds =
       1.2 * seconds * (static_cast<double>(loader_->size()) + validation_pixels / batch_pixels / 3);
   const double left = *options_.max_minutes * 60 - minutes() * 60;
@@ -267,7 +265,7 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
 
 bool Training::run() {
   announce();
-  // From here on there is something to resume, and what a break before cut off is made good.
+  // From here on the run can be resumed. Files that an earlier break left incomplete are written again.
   save_checkpoint();
   write_file_atomically(options_.out / "split.csv", split_csv_);
   if (!state_.history.empty()) write_metrics();
@@ -402,7 +400,7 @@ void Training::finish_epoch(std::optional<Validation> validation, double seconds
   state_.batch = 0;
   state_.loss_sum = 0;
   if (scores.empty() && !validation_.empty()) return;  // not scored
-  // Nuclei found count as much as pixels covered. Without held-out images the last epoch is kept.
+  // The Bowl score counts nuclei, Dice counts pixels. Without held-out images the last epoch is kept.
   const double quality = scores.empty() ? static_cast<double>(m.epoch) : m.bowl + m.dice;
   if (quality > state_.best) {
     state_.best = quality;

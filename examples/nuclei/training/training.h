@@ -12,8 +12,8 @@ namespace nuclei {
 ///   report.html        curves, scores and pictures of the held-out images, as of the last epoch
 ///   split.csv          which images were held out
 /// Stops cleanly on Ctrl-C, SIGTERM and the time limit, between two steps; a resumed run ends with the same
-/// bits. With folds, each fold's run is in out/fold-K, and out/folds.json and folds.csv have the scores of all,
-/// their mean and spread; the same call again goes on where it was stopped.
+/// bits. With folds, each fold's run is in out/fold-K, and out/folds.json and folds.csv have the scores of
+/// all, their mean and spread; the same call again goes on where it was stopped.
 ///   returns  false if it was stopped before its last epoch
 /// Throws UsageError, Failure or karyon::Error.
 bool train(const TrainOptions& options);

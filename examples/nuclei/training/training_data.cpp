@@ -13,7 +13,7 @@
 namespace nuclei {
 namespace {
 
-// So many of the samples, spread over the set; 0: all.
+// `limit` of the samples, spread over the set; 0: all.
 std::vector<Sample> limited(std::vector<Sample> samples, std::int64_t limit) {
   const auto count = static_cast<std::size_t>(limit);
   if (limit == 0 || count >= samples.size()) return samples;

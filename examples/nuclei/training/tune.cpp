@@ -37,7 +37,7 @@ SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::ve
       SegmentOptions other = best;
       other.*threshold = value;
       const double q = quality(maps, truth, other);
-      // Not for a hair: thresholds that fit these pictures by chance serve others no better.
+      // A tiny gain may be chance, and would not help with other pictures.
       if (q > best_quality + 1e-4) {
         best = other;
         best_quality = q;

@@ -6,10 +6,11 @@
 
 namespace nuclei {
 
-/// The thresholds under which segment() comes closest to the true nuclei: the best mean of Data Science Bowl
-/// score and Dice over the pictures, found by going through each threshold's grid in turn until none moves.
+/// The thresholds with which segment() comes closest to the true nuclei: those with the best mean of Data
+/// Science Bowl score and Dice over the pictures. The search goes through each threshold's grid in turn until
+/// none changes.
 ///   maps, truth  one per picture, of the same sizes; at least one
-/// Throws Failure if there is none or the numbers differ.
+/// Throws Failure if there are no pictures or the two numbers differ.
 SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& truth);
 
 }  // namespace nuclei
