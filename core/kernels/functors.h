@@ -60,7 +60,7 @@ constexpr T log1p_unit(T e) {
 /// Integers wrap around instead of overflowing.
 template <class T>
 using Wrapping =
-    std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
+    typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
 
 // ---- one tensor, and numbers ----
 
