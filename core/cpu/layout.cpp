@@ -34,8 +34,6 @@ void copy_runs_cpu(const Tensor& x, Tensor& y, const kernels::CopyRuns& runs) {
   const char* from = bytes_of(x) + runs.from.offset * size;
   char* to = bytes_of(y) + runs.to.offset * size;
   const std::int64_t length = runs.length * size;
-  const auto& [from_offset, from_outer, from_row] = runs.from;
-  const auto& [to_offset, to_outer, to_row] = runs.to;
   // One long run is cut into pieces, so that it too is copied by all threads.
   const std::int64_t pieces = cpu::ceil_div(length, chunk_bytes);
   const std::int64_t piece = cpu::ceil_div(length, pieces);
@@ -44,8 +42,8 @@ void copy_runs_cpu(const Tensor& x, Tensor& y, const kernels::CopyRuns& runs) {
       const std::int64_t run = i / pieces, start = (i - run * pieces) * piece;
       const std::int64_t o = run / runs.rows, r = run - o * runs.rows;
       if (start >= length) continue;
-      std::memcpy(to + (o * to_outer + r * to_row) * size + start,
-                  from + (o * from_outer + r * from_row) * size + start,
+      std::memcpy(to + (o * runs.to.outer_stride + r * runs.to.row_stride) * size + start,
+                  from + (o * runs.from.outer_stride + r * runs.from.row_stride) * size + start,
                   static_cast<std::size_t>(std::min(piece, length - start)));
     }
   });
