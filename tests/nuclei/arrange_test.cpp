@@ -14,6 +14,10 @@
 using namespace nuclei;
 namespace fs = std::filesystem;
 using Catch::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
+using nuclei::test::write_pages;
 
 namespace {
 
@@ -53,7 +57,7 @@ TEST_CASE("nuclei: two folders of images and masks become a data set", "[nuclei]
   CHECK(labels(root / "out", "b") == apart);
   CHECK(labels(root / "out", "c") == apart);
   CHECK(labels(root / "out", "d") == std::vector<std::int32_t>(8));
-  CHECK(read_text(root / "out/a/images/a.png") == read_text(root / "images/a.png"));
+  CHECK(read_file(root / "out/a/images/a.png") == read_file(root / "images/a.png"));
   CHECK(diagnose(root / "out").count(Severity::error) == 0);
 }
 
@@ -77,13 +81,13 @@ TEST_CASE("nuclei: what cannot be paired or read is explained, and nothing is wr
   CHECK_THROWS_WITH(attempt(), Contains("4 x 1") && Contains("4 x 2"));
   write_grey(root / "masks/b.png", {0, 3, 200, 40});
   CHECK_THROWS_WITH(attempt(), Contains("lossy compression"));
-  write_text(root / "masks/b.png", "no image");
+  write_file(root / "masks/b.png", "no image");
   CHECK_THROWS_AS(attempt(), Failure);
   CHECK_FALSE(fs::exists(root / "out"));
   CHECK(root.entry_count() == 2);
   write_grey(root / "masks/b.png", {0, 1, 0, 1});
   fs::create_directories(root / "out");
-  write_text(root / "out/keep", "");
+  write_file(root / "out/keep", "");
   CHECK_THROWS_WITH(attempt(), Contains("is there already"));
   fs::remove(root / "out/keep");
   CHECK(attempt().images == 2);
@@ -126,6 +130,6 @@ TEST_CASE("nuclei: what systems leave in folders is passed over", "[nuclei][arra
   write_grey(root / "masks/a.png", {0, 1, 0, 1});
   for (const char* folder : {"images", "masks"})
     for (const char* name : {".DS_Store", "._a.png", "Thumbs.db", "desktop.ini", "Desktop.ini"})
-      write_text(root / folder / name, "not a picture");
+      write_file(root / folder / name, "not a picture");
   CHECK(arrange(root / "images", root / "masks", root / "out").images == 1);
 }

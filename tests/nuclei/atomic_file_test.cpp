@@ -10,14 +10,16 @@
 
 using namespace nuclei;
 using Catch::Matchers::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
 
 TEST_CASE("nuclei: a file is replaced as a whole", "[nuclei][atomic_file]") {
   const TempFolder folder;
   write_file_atomically(folder / "a.txt", "first and longer");
   write_file_atomically(folder / "a.txt", "second");
-  CHECK(read_text(folder / "a.txt") == "second");
+  CHECK(read_file(folder / "a.txt") == "second");
   write_file_atomically(folder / "a.txt", "");
-  CHECK(read_text(folder / "a.txt").empty());
+  CHECK(read_file(folder / "a.txt").empty());
   CHECK(folder.entry_count() == 1);
 }
 
@@ -27,7 +29,7 @@ TEST_CASE("nuclei: a symbolic link stays, its file is replaced", "[nuclei][atomi
   std::filesystem::create_symlink(folder / "real.txt", folder / "link.txt");
   write_file_atomically(folder / "link.txt", "new");
   CHECK(std::filesystem::is_symlink(folder / "link.txt"));
-  CHECK(read_text(folder / "real.txt") == "new");
+  CHECK(read_file(folder / "real.txt") == "new");
 }
 
 TEST_CASE("nuclei: a full device is reported", "[nuclei][atomic_file]") {
@@ -63,6 +65,6 @@ TEST_CASE("nuclei: a write that fails half-way leaves the old file and nothing e
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, old_handler);
   CHECK_THAT(message, Contains("File too large"));
-  CHECK(read_text(folder / "a.txt") == "precious");
+  CHECK(read_file(folder / "a.txt") == "precious");
   CHECK(folder.entry_count() == 1);
 }

@@ -13,8 +13,10 @@
 #include "temp_folder.h"
 
 using namespace nuclei;
-using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
 
 namespace {
 
@@ -52,8 +54,8 @@ void check_partition(const Split& split, std::size_t total) {
 TEST_CASE("nuclei: a bowl folder is listed by id", "[nuclei][bowl]") {
   const TempFolder root;
   for (const char* id : {"b", "c", "a"}) add_sample(root.path(), id, true);
-  write_text(root / "labels.csv", "a file among the folders");
-  write_text(root / "a/masks/._1.png", "a hidden file of macOS");
+  write_file(root / "labels.csv", "a file among the folders");
+  write_file(root / "a/masks/._1.png", "a hidden file of macOS");
   fs::create_directories(root / ".hidden");
   const std::vector<Sample> samples = scan_bowl(root.path(), true);
   REQUIRE(samples.size() == 3);
@@ -66,7 +68,7 @@ TEST_CASE("nuclei: a bowl folder is listed by id", "[nuclei][bowl]") {
 TEST_CASE("nuclei: folders not in the layout are explained", "[nuclei][bowl]") {
   const TempFolder root;
   CHECK_THROWS_WITH(scan_bowl(root / "none", false), Contains("nothing of this name"));
-  write_text(root / "file", "");
+  write_file(root / "file", "");
   CHECK_THROWS_WITH(scan_bowl(root / "file", false), Contains("this is a file"));
   CHECK_THROWS_WITH(scan_bowl(root.path(), false), Contains("<id>/images/*.png"));
   add_sample(root / "inner", "a", true);

@@ -23,8 +23,12 @@
 
 namespace fs = std::filesystem;
 using Catch::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
 using nuclei::test::Result;
 using nuclei::test::shell;
+using nuclei::test::write_pages;
 
 namespace {
 
@@ -150,11 +154,11 @@ TEST_CASE("nuclei: data that is not there or not right ends with 1 and leaves no
 
 TEST_CASE("nuclei: pictures that cannot be read are named and skipped") {
   const Workplace w;
-  const std::string whole = read_text(w.a_picture());
+  const std::string whole = read_file(w.a_picture());
   fs::create_directories(w.root / "mixed");
-  write_text(w.root / "mixed/text.png", "this is not a picture");
-  write_text(w.root / "mixed/cut.png", whole.substr(0, whole.size() / 2));
-  write_text(w.root / "mixed/empty.png", "");
+  write_file(w.root / "mixed/text.png", "this is not a picture");
+  write_file(w.root / "mixed/cut.png", whole.substr(0, whole.size() / 2));
+  write_file(w.root / "mixed/empty.png", "");
   fs::copy_file(w.a_picture(), w.root / "mixed/good.png");
   const Result r = shell(w.predict((w.root / "mixed").string()));
   CHECK(r.code == 1);
@@ -187,18 +191,18 @@ TEST_CASE("nuclei: one pixel, 16 bits and grey are pictures like any other") {
     CHECK(labels.bit_depth == 16);
     CHECK(nuclei::read_image(w.root / "out/overlays" / (std::string(name) + ".png")).width == width);
   }
-  CHECK_THAT(read_text(w.root / "out/nuclei.csv"),
+  CHECK_THAT(read_file(w.root / "out/nuclei.csv"),
              Contains("image,label,area,centroid_x,centroid_y,bbox_x0"));
 }
 
 TEST_CASE("nuclei: a model file that is cut, of another network or not finite is refused") {
   const Workplace w;
-  const std::string whole = read_text(w.model()), picture = w.a_picture().string();
+  const std::string whole = read_file(w.model()), picture = w.a_picture().string();
   const fs::path bad = w.root / "bad.safetensors";
   const std::string command =
       "$nuclei predict --model " + bad.string() + " --out " + (w.root / "out").string() + " " + picture;
   for (const std::size_t size : {std::size_t{0}, std::size_t{5}, whole.size() / 3, whole.size() - 1}) {
-    write_text(bad, whole.substr(0, size));
+    write_file(bad, whole.substr(0, size));
     const Result r = shell(command);
     CHECK(r.code == 1);
     CHECK_THAT(r.text, Contains("bad.safetensors"));
@@ -228,19 +232,19 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   const Workplace w;
   const fs::path run = w.root / "run", json = w.root / "scores.json";
   REQUIRE(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 0);
-  const std::string csv = read_text(run / "metrics.csv");
+  const std::string csv = read_file(run / "metrics.csv");
   CHECK(std::count(csv.begin(), csv.end(), '\n') == 4);
   const std::string model = (run / "model.safetensors").string();
   CHECK(shell("$nuclei evaluate --model " + model + " --data " + w.data.string() + " --json " + json.string())
             .code == 0);
-  CHECK_THAT(read_text(json), Contains("\"dsb_score\"") && Contains("synthetic-00007"));
+  CHECK_THAT(read_file(json), Contains("\"dsb_score\"") && Contains("synthetic-00007"));
   // Training and evaluation tell what they did, beside their results, and neither overwrites the other's.
-  CHECK_THAT(read_text(run / "report.html"), Contains("epoch 3 of 3") && Contains("data:image/png;base64,"));
-  CHECK_THAT(read_text(w.root / "report.html"), Contains("Evaluation") && Contains("How training went"));
+  CHECK_THAT(read_file(run / "report.html"), Contains("epoch 3 of 3") && Contains("data:image/png;base64,"));
+  CHECK_THAT(read_file(w.root / "report.html"), Contains("Evaluation") && Contains("How training went"));
   const std::string quick =
       "cd " + run.string() + " && $nuclei evaluate --model model.safetensors --data " + w.data.string();
   CHECK_THAT(shell(quick).text, Contains("evaluation.html"));
-  CHECK_THAT(read_text(run / "report.html"), Contains("epoch 3 of 3"));
+  CHECK_THAT(read_file(run / "report.html"), Contains("epoch 3 of 3"));
   CHECK(shell(quick + " --report /dev/full").code == 1);
   fs::remove(run / "evaluation.html");
   CHECK(shell(quick + " --no-report").code == 0);
@@ -252,7 +256,7 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK_THAT(shell("$nuclei info " + model).text, Contains("unet"));
   CHECK(shell("$nuclei info " + (run / "last.ckpt").string()).code == 0);
   // It says which images were held out.
-  CHECK_THAT(read_text(run / "split.csv"), Contains("validation") && Contains("synthetic-00003"));
+  CHECK_THAT(read_file(run / "split.csv"), Contains("validation") && Contains("synthetic-00003"));
   // A resumed run keeps its settings, and its images.
   CHECK(shell("$nuclei train --lr 0.1 --resume " + run.string()).code == 2);
   fs::rename(w.data / "synthetic-00002", w.data / "synthetic-00099");
@@ -298,7 +302,7 @@ TEST_CASE("nuclei: without a model predict finds nuclei with the one that comes 
   nuclei::write_png8(w.root / "cells.png", nuclei::to_8_bits(e.image));
   const Result r = shell("cd " + w.root.string() + " && $nuclei predict cells.png");
   REQUIRE(r.code == 0);
-  const std::string csv = read_text(w.root / "nuclei-out/nuclei.csv");
+  const std::string csv = read_file(w.root / "nuclei-out/nuclei.csv");
   const auto found = static_cast<double>(std::count(csv.begin(), csv.end(), '\n') - 1);
   CHECK(found == Approx(nuclei::max_label(e.truth)).epsilon(0.2));
   CHECK(shell("$nuclei evaluate --no-report --data " + w.data.string()).code == 0);
@@ -316,9 +320,9 @@ TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") 
   const Result r = shell(command);
   REQUIRE(r.code == 0);
   CHECK_THAT(r.text, Contains("dice") && Contains("+-"));
-  const std::string csv = read_text(out / "folds.csv");
+  const std::string csv = read_file(out / "folds.csv");
   CHECK(std::count(csv.begin(), csv.end(), '\n') == 4);
-  CHECK_THAT(read_text(out / "folds.json"), Contains("standard_deviation"));
+  CHECK_THAT(read_file(out / "folds.json"), Contains("standard_deviation"));
   for (const char* fold : {"fold-1", "fold-2", "fold-3"}) CHECK(fs::exists(out / fold / "model.safetensors"));
   CHECK(shell("$nuclei train" + w.settings + "--folds 1 --out " + out.string() + "1").code == 2);
   CHECK(shell("$nuclei train" + w.settings + "--fold 2 --out " + out.string() + "1").code == 2);
@@ -346,7 +350,7 @@ TEST_CASE("nuclei: held-out images are scored only after the epochs that are ask
                                "--epochs 5 --validate-every 2 --out ";
   const fs::path run = w.root / "run";
   REQUIRE(shell("$nuclei train" + settings + run.string()).code == 0);
-  std::istringstream csv(read_text(run / "metrics.csv"));
+  std::istringstream csv(read_file(run / "metrics.csv"));
   std::string line;
   std::getline(csv, line);
   for (int epoch = 1; epoch <= 5; ++epoch) {
@@ -421,7 +425,7 @@ TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same
     CHECK(unfinished > 0);
     REQUIRE(start("", run).code == 0);
     CHECK((tensors_of(run / "last.ckpt") == expected));
-    const std::string csv = read_text(run / "metrics.csv");
+    const std::string csv = read_file(run / "metrics.csv");
     CHECK(std::count(csv.begin(), csv.end(), '\n') == 26);
   }
   // The time limit stops cleanly too.
@@ -437,12 +441,12 @@ TEST_CASE("nuclei: when the disk is full the old checkpoint survives") {
   const Workplace w;
   const fs::path run = w.root / "run";
   REQUIRE(shell("$nuclei train" + w.settings + "--out " + run.string()).code == 0);
-  const std::string before = read_text(run / "last.ckpt");
+  const std::string before = read_file(run / "last.ckpt");
   // Files may not grow beyond 20 KiB: what a full disk does, in the middle of a write.
   const Result r = shell("ulimit -f 20; $nuclei train --resume " + run.string() + " --epochs 5");
   CHECK(r.code == 1);
   CHECK_THAT(r.text, Contains("last.ckpt") || Contains("model.safetensors"));
-  CHECK(read_text(run / "last.ckpt") == before);
+  CHECK(read_file(run / "last.ckpt") == before);
   for (const auto& entry : fs::directory_iterator(run)) CHECK_THAT(entry.path().string(), !Contains(".tmp"));
   CHECK(shell("$nuclei train --resume " + run.string() + " --epochs 5").code == 0);
 }
@@ -458,7 +462,7 @@ TEST_CASE("nuclei: doctor ends with 1 where there is an error, and says what to 
   r = shell(command + " --json " + (w.root / "findings.json").string());
   CHECK(r.code == 1);
   CHECK_THAT(r.text, Contains("images without masks") && Contains("synthetic-00003") && Contains("1 error,"));
-  CHECK_THAT(read_text(w.root / "findings.json"), Contains("\"no-masks\"") && Contains("\"remedy\""));
+  CHECK_THAT(read_file(w.root / "findings.json"), Contains("\"no-masks\"") && Contains("\"remedy\""));
   CHECK(shell(command + " --json /dev/full").code == 1);
   CHECK(shell("$nuclei doctor --data " + (w.root / "nowhere").string()).code == 1);
   fs::create_directories(w.root / "empty");
@@ -541,8 +545,8 @@ TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and
   write_pages(in / "u8.tif", 32, pages);
   fs::copy_file(w.a_picture(), in / "u8.png");
   for (const char* name : {"a.czi", "b.CZI", "c.lif", "notes", "Thumbs.db", ".DS_Store"})
-    write_text(in / name, "x");
-  write_text(in / "broken.png", "x");
+    write_file(in / name, "x");
+  write_file(in / "broken.png", "x");
   const std::string command = w.predict(in.string() + " " + (in / "u8.png").string());
   Result r = shell(command);
   CHECK(r.code == 1);
@@ -562,7 +566,7 @@ TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and
   fs::remove_all(w.root / "out");
   fs::remove_all(in);
   fs::create_directories(in);
-  write_text(in / "a.czi", "x");
+  write_file(in / "a.czi", "x");
   CHECK_THAT(shell(w.predict(in.string())).text,
              Contains("no images here") && Contains("1 .czi") && Contains("TIFF"));
 }

@@ -15,6 +15,7 @@
 namespace fs = std::filesystem;
 using Catch::Contains;
 using karyon::test::device;
+using karyon::test::TempFolder;
 using nuclei::test::Result;
 using nuclei::test::shell;
 

@@ -16,6 +16,9 @@
 using namespace nuclei;
 namespace fs = std::filesystem;
 using Catch::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
 
 namespace {
 
@@ -214,10 +217,10 @@ constexpr Planted planted[] = {
      }},
     {"unreadable image, cut short",
      [](Sound& s) {
-       const std::string bytes = read_text(s.image_file("id1"));
-       write_text(s.image_file("id1"), bytes.substr(0, bytes.size() / 2));
+       const std::string bytes = read_file(s.image_file("id1"));
+       write_file(s.image_file("id1"), bytes.substr(0, bytes.size() / 2));
      }},
-    {"unreadable mask, empty", [](Sound& s) { write_text(s.mask_file("id1", 0), ""); }},
+    {"unreadable mask, empty", [](Sound& s) { write_file(s.mask_file("id1", 0), ""); }},
     {"blank-image", [](Sound& s) { write_grey(s.image_file("id1"), Pixels(side * side, 40)); }},
     {"low-contrast",
      [](Sound& s) {
@@ -239,7 +242,7 @@ constexpr Planted planted[] = {
        write_png16(s.image_file("id1"), {side, side, 1, deep});
      }},
     {"ignored-picture", [](Sound& s) { fs::rename(s.mask_file("id1", 0), s.root / "id1/masks/mask0.gif"); }},
-    {"ignored-file", [](Sound& s) { write_text(s.root / "id1/masks/notes.txt", "drawn on Monday"); }},
+    {"ignored-file", [](Sound& s) { write_file(s.root / "id1/masks/notes.txt", "drawn on Monday"); }},
     {"case-only", [](Sound& s) { s.add("ID1", 50); }},
     {"tiny-nuclei", [](Sound& s) { write_grey(s.mask_file("id1", 3), disc(60, 60, 1)); }},
     {"off-target",
@@ -330,7 +333,7 @@ TEST_CASE("nuclei: a folder in another layout is explained", "[nuclei][doctor]")
 
 TEST_CASE("nuclei: findings come in order, with the file and what to do", "[nuclei][doctor]") {
   Sound set;
-  write_text(set.root / "id1/masks/notes.txt", "");
+  write_file(set.root / "id1/masks/notes.txt", "");
   write_grey(set.mask_file("id3", 3), Pixels(side * side));
   write_grey(set.mask_file("id2", 0), Pixels(32 * 32, 255), 32, 32);
   const Diagnosis diagnosis = diagnose(set.root.path());

@@ -14,6 +14,8 @@
 
 using namespace nuclei;
 using Catch::Contains;
+using nuclei::test::drawn_row;
+using nuclei::test::flat_image;
 
 namespace {
 

@@ -10,6 +10,10 @@
 
 using namespace nuclei;
 using Catch::Matchers::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using nuclei::test::drawn_labels;
+using nuclei::test::flat_image;
 
 namespace {
 
@@ -103,7 +107,7 @@ TEST_CASE("nuclei: an archive appears whole or not at all", "[nuclei][exports]")
     CHECK_FALSE(std::filesystem::exists(folder / "a.zip"));
     zip.finish();
   }
-  const std::string bytes = read_text(folder / "a.zip");
+  const std::string bytes = read_file(folder / "a.zip");
   CHECK(bytes.starts_with("PK\x03\x04"));
   CHECK(bytes.substr(bytes.size() - 22, 4) == "PK\x05\x06");
   { ZipWriter abandoned(folder / "b.zip"); }
@@ -114,6 +118,6 @@ TEST_CASE("nuclei: an archive appears whole or not at all", "[nuclei][exports]")
     for (int i = 0; i < 65536; ++i) zip.add(std::to_string(i), "");
     zip.finish();
   }
-  CHECK_THAT(read_text(folder / "c.zip"),
+  CHECK_THAT(read_file(folder / "c.zip"),
              Contains(std::string("PK\x06\x06")) && Contains(std::string("PK\x06\x07")));
 }

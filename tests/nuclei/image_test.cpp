@@ -12,6 +12,9 @@
 
 using namespace nuclei;
 using Catch::Matchers::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
 
 namespace {
 
@@ -111,8 +114,8 @@ TEST_CASE("nuclei: palettes become RGB, with or without transparency", "[nuclei]
   const TempFolder folder;
   const std::string palette = chunk("PLTE", std::string("\xff\x00\x00\x00\xff\x00", 6));
   const std::string rows("\x00\x00\x01", 3);
-  write_text(folder / "a.png", png(2, 1, 8, 3, rows, palette));
-  write_text(folder / "b.png", png(2, 1, 8, 3, rows, palette + chunk("tRNS", "\x80")));
+  write_file(folder / "a.png", png(2, 1, 8, 3, rows, palette));
+  write_file(folder / "b.png", png(2, 1, 8, 3, rows, palette + chunk("tRNS", "\x80")));
   for (const char* name : {"a.png", "b.png"}) {
     const Image image = read_image(folder / name);
     CHECK(image.channels == 3);
@@ -122,7 +125,7 @@ TEST_CASE("nuclei: palettes become RGB, with or without transparency", "[nuclei]
 
 TEST_CASE("nuclei: 1-bit masks count as masks", "[nuclei][image]") {
   const TempFolder folder;
-  write_text(folder / "a.png", png(4, 2, 1, 0, std::string("\x00\xa0\x00\x10", 4)));
+  write_file(folder / "a.png", png(4, 2, 1, 0, std::string("\x00\xa0\x00\x10", 4)));
   CHECK(read_mask(folder / "a.png", 4, 2).values == std::vector<std::uint8_t>{1, 0, 1, 0, 0, 0, 0, 1});
 }
 
@@ -141,16 +144,16 @@ TEST_CASE("nuclei: a mask of another size names both sizes", "[nuclei][image]") 
 TEST_CASE("nuclei: a PNG cut at any byte or with any byte changed is an error", "[nuclei][image]") {
   const TempFolder folder;
   write_png8(folder / "whole.png", {5, 4, 3, ramp(5 * 4 * 3)});
-  const std::string whole = read_text(folder / "whole.png");
+  const std::string whole = read_file(folder / "whole.png");
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    write_text(folder / "cut.png", whole.substr(0, size));
+    write_file(folder / "cut.png", whole.substr(0, size));
     INFO("cut to " << size << " of " << whole.size() << " bytes");
     CHECK_THAT(reason(folder / "cut.png"), Contains("cut short") || Contains("empty"));
   }
   for (std::size_t i = 0; i < whole.size(); ++i) {
     std::string changed = whole;
     changed[i] = static_cast<char>(changed[i] ^ 0x10);
-    write_text(folder / "changed.png", changed);
+    write_file(folder / "changed.png", changed);
     INFO("byte " << i << " changed");
     CHECK_THROWS_AS(read_image(folder / "changed.png"), Failure);
   }
@@ -158,7 +161,7 @@ TEST_CASE("nuclei: a PNG cut at any byte or with any byte changed is an error", 
 
 TEST_CASE("nuclei: sound checksums do not hide missing pixels", "[nuclei][image]") {
   const TempFolder folder;
-  write_text(folder / "a.png", png(4, 4, 8, 0, std::string(7, '\0')));  // of 20 bytes
+  write_file(folder / "a.png", png(4, 4, 8, 0, std::string(7, '\0')));  // of 20 bytes
   CHECK_THAT(reason(folder / "a.png"), Contains("damaged"));
 }
 
@@ -166,22 +169,22 @@ TEST_CASE("nuclei: files that are no images say so", "[nuclei][image]") {
   const TempFolder folder;
   CHECK_THAT(reason(folder / "none.png"), Contains("no such file"));
   CHECK_THAT(reason(folder.path()), Contains("folder"));
-  write_text(folder / "empty.png", "");
+  write_file(folder / "empty.png", "");
   CHECK_THAT(reason(folder / "empty.png"), Contains("empty"));
-  write_text(folder / "text.png", "this is not a picture, whatever its name says\n");
+  write_file(folder / "text.png", "this is not a picture, whatever its name says\n");
   CHECK_THAT(reason(folder / "text.png"), Contains("expected a PNG, JPEG or BMP"));
-  write_text(folder / "b.png", "BMW is no bitmap, though it starts like one. It goes on for a while.");
+  write_file(folder / "b.png", "BMW is no bitmap, though it starts like one. It goes on for a while.");
   CHECK_THAT(reason(folder / "b.png"), Contains("reading"));
   CHECK_THROWS_AS(read_image(folder / "b.png"), Failure);
 }
 
 TEST_CASE("nuclei: absurd sizes are refused before memory is taken", "[nuclei][image]") {
   const TempFolder folder;
-  write_text(folder / "a.png", png(60000, 60000, 8, 0, ""));
+  write_file(folder / "a.png", png(60000, 60000, 8, 0, ""));
   CHECK_THAT(reason(folder / "a.png"), Contains("60000 x 60000") && Contains("limit"));
-  write_text(folder / "b.png", png(0xffffffff, 1, 8, 0, ""));
+  write_file(folder / "b.png", png(0xffffffff, 1, 8, 0, ""));
   CHECK_THROWS_AS(read_image(folder / "b.png"), Failure);
-  write_text(folder / "c.png", png(0, 1, 8, 0, ""));
+  write_file(folder / "c.png", png(0, 1, 8, 0, ""));
   CHECK_THROWS_AS(read_image(folder / "c.png"), Failure);
 }
 
@@ -190,11 +193,11 @@ TEST_CASE("nuclei: BMP is read, a truncated one refused", "[nuclei][image]") {
   std::string bmp("BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x02\0\0\0\x02\0\0\0\x01\0\x18\0", 30);
   bmp += std::string(24, '\0');  // no compression, default sizes
   bmp += std::string("\x00\x00\xff\x00\xff\x00\0\0\xff\x00\x00\xff\xff\xff\0\0", 16);
-  write_text(folder / "a.bmp", bmp);
+  write_file(folder / "a.bmp", bmp);
   const Image image = read_image(folder / "a.bmp");
   CHECK(image.values == std::vector<float>{0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0});
   for (std::size_t size = 0; size + 2 < bmp.size(); ++size) {  // two bytes of padding may be missing
-    write_text(folder / "cut.bmp", bmp.substr(0, size));
+    write_file(folder / "cut.bmp", bmp.substr(0, size));
     INFO("cut to " << size << " bytes");
     CHECK_THROWS_AS(read_image(folder / "cut.bmp"), Failure);
   }
@@ -211,12 +214,12 @@ TEST_CASE("nuclei: a JPEG is read, and refused when cut short", "[nuclei][image]
   jpeg += std::string("\xff\xc4\x00\x14\x10\x01", 6) + std::string(15, '\0') + '\0';
   jpeg += std::string("\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00", 10);
   jpeg += std::string("\x3f\xff\xd9", 3);  // DC difference 0, end of block, padding
-  write_text(folder / "a.jpg", jpeg);
+  write_file(folder / "a.jpg", jpeg);
   const Image image = read_image(folder / "a.jpg");
   CHECK(image.channels == 1);
   CHECK(image.values == std::vector<float>(64, 128.0f / 255.0f));
   for (std::size_t size = 0; size + 2 < jpeg.size(); ++size) {
-    write_text(folder / "cut.jpg", jpeg.substr(0, size));
+    write_file(folder / "cut.jpg", jpeg.substr(0, size));
     INFO("cut to " << size << " bytes");
     CHECK_THROWS_AS(read_image(folder / "cut.jpg"), Failure);
   }

@@ -7,6 +7,8 @@
 #include "drawing.h"
 
 using namespace nuclei;
+using nuclei::test::drawn_labels;
+using nuclei::test::flat_image;
 
 TEST_CASE("nuclei: nuclei are measured in the units of the file", "[nuclei][measure]") {
   const LabelMap map = drawn_labels(4, 3, "aa.. a..c ...c");

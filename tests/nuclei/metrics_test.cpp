@@ -12,6 +12,7 @@
 #include "drawing.h"
 
 using namespace nuclei;
+using nuclei::test::drawn_row;
 
 namespace {
 

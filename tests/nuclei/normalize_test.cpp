@@ -11,6 +11,8 @@
 #include "temp_folder.h"
 
 using namespace nuclei;
+using karyon::test::TempFolder;
+using nuclei::test::flat_image;
 
 TEST_CASE("nuclei: light on dark and dark on light look alike to the network") {
   const Image image = make_synthetic(5, 90, 70, Style::fluorescence).image;

@@ -8,6 +8,7 @@
 #include "drawing.h"
 
 using namespace nuclei;
+using nuclei::test::drawn_labels;
 
 namespace {
 

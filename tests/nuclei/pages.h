@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+namespace nuclei::test {
+
 /// A TIFF with an 8-bit grey page for each list of pixels; `samples` of them make one pixel.
 inline void write_pages(const std::filesystem::path& file, int width,
                         const std::vector<std::vector<std::uint8_t>>& pages, int samples = 1) {
@@ -31,3 +33,5 @@ inline void write_pages(const std::filesystem::path& file, int width,
   }
   TIFFClose(tiff);
 }
+
+}  // namespace nuclei::test

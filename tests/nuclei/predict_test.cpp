@@ -17,8 +17,11 @@
 #include "temp_folder.h"
 
 using namespace nuclei;
-using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
 
 namespace {
 
@@ -47,7 +50,7 @@ struct Batch {
     std::map<std::string, std::string> all;
     for (const auto& entry : fs::recursive_directory_iterator(folder / "out"))
       if (entry.is_regular_file())
-        all[fs::relative(entry.path(), folder / "out").string()] = read_text(entry.path());
+        all[fs::relative(entry.path(), folder / "out").string()] = read_file(entry.path());
     return all;
   }
 };
@@ -105,8 +108,8 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
       journal += rest.substr(0, end);
       rest.erase(0, end);
     }
-    write_text(b.options.out / "finished.jsonl", journal + rest.substr(0, rest.find('\n') / 2));
-    write_text(b.options.out / "nuclei.csv", expected.at("nuclei.csv") + "picture9,1,half");
+    write_file(b.options.out / "finished.jsonl", journal + rest.substr(0, rest.find('\n') / 2));
+    write_file(b.options.out / "nuclei.csv", expected.at("nuclei.csv") + "picture9,1,half");
     fs::remove(b.options.out / "overlays/picture4.png");
     fs::remove(b.options.out / "coco.json");
     b.options.resume = true;
@@ -127,7 +130,7 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
     CHECK_THROWS_WITH(predict(o), Contains("other options") && Contains("--overwrite"));
   }
   SECTION("a table that was cut since is refused") {
-    write_text(b.options.out / "nuclei.csv", "image\n");
+    write_file(b.options.out / "nuclei.csv", "image\n");
     CHECK_THROWS_WITH(predict(b.options), Contains("nuclei.csv"));
   }
   SECTION("without --continue it is kept, unless it is to be overwritten") {
@@ -240,7 +243,7 @@ TEST_CASE("nuclei: results that cannot be written end the batch", "[nuclei][pred
   b.options.results = {};
   predict(b.options);
   fs::remove_all(b.options.out / "labels");
-  write_text(b.options.out / "labels", "in the way");
+  write_file(b.options.out / "labels", "in the way");
   CHECK_THROWS_WITH(predict(b.options), Contains("labels"));
 }
 

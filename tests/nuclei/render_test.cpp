@@ -9,6 +9,7 @@
 #include "drawing.h"
 
 using namespace nuclei;
+using nuclei::test::flat_image;
 
 namespace {
 

@@ -16,6 +16,7 @@
 #include "evaluation/metrics.h"
 
 using namespace nuclei;
+using nuclei::test::drawn_labels;
 
 namespace {
 

@@ -12,6 +12,8 @@
 
 using namespace nuclei;
 using Catch::Matchers::Contains;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
 
 namespace {
 
@@ -94,7 +96,7 @@ TEST_CASE("nuclei: examples come back from disk as they were", "[nuclei][synthet
       REQUIRE(back.image.pixel(i)[0] == examples[k].image.pixel(i)[0]);
   }
   CHECK_THROWS_WITH(write_bowl(folder / "new/data", examples), Contains("exists already"));
-  write_text(folder / "file", "");
+  write_file(folder / "file", "");
   CHECK_THROWS_AS(write_bowl(folder / "file", examples), Failure);
 }
 

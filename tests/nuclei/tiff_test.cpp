@@ -17,6 +17,9 @@
 
 using namespace nuclei;
 using Catch::Matchers::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
 
 namespace {
 
@@ -372,9 +375,9 @@ TEST_CASE("nuclei: a TIFF that is damaged, cut short or of another kind says so"
                     .tile = tile,
                     .value = [](int x, int y, int) { return x * y; }};
     write(folder / "whole.tif", {page});
-    const std::string whole = read_text(folder / "whole.tif");
+    const std::string whole = read_file(folder / "whole.tif");
     for (std::size_t size = 0; size < whole.size(); size += 1 + whole.size() / 200) {
-      write_text(folder / "cut.tif", whole.substr(0, size));
+      write_file(folder / "cut.tif", whole.substr(0, size));
       INFO("cut to " << size << " of " << whole.size() << " bytes");
       CHECK_THROWS_AS(read_image(folder / "cut.tif"), Failure);
     }
@@ -383,7 +386,7 @@ TEST_CASE("nuclei: a TIFF that is damaged, cut short or of another kind says so"
       for (const int flip : {0x01, 0x80, 0xff}) {
         std::string changed = whole;
         changed[i] = static_cast<char>(changed[i] ^ flip);
-        write_text(folder / "changed.tif", changed);
+        write_file(folder / "changed.tif", changed);
         try {
           read_image(folder / "changed.tif");
         } catch (const Failure&) {
@@ -397,7 +400,7 @@ TEST_CASE("nuclei: a TIFF that is damaged, cut short or of another kind says so"
   CHECK_THAT(reason(folder / "cmyk.tif"), Contains("CMYK") && Contains("save it as RGB"));
   write(folder / "complex.tif", {{.bits = 64, .format = SAMPLEFORMAT_COMPLEXIEEEFP}});
   CHECK_THAT(reason(folder / "complex.tif"), Contains("complex") && Contains("save it"));
-  write_text(folder / "text.tif", "II*");
+  write_file(folder / "text.tif", "II*");
   CHECK_THAT(reason(folder / "text.tif"), Contains("something else"));
   CHECK_THAT(reason(folder / "none.tif"), Contains("no such file"));
 }
@@ -405,7 +408,7 @@ TEST_CASE("nuclei: a TIFF that is damaged, cut short or of another kind says so"
 TEST_CASE("nuclei: a TIFF of absurd size is refused before memory is taken", "[nuclei][tiff]") {
   const TempFolder folder;
   write(folder / "a.tif", {{}});
-  std::string bytes = read_text(folder / "a.tif");
+  std::string bytes = read_file(folder / "a.tif");
   const auto patch = [&](std::uint16_t tag, std::uint32_t value) {
     for (std::size_t i = 8; i + 12 <= bytes.size(); i += 1)
       if (std::memcmp(bytes.data() + i, &tag, 2) == 0 && (bytes[i + 2] == 3 || bytes[i + 2] == 4) &&
@@ -417,11 +420,11 @@ TEST_CASE("nuclei: a TIFF of absurd size is refused before memory is taken", "[n
     FAIL("no such tag");
   };
   patch(TIFFTAG_IMAGEWIDTH, 4'000'000'000u);
-  write_text(folder / "b.tif", bytes);
+  write_file(folder / "b.tif", bytes);
   CHECK_THAT(reason(folder / "b.tif"), Contains("4000000000") && Contains("limit"));
   patch(TIFFTAG_IMAGEWIDTH, 900'000);
   patch(TIFFTAG_IMAGELENGTH, 900'000);
-  write_text(folder / "b.tif", bytes);
+  write_file(folder / "b.tif", bytes);
   CHECK_THROWS_AS(read_image(folder / "b.tif"), Failure);
 }
 

@@ -13,6 +13,7 @@
 
 using namespace nuclei;
 using Catch::Matchers::Contains;
+using karyon::test::TempFolder;
 
 namespace {
 
