@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/error.h"
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
 #include "dataset/diagnosis.h"
 #include "imageio/image.h"
 #include "pages.h"

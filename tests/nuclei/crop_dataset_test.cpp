@@ -5,6 +5,7 @@
 
 #include "dataset/synthetic.h"
 #include "imageio/image.h"
+#include "instances/watershed.h"
 
 using namespace nuclei;
 

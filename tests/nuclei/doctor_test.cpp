@@ -6,7 +6,7 @@
 #include <set>
 
 #include "common/error.h"
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
 #include "dataset/diagnosis.h"
 #include "dataset/random.h"
 #include "dataset/synthetic.h"

@@ -2,7 +2,8 @@
 
 #include <string>
 
-#include "instances/segment.h"
+#include "imageio/image.h"
+#include "instances/label_map.h"
 
 namespace nuclei::test {
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "common/error.h"
+#include "dataset/groups.h"
 #include "dataset/random.h"
 #include "evaluation/metrics.h"
 #include "instances/measure.h"

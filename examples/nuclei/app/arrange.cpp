@@ -17,9 +17,11 @@
 #include "common/error.h"
 #include "common/progress.h"
 #include "common/text.h"
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
+#include "dataset/listing.h"
 #include "imageio/image.h"
-#include "instances/segment.h"
+#include "imageio/tiff_source.h"
+#include "instances/components.h"
 
 namespace nuclei {
 namespace {
@@ -106,8 +108,7 @@ LabelMap labels_of(const fs::path& file) {
     map[i] = values.try_emplace(value, static_cast<std::int32_t>(values.size()) + 1).first->second;
   }
   if (values.size() == 1) {
-    const Raster<float> set(map.width, map.height, 1, {map.begin(), map.end()});
-    return label_components(set, {.min_area = 1, .fill_holes = false});
+    return label_components({map.width, map.height, 1, {map.begin(), map.end()}});
   }
   // Values that compression or smoothing left in between are scattered: most have no neighbour of the same
   // value.

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "imageio/source.h"
+#include "imageio/image_source.h"
 
 namespace nuclei {
 

@@ -15,7 +15,7 @@
 #include "app/options.h"
 #include "common/progress.h"
 #include "common/text.h"
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
 #include "imageio/atomic_file.h"
 #include "inference/segmenter.h"
 #include "report/html_report.h"

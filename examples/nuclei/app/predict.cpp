@@ -18,8 +18,10 @@
 #include "common/progress.h"
 #include "common/stop.h"
 #include "common/text.h"
-#include "imageio/source.h"
+#include "imageio/image_source.h"
 #include "inference/segmenter.h"
+#include "output/coco.h"
+#include "output/csv.h"
 #include "output/finished.h"
 #include "output/jobs.h"
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,9 @@ std::string percent(double share, int decimals = 1);
 
 /// counted(1, "image") == "1 image", counted(2, "image") == "2 images".
 std::string counted(std::size_t n, const char* what);
+
+/// padded(7, 3) == "007".
+std::string padded(std::int64_t number, std::size_t digits);
 
 /// ASCII letters in lower case, the rest as it is.
 std::string lower(std::string text);

@@ -12,8 +12,9 @@
 #include "common/error.h"
 #include "common/progress.h"
 #include "common/text.h"
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
 #include "dataset/examination.h"
+#include "dataset/listing.h"
 
 namespace nuclei {
 namespace {

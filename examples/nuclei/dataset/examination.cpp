@@ -12,6 +12,9 @@
 
 #include "common/error.h"
 #include "common/text.h"
+#include "dataset/bowl_layout.h"
+#include "dataset/listing.h"
+#include "instances/components.h"
 
 namespace nuclei {
 
@@ -31,34 +34,10 @@ constexpr int thumb = 24;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x100000001b3u; }
 
-/// Connected parts of the pixels where mask == value, by descending area; diagonal neighbours belong together
-/// if asked. Of `value` 0 those that reach the border are left out: what stays are holes.
-std::vector<int> part_areas(const Mask& mask, std::uint8_t value, bool diagonal) {
-  Mask seen(mask.width, mask.height);
-  std::vector<int> areas;
-  std::vector<std::pair<int, int>> open;
-  const auto reach = [&](int x, int y) {
-    if (!mask.contains(x, y) || seen.at(x, y) || mask.at(x, y) != value) return;
-    seen.at(x, y) = 1;
-    open.emplace_back(x, y);
-  };
-  for (int top = 0; top < mask.height; ++top) {
-    for (int left = 0; left < mask.width; ++left) {
-      int area = 0;
-      bool border = false;
-      reach(left, top);
-      while (!open.empty()) {
-        const auto [x, y] = open.back();
-        open.pop_back();
-        ++area;
-        border |= x == 0 || y == 0 || x == mask.width - 1 || y == mask.height - 1;
-        for (int dy = -1; dy <= 1; ++dy)
-          for (int dx = -1; dx <= 1; ++dx)
-            if (diagonal || dx == 0 || dy == 0) reach(x + dx, y + dy);
-      }
-      if (area > 0 && (value != 0 || !border)) areas.push_back(area);
-    }
-  }
+/// The areas of a mask's connected parts from number `first` on, largest first.
+std::vector<int> part_areas(const Mask& mask, bool diagonal, int first = 1) {
+  const Components parts = connect(mask, diagonal);
+  std::vector<int> areas(parts.area.begin() + first, parts.area.end());
   std::ranges::sort(areas, std::greater());
   return areas;
 }
@@ -311,11 +290,11 @@ void Examination::look_at_parts(const fs::path& file, const StoredMask& mask, bo
       x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
     }
   }
-  // With a frame of background, so that holes are what does not reach the border.
+  // With a frame of background, which joins all background that is no hole.
   Mask cut(x1 - x0 + 3, y1 - y0 + 3);
   for (int y = y0; y <= y1; ++y)
     for (int x = x0; x <= x1; ++x) cut.at(x - x0 + 1, y - y0 + 1) = set.at(x, y);
-  const std::vector<int> parts = part_areas(cut, 1, true);
+  const std::vector<int> parts = part_areas(cut, true);
   const auto large =
       static_cast<std::size_t>(std::ranges::count_if(parts, [](int area) { return area >= tiny_area; }));
   if (only && large >= 2) {
@@ -330,7 +309,8 @@ void Examination::look_at_parts(const fs::path& file, const StoredMask& mask, bo
          counted(parts.size() - 1, "speck") + " (" + counted(static_cast<std::size_t>(rest), "pixel") +
              ") beside a part of " + std::to_string(parts[0]));
   }
-  const std::vector<int> holes = part_areas(cut, 0, false);
+  for (std::uint8_t& pixel : cut) pixel = !pixel;
+  const std::vector<int> holes = part_areas(cut, false, 2);  // part 1 is the background that the frame is in
   if (!holes.empty())
     find("holes", file,
          counted(holes.size(), "hole") + ", the largest of " +

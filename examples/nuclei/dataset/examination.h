@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "dataset/bowl.h"
 #include "dataset/faults.h"
+#include "dataset/groups.h"
 
 namespace nuclei {
 

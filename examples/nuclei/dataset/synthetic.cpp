@@ -4,18 +4,16 @@
 #include <array>
 #include <cmath>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "common/error.h"
+#include "common/text.h"
 #include "dataset/random.h"
 
 // Only +, -, *, / and sqrt are used to draw: these are exact everywhere, sin or exp are not.
 
 namespace nuclei {
 namespace {
-
-namespace fs = std::filesystem;
 
 using Plane = Raster<float>;
 
@@ -244,26 +242,6 @@ Image draw_stained(Random& random, const Scene& scene) {
   return image;
 }
 
-std::string numbered(std::uint64_t number, std::size_t digits) {
-  const std::string text = std::to_string(number);
-  return std::string(digits - std::min(digits, text.size()), '0') + text;
-}
-
-Picture to_rgba(const Image& image) {
-  const Picture picture = to_8_bits(image);
-  Picture rgba(image.width, image.height, 4);
-  std::ranges::fill(rgba, std::uint8_t{255});
-  for (std::size_t i = 0; i < image.pixels(); ++i)
-    for (std::size_t c = 0; c < 3; ++c) rgba.pixel(i)[c] = picture.pixel(i)[std::min(c, image.depth() - 1)];
-  return rgba;
-}
-
-void create_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw Failure("creating the folder " + folder.string() + ": " + error.message());
-}
-
 }  // namespace
 
 Example make_synthetic(std::uint64_t seed, int width, int height, Style style) {
@@ -280,28 +258,8 @@ Example make_synthetic(std::uint64_t seed, int width, int height, Style style) {
   const double coverage = stained ? random.uniform(0.3, 0.6) : random.uniform(0.12, 0.5);
   Scene scene = scatter(random, width, height, radius, coverage);
   Image image = stained ? draw_stained(random, scene) : draw_fluorescence(random, scene);
-  return {"synthetic-" + numbered(seed, 5), std::move(image), std::move(scene.truth)};
-}
-
-void write_bowl(const fs::path& root, std::span<const Example> examples) {
-  for (const Example& example : examples) {
-    const fs::path folder = root / example.id;
-    std::error_code ignored;
-    if (fs::exists(folder, ignored)) {
-      throw Failure("writing examples: " + folder.string() +
-                    " exists already; choose a new folder or remove it");
-    }
-    create_folder(folder / "images");
-    create_folder(folder / "masks");
-    write_png8(folder / "images" / (example.id + ".png"), to_rgba(example.image));
-    Picture mask(example.truth.width, example.truth.height);
-    for (std::int32_t label = 1; label <= max_label(example.truth); ++label) {
-      std::ranges::transform(example.truth, mask.begin(),
-                             [label](std::int32_t l) -> std::uint8_t { return l == label ? 255 : 0; });
-      const std::string name = numbered(static_cast<std::uint64_t>(label), 5) + ".png";
-      write_png8(folder / "masks" / name, mask);
-    }
-  }
+  return {"synthetic-" + padded(static_cast<std::int64_t>(seed), 5), std::move(image),
+          std::move(scene.truth)};
 }
 
 }  // namespace nuclei

@@ -1,10 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <span>
 
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
 
 namespace nuclei {
 
@@ -22,10 +20,5 @@ enum class Style {
 /// Depends on the arguments only, not on the standard library at hand. Throws Failure on a size
 /// below 32 or above max_pixels.
 Example make_synthetic(std::uint64_t seed, int width, int height, Style style = Style::mixed);
-
-/// Writes examples in the layout that scan_bowl reads, pictures as RGBA PNG like the original data.
-/// Creates `root`. Throws Failure if a file cannot be written, or a folder of an example exists
-/// already: its masks would mix with those of before.
-void write_bowl(const std::filesystem::path& root, std::span<const Example> examples);
 
 }  // namespace nuclei

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "common/error.h"
+#include "instances/components.h"
 
 namespace nuclei {
 namespace {
@@ -53,13 +54,15 @@ LabelMap all_background(const Image& image) { return {image.width, image.height}
 float otsu_threshold(const Image& image) { return threshold_of(brightness(image)); }
 
 LabelMap otsu(const Image& image) {
-  Raster<float> grey = brightness(image);
+  const Raster<float> grey = brightness(image);
   const float threshold = threshold_of(grey);
   const auto above =
       static_cast<std::size_t>(std::ranges::count_if(grey, [&](float value) { return value > threshold; }));
   const bool dark_nuclei = 2 * above > grey.size();
-  for (float& value : grey) value = (value > threshold) != dark_nuclei ? 1.0f : 0.0f;
-  return label_components(grey, {.fill_holes = false});
+  Mask nuclei(image.width, image.height);
+  std::ranges::transform(grey, nuclei.begin(),
+                         [&](float value) { return (value > threshold) != dark_nuclei; });
+  return label_components(nuclei, 16);
 }
 
 }  // namespace nuclei

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "instances/segment.h"
+#include "imageio/image.h"
+#include "instances/label_map.h"
 
 namespace nuclei {
 

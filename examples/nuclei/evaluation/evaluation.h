@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
+#include "dataset/groups.h"
 #include "evaluation/metrics.h"
 #include "evaluation/overlap.h"
 

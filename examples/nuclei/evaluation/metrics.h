@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "instances/segment.h"
+#include "instances/label_map.h"
 
 namespace nuclei {
 

@@ -1,9 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
-#include "instances/segment.h"
+#include "instances/label_map.h"
 
 namespace nuclei {
 
@@ -34,7 +35,8 @@ enum class Fate {
   merged,   // one of several true nuclei that were found as one; or the found one
   split,    // a true nucleus that was found in parts; or one of the parts
 };
-inline constexpr int fate_count = 5;
+/// In the order to show them.
+inline constexpr std::array all_fates{Fate::correct, Fate::missed, Fate::merged, Fate::split, Fate::extra};
 const char* name(Fate fate);
 
 /// The fate of every nucleus on both sides, by label; [0] and labels that do not occur mean nothing.

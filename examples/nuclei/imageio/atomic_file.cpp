@@ -28,4 +28,10 @@ void require_folder_of(const std::filesystem::path& path) {
     throw Failure(path.string() + ": there is no folder " + folder.string() + "; create it first");
 }
 
+void create_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw Failure(folder.string() + ": cannot create the folder: " + error.message());
+}
+
 }  // namespace nuclei

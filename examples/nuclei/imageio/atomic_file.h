@@ -20,4 +20,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 /// For what is written after hours: throws Failure now if the folder that `path` is to lie in does not exist.
 void require_folder_of(const std::filesystem::path& path);
 
+/// Creates a folder and those above it, where they are missing. Throws Failure if that is not possible.
+void create_folder(const std::filesystem::path& folder);
+
 }  // namespace nuclei

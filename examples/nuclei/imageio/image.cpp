@@ -16,7 +16,8 @@
 
 #include "common/error.h"
 #include "imageio/atomic_file.h"
-#include "imageio/source.h"
+#include "imageio/image_source.h"
+#include "imageio/tiff_source.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC

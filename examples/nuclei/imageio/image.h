@@ -24,7 +24,7 @@ struct Image : Raster<float> {
   double pixel_height = 0;
 };
 
-struct ReadOptions;  // source.h
+struct ReadOptions;  // image_source.h
 
 /// Larger pictures are refused before anything is allocated for them: a damaged or hostile header
 /// may claim any size.

@@ -1,24 +1,17 @@
 #include "imageio/tiff_writer.h"
 
-#include <tiffio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string>
 
 #include "common/error.h"
+#include "imageio/tiff_file.h"
 
 namespace nuclei {
 namespace {
 
 constexpr int tile = 256;
-
-int keep_message(TIFF*, void* message, const char*, const char* format, va_list arguments) {
-  char text[512];
-  std::vsnprintf(text, sizeof text, format, arguments);
-  *static_cast<std::string*>(message) = text;
-  return 1;
-}
 
 }  // namespace
 
@@ -28,15 +21,11 @@ TiffWriter::TiffWriter(const std::filesystem::path& path, int width, int height,
       temporary_(path.parent_path() / ("." + path.filename().string() + ".tmp" + std::to_string(getpid()))),
       message_(std::make_unique<std::string>()),
       width_(width),
-      height_(height),
-      pixel_bytes_(static_cast<std::size_t>(channels) * (sample == Sample::u16 ? 2 : 4)) {
+      height_(height) {
   constexpr double big_from = 3.9e9;
-  const double bytes = static_cast<double>(width) * height * static_cast<double>(pixel_bytes_);
-  TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
-  TIFFOpenOptionsSetErrorHandlerExtR(options, keep_message, message_.get());
-  TIFFOpenOptionsSetWarningHandlerExtR(options, keep_message, message_.get());
-  tiff_ = TIFFOpenExt(temporary_.c_str(), bytes > big_from ? "w8" : "w", options);
-  TIFFOpenOptionsFree(options);
+  const int pixel_bytes = channels * (sample == Sample::u16 ? 2 : 4);
+  const double bytes = static_cast<double>(width) * height * pixel_bytes;
+  tiff_ = open_libtiff(temporary_, bytes > big_from ? "w8" : "w", message_.get());
   if (!tiff_) fail();
   TIFFSetField(tiff_, TIFFTAG_IMAGEWIDTH, static_cast<std::uint32_t>(width));
   TIFFSetField(tiff_, TIFFTAG_IMAGELENGTH, static_cast<std::uint32_t>(height));
@@ -57,8 +46,8 @@ TiffWriter::TiffWriter(const std::filesystem::path& path, int width, int height,
     TIFFSetField(tiff_, TIFFTAG_XRESOLUTION, 1e4 / pixel_width);
     TIFFSetField(tiff_, TIFFTAG_YRESOLUTION, 1e4 / pixel_height);
   }
-  band_.resize(static_cast<std::size_t>(width) * tile * pixel_bytes_);
-  tile_.resize(tile * tile * pixel_bytes_);
+  band_ = Raster<std::uint8_t>(width, tile, pixel_bytes);
+  tile_ = Raster<std::uint8_t>(tile, tile, pixel_bytes);
 }
 
 TiffWriter::~TiffWriter() {
@@ -73,11 +62,9 @@ void TiffWriter::fail() {
 }
 
 void TiffWriter::append(const void* rows, int count) {
-  const std::size_t row = static_cast<std::size_t>(width_) * pixel_bytes_;
   const auto* from = static_cast<const std::uint8_t*>(rows);
-  for (int i = 0; i < count; ++i, from += row) {
-    std::copy_n(from, row,
-                band_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(next_ % tile) * row));
+  for (int i = 0; i < count; ++i, from += band_.row_size()) {
+    std::copy_n(from, band_.row_size(), band_.row(next_ % tile));
     ++next_;
     if (next_ % tile == 0 || next_ == height_) write_tiles();
   }
@@ -85,16 +72,12 @@ void TiffWriter::append(const void* rows, int count) {
 
 void TiffWriter::write_tiles() {
   const int top = (next_ - 1) / tile * tile, rows = next_ - top;
-  const std::size_t row = static_cast<std::size_t>(width_) * pixel_bytes_;
   for (int x = 0; x < width_; x += tile) {
-    const std::size_t bytes = static_cast<std::size_t>(std::min(tile, width_ - x)) * pixel_bytes_;
     std::ranges::fill(tile_, std::uint8_t{0});
     for (int y = 0; y < rows; ++y)
-      std::copy_n(
-          band_.data() + static_cast<std::size_t>(y) * row + static_cast<std::size_t>(x) * pixel_bytes_,
-          bytes, tile_.data() + static_cast<std::size_t>(y) * tile * pixel_bytes_);
-    if (TIFFWriteTile(tiff_, tile_.data(), static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(top), 0,
-                      0) < 0)
+      std::copy(&band_.at(x, y), band_.row(y) + band_.index(std::min(x + tile, width_), 0), tile_.row(y));
+    if (TIFFWriteTile(tiff_, tile_.values.data(), static_cast<std::uint32_t>(x),
+                      static_cast<std::uint32_t>(top), 0, 0) < 0)
       fail();
   }
 }

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <vector>
+#include <string>
+
+#include "imageio/raster.h"
 
 struct tiff;
 
@@ -33,8 +35,7 @@ class TiffWriter {
   std::unique_ptr<std::string> message_;
   tiff* tiff_ = nullptr;
   int width_, height_, next_ = 0;
-  std::size_t pixel_bytes_;
-  std::vector<std::uint8_t> band_, tile_;
+  Raster<std::uint8_t> band_, tile_;  // rows that are not written yet, and a tile of them; channels are bytes
 };
 
 }  // namespace nuclei

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "instances/segment.h"
+#include "instances/label_map.h"
 
 namespace nuclei {
 

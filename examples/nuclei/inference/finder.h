@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "imageio/source.h"
+#include "imageio/image_source.h"
 #include "inference/segmenter.h"
 #include "instances/outline.h"
 

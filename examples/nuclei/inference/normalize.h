@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "imageio/source.h"
+#include "imageio/image_source.h"
 
 namespace nuclei {
 

@@ -11,7 +11,7 @@
 #include "imageio/image.h"
 #include "inference/normalize.h"
 #include "inference/windows.h"
-#include "instances/segment.h"
+#include "instances/watershed.h"
 
 namespace nuclei {
 

@@ -141,4 +141,17 @@ std::vector<Run> column_runs(const LabelMap& map, const Nucleus& n) {
   return runs;
 }
 
+std::vector<Span> column_spans(const std::vector<Run>& runs, int height) {
+  std::vector<Span> spans;
+  for (const Run& run : runs) {
+    const std::int64_t start = std::int64_t{run.x} * height + run.y;
+    if (!spans.empty() && spans.back().start + spans.back().length == start) {
+      spans.back().length += run.length;
+    } else {
+      spans.push_back({start, run.length});
+    }
+  }
+  return spans;
+}
+
 }  // namespace nuclei

@@ -41,4 +41,13 @@ struct Run {
 /// The pixels of a nucleus column by column.
 std::vector<Run> column_runs(const LabelMap& map, const Nucleus& nucleus);
 
+/// Pixels start, start + 1, ... of an image that is read column by column, from 0.
+struct Span {
+  std::int64_t start, length;
+};
+
+/// Runs as spans of an image of that height; a run that goes on at the top of the next column is one span
+/// with it.
+std::vector<Span> column_spans(const std::vector<Run>& runs, int height);
+
 }  // namespace nuclei

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "output/results.h"
+#include "output/text_file.h"
 
 namespace nuclei {
 

@@ -7,8 +7,9 @@
 #include "common/error.h"
 #include "common/stop.h"
 #include "common/text.h"
-#include "dataset/bowl.h"
-#include "imageio/source.h"
+#include "dataset/bowl_layout.h"
+#include "dataset/listing.h"
+#include "imageio/tiff_source.h"
 
 namespace nuclei {
 namespace {

@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "instances/segment.h"
+#include "imageio/image.h"
+#include "instances/label_map.h"
 
 namespace nuclei {
 

@@ -6,8 +6,9 @@
 #include <string>
 
 #include "imageio/tiff_writer.h"
+#include "imageio/zip_writer.h"
 #include "inference/finder.h"
-#include "output/exports.h"
+#include "output/text_file.h"
 
 namespace nuclei {
 
@@ -23,35 +24,6 @@ struct ResultOptions {
   bool geojson = false;        // QuPath
   bool coco = false;
   bool bowl = false;  // run lengths of the Data Science Bowl
-};
-
-/// A text file that grows image by image: each add() is on the disk when it returns.
-class GrowingFile {
- public:
-  /// Starts with `header`, or goes on behind the first `keep` bytes of what is there.
-  GrowingFile(const std::filesystem::path& path, const std::string& header, std::uint64_t keep);
-  ~GrowingFile();
-  GrowingFile(const GrowingFile&) = delete;
-  GrowingFile& operator=(const GrowingFile&) = delete;
-  void add(const std::string& text);
-  std::uint64_t size() const { return size_; }
-
- private:
-  std::filesystem::path path_;
-  int descriptor_ = -1;
-  std::uint64_t size_ = 0;
-};
-
-/// A text file that appears under its name with finish().
-class TextFile {
- public:
-  TextFile(const std::filesystem::path& path, std::string start) : file_(path), text_(std::move(start)) {}
-  void add(const std::string& text);
-  void finish(const std::string& end);
-
- private:
-  karyon::AtomicFile file_;
-  std::string text_;  // not yet written
 };
 
 /// What a picture is called.
@@ -87,14 +59,18 @@ class ImageResults : public FindSink {
 
  private:
   std::filesystem::path file(const char* folder, const std::string& extension);
+  // What depends on how many rows come at once, and on the labels where all do.
+  void begin(int count, const std::int32_t* labels);
+  void write_labels(int count, const std::int32_t* labels);
+  void show(int y, int count, const std::int32_t* labels, const float* pixels);
 
   std::filesystem::path out_;
   ResultNames names_;
   Image header_;
   ResultOptions options_;
   int map_channels_;
-  int step_ = 1;       // of the overlay: every so many pixels
-  bool whole_ = true;  // all rows came at once
+  int step_ = 1;       // the overlay shows every so many pixels
+  bool wide_ = false;  // labels have 32 bits
   Image shown_;
   LabelMap shown_labels_;
   std::unique_ptr<TiffWriter> labels_, maps_;
@@ -103,8 +79,5 @@ class ImageResults : public FindSink {
   std::string table_, bowl_;
   std::int64_t nuclei_ = 0;
 };
-
-/// Joins coco/<name>.json of all names into one data set, out/coco.json.
-void join_coco(const std::filesystem::path& out, const std::vector<std::string>& names);
 
 }  // namespace nuclei

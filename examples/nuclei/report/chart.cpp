@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/text.h"
+#include "report/html.h"
 
 namespace nuclei {
 namespace {
@@ -100,21 +101,6 @@ std::string frame(const ChartOptions& options, const std::vector<Series>& series
 }
 
 }  // namespace
-
-std::string html_escape(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&': escaped += "&amp;"; break;
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      case '"': escaped += "&quot;"; break;
-      case '\'': escaped += "&#39;"; break;
-      default: escaped += c;
-    }
-  }
-  return escaped;
-}
 
 std::string line_chart(const ChartOptions& options, const std::vector<Series>& series) {
   constexpr double unbounded = std::numeric_limits<double>::infinity();

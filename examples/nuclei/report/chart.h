@@ -2,13 +2,9 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace nuclei {
-
-/// Text as it may stand in HTML, also within quotes.
-std::string html_escape(std::string_view text);
 
 struct Series {
   std::string name;

@@ -8,7 +8,7 @@
 
 #include <karyon/karyon.h>
 
-#include "instances/segment.h"
+#include "instances/watershed.h"
 #include "training/settings.h"
 
 namespace nuclei {

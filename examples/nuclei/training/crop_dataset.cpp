@@ -4,9 +4,11 @@
 #include <array>
 #include <cmath>
 
+#include "dataset/groups.h"
 #include "inference/normalize.h"
-#include "instances/segment.h"
+#include "instances/watershed.h"
 #include "training/augment.h"
+#include "training/targets.h"
 
 namespace nuclei {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <karyon/karyon.h>
 
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
 
 namespace nuclei {
 

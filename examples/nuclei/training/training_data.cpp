@@ -9,6 +9,7 @@
 #include "common/progress.h"
 #include "common/stop.h"
 #include "common/text.h"
+#include "dataset/groups.h"
 
 namespace nuclei {
 namespace {

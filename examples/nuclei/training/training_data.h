@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "dataset/bowl.h"
+#include "dataset/bowl_layout.h"
 #include "training/settings.h"
 
 namespace nuclei {

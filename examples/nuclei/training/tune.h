@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "instances/segment.h"
+#include "instances/watershed.h"
 
 namespace nuclei {
 

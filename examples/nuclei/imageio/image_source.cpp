@@ -1,13 +1,12 @@
-#include "imageio/source.h"
+#include "imageio/image_source.h"
 
 #include <algorithm>
 #include <bit>
-#include <fstream>
 #include <map>
 #include <numeric>
 #include <utility>
 
-#include "common/error.h"
+#include "imageio/tiff_source.h"
 
 namespace nuclei {
 namespace {
@@ -58,17 +57,6 @@ Image read_all(ImageSource& source) {
   image.values.resize(image.pixels() * image.depth());
   source.read(0, image.height, image.values.data());
   return image;
-}
-
-bool is_tiff(const std::filesystem::path& path) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) return false;
-  char start[4] = {};
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(start, sizeof start)) return false;
-  const bool little = start[0] == 'I' && start[1] == 'I', big = start[0] == 'M' && start[1] == 'M';
-  const int version = little ? start[2] : start[3];
-  return (little || big) && (little ? start[3] : start[2]) == 0 && (version == 42 || version == 43);
 }
 
 // The upper half of the bits first, then the lower half of those that share it.

@@ -2,52 +2,12 @@
 
 #include <array>
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "imageio/image.h"
-#include "instances/segment.h"
 
 namespace nuclei {
-
-/// One folder of the Data Science Bowl 2018 layout:
-///   <root>/<id>/images/<anything>.png   the picture
-///   <root>/<id>/masks/*.png             one binary mask per nucleus; may be absent at prediction
-struct Sample {
-  std::string id;
-  std::filesystem::path image;
-  std::vector<std::filesystem::path> masks;
-};
-
-/// A picture with its true nuclei.
-struct Example {
-  std::string id;
-  Image image;
-  LabelMap truth;
-};
-
-/// Whether a file of this name counts as an image or a mask in the layout.
-bool is_bowl_picture(const std::filesystem::path& path);
-
-/// Whether a file is none of the user's: hidden (.DS_Store, ._copies of macOS) or what Windows leaves in
-/// folders (Thumbs.db, desktop.ini).
-bool is_system_file(const std::filesystem::path& path);
-
-/// The entries of a folder by ascending name, without system files. Throws Failure if it cannot be read.
-std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder);
-
-/// Lists the samples under `root` by ascending id. Throws Failure if the folder is missing or not
-/// in the layout, if an id holds no image or several, or if masks are needed and absent.
-std::vector<Sample> scan_bowl(const std::filesystem::path& root, bool need_masks);
-
-/// Paints the masks of a sample, in file name order, as labels 1..n without gaps; where masks
-/// overlap the first keeps the pixel, and a mask left without a pixel gets no label. Throws Failure
-/// if a mask cannot be read or is not `width` by `height` pixels.
-LabelMap read_labels(const Sample& sample, int width, int height);
-
-/// Reads picture and masks of a sample. Throws Failure as read_image and read_labels do.
-Example read_example(const Sample& sample);
 
 /// What tells one experiment's pictures from another's. Brightness values are in [0, 1].
 struct ImageStats {

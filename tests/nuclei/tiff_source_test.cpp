@@ -11,7 +11,7 @@
 
 #include "common/error.h"
 #include "imageio/image.h"
-#include "imageio/source.h"
+#include "imageio/tiff_source.h"
 #include "imageio/tiff_writer.h"
 #include "temp_folder.h"
 

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+namespace nuclei {
+
+/// The entries of a folder by ascending name. Files that are not the user's are left out: hidden ones
+/// (.DS_Store, ._copies of macOS) and those that Windows adds (Thumbs.db, desktop.ini). Throws Failure if the
+/// folder cannot be read.
+std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder);
+
+}  // namespace nuclei

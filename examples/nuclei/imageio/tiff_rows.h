@@ -1,0 +1,118 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "imageio/tiff_file.h"
+
+namespace nuclei {
+
+/// How the samples of a page lie and what they mean.
+struct TiffLayout {
+  std::uint32_t width = 0, height = 0;
+  std::uint16_t bits = 1, format = SAMPLEFORMAT_UINT, samples = 1, planar = PLANARCONFIG_CONTIG;
+  std::uint16_t photometric = PHOTOMETRIC_MINISBLACK;
+  int colours = 1;  // samples that are no alpha
+  bool rgb = false, tiled = false;
+  std::uint32_t tile_width = 0, tile_height = 0;
+  std::vector<std::array<float, 3>> palette;  // empty where the samples are brightness or colours
+};
+
+/// The layout of the page that the file is at. Throws Failure if it is damaged or of a kind that is not read.
+TiffLayout read_layout(TiffFile& file);
+
+/// Throws Failure where the page's pixels are not all in the file: better now than after an hour.
+void check_complete(const TiffFile& file);
+
+float half_to_float(std::uint16_t half);
+
+template <class T, class Visit>
+void walk(const std::uint8_t* raw, std::size_t first, std::size_t step, std::size_t n, const Visit& visit) {
+  for (std::size_t i = 0; i < n; ++i) {
+    T value;
+    std::memcpy(&value, raw + (first + i * step) * sizeof(T), sizeof(T));
+    visit(i, value);
+  }
+}
+
+/// Calls visit(i, value) for samples first, first + step, ... of a row.
+template <class Visit>
+void for_each_sample(const TiffLayout& l, const std::uint8_t* raw, std::size_t first, std::size_t step,
+                     std::size_t n, const Visit& visit) {
+  if (l.format == SAMPLEFORMAT_IEEEFP) {
+    if (l.bits == 16)
+      return walk<std::uint16_t>(raw, first, step, n,
+                                 [&](std::size_t i, std::uint16_t v) { visit(i, half_to_float(v)); });
+    if (l.bits == 32) return walk<float>(raw, first, step, n, visit);
+    return walk<double>(raw, first, step, n, visit);
+  }
+  const bool is_signed = l.format == SAMPLEFORMAT_INT;
+  switch (l.bits) {
+    case 8:
+      return is_signed ? walk<std::int8_t>(raw, first, step, n, visit)
+                       : walk<std::uint8_t>(raw, first, step, n, visit);
+    case 16:
+      return is_signed ? walk<std::int16_t>(raw, first, step, n, visit)
+                       : walk<std::uint16_t>(raw, first, step, n, visit);
+    case 32:
+      return is_signed ? walk<std::int32_t>(raw, first, step, n, visit)
+                       : walk<std::uint32_t>(raw, first, step, n, visit);
+    default: break;
+  }
+  const std::size_t per_byte = 8 / l.bits;  // 1, 2 or 4 bits, the leftmost pixel in the high ones
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t at = first + i * step;
+    const std::size_t shift = (per_byte - 1 - at % per_byte) * l.bits;
+    visit(i, raw[at / per_byte] >> shift & ((1 << l.bits) - 1));
+  }
+}
+
+/// Decodes the rows of one page. One handle serves one plane, so that each is only ever read forwards.
+class TiffRows {
+ public:
+  TiffRows(const std::filesystem::path& path, tdir_t directory, const TiffLayout& layout);
+
+  /// Calls visit(x, value) for sample `sample` of each pixel of row y.
+  template <class Visit>
+  void row(int y, int sample, const Visit& visit) {
+    const bool planar = layout_.planar == PLANARCONFIG_SEPARATE;
+    const auto plane = static_cast<std::uint16_t>(planar ? sample : 0);
+    const auto first = static_cast<std::size_t>(planar ? 0 : sample);
+    if (!layout_.tiled) {
+      read_line(y, plane);
+      return for_each_sample(layout_, buffer_.data(), first, per_pixel_, layout_.width, visit);
+    }
+    const int band = y / static_cast<int>(layout_.tile_height);
+    read_band(band, plane, y);
+    const std::size_t in_band = static_cast<std::size_t>(y) % layout_.tile_height;
+    const std::uint8_t* line = buffer_.data() + in_band * tile_row_bytes_;
+    const std::size_t tile = tile_row_bytes_ * layout_.tile_height;
+    for (std::uint32_t x = 0; x < layout_.width; x += layout_.tile_width, line += tile) {
+      const std::uint32_t n = std::min(layout_.tile_width, layout_.width - x);
+      for_each_sample(layout_, line, first, per_pixel_, n,
+                      [&](std::size_t i, auto value) { visit(x + i, value); });
+    }
+  }
+
+ private:
+  [[noreturn]] void damaged(int y) { file_.damaged("at row " + std::to_string(y) + ": "); }
+
+  // Makes buffer_ hold row y, or the band of tiles that it is in.
+  void read_line(int y, std::uint16_t plane);
+  void read_band(int band, std::uint16_t plane, int y);
+
+  TiffLayout layout_;
+  TiffFile file_;
+  std::size_t per_pixel_ = 1, tile_row_bytes_ = 0;
+  std::vector<std::uint8_t> buffer_, tile_;  // a row, or the tiles of a band
+  std::uint32_t rows_per_strip_ = 1;
+  int line_ = -1, band_ = -1;
+  std::uint16_t plane_ = 0;
+};
+
+}  // namespace nuclei

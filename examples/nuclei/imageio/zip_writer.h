@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include <karyon/core/atomic_file.h>
+
+namespace nuclei {
+
+/// A ZIP archive that appears under its name with finish(). Where there are more than 65535 entries or 4 GB it
+/// has the directory that so many need. Throws Failure where it cannot be written.
+class ZipWriter {
+ public:
+  explicit ZipWriter(const std::filesystem::path& path);
+  void add(std::string_view name, std::string_view bytes);
+  void finish();
+
+ private:
+  void write(const std::string& bytes);
+
+  karyon::AtomicFile file_;
+  std::uint64_t offset_ = 0, entries_ = 0;
+  std::string directory_;
+};
+
+}  // namespace nuclei
