@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "dataset/random.h"
+#include <karyon/core/random.h>
+
 #include "drawing.h"
 
 using namespace nuclei;
@@ -53,7 +54,7 @@ TEST_CASE("nuclei: a U is one component", "[nuclei][components]") {
 }
 
 TEST_CASE("nuclei: components agree with flood fill", "[nuclei][components]") {
-  Random random(1);
+  karyon::Generator random(1);
   for (int round = 0; round < 200; ++round) {
     const int width = 1 + static_cast<int>(random.below(30));
     const int height = 1 + static_cast<int>(random.below(30));

@@ -5,10 +5,11 @@
 #include <map>
 #include <set>
 
+#include <karyon/core/random.h>
+
 #include "common/error.h"
 #include "dataset/bowl_layout.h"
 #include "dataset/diagnosis.h"
-#include "dataset/random.h"
 #include "dataset/synthetic.h"
 #include "imageio/image.h"
 #include "temp_folder.h"
@@ -55,7 +56,7 @@ struct Sound {
     for (int i = 0; i < 6; ++i) add("id" + std::to_string(i), static_cast<std::uint64_t>(i));
   }
   void add(const std::string& id, std::uint64_t seed) {
-    Random random(100 + seed);
+    karyon::Generator random(100 + seed);
     Pixels picture(side * side);
     for (auto& value : picture) value = static_cast<std::uint8_t>(10 + random.below(6));
     for (int k = 0; k < 3; ++k) {
@@ -198,7 +199,7 @@ constexpr Planted planted[] = {
     {"grey-mask",  // what lossy compression leaves around a nucleus
      [](Sound& s) {
        Pixels mask = s.pixels_of(s.mask_file("id1", 0));
-       Random random(5);
+       karyon::Generator random(5);
        for (std::size_t i = 0; i < mask.size(); ++i) {
          const bool near = (i > 0 && mask[i - 1] == 255) || (i + 1 < mask.size() && mask[i + 1] == 255);
          if (mask[i] == 0 && near) mask[i] = static_cast<std::uint8_t>(1 + random.below(100));

@@ -8,9 +8,10 @@
 #include <map>
 #include <set>
 
+#include <karyon/core/random.h>
+
 #include "common/error.h"
 #include "dataset/bowl_layout.h"
-#include "dataset/random.h"
 
 using namespace nuclei;
 using Catch::Matchers::Contains;
@@ -62,13 +63,20 @@ TEST_CASE("nuclei: similar images share a group, also through a chain", "[nuclei
   CHECK(group_by_similarity({}).empty());
 }
 
+TEST_CASE("nuclei: a split's random order never changes", "[nuclei][groups]") {
+  CHECK(split_order(10, 1) == std::vector<std::size_t>{4, 2, 8, 1, 9, 3, 0, 6, 7, 5});
+  CHECK(split_order(6, 42) == std::vector<std::size_t>{4, 3, 0, 2, 5, 1});
+  CHECK(split_order(1, 1) == std::vector<std::size_t>{0});
+  CHECK(split_order(0, 1).empty());
+}
+
 TEST_CASE("nuclei: whole groups of every modality are held out", "[nuclei][groups]") {
-  Random random(4);
+  karyon::Generator random(4);
   std::vector<int> groups;
   std::vector<Modality> modalities;
   const std::array kinds{Modality::fluorescence, Modality::brightfield, Modality::stained};
   for (int group = 0; group < 45; ++group) {
-    for (std::size_t k = 1 + random.below(12); k > 0; --k) {
+    for (std::int64_t k = 1 + random.below(12); k > 0; --k) {
       groups.push_back(group);
       modalities.push_back(kinds[static_cast<std::size_t>(group) % 3]);
     }
@@ -88,7 +96,7 @@ TEST_CASE("nuclei: whole groups of every modality are held out", "[nuclei][group
       CHECK(count(split.validation, modalities, kind) > 0);
     }
     CHECK(static_cast<double>(split.validation.size()) ==
-          Approx(0.2 * static_cast<double>(groups.size())).margin(10));
+          Approx(0.2 * static_cast<double>(groups.size())).margin(18));  // half a group of 12 per modality
     const Split again = split_validation(groups, modalities, 0.2, seed);
     CHECK(again.validation == split.validation);
   }
@@ -110,11 +118,11 @@ TEST_CASE("nuclei: where two groups are large, half of the small ones stay for t
 }
 
 TEST_CASE("nuclei: folds hold whole groups and have about the same size", "[nuclei][groups]") {
-  Random random(5);
+  karyon::Generator random(5);
   std::vector<int> groups;
   std::vector<Modality> modalities;
   for (int group = 0; group < 40; ++group) {
-    for (std::size_t k = 1 + random.below(12); k > 0; --k) {
+    for (std::int64_t k = 1 + random.below(12); k > 0; --k) {
       groups.push_back(group);
       modalities.push_back(group % 4 == 0 ? Modality::stained : Modality::fluorescence);
     }

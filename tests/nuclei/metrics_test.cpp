@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
+#include <karyon/core/random.h>
+
 #include "common/error.h"
-#include "dataset/random.h"
 #include "drawing.h"
 
 using namespace nuclei;
@@ -57,11 +58,11 @@ Scores by_definition(const LabelMap& truth, const LabelMap& predicted) {
   return scores;
 }
 
-LabelMap random_map(Random& random, int width, int height, int labels) {
+LabelMap random_map(karyon::Generator& random, int width, int height, int labels) {
   LabelMap map(width, height);
   for (int label = 1; label <= labels; ++label) {
-    const int x0 = static_cast<int>(random.below(static_cast<std::size_t>(width)));
-    const int y0 = static_cast<int>(random.below(static_cast<std::size_t>(height)));
+    const int x0 = static_cast<int>(random.below(width));
+    const int y0 = static_cast<int>(random.below(height));
     for (int y = y0; y < std::min(height, y0 + 5); ++y) {
       for (int x = x0; x < std::min(width, x0 + 5); ++x) map.at(x, y) = label;
     }
@@ -127,7 +128,7 @@ TEST_CASE("nuclei: merging two nuclei costs both", "[nuclei][metrics]") {
 }
 
 TEST_CASE("nuclei: scores agree with their definition on random maps", "[nuclei][metrics]") {
-  Random random(3);
+  karyon::Generator random(3);
   for (int round = 0; round < 150; ++round) {
     const int width = 4 + static_cast<int>(random.below(20));
     const int height = 4 + static_cast<int>(random.below(20));
@@ -194,7 +195,7 @@ TEST_CASE("nuclei: pooling gives each nucleus the same weight", "[nuclei][metric
 
 TEST_CASE("nuclei: bootstrap intervals hold the mean, are repeatable and shrink with more images",
           "[nuclei][metrics]") {
-  Random random(8);
+  karyon::Generator random(8);
   std::vector<Scores> few, many;
   for (int i = 0; i < 200; ++i) {
     const LabelMap truth = random_map(random, 20, 20, 6);

@@ -4,7 +4,8 @@
 #include <catch2/catch.hpp>
 #include <set>
 
-#include "dataset/random.h"
+#include <karyon/core/random.h>
+
 #include "drawing.h"
 
 using namespace nuclei;
@@ -57,7 +58,7 @@ TEST_CASE("nuclei: holes and parts, also where they touch at a corner", "[nuclei
 }
 
 TEST_CASE("nuclei: outlines enclose exactly the pixels, and meet no corner twice", "[nuclei][outline]") {
-  Random random(5);
+  karyon::Generator random(5);
   for (int round = 0; round < 300; ++round) {
     const int width = 1 + static_cast<int>(random.below(14)), height = 1 + static_cast<int>(random.below(14));
     LabelMap map(width, height);

@@ -6,7 +6,6 @@
 
 #include "common/error.h"
 #include "dataset/groups.h"
-#include "dataset/random.h"
 #include "evaluation/metrics.h"
 #include "instances/measure.h"
 #include "temp_folder.h"
@@ -31,20 +30,6 @@ double mean_where(const Example& example, bool nucleus) {
 }
 
 }  // namespace
-
-TEST_CASE("nuclei: the generator gives the published sequence", "[nuclei][synthetic]") {
-  Random random(1234567);
-  CHECK(random.next() == 6457827717110365317u);
-  CHECK(random.next() == 3203168211198807973u);
-  double sum = 0, squares = 0;
-  for (int i = 0; i < 10000; ++i) {
-    const double value = random.normal();
-    sum += value;
-    squares += value * value;
-  }
-  CHECK(sum / 10000 == Approx(0).margin(0.05));
-  CHECK(squares / 10000 == Approx(1).margin(0.05));
-}
 
 TEST_CASE("nuclei: one seed gives one picture, another seed another", "[nuclei][synthetic]") {
   const Example a = make_synthetic(7, 96, 64), b = make_synthetic(7, 96, 64);

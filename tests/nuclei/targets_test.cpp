@@ -8,8 +8,9 @@
 #include <string>
 #include <utility>
 
+#include <karyon/core/random.h>
+
 #include "common/error.h"
-#include "dataset/random.h"
 #include "drawing.h"
 
 using namespace nuclei;
@@ -17,7 +18,7 @@ using nuclei::test::drawn_labels;
 
 namespace {
 
-LabelMap random_blobs(Random& random, int width, int height, int count) {
+LabelMap random_blobs(karyon::Generator& random, int width, int height, int count) {
   LabelMap map(width, height);
   for (int label = 1; label <= count; ++label) {
     const double cx = random.uniform(0, width), cy = random.uniform(0, height);
@@ -90,7 +91,7 @@ TEST_CASE("nuclei: depth is 1 in the middle of a nucleus and small at its edge",
 }
 
 TEST_CASE("nuclei: border weights follow the definition", "[nuclei][targets]") {
-  Random random(2);
+  karyon::Generator random(2);
   for (const BorderWeightOptions options : {BorderWeightOptions{}, {.w0 = 3, .sigma = 2}}) {
     for (int round = 0; round < 12; ++round) {
       const int width = 1 + static_cast<int>(random.below(48));

@@ -4,9 +4,10 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <numeric>
+#include <utility>
 
 #include "common/error.h"
-#include "dataset/random.h"
 
 namespace nuclei {
 namespace {
@@ -63,22 +64,21 @@ std::vector<bool> hold_out(const std::vector<Unit>& units, std::size_t image_cou
   std::vector<bool> held_out(image_count, false);
   if (fraction <= 0) return held_out;
   for (const Modality kind : {Modality::fluorescence, Modality::brightfield, Modality::stained}) {
-    std::vector<const Unit*> order;
+    std::vector<const Unit*> of_kind;
     double total = 0;
     for (const Unit& unit : units) {
       if (unit.modality != kind) continue;
-      order.push_back(&unit);
+      of_kind.push_back(&unit);
       total += static_cast<double>(unit.images.size());
     }
-    if (order.size() == 1) {
+    if (of_kind.size() == 1) {
       if (!warning.empty()) warning += "; ";
       warning += std::string("all ") + name(kind) + " images look alike and are for training only";
     }
-    if (order.size() < 2) continue;
+    if (of_kind.size() < 2) continue;
 
-    Random random(seed);
-    random.shuffle(order);
-    std::vector<const Unit*> taken;
+    std::vector<const Unit*> order, taken;
+    for (const std::size_t i : split_order(of_kind.size(), seed)) order.push_back(of_kind[i]);
     double missing = fraction * total;
     for (const Unit* unit : order) {
       const auto size = static_cast<double>(unit->images.size());
@@ -185,6 +185,19 @@ std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats) {
   return groups;
 }
 
+std::vector<std::size_t> split_order(std::size_t count, std::uint64_t seed) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  for (std::size_t left = count; left > 1; --left) {
+    seed += 0x9e3779b97f4a7c15u;
+    std::uint64_t z = seed;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    std::swap(order[left - 1], order[(z ^ (z >> 31)) % left]);
+  }
+  return order;
+}
+
 Split split_validation(const std::vector<int>& groups, const std::vector<Modality>& modalities,
                        double fraction, std::uint64_t seed) {
   check_groups("splitting off validation images", groups, modalities);
@@ -217,13 +230,13 @@ Split split_validation(const std::vector<int>& groups, const std::vector<Modalit
 std::vector<int> split_folds(const std::vector<int>& groups, const std::vector<Modality>& modalities,
                              int folds, std::uint64_t seed) {
   check_groups("dealing out folds", groups, modalities);
-  std::vector<Unit> units = units_of(groups, modalities);
-  if (folds < 2 || static_cast<std::size_t>(folds) > units.size()) {
-    throw Failure("dealing out folds: expected 2 to " + std::to_string(units.size()) +
+  const std::vector<Unit> by_appearance = units_of(groups, modalities);
+  if (folds < 2 || static_cast<std::size_t>(folds) > by_appearance.size()) {
+    throw Failure("dealing out folds: expected 2 to " + std::to_string(by_appearance.size()) +
                   " folds for as many groups of similar images, got " + std::to_string(folds));
   }
-  Random random(seed);
-  random.shuffle(units);
+  std::vector<Unit> units;
+  for (const std::size_t i : split_order(by_appearance.size(), seed)) units.push_back(by_appearance[i]);
   std::ranges::stable_sort(units, std::greater(), [](const Unit& unit) { return unit.images.size(); });
   std::vector<int> fold_of(groups.size());
   std::map<Modality, std::vector<std::size_t>> filled;  // pictures per fold

@@ -36,6 +36,11 @@ const char* name(Modality modality);
 ///   returns  a group number per picture, 0, 1, ... by first appearance
 std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats);
 
+/// A random order of 0, ..., count - 1 that depends on the seed alone: a Fisher-Yates shuffle with SplitMix64
+/// (Steele, Lea and Flood 2014). Splits use this and not karyon::Generator, so that they never change: the
+/// scores in the shipped model's card are those of the images that seed 1 holds out.
+std::vector<std::size_t> split_order(std::size_t count, std::uint64_t seed);
+
 /// Indices into the pictures that were split, ascending.
 struct Split {
   std::vector<std::size_t> train;

@@ -6,16 +6,36 @@
 #include <string>
 #include <utility>
 
+#include <karyon/core/random.h>
+
 #include "common/error.h"
 #include "common/text.h"
-#include "dataset/random.h"
 
 // Only +, -, *, / and sqrt are used to draw: these are exact everywhere, sin or exp are not.
 
 namespace nuclei {
 namespace {
 
+using karyon::Generator;
 using Plane = Raster<float>;
+
+/// Mean 0, variance 1: four uniform numbers added, since Generator::normal() asks the mathematics library.
+double nearly_normal(Generator& random) {
+  constexpr double scale = 1.7320508075688772;  // sqrt(12 / 4)
+  double sum = 0;
+  for (int i = 0; i < 4; ++i) sum += random.uniform();
+  return (sum - 2) * scale;
+}
+
+/// A uniformly random direction, as (cos, sin).
+std::array<double, 2> direction(Generator& random) {
+  for (;;) {
+    const double x = random.uniform(-1, 1), y = random.uniform(-1, 1), squared = x * x + y * y;
+    if (squared > 1 || squared < 1e-6) continue;
+    const double length = std::sqrt(squared);
+    return {x / length, y / length};
+  }
+}
 
 /// The mean over 2 radius + 1 samples along one line, which is continued by its end values.
 void box_blur_line(float* line, int count, std::ptrdiff_t stride, int radius, std::vector<float>& scratch) {
@@ -46,7 +66,7 @@ void blur(Plane& plane, int radius, int times) {
 }
 
 /// Random values in [-1, 1] on a grid of the given pitch in pixels, interpolated smoothly.
-Plane smooth_noise(Random& random, int width, int height, int pitch) {
+Plane smooth_noise(Generator& random, int width, int height, int pitch) {
   Plane grid(width / pitch + 2, height / pitch + 2);
   for (float& value : grid) value = static_cast<float>(random.uniform(-1, 1));
   const auto ease = [pitch](int i) {
@@ -70,15 +90,15 @@ Plane smooth_noise(Random& random, int width, int height, int pitch) {
 /// An ellipse whose radius is modulated by a few harmonics of the polar angle.
 class Shape {
  public:
-  Shape(Random& random, double x, double y, double radius)
+  Shape(Generator& random, double x, double y, double radius)
       : x_(x),
         y_(y),
         long_(radius * random.uniform(0.9, 1.3)),
         short_(long_ * random.uniform(0.65, 0.95)),
-        axis_(random.direction()) {
+        axis_(direction(random)) {
     for (std::size_t k = 0; k < lumps_.size(); ++k) {
       const double amplitude = random.uniform(0, 0.12) / static_cast<double>(k + 1);
-      lumps_[k] = random.direction();
+      lumps_[k] = direction(random);
       for (double& part : lumps_[k]) part *= amplitude;
     }
   }
@@ -134,7 +154,7 @@ void for_each_pixel(const Shape& shape, int width, int height, const Visit& visi
 
 /// Scatters nuclei, about a third of them against an earlier one. Where two overlap a little, the
 /// first keeps the pixels.
-Scene scatter(Random& random, int width, int height, double radius, double coverage) {
+Scene scatter(Generator& random, int width, int height, double radius, double coverage) {
   constexpr int smallest = 25;
   constexpr double largest_overlap = 0.08;
   Scene scene{LabelMap(width, height), Plane(width, height)};
@@ -146,8 +166,9 @@ Scene scatter(Random& random, int width, int height, double radius, double cover
   for (int attempt = 0; attempt < attempts; ++attempt) {
     double x = random.uniform(0, width), y = random.uniform(0, height);
     if (!placed.empty() && random.uniform() < 0.35) {
-      const Shape& neighbour = placed[random.below(placed.size())];
-      const auto [cosine, sine] = random.direction();
+      const Shape& neighbour =
+          placed[static_cast<std::size_t>(random.below(static_cast<std::int64_t>(placed.size())))];
+      const auto [cosine, sine] = direction(random);
       const double distance = radius * random.uniform(1.7, 2.3);
       x = neighbour.x() + distance * cosine;
       y = neighbour.y() + distance * sine;
@@ -160,7 +181,7 @@ Scene scatter(Random& random, int width, int height, double radius, double cover
     });
     if (total - taken < smallest || taken > largest_overlap * total) continue;
     placed.push_back(shape);
-    scene.brightness.push_back(static_cast<float>(std::max(0.45, 1 + 0.25 * random.normal())));
+    scene.brightness.push_back(static_cast<float>(std::max(0.45, 1 + 0.25 * nearly_normal(random))));
     for_each_pixel(shape, width, height, [&](int px, int py, float depth) {
       if (scene.depth.at(px, py) < 1) return;
       scene.depth.at(px, py) = depth;
@@ -174,7 +195,7 @@ float quantized(double value) {
   return static_cast<float>(static_cast<int>(std::clamp(value, 0.0, 1.0) * 255 + 0.5)) / 255.0f;
 }
 
-Image draw_fluorescence(Random& random, const Scene& scene) {
+Image draw_fluorescence(Generator& random, const Scene& scene) {
   const int width = scene.truth.width, height = scene.truth.height;
   const Plane coarse = smooth_noise(random, width, height, 6);
   const Plane fine = smooth_noise(random, width, height, 3);
@@ -200,13 +221,13 @@ Image draw_fluorescence(Random& random, const Scene& scene) {
       const double light = 1 - falloff * 2 * (dx * dx + dy * dy);
       const double value = offset + exposure * light * (0.02 + 0.9 * signal.at(x, y) + 0.12 * glow.at(x, y));
       const double noise = std::sqrt(3e-5 + 8e-4 * value);  // of the camera, and of the photons
-      image.at(x, y) = quantized(value + noise * random.normal());
+      image.at(x, y) = quantized(value + noise * nearly_normal(random));
     }
   }
   return image;
 }
 
-Image draw_stained(Random& random, const Scene& scene) {
+Image draw_stained(Generator& random, const Scene& scene) {
   constexpr std::array<double, 3> eosin_stain{0.07, 0.5, 0.24}, hematoxylin_stain{0.66, 0.78, 0.4};
   const int width = scene.truth.width, height = scene.truth.height;
   const Plane patches = smooth_noise(random, width, height, 45);
@@ -236,7 +257,7 @@ Image draw_stained(Random& random, const Scene& scene) {
     for (std::size_t c = 0; c < 3; ++c) {
       const double light = lamp[c] * (1 - eosin_stain[c] * double{eosin[i]}) *
                            (1 - hematoxylin_stain[c] * double{hematoxylin[i]});
-      image.pixel(i)[c] = quantized(light + 0.012 * random.normal());
+      image.pixel(i)[c] = quantized(light + 0.012 * nearly_normal(random));
     }
   }
   return image;
@@ -251,7 +272,7 @@ Example make_synthetic(std::uint64_t seed, int width, int height, Style style) {
                   " and at most " + std::to_string(max_pixels >> 20) + " Mi pixels, got " +
                   size_text(width, height));
   }
-  Random random(seed);
+  Generator random(seed);
   if (random.uniform() < 0.3 && style == Style::mixed) style = Style::stained;
   const bool stained = style == Style::stained;
   const double radius = stained ? random.uniform(7, 10) : random.uniform(7.5, 12.5);

@@ -5,9 +5,10 @@
 #include <cstdlib>
 #include <numeric>
 
+#include <karyon/core/random.h>
+
 #include "common/error.h"
 #include "common/text.h"
-#include "dataset/random.h"
 #include "evaluation/overlap.h"
 
 namespace nuclei {
@@ -172,10 +173,11 @@ Summary summarize(std::span<const Scores> scores) {
   for (std::size_t m = 0; m < n; ++m) {
     for (const Scores& s : scores) values[m].push_back(metrics()[m].of(s));
   }
-  Random random(1);
+  karyon::Generator random(1);
   std::vector<std::size_t> drawn(scores.size());
   for (int round = 0; round < resamples; ++round) {
-    for (std::size_t& image : drawn) image = random.below(scores.size());
+    for (std::size_t& image : drawn)
+      image = static_cast<std::size_t>(random.below(static_cast<std::int64_t>(scores.size())));
     Counts counts;
     for (const std::size_t image : drawn) counts += scores[image].counts;
     const Scores pool = scores_of(counts);
