@@ -6,7 +6,6 @@
 
 #include "common/error.h"
 #include "dataset/groups.h"
-#include "evaluation/metrics.h"
 #include "instances/measure.h"
 #include "temp_folder.h"
 

@@ -61,11 +61,8 @@ Json to_json(const Summary& summary) {
 }
 
 Json by_modality(const Evaluation& evaluation, const std::vector<Scores>& scores) {
-  std::map<std::string, std::vector<Scores>> kinds;
-  for (std::size_t i = 0; i < scores.size(); ++i)
-    kinds[name(evaluation.images()[i].kind)].push_back(scores[i]);
   Json json = Json::object();
-  for (const auto& [kind, of_kind] : kinds) json[kind] = to_json(summarize(of_kind));
+  for (const auto& [kind, summary] : evaluation.by_modality(scores)) json[name(kind)] = to_json(summary);
   return json;
 }
 
@@ -89,11 +86,7 @@ Json everything(const EvaluateOptions& options, const Evaluation& evaluation, co
     entry["image"] = image.id;
     entry["modality"] = name(image.kind);
     entry["seconds"] = image.seconds;
-    entry["fates"] = {{"correct", image.fates.correct},
-                      {"missed", image.fates.missed},
-                      {"merged", image.fates.merged},
-                      {"split", image.fates.split},
-                      {"extra", image.fates.extra}};
+    for (const Fate fate : all_fates) entry["fates"][name(fate)] = image.fates[fate];
     json["images"].push_back(entry);
   }
   return json;
@@ -140,16 +133,10 @@ void print_modalities(const std::map<Modality, Summary>& kinds) {
 }
 
 void print_fates(const Evaluation& evaluation) {
-  Fates sum;
-  for (const ImageScores& image : evaluation.images()) {
-    sum.correct += image.fates.correct;
-    sum.missed += image.fates.missed;
-    sum.merged += image.fates.merged;
-    sum.split += image.fates.split;
-    sum.extra += image.fates.extra;
-  }
+  const FateCounts sum = evaluation.fates();
   std::printf("\nof %zu nuclei: %d correct, %d missed, %d merged with another, %d split; %d extra\n",
-              evaluation.true_areas().size(), sum.correct, sum.missed, sum.merged, sum.split, sum.extra);
+              evaluation.true_areas().size(), sum[Fate::correct], sum[Fate::missed], sum[Fate::merged],
+              sum[Fate::split], sum[Fate::extra]);
   if (!evaluation.worst().empty()) std::printf("lowest Bowl scores:\n");
   for (const Evaluation::Shown* shown : evaluation.worst()) {
     const ImageScores& image = evaluation.images()[shown->index];

@@ -7,7 +7,7 @@
 #include <set>
 #include <unordered_map>
 
-#include <karyon/karyon.h>
+#include <karyon/core/parallel.h>
 
 #include "common/error.h"
 #include "common/progress.h"
@@ -111,7 +111,8 @@ void SetExamination::look_at_sizes() {
     if (f.areas.size() < enough) continue;
     std::vector<double> areas;
     for (const auto& [file, area] : f.areas) areas.push_back(static_cast<double>(area));
-    // Many may be fragments, or cut by the image's edge; the upper quartile tells how large whole ones are.
+    // Many nuclei may be fragments, or cut by the image's edge. The upper quartile is the area of a whole
+    // one.
     const auto at = areas.begin() + static_cast<std::ptrdiff_t>((areas.size() - 1) * 3 / 4);
     std::nth_element(areas.begin(), at, areas.end());
     const double usual = *at, pixels = static_cast<double>(f.stats.width) * f.stats.height;

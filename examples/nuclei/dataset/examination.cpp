@@ -8,9 +8,8 @@
 #include <set>
 #include <unordered_map>
 
-#include <karyon/karyon.h>
-
 #include "common/error.h"
+#include "common/quantile.h"
 #include "common/text.h"
 #include "dataset/bowl_layout.h"
 #include "dataset/listing.h"
@@ -33,6 +32,33 @@ bool looks_like_picture(const fs::path& file) {
 constexpr int thumb = 24;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x100000001b3u; }
+
+std::uint64_t hash_of(const Image& image) {
+  std::uint64_t hash = mix(mix(0xcbf29ce484222325u, static_cast<std::uint64_t>(image.width)),
+                           static_cast<std::uint64_t>(image.height));
+  for (const float value : image) hash = mix(hash, static_cast<std::uint64_t>(value * 65535.0f + 0.5f));
+  return hash;
+}
+
+/// Means over thumb x thumb fields, as a vector of mean 0 and length 1; empty for a flat image.
+std::vector<float> thumbnail_of(const Image& image) {
+  Raster<double> sum(thumb, thumb), count(thumb, thumb);
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x) {
+      const int u = x * thumb / image.width, v = y * thumb / image.height;
+      for (int c = 0; c < image.channels; ++c) sum.at(u, v) += image.at(x, y, c);
+      count.at(u, v) += image.channels;
+    }
+  }
+  for (std::size_t f = 0; f < sum.size(); ++f) sum[f] = count[f] > 0 ? sum[f] / count[f] : 0;
+  const double mean = std::accumulate(sum.begin(), sum.end(), 0.0) / static_cast<double>(sum.size());
+  double length = 0;
+  for (double& value : sum) value -= mean, length += value * value;
+  std::vector<float> thumbnail;
+  if (length > 1e-9)
+    for (const double value : sum) thumbnail.push_back(static_cast<float>(value / std::sqrt(length)));
+  return thumbnail;
+}
 
 /// The areas of a mask's connected parts from number `first` on, largest first.
 std::vector<int> part_areas(const Mask& mask, bool diagonal, int first = 1) {
@@ -77,7 +103,7 @@ namespace {
 /// The values a mask has besides zero, and how they lie.
 struct Values {
   std::size_t distinct = 0;
-  double compact = 0;  // pixels per beginning of a region, of the median value: 1 for scattered ones
+  double compact = 0;  // the median over values of pixels per start of a region; 1 for scattered pixels
   double weak = 0;     // share of the set pixels below half of the highest value
 };
 
@@ -92,8 +118,8 @@ Values look_at_values(const StoredMask& mask) {
   for (std::size_t i = 0; i < colors.size(); ++i) {
     const std::uint64_t value = colors[i];
     if (value == 0) continue;
-    // A region begins where neither the pixel before nor the one above has its value; a round one does so a
-    // few times.
+    // A region starts at a pixel whose left and upper neighbours have other values. A round region has a few
+    // such pixels.
     const bool left = i % width > 0 && colors[i - 1] == value;
     const bool above = i >= width && colors[i - width] == value;
     Use& use = uses[value];
@@ -163,17 +189,18 @@ void Examination::look_at_image(const fs::path& file) {
   facts.stats = image_stats(image);
   facts.kind = modality(facts.stats);
 
+  look_at_brightness(file);
+  facts.hash = hash_of(image);
+  facts.thumbnail = thumbnail_of(image);
+}
+
+void Examination::look_at_brightness(const fs::path& file) {
+  const Image& image = *image_;
   const double levels = image.bit_depth == 16 ? 65535 : 255;
   std::vector<float> values = image.values;
-  const auto percentile = [&](double share) {
-    const auto at =
-        values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
-    std::nth_element(values.begin(), at, values.end());
-    return static_cast<double>(*at);
-  };
-  const double high = percentile(0.999), low = percentile(0.001), highest = percentile(1);
+  const double high = quantile(values, 0.999), low = quantile(values, 0.001), highest = quantile(values, 1);
   const double range = (high - low) * levels;
-  if (highest == percentile(0)) {
+  if (highest == quantile(values, 0)) {
     find("blank-image", file, "every pixel is " + fixed(highest * levels, 0));
   } else if (range < 6) {
     find("low-contrast", file,
@@ -186,27 +213,6 @@ void Examination::look_at_image(const fs::path& file) {
   const auto full = static_cast<double>(std::ranges::count(image, 1.0f)) / static_cast<double>(image.size());
   if (highest == 1 && facts.kind == Modality::fluorescence && full > 0.05)
     find("saturated", file, percent(full) + " of the values are at the upper end");
-
-  std::uint64_t hash = mix(mix(0xcbf29ce484222325u, static_cast<std::uint64_t>(image.width)),
-                           static_cast<std::uint64_t>(image.height));
-  for (const float value : image) hash = mix(hash, static_cast<std::uint64_t>(value * 65535.0f + 0.5f));
-  facts.hash = hash;
-
-  // Means over thumb x thumb fields, as a vector of length 1.
-  Raster<double> sum(thumb, thumb), count(thumb, thumb);
-  for (int y = 0; y < image.height; ++y) {
-    for (int x = 0; x < image.width; ++x) {
-      const int u = x * thumb / image.width, v = y * thumb / image.height;
-      for (int c = 0; c < image.channels; ++c) sum.at(u, v) += image.at(x, y, c);
-      count.at(u, v) += image.channels;
-    }
-  }
-  for (std::size_t f = 0; f < sum.size(); ++f) sum[f] = count[f] > 0 ? sum[f] / count[f] : 0;
-  const double mean = std::accumulate(sum.begin(), sum.end(), 0.0) / static_cast<double>(sum.size());
-  double length = 0;
-  for (double& value : sum) value -= mean, length += value * value;
-  if (length > 1e-9)
-    for (const double value : sum) facts.thumbnail.push_back(static_cast<float>(value / std::sqrt(length)));
 }
 
 void Examination::look_at_mask(const fs::path& file, bool only) {
@@ -233,7 +239,7 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   }
   facts.any_nucleus = true;
 
-  // Of the image's frame a nucleus covers a part, what is not nucleus nearly all.
+  // A nucleus covers a part of the image's frame; the background covers nearly all of it.
   std::int64_t frame = 0, frame_set = 0;
   for (int y = 0; y < mask.set.height; ++y) {
     for (int x = 0; x < mask.set.width; ++x) {
@@ -290,7 +296,7 @@ void Examination::look_at_parts(const fs::path& file, const StoredMask& mask, bo
       x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
     }
   }
-  // With a frame of background, which joins all background that is no hole.
+  // A frame of background joins all background that is no hole.
   Mask cut(x1 - x0 + 3, y1 - y0 + 3);
   for (int y = y0; y <= y1; ++y)
     for (int x = x0; x <= x1; ++x) cut.at(x - x0 + 1, y - y0 + 1) = set.at(x, y);
@@ -352,10 +358,10 @@ void Examination::look_at_truth() {
     find("tiny-nuclei", folder_,
          std::to_string(tiny) + " of " + std::to_string(facts.areas.size()) + " masks");
 
-  // What is wrong already need not follow the image.
+  // Masks with errors need not follow the image.
   const auto is_error = [](const Finding& finding) { return finding.fault->severity == Severity::error; };
   if (std::ranges::any_of(findings, is_error)) return;
-  // Do the masks follow what is to be seen? Brightness inside against brightness around.
+  // The masks follow the image if brightness inside and outside differ.
   double in = 0, out = 0, n_in = 0, n_out = 0, squares = 0;
   for (std::size_t i = 0; i < owner_.size(); ++i) {
     double value = 0;

@@ -15,7 +15,7 @@ namespace nuclei {
 
 struct StoredMask;
 
-/// What one image's folder is known by when all have been looked at.
+/// What the examination of the whole set needs to know of one image's folder.
 struct Facts {
   std::string image;  // below the data folder
   bool readable = false, any_mask = false, any_nucleus = false;
@@ -45,6 +45,7 @@ class Examination {
   }
   std::vector<std::filesystem::path> pictures(const char* name);
   void look_at_image(const std::filesystem::path& file);
+  void look_at_brightness(const std::filesystem::path& file);
   void look_at_mask(const std::filesystem::path& file, bool only);
   void look_at_parts(const std::filesystem::path& file, const StoredMask& mask, bool only);
   void look_at_overlaps();

@@ -55,10 +55,10 @@ std::vector<Unit> units_of(const std::vector<int>& groups, const std::vector<Mod
   return units;
 }
 
-/// Marks about `fraction` of each modality's images, in whole units taken in random order, as long
-/// as each brings the count closer to the target, but at most half of the units: where a few are large and
-/// many small, it is the small ones from which a network learns how pictures differ. At least one unit of a
-/// modality stays unmarked and, where there are two, at least one is marked.
+/// Marks about `fraction` of each modality's images. Whole units are taken in random order, each if it brings
+/// the count closer to the target, but at most half of the units: a network learns how pictures differ from
+/// many small units rather than from a few large ones. At least one unit of a modality stays unmarked and, if
+/// there are two, at least one is marked.
 std::vector<bool> hold_out(const std::vector<Unit>& units, std::size_t image_count, double fraction,
                            std::uint64_t seed, std::string& warning) {
   std::vector<bool> held_out(image_count, false);

@@ -11,7 +11,7 @@
 #include "common/error.h"
 #include "common/text.h"
 
-// Only +, -, *, / and sqrt are used to draw: these are exact everywhere, sin or exp are not.
+// Drawing uses only +, -, *, / and sqrt, which give the same bits on every machine. sin and exp do not.
 
 namespace nuclei {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 using karyon::Generator;
 using Plane = Raster<float>;
 
-/// Mean 0, variance 1: four uniform numbers added, since Generator::normal() asks the mathematics library.
+/// Mean 0, variance 1: the sum of four uniform numbers. Generator::normal() calls log and cos.
 double nearly_normal(Generator& random) {
   constexpr double scale = 1.7320508075688772;  // sqrt(12 / 4)
   double sum = 0;

@@ -33,7 +33,7 @@ float threshold_of(const Raster<float>& grey) {
     total += count[b];
     total_sum += count[b] * static_cast<double>(b);
   }
-  // The split with the largest variance between its sides.
+  // The threshold with the largest variance between its sides is the best.
   double below = 0, below_sum = 0, best = -1;
   std::size_t cut = 0;
   for (std::size_t b = 0; b + 1 < bin_count; ++b) {

@@ -20,7 +20,7 @@ bool Evaluation::better(std::size_t a, std::size_t b) const {
 
 const ImageScores& Evaluation::add(const Example& example, const LabelMap& found, double seconds) {
   ImageScores entry{example.id, modality(image_stats(example.image)), score(example.truth, found),
-                    compare(example.truth, found), seconds};
+                    compare(example.truth, found).counts, seconds};
   const Overlaps overlaps = count_overlaps(example.truth, found);
   const auto append = [](std::vector<std::int64_t>& areas, const PerLabel<std::int64_t>& more) {
     std::copy_if(more.begin() + 1, more.end(), std::back_inserter(areas),
@@ -47,12 +47,18 @@ std::vector<Scores> Evaluation::scores() const {
   return result;
 }
 
-std::map<Modality, Summary> Evaluation::by_modality() const {
-  std::map<Modality, std::vector<Scores>> scores;
-  for (const ImageScores& image : images_) scores[image.kind].push_back(image.scores);
+std::map<Modality, Summary> Evaluation::by_modality(const std::vector<Scores>& scores) const {
+  std::map<Modality, std::vector<Scores>> kinds;
+  for (std::size_t i = 0; i < images_.size(); ++i) kinds[images_[i].kind].push_back(scores.at(i));
   std::map<Modality, Summary> result;
-  for (const auto& [kind, of_kind] : scores) result[kind] = summarize(of_kind);
+  for (const auto& [kind, of_kind] : kinds) result[kind] = summarize(of_kind);
   return result;
+}
+
+FateCounts Evaluation::fates() const {
+  FateCounts sum;
+  for (const ImageScores& image : images_) sum += image.fates;
+  return sum;
 }
 
 std::vector<const Evaluation::Shown*> Evaluation::best() const {

@@ -18,7 +18,7 @@ struct ImageScores {
   std::string id;
   Modality kind = Modality::fluorescence;
   Scores scores;
-  Fates fates;
+  FateCounts fates;
   double seconds = 0;  // what finding its nuclei took
 };
 
@@ -43,8 +43,11 @@ class Evaluation {
   std::vector<Scores> scores() const;
   /// The summary of all images, and of each kind that occurs.
   Summary summary() const { return summarize(scores()); }
-  std::map<Modality, Summary> by_modality() const;
+  std::map<Modality, Summary> by_modality() const { return by_modality(scores()); }
+  /// The same for other scores of these images, one per image.
+  std::map<Modality, Summary> by_modality(const std::vector<Scores>& scores) const;
 
+  FateCounts fates() const;                                                    // of all images
   const std::vector<std::int64_t>& true_areas() const { return true_areas_; }  // of all nuclei, pixels
   const std::vector<std::int64_t>& found_areas() const { return found_areas_; }
 

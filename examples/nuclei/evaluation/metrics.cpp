@@ -23,8 +23,8 @@ std::int64_t count_nuclei(const PerLabel<std::int64_t>& area) {
   return std::count_if(area.begin() + 1, area.end(), [](std::int64_t a) { return a > 0; });
 }
 
-/// Each true nucleus with the found one of the highest IoU (which may serve several), and whatever is left of
-/// both sides.
+/// Pairs each true nucleus with the found one of the highest IoU, which several may share, and adds the
+/// nuclei without a partner.
 void count_aji(const Overlaps& overlaps, Counts& counts) {
   PerLabel<char> used(overlaps.predicted_area.highest());
   auto pair = overlaps.pairs.begin();
@@ -47,7 +47,7 @@ void check_some(std::span<const Scores> scores) {
   if (scores.empty()) throw Failure("averaging scores: expected at least one image, got none");
 }
 
-/// The middle 95 % of what `samples` came to, one row of `size` values per draw.
+/// The middle 95 % of each metric's values over all draws.
 std::vector<Interval> intervals(const std::vector<std::vector<double>>& samples) {
   std::vector<Interval> result;
   for (std::vector<double> values : samples) {

@@ -50,7 +50,7 @@ struct Scores {
 /// Failure if the maps differ in size or are empty.
 Scores score(const LabelMap& truth, const LabelMap& predicted);
 
-/// What counts come to.
+/// The scores that follow from counts.
 Scores scores_of(const Counts& counts);
 
 /// The mean over images, each with the same weight; the counts are totals. Throws Failure if there is none.

@@ -50,10 +50,10 @@ Fates compare(const LabelMap& truth, const LabelMap& predicted) {
   const Overlaps overlaps = count_overlaps(truth, predicted);
   const std::int32_t highest_true = overlaps.true_area.highest(),
                      highest_found = overlaps.predicted_area.highest();
-  // More than half of a nucleus lies in at most one of the other side: who that is, and how many it holds.
+  // A nucleus has its home in the nucleus of the other side that holds more than half of it, if there is one.
   PerLabel<std::int32_t> home_of_true(highest_true), home_of_found(highest_found);
   PerLabel<int> held_by_found(highest_found), held_by_true(highest_true);
-  Fates fates{PerLabel<Fate>(highest_true, Fate::missed), PerLabel<Fate>(highest_found, Fate::extra)};
+  Fates fates{PerLabel<Fate>(highest_true, Fate::missed), PerLabel<Fate>(highest_found, Fate::extra), {}};
   for (const Overlaps::Pair& pair : overlaps.pairs) {
     const std::int32_t t = pair.truth, p = pair.predicted;
     if (2 * pair.shared > overlaps.true_area[t]) {
@@ -74,10 +74,7 @@ Fates compare(const LabelMap& truth, const LabelMap& predicted) {
     } else if (fate != Fate::correct && held_by_true[t] > 1) {
       fate = Fate::split;
     }
-    ++(fate == Fate::correct  ? fates.correct
-       : fate == Fate::merged ? fates.merged
-       : fate == Fate::split  ? fates.split
-                              : fates.missed);
+    ++fates.counts[fate];
   }
   for (std::int32_t p = 1; p <= highest_found; ++p) {
     if (overlaps.predicted_area[p] == 0 || fates.predicted[p] == Fate::correct) continue;
@@ -86,7 +83,7 @@ Fates compare(const LabelMap& truth, const LabelMap& predicted) {
     } else if (home_of_found[p] != 0 && held_by_true[home_of_found[p]] > 1) {
       fates.predicted[p] = Fate::split;
     } else {
-      ++fates.extra;
+      ++fates.counts[Fate::extra];
     }
   }
   return fates;

@@ -39,14 +39,27 @@ enum class Fate {
 inline constexpr std::array all_fates{Fate::correct, Fate::missed, Fate::merged, Fate::split, Fate::extra};
 const char* name(Fate fate);
 
-/// The fate of every nucleus on both sides, by label; [0] and labels that do not occur mean nothing.
+/// How many nuclei met each fate: true ones, but for Fate::extra, which counts found ones.
+class FateCounts {
+ public:
+  int& operator[](Fate fate) { return counts_[static_cast<std::size_t>(fate)]; }
+  int operator[](Fate fate) const { return counts_[static_cast<std::size_t>(fate)]; }
+  FateCounts& operator+=(const FateCounts& other) {
+    for (const Fate fate : all_fates) (*this)[fate] += other[fate];
+    return *this;
+  }
+
+ private:
+  std::array<int, all_fates.size()> counts_{};
+};
+
+/// The fate of every nucleus on both sides. The values of [0] and of labels that do not occur mean nothing.
 ///
-/// What is not correct is merged where one found nucleus holds more than half of each of several true ones,
-/// split where one true nucleus holds more than half of each of several found ones.
+/// Nuclei that are not correct are merged if one found nucleus holds more than half of each of several true
+/// ones. They are split if one true nucleus holds more than half of each of several found ones.
 struct Fates {
   PerLabel<Fate> truth, predicted;
-  int correct = 0, missed = 0, merged = 0, split = 0;  // true nuclei; together they are all of them
-  int extra = 0;                                       // found nuclei that belong to no true one
+  FateCounts counts;
 };
 
 /// Throws Failure as count_overlaps does.

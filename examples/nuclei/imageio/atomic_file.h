@@ -17,7 +17,8 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 /// The same for text, which is written as it is.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
-/// For what is written after hours: throws Failure now if the folder that `path` is to lie in does not exist.
+/// Throws Failure if the folder of `path` does not exist. Call it before hours of work whose result goes
+/// there.
 void require_folder_of(const std::filesystem::path& path);
 
 /// Creates a folder and those above it, where they are missing. Throws Failure if that is not possible.

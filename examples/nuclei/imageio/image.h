@@ -18,7 +18,7 @@ struct Image : Raster<float> {
   /// A value in the file is offset + scale * pixel.
   double scale = 255;
   double offset = 0;
-  bool integers = true;  // the values in the file are
+  bool integers = true;  // whether the file holds integers
   /// Micrometres per pixel; 0 where the file does not say.
   double pixel_width = 0;
   double pixel_height = 0;
@@ -31,11 +31,11 @@ struct ReadOptions;  // image_source.h
 inline constexpr std::int64_t max_pixels = std::int64_t{1} << 27;
 
 /// Reads a PNG, JPEG, BMP or TIFF file; 16-bit PNG keeps its full depth. Grey stays one channel, palettes
-/// become RGB, an alpha channel is dropped. Of a TIFF with several pages or channels it takes the first ones,
-/// unless told otherwise; see open_tiff. Throws Failure if the file is missing, empty, of another format,
-/// damaged (for PNG every checksum is verified), cut short anywhere, above max_pixels, or without the page or
-/// channel asked for.
-///   note  receives what was chosen where the file leaves a choice, as ImageSource::note()
+/// become RGB, an alpha channel is dropped. A TIFF with several pages or channels gives the first ones,
+/// unless the options choose others; see open_tiff. Throws Failure if the file is missing, empty, of another
+/// format, damaged (for PNG every checksum is verified), cut short anywhere, above max_pixels, or without the
+/// page or channel asked for.
+///   note  receives ImageSource::note(): what was chosen where the file leaves a choice
 Image read_image(const std::filesystem::path& path);
 Image read_image(const std::filesystem::path& path, const ReadOptions& options, std::string* note = nullptr);
 
@@ -46,21 +46,20 @@ using Mask = Raster<std::uint8_t>;
 /// read_image, and if the file is not `width` by `height` pixels.
 Mask read_mask(const std::filesystem::path& path, int width, int height);
 
-/// A file as it is stored, for looking at what is wrong with it: values of 0 to 255 or to 65535; channels are
-/// 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+/// A file as it is stored. Values reach to 255 or 65535; channels are 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
 struct RawImage : Raster<std::uint16_t> {
   using Raster::Raster;
 
   int bit_depth = 8;  // 8 or 16
 };
 
-/// Reads a file without giving its values a meaning. Throws Failure like read_image.
+/// Reads a file without scaling its values. Throws Failure like read_image.
 RawImage read_raw(const std::filesystem::path& path);
 
 /// A picture to show: 8 bits; channels are 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
 using Picture = Raster<std::uint8_t>;
 
-/// An image's values, clamped to [0, 1], as the nearest of 0 to 255.
+/// The image with 8 bits: values are clamped to [0, 1] and rounded to 0, ..., 255.
 Picture to_8_bits(const Image& image);
 
 /// Writes an 8-bit PNG atomically (see write_file_atomically). Throws Failure if the file cannot be written

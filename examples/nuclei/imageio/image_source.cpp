@@ -25,7 +25,7 @@ class MemorySource : public ImageSource {
   std::vector<float> values_;
 };
 
-// Unsigned numbers in the order of the floats they come from.
+// Maps floats to unsigned numbers of the same order.
 std::uint32_t ordered(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   return bits >> 31 ? ~bits : bits | 0x80000000u;
@@ -59,7 +59,8 @@ Image read_all(ImageSource& source) {
   return image;
 }
 
-// The upper half of the bits first, then the lower half of those that share it.
+// The first pass counts the upper 16 bits of all pixels. The second counts the lower 16 bits of those pixels
+// whose upper bits are those of a quantile.
 std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares) {
   constexpr std::size_t half = std::size_t{1} << 16;
   const double pixels = static_cast<double>(source.header().width) * source.header().height;

@@ -11,7 +11,7 @@
 
 namespace nuclei {
 
-/// A picture read row by row, so that one larger than memory can be worked on. Pixels are as in Image.
+/// A picture that is read row by row, so that it may be larger than memory. Pixels are as in Image.
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
@@ -25,7 +25,7 @@ class ImageSource {
   /// where the file is damaged or ends early.
   virtual void read(int y, int count, float* pixels) = 0;
 
-  /// Bytes that the source itself takes: all pixels where the file was decoded at once.
+  /// Bytes that the source itself holds: all pixels if the file was decoded at once.
   virtual std::size_t held_bytes() const = 0;
 
  protected:
@@ -35,20 +35,20 @@ class ImageSource {
 
 /// What to take from a file that holds more than one picture.
 struct ReadOptions {
-  /// A slice, a time point or a position, from 1; not given: the first, noted.
+  /// A slice, a time point or a position, from 1. If absent: the first, with a note.
   std::optional<int> page;
-  std::string channel;  // number (1 is the first) or name; empty: the colours, or else the first, noted
+  /// A channel's number (from 1) or name. If empty: the colours, or else the first channel, with a note.
+  std::string channel;
 };
 
-/// Any image file. PNG, JPEG and BMP are decoded at once, TIFF as it is read.
+/// Opens any image file. PNG, JPEG and BMP are decoded at once, a TIFF as it is read.
 std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options = {});
 
-/// All of a source in memory.
+/// Reads a whole source into memory.
 Image read_all(ImageSource& source);
 
-/// Brightness (mean of the channels) below which a given share of the pixels lies: the values that
-/// std::nth_element would put at position share * (count - 1), found in two passes without holding the
-/// picture.
+/// The brightness (mean of the channels) below which each share of the pixels lies: quantile() of all pixels.
+/// The source is read twice; the pixels are not held in memory.
 std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares);
 
 }  // namespace nuclei

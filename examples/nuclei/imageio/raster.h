@@ -12,7 +12,7 @@ constexpr std::size_t pixel_count(int width, int height) {
   return static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
 }
 
-/// "320 x 256", as messages name a size.
+/// size_text(320, 256) == "320 x 256".
 std::string size_text(std::int64_t width, std::int64_t height);
 
 /// Throws Failure unless there are as many values as a raster of this size holds.
@@ -38,11 +38,11 @@ struct Raster {
   bool empty() const { return values.empty(); }
   std::size_t size() const { return values.size(); }
   std::size_t pixels() const { return pixel_count(width, height); }
-  /// The channels, as a size.
+  /// Values per pixel: the channels.
   std::size_t depth() const { return static_cast<std::size_t>(channels); }
   /// Values per row.
   std::size_t row_size() const { return static_cast<std::size_t>(width) * depth(); }
-  /// Where the first value of a pixel stands.
+  /// The index of a pixel's first value.
   std::size_t index(int x, int y) const {
     return static_cast<std::size_t>(y) * row_size() + static_cast<std::size_t>(x) * depth();
   }
@@ -58,7 +58,7 @@ struct Raster {
   const T& at(int x, int y, int c = 0) const { return values[index(x, y) + static_cast<std::size_t>(c)]; }
   T* row(int y) { return values.data() + index(0, y); }
   const T* row(int y) const { return values.data() + index(0, y); }
-  /// The channels of a pixel, pixels counted in scan order.
+  /// The values of pixel `i`, counted row by row.
   T* pixel(std::size_t i) { return values.data() + i * depth(); }
   const T* pixel(std::size_t i) const { return values.data() + i * depth(); }
 

@@ -5,10 +5,10 @@
 
 namespace nuclei {
 
-/// What OME-XML or ImageJ's description say beyond the TIFF tags.
+/// What OME-XML or ImageJ's description says beyond the TIFF tags.
 struct TiffDescription {
-  int channels = 1;  // kept as pages
-  int slices = 1;    // all other pages, as far as it says
+  int channels = 1;  // those that are stored as pages
+  int slices = 1;    // slices times time points
   bool channels_first = true;
   int slices_before_channels = 1;  // pages from one channel to the next
   std::vector<std::string> names;

@@ -23,10 +23,11 @@ struct TiffLayout {
   std::vector<std::array<float, 3>> palette;  // empty where the samples are brightness or colours
 };
 
-/// The layout of the page that the file is at. Throws Failure if it is damaged or of a kind that is not read.
+/// The layout of the file's current page. Throws Failure if the page is damaged or of a kind that is not
+/// read.
 TiffLayout read_layout(TiffFile& file);
 
-/// Throws Failure where the page's pixels are not all in the file: better now than after an hour.
+/// Throws Failure if the file was cut before the end of the page's pixels, so that no long work begins.
 void check_complete(const TiffFile& file);
 
 float half_to_float(std::uint16_t half);
@@ -72,7 +73,8 @@ void for_each_sample(const TiffLayout& l, const std::uint8_t* raw, std::size_t f
   }
 }
 
-/// Decodes the rows of one page. One handle serves one plane, so that each is only ever read forwards.
+/// Decodes the rows of one page. Each plane of a planar file has its own object, so that every file is read
+/// forwards.
 class TiffRows {
  public:
   TiffRows(const std::filesystem::path& path, tdir_t directory, const TiffLayout& layout);
@@ -102,7 +104,7 @@ class TiffRows {
  private:
   [[noreturn]] void damaged(int y) { file_.damaged("at row " + std::to_string(y) + ": "); }
 
-  // Makes buffer_ hold row y, or the band of tiles that it is in.
+  // These fill buffer_ with row y, or with the band of tiles that row y is in.
   void read_line(int y, std::uint16_t plane);
   void read_band(int band, std::uint16_t plane, int y);
 

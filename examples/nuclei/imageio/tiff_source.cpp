@@ -1,4 +1,3 @@
-// TIFF in, through libtiff: whatever laboratories keep in it, row by row.
 #include "imageio/tiff_source.h"
 
 #include <algorithm>
@@ -158,7 +157,7 @@ class TiffSource : public ImageSource {
   }
 
   void set_pixel_size(TiffFile& file, const TiffDescription& d) {
-    // Above this a resolution is one of screens or paper that the microscope's software never set.
+    // A larger pixel is the resolution of a screen or of paper: the microscope's software did not set it.
     constexpr double largest = 20;
     double unit = d.image_j_unit;
     const auto resolution_unit = file.field<std::uint16_t>(TIFFTAG_RESOLUTIONUNIT, RESUNIT_INCH);
@@ -177,8 +176,8 @@ class TiffSource : public ImageSource {
     if (header_.pixel_height == 0) header_.pixel_height = header_.pixel_width;
   }
 
-  // Cameras fill 10 to 16 of the 16 bits, and floats are on any scale, so these are set by the picture, and
-  // not by its few hottest pixels.
+  // Cameras fill 10 to 16 of the 16 bits, and floats have any scale. The scale therefore follows the
+  // picture's values, without the few brightest pixels.
   void set_scale() {
     constexpr double bright = 0.999;
     header_.scale = 255;

@@ -7,10 +7,10 @@
 
 namespace nuclei {
 
-/// A TIFF file: 1 to 32 bit integers and 16 to 64 bit floats, strips or tiles, any compression that libtiff
-/// knows, BigTIFF, interleaved or planar, palettes, grey either way round; channels as samples or, as
-/// OME-TIFF and ImageJ have them, as pages. Throws Failure if it is missing, damaged, cut short or of another
-/// kind.
+/// Opens a TIFF file. Samples are integers of 1 to 32 bits or floats of 16 to 64 bits; pixels are grey
+/// (either way round), RGB or palette colours, interleaved or planar, in strips or tiles, in any compression
+/// that libtiff knows; BigTIFF too. Channels are samples or, as in OME-TIFF and ImageJ, pages. Throws Failure
+/// if the file is missing, damaged, cut short or of another kind.
 std::unique_ptr<ImageSource> open_tiff(const std::filesystem::path& path, const ReadOptions& options);
 
 /// How many pictures (slices, time points, positions) a TIFF file holds; 1 for other files.

@@ -11,8 +11,8 @@ struct tiff;
 
 namespace nuclei {
 
-/// Writes a TIFF file row by row, compressed, in tiles, as BigTIFF where 4 GB may not do, and whole or not at
-/// all: it appears under its name with commit(). Throws Failure where it cannot be written.
+/// Writes a TIFF file row by row: compressed, in tiles, and as BigTIFF if it may exceed 4 GB. The file
+/// appears under its name with commit(). Throws Failure if it cannot be written.
 class TiffWriter {
  public:
   enum class Sample { u16, u32, f32 };

@@ -1,4 +1,4 @@
-// PKWARE's APPNOTE.TXT
+// The format is described in PKWARE's APPNOTE.TXT.
 #include "imageio/zip_writer.h"
 
 #include <zlib.h>
@@ -10,8 +10,8 @@
 namespace nuclei {
 namespace {
 
-constexpr std::uint64_t full = 0xffffffff,
-                        most_entries = 0xffff;  // more than these fields hold is kept apart
+// ZIP64 holds numbers from here on.
+constexpr std::uint64_t full = 0xffffffff, most_entries = 0xffff;
 
 void little(std::string& to, std::uint64_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) to += static_cast<char>(value >> 8 * i & 0xff);

@@ -9,8 +9,8 @@
 
 namespace nuclei {
 
-/// A ZIP archive that appears under its name with finish(). Where there are more than 65535 entries or 4 GB it
-/// has the directory that so many need. Throws Failure where it cannot be written.
+/// Writes a ZIP archive, which appears under its name with finish(). An archive of more than 65535 entries or
+/// 4 GB is a ZIP64 archive. Throws Failure if it cannot be written.
 class ZipWriter {
  public:
   explicit ZipWriter(const std::filesystem::path& path);

@@ -28,8 +28,8 @@ Mask framed(const LabelMap& map, const Nucleus& n) {
   return mask;
 }
 
-/// Border pixels (those with a 4-neighbour outside) count 1, sqrt(2) or the mean of both, by how the border
-/// goes on from them.
+/// The sum over border pixels (those with a 4-neighbour outside) of 1, sqrt(2) or the mean of both, by where
+/// their neighbours on the border lie.
 double perimeter(const Mask& mask) {
   const auto border = [&](int x, int y) {
     return x >= 1 && y >= 1 && x + 1 < mask.width && y + 1 < mask.height && mask.at(x, y) &&
@@ -42,7 +42,7 @@ double perimeter(const Mask& mask) {
       const int beside = border(x - 1, y) + border(x + 1, y) + border(x, y - 1) + border(x, y + 1);
       const int diagonal =
           border(x - 1, y - 1) + border(x + 1, y - 1) + border(x - 1, y + 1) + border(x + 1, y + 1);
-      // Of 5, 7, 15, 17, 25, 27 - of 21, 33 - of 13, 23, where a pixel beside counts 2 and a diagonal one 10.
+      // The code of Benkrid and Crookes: a border pixel beside counts 2, a diagonal one 10.
       switch (1 + 2 * beside + 10 * diagonal) {
         case 5:
         case 7:
@@ -61,7 +61,8 @@ double perimeter(const Mask& mask) {
   return total;
 }
 
-/// Pixels whose centres lie in the convex hull of the middles of all pixels' sides. Coordinates are doubled.
+/// The number of pixels whose centres lie in the convex hull. The hull is that of the middles of all pixel
+/// sides; coordinates are doubled, so that these are whole numbers.
 std::int64_t hull_area(const Mask& mask) {
   std::vector<Point> points;  // by y, then x
   for (std::int64_t y = 1; y < 2 * mask.height; ++y) {

@@ -7,11 +7,11 @@
 namespace nuclei {
 namespace {
 
-// Clockwise as seen, from "to the right": the nucleus lies to the right of the way.
+// The four ways, clockwise from "to the right". The nucleus lies on the right-hand side of the way.
 constexpr std::array<Corner, 4> directions{{{1, 0}, {0, 1}, {-1, 0}, {0, -1}}};
 
 bool encloses(const Ring& ring, Corner point) {
-  // Along y = point.y + 1/2, which no side runs on, from x = point.x + 1/2 to the left.
+  // Counts the ring's sides that a ray meets, which runs from the point's pixel to the left.
   bool inside = false;
   for (std::size_t i = 0; i < ring.size(); ++i) {
     const Corner a = ring[i], b = ring[(i + 1) % ring.size()];
@@ -30,6 +30,17 @@ Ring without_straight_corners(const std::vector<Corner>& line) {
   return ring;
 }
 
+/// Gives each hole to the smallest part that encloses it; parts come by descending area.
+void add_holes(std::vector<Part>& parts, std::vector<Ring>& holes) {
+  for (Ring& hole : holes) {
+    // The hole's uppermost, leftmost corner is one of its own, and its pixel there is below to the right.
+    const Corner top = *std::ranges::min_element(hole, {}, [](Corner c) { return std::pair(c.y, c.x); });
+    auto owner = parts.rbegin();
+    while (owner != parts.rend() && !encloses(owner->outer, top)) ++owner;
+    if (owner != parts.rend()) owner->holes.push_back(std::move(hole));
+  }
+}
+
 }  // namespace
 
 std::int64_t doubled_area(const Ring& ring) {
@@ -46,7 +57,7 @@ std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
   const auto inside = [&](int x, int y) {
     return x >= 0 && y >= 0 && x + 1 < width && y + 1 < height && map.at(x + n.x0, y + n.y0) == n.label;
   };
-  // Whether a side leaves corner (x, y) that way, with the nucleus on its right only.
+  // Whether a pixel side leaves corner (x, y) this way and has the nucleus on its right-hand side alone.
   const auto is_side = [&](int x, int y, int way) {
     switch (way) {
       case 0: return inside(x, y) && !inside(x, y - 1);
@@ -55,7 +66,7 @@ std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
       default: return inside(x, y - 1) && !inside(x - 1, y - 1);
     }
   };
-  Raster<std::uint8_t> walked(width, height);  // of each corner, the ways that lines have left it by, as bits
+  Raster<std::uint8_t> walked(width, height);  // per corner: a bit for each way that a line has left it
   std::vector<Part> parts;
   std::vector<Ring> holes;
   const auto keep = [&](const std::vector<Corner>& line) {
@@ -101,14 +112,7 @@ std::vector<Part> outline(const LabelMap& map, const Nucleus& n) {
     }
   }
   std::ranges::stable_sort(parts, std::greater<>(), [](const Part& p) { return doubled_area(p.outer); });
-  for (Ring& hole : holes) {
-    // A ring's first corner is its uppermost, leftmost one or lies on it; the hole's pixel there is below
-    // right.
-    const Corner top = *std::ranges::min_element(hole, {}, [](Corner c) { return std::pair(c.y, c.x); });
-    auto owner = parts.rbegin();  // the smallest that encloses it
-    while (owner != parts.rend() && !encloses(owner->outer, top)) ++owner;
-    if (owner != parts.rend()) owner->holes.push_back(std::move(hole));
-  }
+  add_holes(parts, holes);
   return parts;
 }
 

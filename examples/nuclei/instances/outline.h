@@ -12,8 +12,7 @@ struct Corner {
   bool operator==(const Corner&) const = default;
 };
 
-/// A closed line along pixel sides that meets no corner twice; only corners where it turns, the first not
-/// repeated.
+/// A closed line along pixel sides that meets no corner twice: the corners where it turns, each once.
 using Ring = std::vector<Corner>;
 
 /// Twice the area a ring encloses: positive for an outer line, negative for that of a hole.
@@ -28,9 +27,8 @@ struct Part {
 /// The outlines that enclose exactly the pixels of `label` within its bounding box, the largest part first.
 std::vector<Part> outline(const LabelMap& map, const Nucleus& nucleus);
 
-/// The ring through the middles of the pixel sides that `ring` runs along, without those on a straight way:
-/// its corners cut off, smoother to look at. In half pixels: the pixel (x, y) has its middle at (2 x + 1, 2 y
-/// + 1).
+/// The ring with its corners cut off, which is smoother to look at: it connects the middles of the pixel
+/// sides. Coordinates are half pixels: the pixel (x, y) has its middle at (2 x + 1, 2 y + 1).
 Ring with_cut_corners(const Ring& ring);
 
 /// A vertical run of pixels (x, y), (x, y + 1), ...
@@ -41,13 +39,13 @@ struct Run {
 /// The pixels of a nucleus column by column.
 std::vector<Run> column_runs(const LabelMap& map, const Nucleus& nucleus);
 
-/// Pixels start, start + 1, ... of an image that is read column by column, from 0.
+/// Consecutive pixels of an image that is read column by column; the first pixel of the image is 0.
 struct Span {
   std::int64_t start, length;
 };
 
-/// Runs as spans of an image of that height; a run that goes on at the top of the next column is one span
-/// with it.
+/// The spans that runs cover in an image of that height. A run that continues at the top of the next column
+/// is part of the same span.
 std::vector<Span> column_spans(const std::vector<Run>& runs, int height);
 
 }  // namespace nuclei

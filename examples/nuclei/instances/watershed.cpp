@@ -12,7 +12,8 @@
 namespace nuclei {
 namespace {
 
-/// Binomial smoothing along rows, then along columns; the image goes on beyond its edge as at it.
+/// Binomial smoothing along rows, then along columns. Pixels at the image's edge count as their own
+/// neighbours outside.
 Raster<float> smoothed(Raster<float> map) {
   std::vector<float>& values = map.values;
   std::vector<float> out(values.size());
@@ -33,9 +34,9 @@ Raster<float> smoothed(Raster<float> map) {
   return map;
 }
 
-/// A watershed that pours pixels in from the highest level down. Where two regions meet they become one if
-/// the lower peak is less than `prominence` levels above the meeting point, or its region is a few pixels of
-/// noise; otherwise the pixel goes to the region it met first and the border stands.
+/// A watershed that adds pixels from the highest level down. Two regions that meet become one if the lower
+/// peak is less than `prominence` levels above the pixel where they meet, or if its region is a few pixels of
+/// noise. Otherwise the pixel goes to the region that it met first, and the border stays.
 class Watershed {
  public:
   Watershed(const Raster<std::uint8_t>& level, const Mask& mask, int prominence)
@@ -50,7 +51,7 @@ class Watershed {
     std::vector<std::size_t> queue;
     for (int now = 255; now >= 0; --now) {
       const auto& here = pixels[static_cast<std::size_t>(now)];
-      // What borders a region joins one, nearest first; the rest are new peaks.
+      // Pixels beside a region join it, the nearest first. The others begin new regions.
       for (const std::size_t i : here)
         if (beside_region(i)) queue.push_back(i);
       pour(queue, now);
@@ -90,7 +91,7 @@ class Watershed {
       if (region_[i] == 0)
         region_[i] = join_neighbours(i, now);
       else if (k > 0)
-        continue;  // came here from two sides
+        continue;  // it was reached from two sides
       ++area_[find(region_[i])];
       for_each_neighbour(i, [&](std::size_t n) {
         if (region_[n] == 0 && mask_[n] && level_[n] == now) queue.push_back(n);

@@ -7,8 +7,8 @@
 
 namespace nuclei {
 
-/// Runs as the Data Science Bowl wants them, "start length start length ...": column by column, the first
-/// pixel is 1.
+/// Runs in the Data Science Bowl's format, "start length start length ...". Pixels are counted column by
+/// column, from 1.
 std::string bowl_runs(const std::vector<Run>& runs, int height);
 
 }  // namespace nuclei

@@ -29,8 +29,9 @@ std::string coco_start(const std::string& file_name, int width, int height) {
   return text + ",\"annotations\":[";
 }
 
-// Differences to the run before the last (from the fourth on), in groups of five bits from the low end, each
-// with a bit that says whether more follow; 48 is added to make a character.
+// From the fourth count on, the difference to the count before the last is stored. A number is cut into
+// groups of five bits, the lowest first. A sixth bit tells whether more follow, and 48 is added to make a
+// character.
 std::string coco_counts(const std::vector<Run>& runs, int width, int height) {
   std::vector<std::int64_t> counts;
   std::int64_t end = 0;

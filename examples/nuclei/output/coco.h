@@ -17,7 +17,7 @@ std::string coco_start(const std::string& file_name, int width, int height);
 std::string coco_annotation(const Found& found, std::int64_t id, std::int64_t image_id, int width,
                             int height);
 
-/// Run lengths as COCO compresses them: the runs of pixels outside and inside by turns, column by column.
+/// Run lengths in COCO's compressed format: runs of pixels outside and inside by turns, column by column.
 std::string coco_counts(const std::vector<Run>& runs, int width, int height);
 
 /// Joins coco/<name>.json of all names into one data set, out/coco.json.

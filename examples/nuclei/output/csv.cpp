@@ -23,7 +23,7 @@ std::string csv_row(std::string_view image, std::string_view file, const Nucleus
   add(n.cx, 2);
   add(n.cy, 2);
   for (const int edge : {n.x0, n.y0, n.x1, n.y1}) add_whole(edge);
-  // Fractions of a float image's scale of 0 to 1 want their digits too.
+  // Float images may have values of 0 to 1, which need more digits.
   const int digits = std::abs(n.max_intensity) > 10 ? 2 : 5;
   add(n.mean_intensity, digits);
   for (const double v : {n.min_intensity, n.max_intensity}) add(v, v == std::round(v) ? 0 : digits);

@@ -12,8 +12,8 @@
 
 namespace nuclei {
 
-/// Which pictures of a folder of results are complete, and how far the files that they share were then:
-/// finished.jsonl, a line each.
+/// The file finished.jsonl of a folder of results. It has a line for each complete picture, which also tells
+/// how long the shared files were then.
 class Finished {
  public:
   struct Entry {
@@ -22,9 +22,9 @@ class Finished {
     std::uint64_t table_bytes, bowl_bytes;  // of nuclei.csv and bowl.csv behind this picture's rows
   };
 
-  /// Starts anew, or with `resume` goes on with what is there. Pictures whose files `is_there` misses (by
-  /// their name) count as not finished, and their rows are taken out of the shared files. Throws Failure if
-  /// the settings differ or a shared file was cut.
+  /// Starts a new file, or with `resume` continues the one that is there. Pictures whose files are missing
+  /// (`is_there` of their name is false) count as not finished, and their rows leave the shared files. Throws
+  /// Failure if the settings differ or a shared file was cut.
   Finished(const std::filesystem::path& out, const std::string& settings, bool resume,
            const std::function<bool(const std::string&)>& is_there);
 
@@ -33,7 +33,7 @@ class Finished {
 
   bool contains(const std::string& key) const { return done_.contains(key); }
   const std::vector<Entry>& entries() const { return entries_; }
-  /// Where the shared files go on.
+  /// The lengths of the shared files behind the last complete picture.
   std::uint64_t table_bytes() const { return entries_.empty() ? 0 : entries_.back().table_bytes; }
   std::uint64_t bowl_bytes() const { return entries_.empty() ? 0 : entries_.back().bowl_bytes; }
   /// How many pictures were finished and are not there any more.

@@ -28,7 +28,7 @@ struct Jobs {
 /// holds no picture.
 Jobs list_jobs(const std::vector<std::filesystem::path>& inputs, std::optional<int> page, bool recursive);
 
-/// What two inputs have in common if they are the same file: the absolute path without detours.
+/// The absolute path without "." and "..", which is the same for two inputs that are the same file.
 std::string place_of(const std::filesystem::path& file);
 
 }  // namespace nuclei

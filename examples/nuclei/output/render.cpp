@@ -7,14 +7,16 @@
 #include <string>
 
 #include "common/error.h"
+#include "common/quantile.h"
 
 namespace nuclei {
 namespace {
 
 using Color = std::array<std::uint8_t, 3>;
 
-// Far apart from each other and from what is usually behind them. Outlines run inside the nuclei,
-// which are dark in a light image, so those need bright colours as well, but no pink on pink.
+// The colours differ much from each other and from the usual background. Outlines run inside the nuclei,
+// which are dark in a light image. They are therefore bright in both palettes, and without pink on stained
+// tissue.
 constexpr std::array<Color, 6> on_dark{
     {{255, 225, 25}, {0, 230, 255}, {255, 90, 200}, {110, 255, 70}, {255, 140, 0}, {130, 160, 255}}};
 constexpr std::array<Color, 5> on_light{
@@ -34,13 +36,7 @@ struct Stretch {
 Stretch find_stretch(const Image& image) {
   constexpr float dark_gamma = 0.65f;  // shows dim nuclei beside bright ones
   std::vector<float> values = image.values;
-  const auto percentile = [&](double fraction) {
-    const auto at =
-        values.begin() + static_cast<std::ptrdiff_t>(fraction * static_cast<double>(values.size() - 1));
-    std::nth_element(values.begin(), at, values.end());
-    return *at;
-  };
-  const float low = percentile(0.005), middle = percentile(0.5), high = percentile(0.998);
+  const float low = quantile(values, 0.005), middle = quantile(values, 0.5), high = quantile(values, 0.998);
   if (high <= low) return {};
   return {low, 1 / (high - low), (middle - low) / (high - low) > 0.4f ? 1 : dark_gamma};
 }
@@ -96,7 +92,7 @@ PerLabel<std::size_t> choose_colors(const LabelMap& map, std::size_t palette_siz
   for (std::int32_t label = 1; label <= color.highest(); ++label) {
     std::vector<int> uses(palette_size);
     for (const std::int32_t other : earlier[label]) ++uses[color[other]];
-    // Start at another colour each time, so that lone nuclei show the whole palette.
+    // Each label starts at another colour, so that nuclei without neighbours show the whole palette.
     const std::size_t start = static_cast<std::size_t>(label) % uses.size();
     std::size_t best = start;
     for (std::size_t k = 1; k < uses.size(); ++k) {

@@ -59,7 +59,7 @@ class ImageResults : public FindSink {
 
  private:
   std::filesystem::path file(const char* folder, const std::string& extension);
-  // What depends on how many rows come at once, and on the labels where all do.
+  // Opens the files that depend on the first rows: on whether all rows come at once, and on their labels.
   void begin(int count, const std::int32_t* labels);
   void write_labels(int count, const std::int32_t* labels);
   void show(int y, int count, const std::int32_t* labels, const float* pixels);

@@ -57,9 +57,8 @@ std::string data_uri(const Picture& picture) {
   return "data:image/png;base64," + base64(encode_png8(colour ? picture : grey));
 }
 
-/// The outlines of one side's nuclei with one fate, as an SVG path in half pixels; points closer than `step`
-/// half pixels are drawn as one.
-// The outlines of the nuclei that met this fate, in half pixels.
+/// The outlines of all nuclei with this fate as an SVG path in half pixels. A point that is closer than
+/// `step` half pixels to the one before is left out.
 std::string path_of(const LabelMap& map, const std::vector<Nucleus>& nuclei, const PerLabel<Fate>& fates,
                     Fate fate, int step) {
   std::string path;
@@ -102,7 +101,8 @@ std::string picture_of(const Evaluation::Shown& shown) {
   const Fates fates = compare(shown.truth, shown.found);
   const std::vector<Nucleus> truth = measure(shown.truth, image), found = measure(shown.found, image);
   for (const Fate fate : all_fates) {
-    // What is right is drawn once, as it was found; what is not, as it should be and as it is.
+    // Correct nuclei are drawn once, as they were found. The others are drawn as they should be and as they
+    // are.
     const std::string should =
         fate == Fate::correct ? "" : path_of(shown.truth, truth, fates.truth, fate, step);
     const std::string is = path_of(shown.found, found, fates.predicted, fate, step);
@@ -123,14 +123,9 @@ std::string figures(const Evaluation& evaluation, const std::vector<const Evalua
   for (const Evaluation::Shown* shown : pictures) {
     const ImageScores& image = evaluation.images()[shown->index];
     std::string fates;
-    const auto tell = [&](int n, const char* what) {
-      if (n > 0) fates += (fates.empty() ? "" : ", ") + std::to_string(n) + " " + what;
-    };
-    tell(image.fates.correct, "correct");
-    tell(image.fates.missed, "missed");
-    tell(image.fates.merged, "merged");
-    tell(image.fates.split, "split");
-    tell(image.fates.extra, "extra");
+    for (const Fate fate : all_fates)
+      if (const int n = image.fates[fate]; n > 0)
+        fates += (fates.empty() ? "" : ", ") + std::to_string(n) + " " + name(fate);
     const std::string id = html_escape(image.id);
     html += "<figure><button type=\"button\" aria-label=\"enlarge " + id + "\">" + picture_of(*shown) +
             "</button><figcaption><b title=\"" + id + "\">" + id + "</b><span>" + name(image.kind) +

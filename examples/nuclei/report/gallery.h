@@ -6,7 +6,7 @@
 
 namespace nuclei {
 
-/// How outlines of nuclei that met this fate are drawn, as a small SVG for legends.
+/// A small SVG for legends: a line as the outlines of nuclei with this fate are drawn.
 std::string line_sample(Fate fate);
 
 /// The worst and the best images with the outlines of true and found nuclei, and switches for the fates.

@@ -9,9 +9,9 @@ namespace nuclei {
 /// Text as it may stand in HTML, also within quotes.
 std::string html_escape(std::string_view text);
 
-/// The pieces that the report's page is made of. Arguments are HTML, but for those that are called text.
+/// Elements of the report's page. Their arguments are HTML.
 std::string html_cell(const std::string& html, const char* style = "");
-/// The heading of a table, a cell for each name.
+/// The head of a table with a cell for each name.
 std::string html_head(std::initializer_list<std::string> names);
 std::string html_section(const char* id, const char* title, const std::string& lead, const std::string& body);
 std::string html_card(const std::string& body);

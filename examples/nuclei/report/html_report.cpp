@@ -74,19 +74,11 @@ std::string tiles(const Summary& all, const Summary& otsu) {
 }
 
 std::string fates_section(const Evaluation& evaluation) {
-  std::array<std::int64_t, all_fates.size()> counts{};
-  const auto at = [&](Fate fate) -> std::int64_t& { return counts[static_cast<std::size_t>(fate)]; };
-  for (const ImageScores& image : evaluation.images()) {
-    at(Fate::correct) += image.fates.correct;
-    at(Fate::missed) += image.fates.missed;
-    at(Fate::merged) += image.fates.merged;
-    at(Fate::split) += image.fates.split;
-    at(Fate::extra) += image.fates.extra;
-  }
+  const FateCounts counts = evaluation.fates();
   const double truth = static_cast<double>(evaluation.true_areas().size());
   std::string bar = "<div class=\"stack\" aria-hidden=\"true\">", legend = "<div class=\"fates\">";
   for (const Fate fate : all_fates) {
-    const auto count = static_cast<double>(at(fate));
+    const auto count = static_cast<double>(counts[fate]);
     if (fate != Fate::extra && count > 0)
       bar += "<i class=\"bg-" + std::string(name(fate)) + "\" style=\"flex:" + fixed(count, 0) + "\"></i>";
     legend += "<div>" + line_sample(fate) + "<div style=\"display:block\"><b>" + fixed(count, 0) + "</b> " +
@@ -175,7 +167,7 @@ std::string size_chart(const Evaluation& evaluation) {
   std::vector<double> all = truth;
   all.insert(all.end(), found.begin(), found.end());
   std::ranges::sort(all);
-  // The few largest share the last bin: a single giant must not press all others into one.
+  // The few largest share the last bin. Otherwise one giant would put all others into the first.
   const double highest = all.empty() ? 1 : std::ceil(all[(all.size() - 1) * 995 / 1000]) + 1;
   std::vector<double> edges;
   for (std::size_t b = 0; b <= bin_count; ++b) edges.push_back(highest * static_cast<double>(b) / bin_count);
@@ -199,9 +191,8 @@ std::string image_table(const Evaluation& evaluation) {
     const Scores& s = image.scores;
     const std::string id = html_escape(image.id);
     rows += "<tr><td title=\"" + id + "\">" + id + "</td>" + html_cell(name(image.kind));
-    for (const int n : {s.true_count, s.predicted_count, image.fates.correct, image.fates.missed,
-                        image.fates.merged, image.fates.split, image.fates.extra})
-      rows += html_cell(std::to_string(n));
+    for (const int n : {s.true_count, s.predicted_count}) rows += html_cell(std::to_string(n));
+    for (const Fate fate : all_fates) rows += html_cell(std::to_string(image.fates[fate]));
     for (const double value : {s.bowl, s.ap[0], s.dice, s.pq, s.aji, s.accuracy})
       rows += html_cell(fixed(value, 3));
     rows += "</tr>";
@@ -228,12 +219,6 @@ std::string scores_sections(const Evaluation& evaluation, const Baselines& basel
   const Summary all = evaluation.summary(), otsu = summarize(baselines.otsu),
                 background = summarize(baselines.background);
   const std::map<Modality, Summary> kinds = evaluation.by_modality();
-  std::map<Modality, std::vector<Scores>> otsu_scores;
-  for (std::size_t i = 0; i < evaluation.images().size(); ++i)
-    otsu_scores[evaluation.images()[i].kind].push_back(baselines.otsu.at(i));
-  std::map<Modality, Summary> otsu_kinds;
-  for (const auto& [kind, scores] : otsu_scores) otsu_kinds[kind] = summarize(scores);
-
   std::string html = tiles(all, otsu) + fates_section(evaluation);
   html += html_section("sizes", "Fit and size", "",
                        "<div class=\"grid\">" + html_card(ap_chart(all, kinds, otsu)) +
@@ -242,7 +227,7 @@ std::string scores_sections(const Evaluation& evaluation, const Baselines& basel
   html +=
       html_section("kinds", "Kinds of images",
                    "Means over the images of a kind; below each its 95 % interval. Few images make it wide.",
-                   html_card(modality_table(kinds, otsu_kinds)));
+                   html_card(modality_table(kinds, evaluation.by_modality(baselines.otsu))));
   html += html_section(
       "scores", "All scores",
       "A mean gives each image the same weight, pooling gives it to each nucleus (and pixel). The small "

@@ -2,7 +2,7 @@
 
 namespace nuclei {
 
-/// How the report looks, and what it does when it is touched.
+/// The style sheet and the script of the report's page.
 extern const char* const report_style;
 extern const char* const report_script;
 

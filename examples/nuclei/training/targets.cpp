@@ -60,12 +60,11 @@ Raster<NearestTwo> scan_columns(const LabelMap& map) {
   return nearest;
 }
 
-// The second nearest nucleus of a pixel is among the nearest two of the column where it comes
-// closest: any nearer one in that column would be nearer to the pixel as well. So two passes over
-// the columns and then a walk along the row, outwards until no column can add anything, are exact.
-
 /// Calls visit(pixel, d1 + d2) for pixels whose distances to the nearest two distinct nuclei add up to at
 /// most `reach`; a pixel of a nucleus has d1 = 0.
+///
+/// This is exact: the second nearest nucleus of a pixel is among the nearest two of the column where it comes
+/// closest, since any nearer one in that column would be nearer to the pixel as well.
 template <class Visit>
 void for_each_gap(const LabelMap& map, float reach, const Visit& visit) {
   const Raster<NearestTwo> columns = scan_columns(map);
@@ -81,7 +80,7 @@ void for_each_gap(const LabelMap& map, float reach, const Visit& visit) {
           }
         }
       };
-      // Whatever lies dx columns away adds at least min(d1, dx) + dx.
+      // A nucleus that is dx columns away gives a sum of at least min(d1, dx) + dx.
       for (int step = 0;; ++step) {
         const auto dx = static_cast<float>(step);
         if (dx >= nearest.second.distance || std::min(nearest.first.distance, dx) + dx > reach) break;
