@@ -65,6 +65,111 @@ const ForeignType foreign_types[] = {{"F16", 2, f32, widen_half},
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
+// Reads a file whose header says for each tensor its type, shape and place. Nothing is believed before it is checked.
+class SafetensorsReader {
+ public:
+  explicit SafetensorsReader(const std::filesystem::path& path) : where_("load: " + path.string() + ": ") {
+    std::error_code error;
+    check(std::filesystem::exists(path, error), where_, "no such file");
+    check(!std::filesystem::is_directory(path, error), where_, "is a folder, expected a safetensors file");
+    errno = 0;
+    in_.open(path, std::ios::binary);
+    check(in_.good(), where_, reason(errno));
+    file_bytes_ = std::filesystem::file_size(path, error);
+    check(!error, where_, error.message());
+  }
+
+  TensorFile read() {
+    const nlohmann::json header = read_header();
+    for (const auto& [name, entry] : header.items())
+      if (name != "__metadata__" && entry.contains("data_offsets"))
+        check(entry["data_offsets"].at(1).get<std::uint64_t>() <= data_bytes_, where_, "tensor '", name,
+              "' ends beyond the file: truncated, or damaged");
+    TensorFile file;
+    for (const auto& [name, entry] : header.items()) {
+      if (name == "__metadata__")
+        file.metadata = entry.get<std::map<std::string, std::string>>();
+      else
+        file.tensors.emplace(name, read_tensor(check_entry(name, entry)));
+    }
+    return file;
+  }
+
+ private:
+  struct Entry {
+    DType dtype = f32;
+    const ForeignType* foreign = nullptr;  // what the file holds, where that is no type of ours
+    std::vector<std::int64_t> sizes;
+    std::uint64_t begin = 0, bytes = 0;  // in the data
+  };
+
+  nlohmann::json read_header() {
+    std::uint64_t length = 0;
+    in_.read(reinterpret_cast<char*>(&length), sizeof length);
+    check(in_.good() && length <= file_bytes_ - 8 && length <= (std::uint64_t{100} << 20), where_,
+          "not a safetensors file, or truncated");
+    std::string text(length, '\0');
+    in_.read(text.data(), static_cast<std::streamsize>(length));
+    check(in_.good(), where_, "truncated");
+    data_begin_ = 8 + length;
+    data_bytes_ = file_bytes_ - data_begin_;
+    nlohmann::json header = nlohmann::json::parse(text);
+    check(header.is_object(), where_, "not a safetensors file: the header is not an object");
+    return header;
+  }
+
+  Entry check_entry(const std::string& name, const nlohmann::json& json) {
+    Entry entry;
+    const auto type = json.at("dtype").get<std::string>();
+    std::size_t element = 0;  // bytes in the file
+    for (const auto& [known, its_name] : dtype_names)
+      if (type == its_name) entry.dtype = known, element = element_size(known);
+    for (const ForeignType& other : foreign_types)
+      if (type == other.name) entry.foreign = &other, entry.dtype = other.dtype, element = other.bytes;
+    check(element > 0, where_, "tensor '", name, "' has unsupported type ", type);
+    entry.sizes = json.at("shape").get<std::vector<std::int64_t>>();
+    check(entry.sizes.size() <= Shape::max_dims, where_, "tensor '", name, "' has ", entry.sizes.size(),
+          " dimensions");
+    const bool nothing = std::ranges::find(entry.sizes, 0) != entry.sizes.end();
+    entry.bytes = nothing ? 0 : element;
+    for (const std::int64_t s : entry.sizes) {
+      check(s >= 0 && (nothing || entry.bytes <= data_bytes_ / static_cast<std::uint64_t>(s)), where_,
+            "tensor '", name, "' does not fit in the file: truncated, or damaged");
+      entry.bytes *= static_cast<std::uint64_t>(s);
+    }
+    // Tensors do not overlap, so a small file cannot ask for a lot of memory.
+    claimed_ += entry.bytes;
+    check(claimed_ <= data_bytes_, where_, "tensor '", name, "' overlaps another: damaged");
+    const auto& offsets = json.at("data_offsets");
+    check(offsets.is_array() && offsets.size() == 2, where_, "tensor '", name, "' has no data_offsets");
+    entry.begin = offsets[0].get<std::uint64_t>();
+    const auto end = offsets[1].get<std::uint64_t>();
+    check(entry.begin <= end && end <= data_bytes_ && end - entry.begin == entry.bytes, where_, "tensor '",
+          name, "' does not fit in the file: truncated, or damaged");
+    return entry;
+  }
+
+  Tensor read_tensor(const Entry& entry) {
+    Tensor x = empty(Shape(entry.sizes), {.dtype = entry.dtype});
+    std::vector<char> buffer(entry.foreign ? entry.bytes : 0);
+    in_.seekg(static_cast<std::streamoff>(data_begin_ + entry.begin));
+    in_.read(entry.foreign ? buffer.data() : static_cast<char*>(x.data_ptr()),
+             static_cast<std::streamsize>(entry.bytes));
+    check(in_.good(), where_, "truncated");
+    if (entry.foreign) entry.foreign->widen(buffer.data(), x);
+    if (entry.dtype == boolean) {  // any other byte would be undefined as a bool
+      auto* raw = static_cast<std::uint8_t*>(x.data_ptr());
+      for (std::uint64_t i = 0; i < entry.bytes; ++i) raw[i] = raw[i] != 0;
+    }
+    return x;
+  }
+
+  std::string where_;
+  std::ifstream in_;
+  std::uint64_t file_bytes_ = 0, data_begin_ = 0, data_bytes_ = 0;
+  std::uint64_t claimed_ = 0;  // bytes of the tensors so far
+};
+
 }  // namespace
 
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file) {
@@ -104,81 +209,12 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
 }
 
 TensorFile load_safetensors(const std::filesystem::path& path) {
-  const std::string where = "load: " + path.string() + ": ";
-  std::error_code error;
-  check(std::filesystem::exists(path, error), where, "no such file");
-  check(!std::filesystem::is_directory(path, error), where, "is a folder, expected a safetensors file");
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  check(in.good(), where, reason(errno));
-  const std::uint64_t size = std::filesystem::file_size(path, error);
-  check(!error, where, error.message());
-  std::uint64_t length = 0;
-  in.read(reinterpret_cast<char*>(&length), sizeof length);
-  check(in.good() && length <= size - 8 && length <= (std::uint64_t{100} << 20), where,
-        "not a safetensors file, or truncated");
-  std::string text(length, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(length));
-  check(in.good(), where, "truncated");
-  const std::uint64_t data_bytes = size - 8 - length;
-
-  TensorFile file;
-  std::uint64_t claimed = 0;
+  SafetensorsReader reader(path);
   try {
-    const nlohmann::json header = nlohmann::json::parse(text);
-    check(header.is_object(), where, "not a safetensors file: the header is not an object");
-    for (const auto& [name, entry] : header.items())
-      if (name != "__metadata__" && entry.contains("data_offsets"))
-        check(entry["data_offsets"].at(1).get<std::uint64_t>() <= data_bytes, where, "tensor '", name,
-              "' ends beyond the file: truncated, or damaged");
-    for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") {
-        file.metadata = entry.get<std::map<std::string, std::string>>();
-        continue;
-      }
-      const auto dtype_text = entry.at("dtype").get<std::string>();
-      std::size_t element = 0;  // bytes in the file
-      DType dtype = f32;
-      const ForeignType* foreign = nullptr;
-      for (const auto& [known, its_name] : dtype_names)
-        if (dtype_text == its_name) dtype = known, element = element_size(known);
-      for (const ForeignType& other : foreign_types)
-        if (dtype_text == other.name) foreign = &other, dtype = other.dtype, element = other.bytes;
-      check(element > 0, where, "tensor '", name, "' has unsupported type ", dtype_text);
-      const auto sizes = entry.at("shape").get<std::vector<std::int64_t>>();
-      check(sizes.size() <= Shape::max_dims, where, "tensor '", name, "' has ", sizes.size(), " dimensions");
-      const bool nothing = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
-      std::uint64_t bytes = nothing ? 0 : element;
-      for (const std::int64_t s : sizes) {
-        check(s >= 0 && (nothing || bytes <= data_bytes / static_cast<std::uint64_t>(s)), where, "tensor '",
-              name, "' does not fit in the file: truncated, or damaged");
-        bytes *= static_cast<std::uint64_t>(s);
-      }
-      // Tensors do not overlap, so a small file cannot ask for a lot of memory.
-      claimed += bytes;
-      check(claimed <= data_bytes, where, "tensor '", name, "' overlaps another: damaged");
-      const auto& offsets = entry.at("data_offsets");
-      check(offsets.is_array() && offsets.size() == 2, where, "tensor '", name, "' has no data_offsets");
-      const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
-      check(begin <= end && end <= data_bytes && end - begin == bytes, where, "tensor '", name,
-            "' does not fit in the file: truncated, or damaged");
-      Tensor x = empty(Shape(sizes), {.dtype = dtype});
-      std::vector<char> buffer(foreign ? bytes : 0);
-      in.seekg(static_cast<std::streamoff>(8 + length + begin));
-      in.read(foreign ? buffer.data() : static_cast<char*>(x.data_ptr()),
-              static_cast<std::streamsize>(bytes));
-      check(in.good(), where, "truncated");
-      if (foreign) foreign->widen(buffer.data(), x);
-      if (dtype == boolean) {  // any other byte would be undefined as a bool
-        auto* raw = static_cast<std::uint8_t*>(x.data_ptr());
-        for (std::uint64_t i = 0; i < bytes; ++i) raw[i] = raw[i] != 0;
-      }
-      file.tensors.emplace(name, std::move(x));
-    }
+    return reader.read();
   } catch (const nlohmann::json::exception& e) {
-    throw Error(where + "not a safetensors file: " + e.what());
+    throw Error("load: " + path.string() + ": not a safetensors file: " + e.what());
   }
-  return file;
 }
 
 }  // namespace karyon
