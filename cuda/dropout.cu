@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <karyon/core/kernels/dropout.h>
+#include <karyon/core/random.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/launch.cuh>
 #include <karyon/cuda/scalar.cuh>

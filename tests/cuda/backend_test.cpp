@@ -27,7 +27,8 @@ const Device cuda = Device::cuda();
 // name.
 std::vector<std::pair<std::string, std::string>> kernels_of_core() {
   std::vector<std::pair<std::string, std::string>> kernels;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(KARYON_SOURCE) + "/core/cpu")) {
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(std::string(KARYON_SOURCE) + "/core/cpu")) {
     if (entry.path().extension() != ".cpp") continue;
     std::ifstream file(entry.path());
     std::ostringstream text;
@@ -48,7 +49,8 @@ TEST_CASE("every operation of the core has a kernel, by a name of its own") {
   for (const auto& [variable, name] : kernels) {
     INFO(variable);
     CHECK(name == variable);
-    CHECK(find_cuda_kernel(name.c_str()) != nullptr);
+    const bool of_lazy_results = name == "add_max_pool2d_backward";  // the CPU's backend alone has those
+    CHECK((find_cuda_kernel(name.c_str()) != nullptr) != of_lazy_results);
   }
   CHECK(find_cuda_kernel("no such kernel") == nullptr);
 }
