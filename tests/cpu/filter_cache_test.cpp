@@ -1,7 +1,10 @@
 #include <karyon/core/cpu/conv/filter_cache.h>
+#include <karyon/core/cpu/moments.h>
+#include <karyon/core/storage.h>
 #include <karyon/core/tensor.h>
 
 #include <catch2/catch.hpp>
+#include <memory>
 
 using namespace karyon;
 
@@ -52,4 +55,17 @@ TEST_CASE("filter cache: two kinds of packed filters are kept side by side") {
   CHECK(first_of(cpu::kept_filters(weight, {0, 7}, packing.make())) == 1);
   CHECK(first_of(cpu::kept_filters(weight, {1, 7}, packing.make())) == 2);
   CHECK(packing.made == 2);
+}
+
+TEST_CASE("filter cache: packed filters and moments of the same memory do not displace each other") {
+  Tensor weight = ones({2, 3});
+  const Storage& storage = *weight.impl()->storage;
+  Packing packing;
+  cpu::kept_filters(weight, {1}, packing.make());
+  weight.impl()->storage->set_cache(std::make_shared<cpu::ChannelMoments>());
+  cpu::kept_filters(weight, {1}, packing.make());
+  CHECK(packing.made == 1);
+  CHECK(storage.cache<cpu::ChannelMoments>() != nullptr);
+  weight.fill_(2);
+  CHECK(storage.cache<cpu::ChannelMoments>() == nullptr);
 }
