@@ -13,6 +13,7 @@
 #include <karyon/core/cpu/moments.h>
 #include <karyon/core/cpu/norm_rows.h>
 #include <karyon/core/cpu/simd/map.h>
+#include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/norm.h>
 #include <karyon/core/parallel.h>
@@ -30,11 +31,11 @@ using Doubles = std::vector<double>;
 struct Layout {
   std::int64_t images, rows, c;
 
-  std::int64_t repeats() const { return c >= least_lanes ? 1 : (least_lanes + c - 1) / c; }
+  std::int64_t repeats() const { return c >= least_lanes ? 1 : cpu::ceil_div(least_lanes, c); }
   std::int64_t lanes() const { return repeats() * c; }
   std::int64_t chunk_rows() const { return std::max<std::int64_t>(64, chunk_elements / lanes()) * repeats(); }
   std::int64_t block_rows() const { return std::max<std::int64_t>(8, block_elements / lanes()) * repeats(); }
-  std::int64_t chunks() const { return (rows + chunk_rows() - 1) / chunk_rows(); }  // of one image
+  std::int64_t chunks() const { return cpu::ceil_div(rows, chunk_rows()); }  // of one image
 };
 
 // Calls fn(image, chunk, begin, end) for the row ranges of every chunk, in parallel.
@@ -72,8 +73,8 @@ std::int64_t vector_groups(const Layout& l, std::int64_t begin, std::int64_t end
 template <class S>
 bool streams(const Layout& l, const S* to) {
   constexpr std::int64_t size = sizeof(S);
-  return l.images * l.rows * l.c >= cpu::stream_floats && reinterpret_cast<std::uintptr_t>(to) % 64 == 0 &&
-         l.lanes() * size % 64 == 0;
+  return l.images * l.rows * l.c >= cpu::nontemporal_floats &&
+         reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && l.lanes() * size % 64 == 0;
 }
 
 // Calls fn(offset, width) for the groups of rows that fill the lanes, then for what is left of them; the

@@ -69,7 +69,7 @@ TEST_CASE("register tiles forward are sums of products over the runs") {
   const Sizes s = GENERATE(from_range(odd_sizes));
   const bool accumulate = GENERATE(false, true), with_bias = GENERATE(false, true);
   for (const std::int64_t outputs :
-       {std::int64_t{1}, cpu::simd_lanes(), cpu::conv_block_width() - 1, cpu::conv_block_width()}) {
+       {std::int64_t{1}, cpu::simd_lanes(), cpu::conv_panel_width() - 1, cpu::conv_panel_width()}) {
     const Picture in(s);
     const std::int64_t y_pixel = outputs + 3, y_row = s.cols * y_pixel + 5;
     const std::vector<float> filter = random_values(in.elements * padded(outputs), 2),
@@ -108,7 +108,7 @@ TEST_CASE("register tiles for the weights are sums of products over the pixels")
   const Sizes s = GENERATE(from_range(odd_sizes));
   const bool accumulate = GENERATE(false, true);
   for (const std::int64_t outputs :
-       {std::int64_t{1}, cpu::simd_lanes(), cpu::conv_block_width() - 1, cpu::conv_block_width()}) {
+       {std::int64_t{1}, cpu::simd_lanes(), cpu::conv_panel_width() - 1, cpu::conv_panel_width()}) {
     const Picture in(s);
     const std::int64_t width = padded(outputs);
     std::vector<float> dy = random_values(s.rows * s.cols * width, 2);

@@ -69,7 +69,7 @@ struct DirectPlan {
   std::int64_t taps = static_cast<std::int64_t>(t.taps.size());
   std::int64_t row_min = INT64_MAX, row_max = INT64_MIN, col_min = INT64_MAX, col_max = INT64_MIN;  // of taps
   std::int64_t stages, channels;            // channels per stage (the last may have fewer)
-  std::int64_t width = conv_block_width();  // outputs of a panel (the last may have fewer)
+  std::int64_t width = conv_panel_width();  // outputs of a panel (the last may have fewer)
   std::int64_t panels = ceil_div(t.k, width);
   std::int64_t copy_w, copy_size;     // pixels in a row of an image's copy, floats in all of it
   std::int64_t rows, row_chunks;      // rows of outputs in a chunk at most, chunks of an image
@@ -210,7 +210,7 @@ struct FilterPacking {
   const float* weight;
   float* packed;
   // What no cache holds is written by non-temporal stores.
-  bool nontemporal = p.packed_size() >= 4 * stream_floats && t.k % p.width == 0 && t.c % 16 == 0 &&
+  bool nontemporal = p.packed_size() >= 4 * nontemporal_floats && t.k % p.width == 0 && t.c % 16 == 0 &&
                      reinterpret_cast<std::uintptr_t>(packed) % 64 == 0;
 
   const float* from(std::int64_t k, std::int64_t stage, std::int64_t tap, std::int64_t c) const {
@@ -338,9 +338,9 @@ struct DirectConv {
   const std::vector<Tensor>& filters;  // packed, of each grid
   const float* bias;
   float* out;
-  bool nontemporal = p.t.n * p.t.out_h * p.t.out_w * p.t.out_channels >= stream_floats && p.stages == 1 &&
-                     p.t.out_channels % 16 == 0 && p.t.k % p.width == 0 && p.t.k0 % 16 == 0 &&
-                     reinterpret_cast<std::uintptr_t>(out) % 64 == 0;
+  bool nontemporal = p.t.n * p.t.out_h * p.t.out_w * p.t.out_channels >= nontemporal_floats &&
+                     p.stages == 1 && p.t.out_channels % 16 == 0 && p.t.k % p.width == 0 &&
+                     p.t.k0 % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 64 == 0;
 
   // One panel of outputs of a chunk, for all grids and images.
   void multiply(const DirectPlan::Chunk& chunk, std::int64_t stage, const ChunkInput& in,

@@ -137,7 +137,7 @@ std::vector<float> spread(const Tensor& values, std::int64_t outputs, std::int64
 
 // Whether y is written by non-temporal stores: it has whole lines and is too large to stay in the caches.
 bool nontemporal_stores(const Tensor& y, std::int64_t outputs) {
-  return y.numel() >= stream_floats && outputs % bf16_block == 0 &&
+  return y.numel() >= nontemporal_floats && outputs % bf16_block == 0 &&
          reinterpret_cast<std::uintptr_t>(std::as_const(y).data<BFloat16>()) % 64 == 0;
 }
 

@@ -46,7 +46,7 @@ struct DirectWeightPlan {
   bool x_in_place = few && !x.scale;
   std::int64_t x_width = x_in_place ? c : std::max<std::int64_t>(64 / taps_in_run / 16, 1) * 16;
   std::int64_t x_panels = ceil_div(c, x_width);
-  std::int64_t dy_width = conv_block_width(), dy_panels = ceil_div(k, dy_width);
+  std::int64_t dy_width = conv_panel_width(), dy_panels = ceil_div(k, dy_width);
   // Pixels that one call of the register tiles sums up. It decides how sums round, hence it is the same with
   // and without scales.
   std::int64_t call_pixels = few ? 256 : 512;
@@ -246,7 +246,7 @@ struct DirectWeightPlan {
   void finish(std::int64_t pair, const float* sums) const {
     const std::int64_t p = pair / dy_panels, b = pair % dy_panels;
     const std::int64_t n = channels_in(p), outputs = outputs_in(b), padded = round_up(outputs, simd_lanes());
-    const bool nontemporal = g.k * taps * c >= stream_floats && c % 16 == 0 && x_width % 16 == 0 &&
+    const bool nontemporal = g.k * taps * c >= nontemporal_floats && c % 16 == 0 && x_width % 16 == 0 &&
                              outputs == padded && reinterpret_cast<std::uintptr_t>(dweight) % 64 == 0;
     for (std::int64_t tap = 0; tap < taps; ++tap)
       conv_transpose(sums + tap * n * padded, padded, n, outputs,

@@ -131,7 +131,7 @@ void conv2d_affine(const ConvGeometry& g, const ConvHints& hints, const Tensor& 
 bool writes_apart(const LazyCat& parts) {
   std::int64_t first = 0;
   for (const SavedTensor& part : parts.parts) {
-    if (first % conv_block_width() != 0) return false;
+    if (first % conv_panel_width() != 0) return false;
     first += part.get().size(-1);
   }
   return true;

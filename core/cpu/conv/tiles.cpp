@@ -28,8 +28,7 @@ constexpr int max_pixels = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 14
 // The fewest pieces of at most max_pixels that add up to n, made even: 16 = 8 + 8, not 14 + 2.
 struct Pieces {
   std::int64_t count, size, longer;
-  explicit Pieces(std::int64_t n)
-      : count((n + max_pixels - 1) / max_pixels), size(n / count), longer(n % count) {}
+  explicit Pieces(std::int64_t n) : count(ceil_div(n, max_pixels)), size(n / count), longer(n % count) {}
   std::int64_t length(std::int64_t i) const { return size + (i < longer ? 1 : 0); }
 };
 
@@ -207,7 +206,7 @@ void weight_tiles(const WeightTiles& t) {
   float* partial = t.partial;
   std::int64_t pixels = 0;  // of all register tiles together
   for (std::int64_t r = 0; r < t.run_count; ++r) pixels += Pieces(t.runs[r].length).count * t.rows * t.cols;
-  const std::int64_t ahead_step = pixels > 0 ? (t.ahead_floats + pixels - 1) / pixels : 0;
+  const std::int64_t ahead_step = pixels > 0 ? ceil_div(t.ahead_floats, pixels) : 0;
   const float* ahead = t.ahead ? t.ahead : t.dy;
   for (std::int64_t r = 0; r < t.run_count; ++r) {
     const float* x = t.x + t.runs[r].offset;
@@ -399,7 +398,7 @@ void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t ro
                     float* to, std::int64_t to_stride, bool nontemporal) {
   HWY_DYNAMIC_DISPATCH(transpose)(from, from_stride, rows, cols, to, to_stride, nontemporal);
 }
-std::int64_t conv_block_width() { return 2 * simd_lanes(); }
+std::int64_t conv_panel_width() { return 2 * simd_lanes(); }
 
 }  // namespace karyon::cpu
 #endif

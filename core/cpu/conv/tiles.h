@@ -25,7 +25,7 @@ struct ForwardTiles {
   float* y = nullptr;
   std::int64_t y_row = 0, y_pixel;
   std::int64_t rows = 1, cols;
-  std::int64_t outputs;         // 1 to conv_block_width()
+  std::int64_t outputs;         // 1 to conv_panel_width()
   const float* bias = nullptr;  // [outputs] or nullptr
   bool accumulate;              // add to y instead of writing it
   bool nontemporal = false;     // non-temporal stores: whole vectors, aligned to 64 bytes
@@ -70,6 +70,6 @@ void conv_transpose(const float* from, std::int64_t from_stride, std::int64_t ro
                     float* to, std::int64_t to_stride, bool nontemporal = false);
 
 /// Outputs in a full panel: two vectors of the instruction set in use.
-std::int64_t conv_block_width();
+std::int64_t conv_panel_width();
 
 }  // namespace karyon::cpu

@@ -162,7 +162,7 @@ struct WinogradBf16 {
   static std::int64_t tile_size(std::int64_t, std::int64_t) { return winograd_m; }
   static std::int64_t tile_bytes(const WinogradPlan& plan) { return plan.tile * 2 + plan.product_tile * 4; }
   static bool nontemporal(const WinogradOutput<BFloat16>& out) {
-    return out.n * out.h * out.w * out.c >= stream_floats && out.h % winograd_m == 0 &&
+    return out.n * out.h * out.w * out.c >= nontemporal_floats && out.h % winograd_m == 0 &&
            out.w % winograd_m == 0 && std::ranges::all_of(out.parts, [](const auto& part) {
              return part.channels % bf16_block == 0 && reinterpret_cast<std::uintptr_t>(part.data) % 64 == 0;
            });

@@ -142,7 +142,7 @@ struct WinogradF32 {
   static constexpr std::int64_t tiles_at_once = 1;
   static constexpr bool keeps_filters = true, adds_to_sums = false;
 
-  static std::int64_t panel_width() { return conv_block_width(); }
+  static std::int64_t panel_width() { return conv_panel_width(); }
   static std::int64_t vector() { return simd_lanes(); }
   static std::int64_t depth(std::int64_t c) { return c; }
   static float* scratch(std::int64_t count, int slot) { return cpu::scratch(count, slot); }
@@ -158,7 +158,7 @@ struct WinogradF32 {
   }
   static bool nontemporal(const WinogradOutput<float>& out) {
     return std::ranges::all_of(out.parts, [&](const auto& part) {
-      return out.n * out.h * out.w * part.channels >= stream_floats && part.channels % 16 == 0 &&
+      return out.n * out.h * out.w * part.channels >= nontemporal_floats && part.channels % 16 == 0 &&
              reinterpret_cast<std::uintptr_t>(part.data) % 64 == 0;
     });
   }

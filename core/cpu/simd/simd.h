@@ -13,6 +13,6 @@ bool simd_allows_bf16();
 
 /// Outputs with at least this many elements use non-temporal stores. In bf16, too, although they are half as
 /// many bytes: it is still faster.
-constexpr std::int64_t stream_floats = std::int64_t{2} << 20;
+constexpr std::int64_t nontemporal_floats = std::int64_t{2} << 20;
 
 }  // namespace karyon::cpu
