@@ -1,11 +1,13 @@
 // Lazy results: every use sees what it would have seen in memory, and gradients do not depend on the use.
-#include "op_check.h"
+#include "bf16_check.h"
 
 #include <optional>
 #include <utility>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/backend.h>
+#include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/conv/tiles_bf16.h>
 #include <karyon/core/cpu/moments.h>
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/activation.h>
@@ -16,7 +18,6 @@
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/optim/sgd.h>
-#include <karyon/core/parallel.h>
 #include <karyon/core/storage.h>
 
 using namespace karyon;
@@ -201,21 +202,17 @@ TEST_CASE("conv2d_affine of parts is conv2d_affine of the joined images") {
   CHECK_THROWS_WITH(conv2d_affine(std::vector<Tensor>{}, w, {}, {}), Catch::Contains("[N, H, W, C]"));
 }
 
-TEST_CASE("lazy results have the same bits with 1 and 2 threads") {
-  const int before = num_threads();
-  std::vector<std::vector<float>> results[2];
-  for (int threads : {1, 2}) {
-    set_num_threads(threads);
+TEST_CASE("lazy results have the same bits with any number of threads") {
+  CHECK(same_for_any_thread_count([] {
     Generator generator(8);
     const Tensor x = randn({2, 40, 36, 32}, generator).requires_grad_(),
                  other = randn({2, 40, 36, 32}, generator).requires_grad_(),
                  w = randn({32, 3, 3, 64}, generator).requires_grad_(),
                  scale = randn({32}, generator).requires_grad_(), shift = randn({32}, generator);
     const Tensor y = conv2d(cat({norm_relu(x, scale, shift), other}, -1), w, {}, {.padding = 1});
-    results[threads - 1] = values_and_gradients(y, {x, other, w, scale});
-  }
-  set_num_threads(before);
-  CHECK(results[0] == results[1]);
+    y.backward(y.detach());
+    return std::vector{y, x.grad(), other.grad(), w.grad(), scale.grad()};
+  }));
 }
 
 TEST_CASE("a write by pointer materializes what depends on the memory, and drops its caches") {
@@ -440,4 +437,58 @@ TEST_CASE("f64 is never lazy: the backend does not read it so") {
     CHECK(!reads_lazily(kind, ones({1, 4, 4, 8})));
     CHECK(!reads_lazily(kind, ones({1, 4, 4, 16}).to(bf16)));
   }
+}
+
+TEST_CASE("bf16 convolutions and pools of lazy batch norms and cats", "[cpu]") {
+  const auto joined = [](const auto& in) {
+    const Tensor x = batch_norm(in[0], in[1], in[2], {}, {}, {.relu = true});
+    return cat({x, in[3]}, -1);
+  };
+  const std::vector<Bf16Input> inputs{{{2, 18, 21, 32}}, {{32}, f32}, {{32}, f32}, {{2, 18, 21, 64}}};
+  auto with_filters = inputs;
+  with_filters.push_back({{40, 3, 3, 96}, bf16, 0.1});
+  // The norm's parameters get sums of rounded gradients, which cancel.
+  check_bf16(
+      "conv2d", [&](const auto& in) { return conv2d(joined(in), in[4], {}, {.padding = 1}); }, with_filters,
+      4e-2);
+  check_bf16(
+      "max_pool2d", [&](const auto& in) { return max_pool2d(joined(in)); }, inputs, 4e-2);
+}
+
+TEST_CASE("bf16 convolutions read a lazy batch norm as they read a materialized one", "[cpu]") {
+  struct Case {
+    const char* name;
+    Shape weight;
+    std::function<Tensor(const Tensor& x, const Tensor& weight)> run;
+  };
+  const auto c = GENERATE(values<Case>({
+      {"1 x 1", {3, 1, 1, 32}, [](auto& x, auto& w) { return conv2d(x, w); }},
+      {"2 x 2", {40, 2, 2, 32}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.stride = 2}); }},
+      {"overlapping", {9, 3, 3, 32}, [](auto& x, auto& w) { return conv2d(x, w, {}, {.stride = 2}); }},
+      {"padded",
+       {24, 3, 5, 32},
+       [](auto& x, auto& w) { return conv2d(x, w, {}, {.padding = 3, .dilation = 2}); }},
+      {"transposed",
+       {32, 2, 2, 24},
+       [](auto& x, auto& w) { return conv_transpose2d(x, w, {}, {.stride = 2}); }},
+  }));
+  INFO(c.name);
+  Generator generator(31);
+  const Tensor from = randn({2, 13, 18, 32}, generator).to(bf16), scale = randn({32}, generator),
+               shift = randn({32}, generator), weight = randn(c.weight, generator).to(bf16);
+  std::vector<std::vector<float>> results[2];
+  for (const bool materialized : {false, true}) {
+    const Tensor x = from.detach().requires_grad_(), w = weight.detach().requires_grad_();
+    const Tensor normed = batch_norm(x, scale.detach().requires_grad_(), shift, {}, {}, {.relu = true});
+    CHECK(lazy_as<LazyNorm>(normed) != nullptr);
+    if (materialized) CHECK(normed.data<BFloat16>() != nullptr);
+    const Tensor y = c.run(normed, w);
+    Generator gradients(3);
+    y.backward(randn(y.shape(), gradients).to(bf16));
+    for (const Tensor& result : {y, w.grad(), x.grad()})
+      results[materialized].push_back(result.to_vector<float>());
+    if (std::getenv("KARYON_CONV") == nullptr && cpu::has_bf16_dot())
+      CHECK((lazy_as<LazyNorm>(normed) == nullptr) == materialized);
+  }
+  CHECK(results[0] == results[1]);
 }

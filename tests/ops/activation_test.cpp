@@ -1,9 +1,9 @@
-#include "op_check.h"
+#include "bf16_check.h"
 
 #include <karyon/core/ops/activation.h>
 
 using namespace karyon;
-using karyon::test::check_op;
+using namespace karyon::test;
 
 namespace {
 
@@ -158,4 +158,14 @@ TEST_CASE("gelu in f32 keeps its digits, tails included") {
   }
   CHECK(std::isnan(gelu(tensor({NAN})).item()));
   CHECK(gelu(tensor({INFINITY})).item() == INFINITY);
+}
+
+TEST_CASE("bf16 activations", "[cpu]") {
+  const std::vector<Bf16Input> one{{{3, 5, 67}}};
+  check_bf16(
+      "relu", [](const auto& in) { return relu(in[0]); }, one);
+  check_bf16(
+      "sigmoid", [](const auto& in) { return sigmoid(in[0]); }, one, 4e-3);
+  check_bf16(
+      "gelu", [](const auto& in) { return gelu(in[0]); }, one, 4e-3);
 }

@@ -2,7 +2,7 @@
 
 #include <karyon/core/ops/dropout.h>
 
-#include "op_check.h"
+#include "bf16_check.h"
 
 using namespace karyon;
 using namespace karyon::test;
@@ -72,4 +72,11 @@ TEST_CASE("dropout gives the same bits with any number of threads") {
     CHECK(y.to_vector<float>() == x.grad().to_vector<float>());
     return y;
   }));
+}
+
+TEST_CASE("bf16 dropout keeps what f32 keeps", "[cpu]") {
+  Generator generator(1), again(1);
+  const Tensor x = ones({1000}, {.dtype = bf16});
+  CHECK(relative_error(dropout(x, 0.25, true, generator), dropout(x.to(f64), 0.25, true, again)) <
+        rounded_once);
 }

@@ -1,12 +1,11 @@
-#include "op_check.h"
+#include "bf16_check.h"
 
 #include <limits>
 
 #include <karyon/core/ops/elementwise.h>
 
 using namespace karyon;
-using karyon::test::check_op;
-using karyon::test::same_for_any_thread_count;
+using namespace karyon::test;
 
 namespace {
 
@@ -344,4 +343,20 @@ TEST_CASE("whole numbers are negated and subtracted from a number") {
   const Tensor x = arange(3);
   CHECK((10 - x).to_vector<std::int64_t>() == std::vector<std::int64_t>{10, 9, 8});
   CHECK((-x).to_vector<std::int64_t>() == std::vector<std::int64_t>{0, -1, -2});
+}
+
+TEST_CASE("bf16 elementwise operations", "[cpu]") {
+  const std::vector<Bf16Input> one{{{3, 5, 67}}}, two{{{3, 5, 67}}, {{5, 67}}};
+  check_bf16(
+      "add", [](const auto& in) { return add(in[0], in[1]); }, two);
+  check_bf16(
+      "sub", [](const auto& in) { return sub(in[0], in[1]); }, two);
+  check_bf16(
+      "mul", [](const auto& in) { return mul(in[0], in[1]); }, two, 4e-3);
+  check_bf16(
+      "maximum", [](const auto& in) { return maximum(in[0], in[1]); }, two, 4e-3);
+  check_bf16(
+      "mul by a number", [](const auto& in) { return mul(in[0], 1.7); }, one);
+  check_bf16(
+      "clamp", [](const auto& in) { return clamp(in[0], -0.5, 0.5); }, one);
 }

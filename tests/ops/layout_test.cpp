@@ -3,7 +3,7 @@
 
 #include <karyon/core/ops/layout.h>
 
-#include "op_check.h"
+#include "bf16_check.h"
 
 using namespace karyon;
 using namespace karyon::test;
@@ -253,4 +253,17 @@ TEST_CASE("layout errors say what was expected and what came") {
   CHECK_THROWS_WITH(crop(x, 1, 0, {3, 1}), Contains("(3, 1) at (1, 0)"));
   CHECK_THROWS_WITH(permute(x, {0, 1, 2}), Contains("expects 4 dimensions"));
   CHECK_THROWS_WITH(permute(x, {0, 1, 2, 2}), Contains("dimension 2 is named twice"));
+}
+
+TEST_CASE("bf16 cat and pad", "[cpu]") {
+  check_bf16("cat",
+             [](const auto& in) {
+               return cat({in[0], in[1]}, -1);
+             },
+             {{{2, 5, 7, 32}}, {{2, 5, 7, 64}}});
+  check_bf16("pad",
+             [](const auto& in) {
+               return pad(in[0], {1, 2, 3, 1}, PadMode::reflect);
+             },
+             {{{2, 5, 7, 6}}});
 }

@@ -1,11 +1,10 @@
-#include "op_check.h"
+#include "bf16_check.h"
 
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/matmul.h>
 
 using namespace karyon;
-using karyon::test::check_op;
-using karyon::test::same_for_any_thread_count;
+using namespace karyon::test;
 
 namespace {
 
@@ -151,4 +150,10 @@ TEST_CASE("matmul misuse") {
   CHECK_THROWS_WITH(linear(zeros({2, 3}), zeros({4, 3}), zeros({3})),
                     Catch::Contains("linear: expects a bias of f32 [4], got f32 [3]"));
   CHECK_THROWS_AS(linear(zeros({}), zeros({1, 1})), Error);
+}
+
+TEST_CASE("bf16 products", "[cpu]") {
+  check_bf16("matmul", [](const auto& in) { return matmul(in[0], in[1]); }, {{{2, 70, 65}}, {{65, 80}}});
+  check_bf16("linear", [](const auto& in) { return linear(in[0], in[1], in[2]); },
+             {{{9, 33}}, {{17, 33}}, {{17}, f32}});
 }

@@ -1,14 +1,17 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
+#include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/cpu/moments.h>
+#include <karyon/core/kernels/conv.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>
+#include <karyon/core/parallel.h>
 #include <karyon/core/storage.h>
 
-#include "op_check.h"
+#include "bf16_check.h"
 
 using namespace karyon;
 using namespace karyon::test;
@@ -337,5 +340,78 @@ TEST_CASE("moments of a convolution have the same bits with any number of thread
     Tensor mean = zeros({160}), var = ones({160});
     batch_norm(conv2d(x, w, {}, {.padding = 1}), {}, {}, mean, var, {.training = true});
     return cat({mean, var}, 0);
+  }));
+}
+
+TEST_CASE("bf16 norms, with parameters in f32", "[cpu]") {
+  const std::int64_t c = GENERATE(3, 32, 48);
+  const Shape x{3, 9, 11, c};
+  const std::vector<Bf16Input> inputs{{x}, {{c}, f32}, {{c}, f32}};
+  for (const bool relu : {false, true})
+    check_bf16(
+        "batch_norm", [&](const auto& in) { return batch_norm(in[0], in[1], in[2], {}, {}, {.relu = relu}); },
+        inputs);
+  check_bf16("group_norm",
+             [](const auto& in) { return group_norm(in[0], 3 - in[0].size(-1) % 3 % 2, in[1], in[2]); },
+             {{{2, 5, 7, 6}}, {{6}, f32}, {{6}, f32}});
+  check_bf16(
+      "layer_norm", [&](const auto& in) { return layer_norm(in[0], {c}, in[1], in[2]); }, inputs);
+}
+
+TEST_CASE("bf16 batch_norm moves running statistics in f32", "[cpu]") {
+  Generator generator(4);
+  const Tensor x = add(randn({2, 8, 8, 32}, generator), 3).to(bf16);
+  Tensor mean = zeros({32}), var = ones({32}), mean64 = zeros({32}, {.dtype = f64}),
+         var64 = ones({32}, {.dtype = f64});
+  batch_norm(x, {}, {}, mean, var, {.training = true});
+  batch_norm(x.to(f64), {}, {}, mean64, var64, {.training = true});
+  CHECK(relative_error(mean, mean64) < 1e-6);
+  CHECK(relative_error(var, var64) < 1e-6);
+}
+
+TEST_CASE("bf16 batch norm takes the moments that a convolution computed while it wrote", "[cpu]") {
+  // Whole tiles, outputs around the caches, tiles beyond the image, one unit; blocks of outputs with a tail.
+  const auto [n, size, out, offset] = GENERATE(table<std::int64_t, std::int64_t, std::int64_t, double>(
+      {{4, 32, 32, 0}, {1, 256, 64, 0}, {2, 45, 50, 1}, {1, 16, 96, 30}}));
+  Generator generator(21);
+  const Tensor x = (randn({n, size, size, 16}, generator) + offset).to(bf16),
+               w = (randn({out, 3, 3, 16}, generator) * 0.1).to(bf16).requires_grad_();
+  const int threads = num_threads();
+  std::vector<float> bits[2];
+  for (const int count : {1, 2}) {
+    set_num_threads(count);
+    const Tensor y = conv2d(x, w, {}, {.padding = 1});
+    const ConvGeometry g{.n = n,
+                         .h = size,
+                         .w = size,
+                         .c = 16,
+                         .h_out = size,
+                         .w_out = size,
+                         .k = out,
+                         .kernel = 3,
+                         .padding = 1};
+    CHECK((y.impl()->storage->cache<cpu::ChannelMoments>() != nullptr) ==
+          (cpu::conv2d_winograd_bf16_refuse(g, bf16) == nullptr && std::getenv("KARYON_CONV") == nullptr));
+    auto moments = [&](const Tensor& from, DType dtype) {
+      Tensor mean = zeros({out}, {.dtype = dtype}), var = ones({out}, {.dtype = dtype});
+      batch_norm(from, {}, {}, mean, var, {.training = true, .momentum = 1});
+      return cat({mean, var}, 0);
+    };
+    const Tensor taken = moments(y, f32);
+    CHECK(relative_error(taken, moments(y.detach().to(f64), f64)) < 2e-5);
+    bits[count - 1] = taken.to_vector<float>();
+    const NoGradGuard no_grad;
+    y.detach().mul_(2);
+    CHECK(y.impl()->storage->cache<cpu::ChannelMoments>() == nullptr);
+  }
+  set_num_threads(threads);
+  CHECK(bits[0] == bits[1]);
+}
+
+TEST_CASE("bf16 batch_norm gives the same bits with any number of threads", "[cpu]") {
+  CHECK(same_for_any_thread_count([] {
+    return run_in_bf16([](const auto& in) { return batch_norm(in[0], in[1], in[2], {}, {}, {.relu = true}); },
+                       {{{2, 64, 64, 32}}, {{32}, f32}, {{32}, f32}})
+        .of_bf16;
   }));
 }

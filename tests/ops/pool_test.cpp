@@ -5,7 +5,7 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/pool.h>
 
-#include "op_check.h"
+#include "bf16_check.h"
 
 using namespace karyon;
 using namespace karyon::test;
@@ -202,4 +202,43 @@ TEST_CASE("pooling errors say what was expected and what came") {
   CHECK_THROWS_WITH(adaptive_avg_pool2d(x, {0, 1}), Contains("(0, 1)"));
   CHECK(max_pool2d(zeros({0, 4, 4, 2})).shape() == Shape{0, 2, 2, 2});
   CHECK(adaptive_avg_pool2d(zeros({2, 4, 4, 0}), 2).shape() == Shape{2, 2, 2, 0});
+}
+
+TEST_CASE("bf16 pools", "[cpu]") {
+  const std::int64_t c = GENERATE(1, 5, 32, 48);
+  const std::vector<Bf16Input> x{{{2, 9, 11, c}}};
+  // The values move without arithmetic.
+  for (const MaxPool2dOptions& options :
+       {MaxPool2dOptions{.kernel_size = 2}, MaxPool2dOptions{.kernel_size = 3, .stride = 3}}) {
+    const Bf16Results results = run_in_bf16([&](const auto& in) { return max_pool2d(in[0], options); }, x);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(relative_error(results.of_bf16[i], results.of_f64[i]) == 0);
+  }
+  check_bf16(
+      "overlapping max_pool2d",
+      [](const auto& in) { return max_pool2d(in[0], {.kernel_size = 3, .stride = 1}); }, x);
+  check_bf16(
+      "avg_pool2d", [](const auto& in) { return avg_pool2d(in[0], {.kernel_size = 3, .padding = 1}); }, x);
+  check_bf16(
+      "adaptive_avg_pool2d",
+      [](const auto& in) {
+        return adaptive_avg_pool2d(in[0], {2, 3});
+      },
+      x);
+}
+
+TEST_CASE("bf16 max_pool2d: the first of equal ones and NaN win", "[cpu]") {
+  for (const std::int64_t c : {1, 16, 33}) {
+    Tensor x = zeros({1, 2, 4, c});
+    for (std::int64_t k = 0; k < c; ++k) x.data<float>()[6 * c + k] = NAN;  // the second window's lower left
+    Tensor narrow = x.to(bf16).requires_grad_();
+    const Tensor y = max_pool2d(narrow, {.kernel_size = 2});
+    y.backward(ones(y.shape(), {.dtype = bf16}));
+    const auto values = y.to_vector<double>(), grads = narrow.grad().to_vector<double>();
+    for (std::int64_t k = 0; k < c; ++k) {
+      CHECK(values[static_cast<std::size_t>(k)] == 0);
+      CHECK(std::isnan(values[static_cast<std::size_t>(c + k)]));
+      for (std::int64_t pixel = 0; pixel < 8; ++pixel)
+        CHECK(grads[static_cast<std::size_t>(pixel * c + k)] == (pixel == 0 || pixel == 6 ? 1 : 0));
+    }
+  }
 }

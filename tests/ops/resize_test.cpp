@@ -2,7 +2,7 @@
 
 #include <karyon/core/ops/resize.h>
 
-#include "op_check.h"
+#include "bf16_check.h"
 
 using namespace karyon;
 using namespace karyon::test;
@@ -131,4 +131,12 @@ TEST_CASE("interpolate's errors and empty batches") {
   CHECK_THROWS_WITH(interpolate(x.to(i64), 2), Contains("f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(interpolate(x, 2, {.align_corners = true}), Contains("bilinear"));
   CHECK(interpolate(zeros({0, 4, 4, 2}), 3).shape() == Shape{0, 3, 3, 2});
+}
+
+TEST_CASE("bf16 interpolate", "[cpu]") {
+  check_bf16("interpolate",
+             [](const auto& in) {
+               return interpolate(in[0], {9, 13}, {.mode = InterpolateMode::bilinear});
+             },
+             {{{2, 5, 7, 6}}});
 }
