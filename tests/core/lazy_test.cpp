@@ -61,15 +61,6 @@ const std::vector<Use>& uses() {
   return all;
 }
 
-std::vector<std::vector<float>> values_and_gradients(const Tensor& y, const std::vector<Tensor>& inputs) {
-  std::vector<std::vector<float>> all{y.to_vector<float>()};
-  Generator generator(3);
-  y.backward(randn(y.shape(), generator));
-  for (const Tensor& x : inputs)
-    if (x.defined() && x.grad().defined()) all.push_back(x.grad().to_vector<float>());
-  return all;
-}
-
 // f32, which is lazy, against f64, which is not.
 void check_against_f64(const std::function<Tensor(const std::vector<Tensor>&)>& f,
                        const std::vector<Tensor>& inputs) {
