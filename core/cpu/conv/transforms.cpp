@@ -232,20 +232,20 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
 }
 
 template <template <int> class M>
-void transform_any(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels,
+void transform_any(std::int64_t m, const float* from, Grid in, float* to, Grid out, std::int64_t channels,
                    const Epilogue* epilogue = nullptr) {
   m == 2 ? transform<M<2>>(from, in, to, out, channels, epilogue)
          : transform<M<4>>(from, in, to, out, channels, epilogue);
 }
 
-void input(int m, const float* from, Grid in, const float* scale, const float* shift, float* to, Grid out,
-           std::int64_t channels) {
+void input(std::int64_t m, const float* from, Grid in, const float* scale, const float* shift, float* to,
+           Grid out, std::int64_t channels) {
   if (!scale) return transform_any<InputMatrix>(m, from, in, to, out, channels);
   const Epilogue affine{scale, shift, 0};
   m == 2 ? transform<InputMatrix<2>, false, true>(from, in, to, out, channels, &affine)
          : transform<InputMatrix<4>, false, true>(from, in, to, out, channels, &affine);
 }
-void output(int m, const float* from, Grid in, const Epilogue& epilogue, float* to, Grid out,
+void output(std::int64_t m, const float* from, Grid in, const Epilogue& epilogue, float* to, Grid out,
             std::int64_t channels, bool nontemporal, const TileSums* sums) {
   if (sums) {
     const auto run = m == 2        ? transform<OutputMatrix<2>, false, false, true>
@@ -256,13 +256,13 @@ void output(int m, const float* from, Grid in, const Epilogue& epilogue, float* 
   if (nontemporal && m == 4) return transform<OutputMatrix<4>, true>(from, in, to, out, channels, &epilogue);
   transform_any<OutputMatrix>(m, from, in, to, out, channels, &epilogue);
 }
-void filter(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
+void filter(std::int64_t m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
   transform_any<FilterMatrix>(m, from, in, to, out, channels);
 }
-void output_gradient(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
+void output_gradient(std::int64_t m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
   transform_any<OutputGradientMatrix>(m, from, in, to, out, channels);
 }
-void filter_gradient(int m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
+void filter_gradient(std::int64_t m, const float* from, Grid in, float* to, Grid out, std::int64_t channels) {
   transform_any<FilterGradientMatrix>(m, from, in, to, out, channels);
 }
 
@@ -279,27 +279,27 @@ HWY_EXPORT(filter);
 HWY_EXPORT(output_gradient);
 HWY_EXPORT(filter_gradient);
 
-Grid planes_of(int m, std::int64_t plane) { return {(m + 2) * plane, plane}; }
+Grid planes_of(std::int64_t m, std::int64_t plane) { return {(m + 2) * plane, plane}; }
 
 }  // namespace
 
-void winograd_input(int m, const float* x, Grid at, const float* scale, const float* shift, float* planes,
-                    std::int64_t plane, std::int64_t channels) {
+void winograd_input(std::int64_t m, const float* x, Grid at, const float* scale, const float* shift,
+                    float* planes, std::int64_t plane, std::int64_t channels) {
   HWY_DYNAMIC_DISPATCH(input)(m, x, at, scale, shift, planes, planes_of(m, plane), channels);
 }
-void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
-                     Grid at, std::int64_t channels, bool nontemporal, const TileSums* sums) {
+void winograd_output(std::int64_t m, const float* planes, std::int64_t plane, const Epilogue& epilogue,
+                     float* y, Grid at, std::int64_t channels, bool nontemporal, const TileSums* sums) {
   HWY_DYNAMIC_DISPATCH(output)(m, planes, planes_of(m, plane), epilogue, y, at, channels, nontemporal, sums);
 }
-void winograd_filter(int m, const float* taps, Grid at, float* planes, std::int64_t plane,
+void winograd_filter(std::int64_t m, const float* taps, Grid at, float* planes, std::int64_t plane,
                      std::int64_t channels) {
   HWY_DYNAMIC_DISPATCH(filter)(m, taps, at, planes, planes_of(m, plane), channels);
 }
-void winograd_output_gradient(int m, const float* dy, Grid at, float* planes, std::int64_t plane,
+void winograd_output_gradient(std::int64_t m, const float* dy, Grid at, float* planes, std::int64_t plane,
                               std::int64_t channels) {
   HWY_DYNAMIC_DISPATCH(output_gradient)(m, dy, at, planes, planes_of(m, plane), channels);
 }
-void winograd_filter_gradient(int m, const float* planes, std::int64_t plane, float* taps, Grid at,
+void winograd_filter_gradient(std::int64_t m, const float* planes, std::int64_t plane, float* taps, Grid at,
                               std::int64_t channels) {
   HWY_DYNAMIC_DISPATCH(filter_gradient)(m, planes, planes_of(m, plane), taps, at, channels);
 }

@@ -26,25 +26,26 @@ struct TileSums {
 };
 
 /// planes = B^T x B, for one t x t tile of the input; where scale is given, of max(scale x + shift, 0).
-void winograd_input(int m, const float* x, Grid at, const float* scale, const float* shift, float* planes,
-                    std::int64_t plane, std::int64_t channels);
+void winograd_input(std::int64_t m, const float* x, Grid at, const float* scale, const float* shift,
+                    float* planes, std::int64_t plane, std::int64_t channels);
 
 /// y = A^T planes A, one m x m tile of the output, through the epilogue and added to `sums` if given.
 /// Non-temporal stores pay where y is too large to stay in the caches; y and its strides must then be
 /// multiples of 64 bytes.
-void winograd_output(int m, const float* planes, std::int64_t plane, const Epilogue& epilogue, float* y,
-                     Grid at, std::int64_t channels, bool nontemporal, const TileSums* sums = nullptr);
+void winograd_output(std::int64_t m, const float* planes, std::int64_t plane, const Epilogue& epilogue,
+                     float* y, Grid at, std::int64_t channels, bool nontemporal,
+                     const TileSums* sums = nullptr);
 
 /// planes = G filter G^T, for the 3 x 3 taps of a filter.
-void winograd_filter(int m, const float* filter, Grid at, float* planes, std::int64_t plane,
+void winograd_filter(std::int64_t m, const float* filter, Grid at, float* planes, std::int64_t plane,
                      std::int64_t channels);
 
 /// planes = A dy A^T: the transpose of winograd_output, for the gradient of one m x m tile.
-void winograd_output_gradient(int m, const float* dy, Grid at, float* planes, std::int64_t plane,
+void winograd_output_gradient(std::int64_t m, const float* dy, Grid at, float* planes, std::int64_t plane,
                               std::int64_t channels);
 
 /// filter = G^T planes G: the transpose of winograd_filter.
-void winograd_filter_gradient(int m, const float* planes, std::int64_t plane, float* filter, Grid at,
+void winograd_filter_gradient(std::int64_t m, const float* planes, std::int64_t plane, float* filter, Grid at,
                               std::int64_t channels);
 
 }  // namespace karyon::cpu

@@ -67,8 +67,8 @@ struct WinogradF32Input {
       const std::int64_t width = round_up(part.channels, simd_lanes());
       const WinogradWindow window =
           winograd_window({part.data, h, w, part.channels}, part, at, m + 2, 0, part.channels, width);
-      winograd_input(static_cast<int>(m), window.data, window.at, window.scale, window.shift,
-                     planes + part.first, plane, width);
+      winograd_input(m, window.data, window.at, window.scale, window.shift, planes + part.first, plane,
+                     width);
     }
   }
 };
@@ -102,8 +102,8 @@ struct WinogradF32OutputPanel {
   void transform(const float* products, const WinogradPlace& at) {
     float* first = to.pixel(at.image, at.y, at.x);
     if (panel.outputs == panel.width && to.contains(at.y, at.x, m)) {
-      winograd_output(static_cast<int>(m), products, panel.width, epilogue, first, {to.w * to.c, to.c},
-                      panel.width, nontemporal, sums.centre ? &sums : nullptr);
+      winograd_output(m, products, panel.width, epilogue, first, {to.w * to.c, to.c}, panel.width,
+                      nontemporal, sums.centre ? &sums : nullptr);
     } else {
       transform_to_spare(products);
       copy_inside(first, std::min(m, to.h - at.y), std::min(m, to.w - at.x));
@@ -112,8 +112,8 @@ struct WinogradF32OutputPanel {
 
  private:
   void transform_to_spare(const float* products) const {
-    winograd_output(static_cast<int>(m), products, panel.width, epilogue, spare,
-                    {m * panel.width, panel.width}, panel.width, false);
+    winograd_output(m, products, panel.width, epilogue, spare, {m * panel.width, panel.width}, panel.width,
+                    false);
   }
   // For a tile that reaches beyond the image or the last whole vector.
   void copy_inside(float* first, std::int64_t rows, std::int64_t cols) const {
@@ -182,7 +182,7 @@ struct WinogradF32 {
       for (std::int64_t i = 0; i < n && panel.outputs < panel.width; ++i)
         std::fill(to + i * panel.width + panel.outputs, to + (i + 1) * panel.width, 0.0f);
     }
-    winograd_filter(static_cast<int>(m), taps, {3 * tap, tap}, planes, plane, tap);
+    winograd_filter(m, taps, {3 * tap, tap}, planes, plane, tap);
   }
   static void multiply(ForwardTiles tiles, float* products) {
     tiles.y = products;
@@ -203,7 +203,7 @@ struct WinogradF32 {
         winograd_window(dy.images, plain, at[0], m, k0, outputs, round_up(outputs, simd_lanes()));
     for (std::int64_t i = first; i < last; ++i) {
       const std::int64_t width = panels[i].width;
-      winograd_output_gradient(static_cast<int>(m), window.data + panels[i].first - k0, window.at,
+      winograd_output_gradient(m, window.data + panels[i].first - k0, window.at,
                                to.at(i - first, tile, width), to.plane(width), width);
     }
   }
@@ -226,7 +226,7 @@ struct WinogradF32 {
                              std::int64_t c0, std::int64_t n, std::int64_t c, float* weight) {
     alignas(64) float taps[9 * 16 * 32];
     const std::int64_t tap = n * panel.width;
-    winograd_filter_gradient(static_cast<int>(m), sums.data, sums.plane, taps, {3 * tap, tap}, tap);
+    winograd_filter_gradient(m, sums.data, sums.plane, taps, {3 * tap, tap}, tap);
     for (std::int64_t k = 0; k < panel.outputs; ++k)
       for (std::int64_t t = 0; t < 9; ++t) {
         float* to = weight + ((panel.first + k) * 9 + t) * c + c0;
