@@ -60,6 +60,7 @@ class Generator {
 };
 
 /// The generator used where none is given; seed 0 until manual_seed(). Not for several threads at once.
+/// To go on where it was: default_generator() = Generator(seed, position).
 Generator& default_generator();
 void manual_seed(std::uint64_t seed);
 
