@@ -1,6 +1,6 @@
-// Activations: the formulas of core/kernels/functors.h over vectors of 16 bytes (map.cuh).
+// Activations: the formulas of core/kernels/functors/activation.h over vectors of 16 bytes (map.cuh).
 #include <karyon/core/kernels/activation.h>
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/activation.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>
 

@@ -1,7 +1,7 @@
-// Elementwise operations with broadcasting: the formulas of core/kernels/functors.h over vectors of 16 bytes
+// Elementwise operations with broadcasting: the formulas of core/kernels/functors/elementwise.h over vectors of 16 bytes
 // (map.cuh).
 #include <karyon/core/kernels/elementwise.h>
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/elementwise.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>
 

@@ -1,6 +1,7 @@
 // Losses: one pass forward and one backward, no probabilities and no unreduced losses in memory. Terms are
 // computed in f32 and summed in double, in a fixed order (reduce.cuh).
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/loss.h>
+#include <karyon/core/kernels/functors/math.h>
 #include <karyon/core/kernels/loss.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/optim.h>
 #include <karyon/core/kernels/optim.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>

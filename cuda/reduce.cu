@@ -1,6 +1,6 @@
 // Sums, maxima, argmax and softmax over any dimension: see reduce.cuh. Softmax keeps a team's row in
 // registers where it fits, and so reads it once.
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/math.h>
 #include <karyon/core/kernels/reduce.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/reduce.cuh>

@@ -1,6 +1,6 @@
 #include <karyon/core/cpu/simd/map.h>
 #include <karyon/core/kernels/activation.h>
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/activation.h>
 
 namespace karyon {
 namespace {

@@ -1,6 +1,6 @@
 #include <karyon/core/cpu/simd/map.h>
 #include <karyon/core/kernels/elementwise.h>
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/elementwise.h>
 
 namespace karyon {
 namespace {

@@ -7,7 +7,8 @@
 
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/vectorized.h>
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/loss.h>
+#include <karyon/core/kernels/functors/math.h>
 #include <karyon/core/kernels/loss.h>
 #include <karyon/core/parallel.h>
 

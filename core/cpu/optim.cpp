@@ -2,7 +2,7 @@
 #include <vector>
 
 #include <karyon/core/cpu/simd/round.h>
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/optim.h>
 #include <karyon/core/kernels/optim.h>
 #include <karyon/core/parallel.h>
 

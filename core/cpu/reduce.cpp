@@ -4,7 +4,7 @@
 // threads.
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/vectorized.h>
-#include <karyon/core/kernels/functors.h>
+#include <karyon/core/kernels/functors/math.h>
 #include <karyon/core/kernels/reduce.h>
 #include <karyon/core/parallel.h>
 
