@@ -2,13 +2,14 @@
 //
 // A block owns one tile of C and walks along K; slices of A and B pass through shared memory in a ring of
 // three buffers, filled by asynchronous copies two slices ahead of the arithmetic. What A and B are is the
-// loaders' business (gemm.cuh). Where C has too few tiles to fill the device and K is long, K is cut into
+// loaders' business (loaders.cuh). Where C has too few tiles to fill the device and K is long, K is cut into
 // parts whose results are summed in order by a second kernel: no atomics, the same bits every time.
 #include <algorithm>
 
 #include <karyon/cuda/environment.h>
 #include <karyon/cuda/workspace.h>
-#include <karyon/cuda/gemm/gemm.cuh>
+#include <karyon/cuda/gemm/arithmetic.cuh>
+#include <karyon/cuda/gemm/loaders.cuh>
 #include <karyon/cuda/launch.cuh>
 
 namespace karyon::cuda {
