@@ -4,13 +4,12 @@
 #include <cmath>
 #include <map>
 #include <numeric>
-#include <set>
-#include <unordered_map>
 
 #include <karyon/core/parallel.h>
 
 #include "common/error.h"
 #include "common/progress.h"
+#include "common/quantile.h"
 #include "common/text.h"
 #include "dataset/bowl_layout.h"
 #include "dataset/examination.h"
@@ -20,6 +19,12 @@ namespace nuclei {
 namespace {
 
 namespace fs = std::filesystem;
+
+double median(std::vector<double> values) {
+  const auto at = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
 
 class SetExamination {
  public:
@@ -39,128 +44,115 @@ class SetExamination {
   void find(const char* key, const std::string& file, std::string what) {
     findings_.push_back({&fault(key), file, std::move(what)});
   }
-  void look_for_duplicates();
-  void look_for_near_duplicates();
-  void look_at_names();
-  void look_at_sizes();
-  void look_at_brightness();
-  void look_at_truth();
+
+  void look_for_duplicates() {
+    std::map<std::uint64_t, const Facts*> first;
+    for (const Facts& f : facts_) {
+      if (!f.readable || f.thumbnail.empty()) continue;
+      const auto [at, added] = first.try_emplace(f.hash, &f);
+      if (added) continue;
+      find("duplicate-image", f.image,
+           "the same pixels as " + at->second->image +
+               (f.truth_hash == at->second->truth_hash ? "" : ", but other masks"));
+    }
+  }
+
+  void look_for_near_duplicates() {
+    constexpr float alike_threshold = 0.95f;
+    std::vector<std::size_t> match(facts_.size(), facts_.size());
+    karyon::parallel_for(
+        static_cast<std::int64_t>(facts_.size()), 8, [&](std::int64_t begin, std::int64_t end) {
+          for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+            for (std::size_t j = 0; j < i && match[i] == facts_.size(); ++j) {
+              const Facts &a = facts_[i], &b = facts_[j];
+              if (a.thumbnail.empty() || b.thumbnail.empty() || a.hash == b.hash) continue;
+              const float alike =
+                  std::inner_product(a.thumbnail.begin(), a.thumbnail.end(), b.thumbnail.begin(), 0.0f);
+              if (alike > alike_threshold) match[i] = j;
+            }
+          }
+        });
+    for (std::size_t i = 0; i < facts_.size(); ++i) {
+      if (match[i] == facts_.size()) continue;
+      const Facts& other = facts_[match[i]];
+      find("near-duplicate", facts_[i].image,
+           "nearly the same as " + other.image +
+               (facts_[i].stats.width == other.stats.width && facts_[i].stats.height == other.stats.height
+                    ? ""
+                    : " in another size"));
+    }
+  }
+
+  void look_at_names() {
+    std::map<std::string, std::string> first;
+    for (const Facts& f : facts_) {
+      const std::string id = fs::path(f.image).begin()->string();
+      if (f.image.empty()) continue;
+      const auto [at, added] = first.try_emplace(lower(id), id);
+      if (!added) find("case-only", id, "differs from " + at->second + " in upper and lower case only");
+    }
+  }
+
+  void look_at_sizes() {
+    constexpr std::size_t enough = 5;
+    constexpr double huge = 12;
+    for (const Facts& f : facts_) {
+      if (f.areas.size() < enough) continue;
+      std::vector<double> areas;
+      for (const auto& [file, area] : f.areas) areas.push_back(static_cast<double>(area));
+      // Many nuclei may be fragments, or cut by the image's edge. The upper quartile is the area of a whole
+      // one.
+      const double usual = quantile(areas, 0.75),
+                   pixels = static_cast<double>(f.stats.width) * f.stats.height;
+      for (const auto& [file, area] : f.areas) {
+        const auto size = static_cast<double>(area);
+        if (size > huge * usual && size > 0.02 * pixels)
+          find("huge-nucleus", file,
+               std::to_string(area) + " pixels, " + fixed(size / usual, 0) +
+                   " times as many as three of four nuclei of its image have at most");
+      }
+    }
+  }
+
+  void look_at_brightness() {
+    constexpr std::size_t enough = 10;
+    constexpr double far = 6;  // robust standard deviations
+    for (const Modality kind : {Modality::fluorescence, Modality::brightfield, Modality::stained}) {
+      std::vector<double> levels;
+      const auto level = [](const Facts& f) {
+        return std::log((f.stats.mean[0] + f.stats.mean[1] + f.stats.mean[2]) / 3 + 0.004);
+      };
+      for (const Facts& f : facts_) {
+        if (f.readable && f.kind == kind) levels.push_back(level(f));
+      }
+      if (levels.size() < enough) continue;
+      const double middle = median(levels);
+      std::vector<double> distances;
+      for (const double value : levels) distances.push_back(std::abs(value - middle));
+      const double spread = std::max(1.4826 * median(distances), 0.1);
+      for (const Facts& f : facts_) {
+        if (!f.readable || f.kind != kind || std::abs(level(f) - middle) <= far * spread) continue;
+        find("odd-brightness", f.image,
+             fixed(std::exp(level(f) - middle), 2) + " times the brightness that is usual among the " +
+                 name(kind) + " images");
+      }
+    }
+  }
+
+  void look_at_truth() {
+    std::size_t with_masks = 0, empty = 0;
+    for (const Facts& f : facts_) {
+      with_masks += f.any_mask;
+      empty += f.any_mask && !f.any_nucleus;
+    }
+    if (with_masks > 0 && 2 * empty > with_masks)
+      find("nothing-to-learn", ".",
+           std::to_string(empty) + " of " + counted(with_masks, "image") + " have no pixel of a nucleus");
+  }
 
   const std::vector<Facts>& facts_;
   std::vector<Finding>& findings_;
 };
-
-void SetExamination::look_for_duplicates() {
-  std::map<std::uint64_t, const Facts*> first;
-  for (const Facts& f : facts_) {
-    if (!f.readable || f.thumbnail.empty()) continue;
-    const auto [at, added] = first.try_emplace(f.hash, &f);
-    if (added) continue;
-    find("duplicate-image", f.image,
-         "the same pixels as " + at->second->image +
-             (f.truth_hash == at->second->truth_hash ? "" : ", but other masks"));
-  }
-}
-
-void SetExamination::look_for_near_duplicates() {
-  constexpr float alike_threshold = 0.95f;
-  std::vector<std::size_t> match(facts_.size(), facts_.size());
-  karyon::parallel_for(
-      static_cast<std::int64_t>(facts_.size()), 8, [&](std::int64_t begin, std::int64_t end) {
-        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-          for (std::size_t j = 0; j < i && match[i] == facts_.size(); ++j) {
-            const Facts &a = facts_[i], &b = facts_[j];
-            if (a.thumbnail.empty() || b.thumbnail.empty() || a.hash == b.hash) continue;
-            const float alike =
-                std::inner_product(a.thumbnail.begin(), a.thumbnail.end(), b.thumbnail.begin(), 0.0f);
-            if (alike > alike_threshold) match[i] = j;
-          }
-        }
-      });
-  for (std::size_t i = 0; i < facts_.size(); ++i) {
-    if (match[i] == facts_.size()) continue;
-    const Facts& other = facts_[match[i]];
-    find("near-duplicate", facts_[i].image,
-         "nearly the same as " + other.image +
-             (facts_[i].stats.width == other.stats.width && facts_[i].stats.height == other.stats.height
-                  ? ""
-                  : " in another size"));
-  }
-}
-
-void SetExamination::look_at_names() {
-  std::map<std::string, std::string> first;
-  for (const Facts& f : facts_) {
-    const std::string id = fs::path(f.image).begin()->string();
-    if (f.image.empty()) continue;
-    const auto [at, added] = first.try_emplace(lower(id), id);
-    if (!added) find("case-only", id, "differs from " + at->second + " in upper and lower case only");
-  }
-}
-
-double median(std::vector<double> values) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
-void SetExamination::look_at_sizes() {
-  constexpr std::size_t enough = 5;
-  constexpr double huge = 12;
-  for (const Facts& f : facts_) {
-    if (f.areas.size() < enough) continue;
-    std::vector<double> areas;
-    for (const auto& [file, area] : f.areas) areas.push_back(static_cast<double>(area));
-    // Many nuclei may be fragments, or cut by the image's edge. The upper quartile is the area of a whole
-    // one.
-    const auto at = areas.begin() + static_cast<std::ptrdiff_t>((areas.size() - 1) * 3 / 4);
-    std::nth_element(areas.begin(), at, areas.end());
-    const double usual = *at, pixels = static_cast<double>(f.stats.width) * f.stats.height;
-    for (const auto& [file, area] : f.areas) {
-      const auto size = static_cast<double>(area);
-      if (size > huge * usual && size > 0.02 * pixels)
-        find("huge-nucleus", file,
-             std::to_string(area) + " pixels, " + fixed(size / usual, 0) +
-                 " times as many as three of four nuclei of its image have at most");
-    }
-  }
-}
-
-void SetExamination::look_at_brightness() {
-  constexpr std::size_t enough = 10;
-  constexpr double far = 6;  // robust standard deviations
-  for (const Modality kind : {Modality::fluorescence, Modality::brightfield, Modality::stained}) {
-    std::vector<double> levels;
-    const auto level = [](const Facts& f) {
-      return std::log((f.stats.mean[0] + f.stats.mean[1] + f.stats.mean[2]) / 3 + 0.004);
-    };
-    for (const Facts& f : facts_) {
-      if (f.readable && f.kind == kind) levels.push_back(level(f));
-    }
-    if (levels.size() < enough) continue;
-    const double middle = median(levels);
-    std::vector<double> distances;
-    for (const double value : levels) distances.push_back(std::abs(value - middle));
-    const double spread = std::max(1.4826 * median(distances), 0.1);
-    for (const Facts& f : facts_) {
-      if (!f.readable || f.kind != kind || std::abs(level(f) - middle) <= far * spread) continue;
-      find("odd-brightness", f.image,
-           fixed(std::exp(level(f) - middle), 2) + " times the brightness that is usual among the " +
-               name(kind) + " images");
-    }
-  }
-}
-
-void SetExamination::look_at_truth() {
-  std::size_t with_masks = 0, empty = 0;
-  for (const Facts& f : facts_) {
-    with_masks += f.any_mask;
-    empty += f.any_mask && !f.any_nucleus;
-  }
-  if (with_masks > 0 && 2 * empty > with_masks)
-    find("nothing-to-learn", ".",
-         std::to_string(empty) + " of " + counted(with_masks, "image") + " have no pixel of a nucleus");
-}
 
 /// What a folder that is not in the layout holds instead.
 std::string what_lies_there(const fs::path& root) {

@@ -1,9 +1,7 @@
 #include "dataset/examination.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <set>
 #include <unordered_map>

@@ -1,16 +1,13 @@
 #include "dataset/faults.h"
 
 #include <algorithm>
+#include <array>
 
 namespace nuclei {
 
 const char* name(Severity severity) {
-  switch (severity) {
-    case Severity::error: return "error";
-    case Severity::warning: return "warning";
-    case Severity::note: return "note";
-  }
-  return "unknown";
+  constexpr std::array names{"error", "warning", "note"};
+  return names[static_cast<std::size_t>(severity)];
 }
 
 const std::vector<Fault>& faults() {

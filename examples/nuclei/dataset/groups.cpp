@@ -140,12 +140,8 @@ Modality modality(const ImageStats& stats) {
 }
 
 const char* name(Modality modality) {
-  switch (modality) {
-    case Modality::fluorescence: return "fluorescence";
-    case Modality::brightfield: return "brightfield";
-    case Modality::stained: return "stained";
-  }
-  return "unknown";
+  constexpr std::array names{"fluorescence", "brightfield", "stained"};
+  return names[static_cast<std::size_t>(modality)];
 }
 
 std::vector<int> group_by_similarity(const std::vector<ImageStats>& stats) {

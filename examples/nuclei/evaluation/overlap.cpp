@@ -1,7 +1,6 @@
 #include "evaluation/overlap.h"
 
 #include <algorithm>
-#include <string>
 #include <unordered_map>
 
 #include "common/error.h"
@@ -36,14 +35,8 @@ Overlaps count_overlaps(const LabelMap& truth, const LabelMap& predicted) {
 }
 
 const char* name(Fate fate) {
-  switch (fate) {
-    case Fate::correct: return "correct";
-    case Fate::missed: return "missed";
-    case Fate::extra: return "extra";
-    case Fate::merged: return "merged";
-    case Fate::split: return "split";
-  }
-  return "unknown";
+  constexpr std::array names{"correct", "missed", "extra", "merged", "split"};
+  return names[static_cast<std::size_t>(fate)];
 }
 
 Fates compare(const LabelMap& truth, const LabelMap& predicted) {

@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cmath>
 #include <fstream>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -1,11 +1,9 @@
 #include "instances/measure.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <iterator>
 #include <numbers>
-#include <string>
 
 #include "common/error.h"
 

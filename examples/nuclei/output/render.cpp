@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <span>
-#include <string>
 
 #include "common/error.h"
 #include "common/quantile.h"

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
 #include "imageio/image.h"
 #include "instances/label_map.h"
 

@@ -1,6 +1,5 @@
 #include "training/tune.h"
 
-#include <span>
 #include <string>
 
 #include <karyon/core/parallel.h>
