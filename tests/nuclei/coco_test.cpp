@@ -1,4 +1,4 @@
-#include "output/coco.h"
+#include "output/formats.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "output/csv.h"
+#include "output/formats.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

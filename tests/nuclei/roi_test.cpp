@@ -1,4 +1,4 @@
-#include "output/roi.h"
+#include "output/formats.h"
 
 #include <catch2/catch.hpp>
 #include <tuple>

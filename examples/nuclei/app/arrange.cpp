@@ -10,10 +10,7 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "app/command.h"
-#include "app/options.h"
 #include "common/error.h"
 #include "common/progress.h"
 #include "common/text.h"
@@ -181,10 +178,7 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
       for (std::int32_t label = 1; label <= std::max(nuclei, 1); ++label) {
         Picture mask(labels.width, labels.height);
         std::ranges::transform(labels, mask.begin(), [&](std::int32_t at) { return at == label ? 255 : 0; });
-        const std::string number = std::to_string(label);
-        write_png8(partial / id / "masks" /
-                       (std::string(4 - std::min<std::size_t>(4, number.size()), '0') + number + ".png"),
-                   mask);
+        write_png8(partial / id / "masks" / (padded(label, 4) + ".png"), mask);
       }
       ++arranged.images;
       arranged.nuclei += static_cast<std::size_t>(nuclei);

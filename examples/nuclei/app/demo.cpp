@@ -1,11 +1,8 @@
 #include <cstdio>
 #include <filesystem>
 
-#include <CLI/CLI.hpp>
-
 #include "app/command.h"
 #include "app/evaluate.h"
-#include "app/options.h"
 #include "app/predict.h"
 #include "common/error.h"
 #include "common/stop.h"

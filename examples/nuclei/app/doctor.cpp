@@ -3,11 +3,9 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
-#include "app/options.h"
 #include "common/text.h"
 #include "dataset/diagnosis.h"
 #include "imageio/atomic_file.h"

@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <map>
-#include <sstream>
 
 #include <karyon/karyon.h>
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
-#include "app/options.h"
 #include "common/progress.h"
 #include "common/text.h"
 #include "dataset/bowl_layout.h"
@@ -146,13 +142,6 @@ void print_fates(const Evaluation& evaluation) {
 
 // --- Report
 
-std::string read_if_there(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  return text.str();
-}
-
 std::vector<std::pair<std::string, std::string>> configuration(const EvaluateOptions& options,
                                                                const Segmenter& segmenter) {
   std::vector<std::pair<std::string, std::string>> entries{{"model", fs::absolute(options.model).string()},
@@ -173,8 +162,8 @@ std::vector<std::pair<std::string, std::string>> configuration(const EvaluateOpt
   return entries;
 }
 
-}  // namespace
-
+/// report.html beside the JSON file, or in the working folder; evaluation.html in the model's own folder,
+/// where report.html is the training's.
 fs::path default_report(const EvaluateOptions& options) {
   const fs::path folder = options.json.has_parent_path() ? options.json.parent_path() : ".";
   const fs::path run = options.model.has_parent_path() ? options.model.parent_path() : ".";
@@ -182,7 +171,9 @@ fs::path default_report(const EvaluateOptions& options) {
   return folder / (fs::equivalent(folder, run, ignored) ? "evaluation.html" : "report.html");
 }
 
-std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
+}  // namespace
+
+void evaluate(const EvaluateOptions& options) {
   const auto start = Clock::now();
   for (const fs::path& file : {options.json, options.report})
     if (!file.empty()) require_folder_of(file);
@@ -236,7 +227,6 @@ std::vector<ImageScores> evaluate(const EvaluateOptions& options) {
     write_file_atomically(report, html_report(page, evaluation, baselines));
     std::printf("report: %s\n", report.string().c_str());
   }
-  return evaluation.images();
 }
 
 namespace {

@@ -4,10 +4,7 @@
 #include <sstream>
 
 #include <karyon/karyon.h>
-#include <CLI/CLI.hpp>
-
 #include "app/command.h"
-#include "app/options.h"
 #include "common/error.h"
 
 namespace nuclei {

@@ -1,6 +1,5 @@
 #include "app/predict.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -9,20 +8,18 @@
 #include <optional>
 #include <set>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
-#include "app/options.h"
 #include "common/error.h"
 #include "common/progress.h"
 #include "common/stop.h"
 #include "common/text.h"
+#include "imageio/atomic_file.h"
 #include "imageio/image_source.h"
 #include "inference/segmenter.h"
-#include "output/coco.h"
-#include "output/csv.h"
 #include "output/finished.h"
+#include "output/formats.h"
 #include "output/jobs.h"
 
 namespace nuclei {
@@ -93,12 +90,6 @@ std::string key_of(const Job& job) {
   const auto time = fs::last_write_time(job.file, error).time_since_epoch().count();
   return place_of(job.file) + " page " + std::to_string(job.page.value_or(1)) + " bytes " +
          std::to_string(fs::file_size(job.file, error)) + " time " + std::to_string(time);
-}
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw Failure(folder.string() + ": cannot create the folder: " + error.message());
 }
 
 /// One call of predict().
@@ -181,7 +172,7 @@ PredictSummary Prediction::run() {
 /// written.
 void Prediction::open_shared() {
   if (finished_) return;
-  make_folder(options_.out);
+  create_folder(options_.out);
   finished_.emplace(options_.out, settings_of(options_, model_), options_.resume,
                     [&](const std::string& name) { return are_there(options_.out, name, options_.results); });
   for (const Finished::Entry& entry : finished_->entries()) names_.insert(entry.name);

@@ -1,8 +1,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include <CLI/CLI.hpp>
-
 #include "app/command.h"
 #include "inference/segmenter.h"
 

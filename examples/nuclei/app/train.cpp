@@ -1,7 +1,4 @@
-#include <CLI/CLI.hpp>
-
 #include "app/command.h"
-#include "app/options.h"
 #include "common/error.h"
 #include "common/stop.h"
 #include "training/training.h"

@@ -1,5 +1,8 @@
 #include "imageio/atomic_file.h"
 
+#include <fstream>
+#include <sstream>
+
 #include <karyon/core/atomic_file.h>
 #include <karyon/core/check.h>
 
@@ -19,6 +22,13 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   write_file_atomically(path, std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
+}
+
+std::string read_if_there(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  return text.str();
 }
 
 void require_folder_of(const std::filesystem::path& path) {

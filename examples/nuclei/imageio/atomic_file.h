@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace nuclei {
@@ -16,6 +17,9 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 
 /// The same for text, which is written as it is.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// The bytes of a file; empty if it cannot be opened.
+std::string read_if_there(const std::filesystem::path& path);
 
 /// Throws Failure if the folder of `path` does not exist. Call it before hours of work whose result goes
 /// there.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <sstream>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -23,13 +22,6 @@ std::string line_of(const Finished::Entry& e) {
                      {"table_bytes", e.table_bytes},
                      {"bowl_bytes", e.bowl_bytes}};
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-std::string read_all(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  return text.str();
 }
 
 }  // namespace
@@ -100,7 +92,7 @@ void Finished::take_back(const std::function<bool(const std::string&)>& is_there
   for (const auto& [name, bytes] :
        {std::pair("nuclei.csv", &Entry::table_bytes), {"bowl.csv", &Entry::bowl_bytes}}) {
     if (old.back().*bytes == 0) continue;
-    const std::string rows = read_all(out_ / name);
+    const std::string rows = read_if_there(out_ / name);
     if (rows.size() < old.back().*bytes)
       throw Failure("continuing " + (out_ / name).string() + ": expected at least " +
                     std::to_string(old.back().*bytes) + " bytes, it has " + std::to_string(rows.size()) +

@@ -5,12 +5,8 @@
 #include "common/error.h"
 #include "common/text.h"
 #include "imageio/atomic_file.h"
-#include "output/bowl.h"
-#include "output/coco.h"
-#include "output/csv.h"
-#include "output/geojson.h"
+#include "output/formats.h"
 #include "output/render.h"
-#include "output/roi.h"
 
 namespace nuclei {
 namespace {

@@ -1,4 +1,4 @@
-#include "training/folds.h"
+#include "training/training.h"
 
 #include <array>
 #include <cmath>

@@ -4,8 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <limits>
-#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -22,7 +20,6 @@
 #include "report/html_report.h"
 #include "training/checkpoint.h"
 #include "training/crop_dataset.h"
-#include "training/folds.h"
 #include "training/training_data.h"
 #include "training/tune.h"
 
@@ -147,9 +144,7 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
   check_folder();
   std::unique_ptr<karyon::UNet> initial = initial_model();
   load_images();
-  std::error_code error;
-  std::filesystem::create_directories(options_.out, error);
-  if (error) throw Failure(options_.out.string() + ": cannot create the folder: " + error.message());
+  create_folder(options_.out);
   build(std::move(initial));
   plan_epochs();
   if (options_.resume) resume_from(checkpoint);

@@ -1,0 +1,111 @@
+#include "app/command.h"
+
+#include <cstdio>
+#include <iostream>
+#include <vector>
+
+#include <karyon/core/check.h>
+#include <karyon/core/parallel.h>
+#include <karyon/core/version.h>
+
+#include "common/error.h"
+#include "common/stop.h"
+#include "inference/segmenter.h"
+
+namespace nuclei {
+namespace {
+
+constexpr const char* footer =
+    "Examples:\n"
+    "  nuclei demo                                              see it work, without any data\n"
+    "  nuclei doctor --data stage1_train                        say what is wrong with a data set\n"
+    "  nuclei train --data stage1_train --out run               learn from the Data Science Bowl 2018\n"
+    "  nuclei predict image.tif folder                          find nuclei, in nuclei-out/\n"
+    "  nuclei evaluate --model run/model.safetensors --data stage1_test\n"
+    "Exit codes: 0 done, 1 something failed, 2 the command line makes no sense, 128 + its number where a\n"
+    "signal (Ctrl-C: 130) stopped it.";
+
+int run(Command& command) {
+  try {
+    karyon::num_threads();  // KARYON_NUM_THREADS may be wrong
+  } catch (const karyon::Error& e) {
+    throw UsageError(e.what());
+  }
+  const int code = command.run();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush())
+    throw Failure("standard output cannot be written: is the disk full?");
+  return code;
+}
+
+int report(const std::exception& error, int code) {
+  std::fprintf(stderr, "nuclei: %s\n", error.what());
+  return code;
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  CLI::App app{"nuclei finds cell nuclei in microscopy images, and learns to from examples."};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("nuclei ") + karyon::version());
+  app.footer(footer);
+  std::vector<std::unique_ptr<Command>> commands;
+  for (const auto make : {train_command, evaluate_command, arrange_command, doctor_command, predict_command,
+                          info_command, shrink_command, demo_command}) {
+    const auto& command = commands.emplace_back(make());
+    command->add_options(*app.add_subcommand(command->name(), command->description()));
+  }
+  try {
+    app.parse(argc, argv);
+    for (const auto& command : commands)
+      if (app.got_subcommand(command->name())) return run(*command);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : bad_usage;
+  } catch (const UsageError& e) {
+    return report(e, bad_usage);
+  } catch (const Stopped& e) {
+    return report(e, StopOnSignal::exit_code());
+  } catch (const std::exception& e) {
+    return report(e, failed);
+  }
+}
+
+void add_threads_and_device(CLI::App& app, std::string& device) {
+  app.add_option_function<int>(
+         "--threads", karyon::set_num_threads,
+         "threads to compute with (default: KARYON_NUM_THREADS, or all processors); training "
+         "with 2 or more has one more that cuts crops ahead")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
+}
+
+void add_precision(CLI::App& app, std::string& precision, const std::string& effect) {
+  app.add_option("--precision", precision,
+                 "f32, or bf16: products are faster where the processor or GPU has them, " + effect)
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+}
+
+void add_tta(CLI::App& app, bool& tta) {
+  app.add_flag("--tta", tta,
+               "average over eight turned and mirrored versions: a little better, eight times as slow");
+}
+
+void add_zoom(CLI::App& app, int& zoom) {
+  app.add_option_function<std::string>(
+         "--zoom", [&zoom](const std::string& text) { zoom = text == "auto" ? auto_zoom : text[0] - '0'; },
+         "how many times larger the network sees an image: 1, 2, or auto, which is 2 for small nuclei "
+         "(median "
+         "below " +
+             std::to_string(static_cast<int>(small_diameter)) + " pixels) on a dark background")
+      ->check(CLI::IsMember({"auto", "1", "2"}))
+      ->default_str("auto");
+}
+
+void add_channel(CLI::App& app, std::string& channel) {
+  app.add_option("--channel", channel, "channel with the nuclei, by number (from 1) or name")
+      ->group(choice_group);
+}
+
+}  // namespace nuclei
