@@ -1,4 +1,4 @@
-#include "evaluation/baseline.h"
+#include "evaluation/evaluation.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -27,4 +27,7 @@ std::string line_chart(const ChartOptions& options, const std::vector<Series>& s
 std::string histogram(const ChartOptions& options, const std::vector<double>& edges,
                       const std::vector<Series>& series);
 
+/// The curves of a training: one for each column of its metrics.csv. Empty if the table has no row.
+std::string training_curves(const std::string& metrics_csv);
+
 }  // namespace nuclei

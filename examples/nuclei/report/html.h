@@ -16,4 +16,8 @@ std::string html_head(std::initializer_list<std::string> names);
 std::string html_section(const char* id, const char* title, const std::string& lead, const std::string& body);
 std::string html_card(const std::string& body);
 
+/// The style sheet and the script of the report's page.
+extern const char* const report_style;
+extern const char* const report_script;
+
 }  // namespace nuclei

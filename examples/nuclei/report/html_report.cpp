@@ -7,10 +7,8 @@
 
 #include "common/text.h"
 #include "report/chart.h"
-#include "report/curves.h"
 #include "report/gallery.h"
 #include "report/html.h"
-#include "report/html_style.h"
 
 namespace nuclei {
 namespace {
@@ -52,19 +50,16 @@ std::size_t index_of(const std::string& key) {
 // --- Sections
 
 std::string tiles(const Summary& all, const Summary& otsu) {
-  struct Tile {
-    const char *key, *name;
-  };
   std::string html = "<div class=\"tiles\">";
-  for (const Tile& tile : {Tile{"dsb_score", "Bowl score"},
-                           {"ap_0.50", "AP at IoU 0.5"},
-                           {"dice", "Dice"},
-                           {"pq", "Panoptic quality"},
-                           {"pixel_accuracy", "Pixel accuracy"},
-                           {"count_error", "Count error"}}) {
-    const std::size_t m = index_of(tile.key);
+  for (const auto& [key, name] : {std::pair("dsb_score", "Bowl score"),
+                                  {"ap_0.50", "AP at IoU 0.5"},
+                                  {"dice", "Dice"},
+                                  {"pq", "Panoptic quality"},
+                                  {"pixel_accuracy", "Pixel accuracy"},
+                                  {"count_error", "Count error"}}) {
+    const std::size_t m = index_of(key);
     const Metric& metric = metrics()[m];
-    html += "<div class=\"tile\"><span class=\"name\">" + std::string(tile.name) + "</span><b>" +
+    html += "<div class=\"tile\"><span class=\"name\">" + std::string(name) + "</span><b>" +
             shown(metric, metric.of(all.mean)) +
             "</b><span>95 %: " + shown(metric, all.mean_interval[m].low) + " – " +
             shown(metric, all.mean_interval[m].high) +
