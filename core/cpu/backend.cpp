@@ -1,5 +1,5 @@
-// The CPU's memory: 64-byte aligned blocks, kept for reuse after they are freed, so that a training
-// loop stops asking the system (and paying page faults) after its first step.
+// The CPU's memory: 64-byte aligned blocks, kept for reuse after they are freed. A training loop thus asks
+// the system for memory, and pays page faults, in its first step only.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -23,8 +23,8 @@ namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 
-// Sizes are rounded to an eighth of their power of two: at most 12.5 % is lost, and blocks of
-// nearly equal sizes can serve each other.
+// Sizes are rounded to an eighth of their power of two: at most 12.5 % is lost. Blocks of nearly equal sizes
+// can replace each other.
 std::size_t rounded(std::size_t bytes) {
   const std::size_t step = std::max<std::size_t>(64, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
   return cpu::round_up(std::max<std::size_t>(bytes, 1), step);
@@ -39,7 +39,7 @@ class CpuBackend : public Backend {
     std::lock_guard lock(mutex_);
     void* data = take_cached(size);
     if (!data) {
-      // Blocks of sizes that no longer come must not pile up, as with images of many sizes.
+      // Blocks of sizes that are no longer asked for must not pile up. Images of many sizes would do that.
       while (stats_.reserved + size > most_ + most_ && release_one()) {
       }
       data = take_new(size);
@@ -62,7 +62,7 @@ class CpuBackend : public Backend {
     }
     try {
       cache_.emplace(size, Cached{data, ++clock_});
-    } catch (...) {  // no memory to remember it by
+    } catch (...) {  // no memory for the list of free blocks
       std::free(data);
       stats_.reserved -= size;
     }
@@ -105,7 +105,7 @@ class CpuBackend : public Backend {
     std::uint64_t since;
   };
 
-  // The block of the least size that will do, if it is not half as large again.
+  // The smallest block that is large enough, if it is at most half as large again.
   void* take_cached(std::size_t size) {
     const auto it = cache_.lower_bound(size);
     if (it == cache_.end() || it->first > size + size / 2) return nullptr;
@@ -115,7 +115,7 @@ class CpuBackend : public Backend {
     return data;
   }
 
-  // Gives the block that has lain unused for the longest time back to the system.
+  // Returns the block that was unused for the longest time to the system.
   bool release_one() {
     const auto oldest = std::min_element(cache_.begin(), cache_.end(), [](const auto& a, const auto& b) {
       return a.second.since < b.second.since;

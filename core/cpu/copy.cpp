@@ -19,7 +19,8 @@ To convert_value(From x) {
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    // By way of i64, as a narrower type would wrap; what i64 cannot hold, NaN too, becomes its least.
+    // Through i64, because a narrower type would wrap. Values that i64 cannot hold, NaN too, become its
+    // least.
     constexpr From end = 9223372036854775808.0;
     const auto whole =
         x >= -end && x < end ? static_cast<std::int64_t>(x) : std::numeric_limits<std::int64_t>::min();
@@ -52,7 +53,7 @@ void convert_cpu(const Tensor& x, Tensor& y) {
 }
 
 void axpy_cpu(double alpha, const Tensor& x, Tensor& y) {
-  // x may be lazy, and of a kind that adds itself without being materialized.
+  // x may be lazy, of a kind that can be added without being materialized.
   if (const auto lazy = lazy_of(x); lazy && alpha == 1 && lazy->add_to(y)) return;
   dispatch_all(y.dtype(), [&]<class T>() {
     const T* in = x.data<T>();

@@ -55,7 +55,8 @@ Words philox_lanes(std::uint64_t key, std::uint64_t counter) {
   return words;
 }
 
-// y = x scale where the word is at least `least`, else 0; without branches, which a mask would mislead.
+// y = x scale if the word is at least `least`, else 0. It has no branches: a random mask would be
+// mispredicted.
 template <class T>
 void apply(const Words& words, std::uint32_t least, T scale, const T* __restrict x, T* __restrict y,
            std::int64_t n) {

@@ -105,8 +105,8 @@ void permute_typed(const T* x, T* y, std::vector<Axis> axes, std::int64_t numel)
                  });
     return;
   }
-  // The axis that is contiguous in x and the one contiguous in y are walked in tiles: each cache line
-  // of either is used whole while it is near.
+  // Tiles span the axis that is contiguous in x and the one that is contiguous in y. Each cache line of
+  // either is used whole while it is in the cache.
   constexpr std::int64_t tile = 32;
   auto contiguous =
       std::find_if(axes.begin(), axes.end(), [](const Axis& axis) { return axis.from_stride == 1; });

@@ -10,10 +10,10 @@
 // Private to core/cpu: how a kernel reads images that may be a lazy batch norm, without materializing it.
 namespace karyon::cpu {
 
-/// The pixels [channels] of x. Of a LazyNorm they are max(scale v + shift, 0), v being its source's pixels.
+/// The pixels [channels] of x. If x is a LazyNorm, they are max(scale v + shift, 0) of its source's pixels v.
 template <class T>
 struct LazyPixels {
-  std::array<Tensor, 3> held;  // what the pointers point into: x, or the source, scale and shift of its norm
+  std::array<Tensor, 3> held;  // keep the pointers valid: x, or the source, scale and shift of its norm
   const T* data;               // pixels of x or of the source
   std::int64_t channels;
   const float *scale = nullptr, *shift = nullptr;  // [channels]; null where x is in memory
@@ -37,7 +37,7 @@ struct LazyPixels {
       norm_affine(dtype_of<T>, from, count, channels, scale, shift, 0, false, to);
     }
   }
-  /// The same pixels where they lie, or computed into `block`.
+  /// The same pixels, in place or computed into `block`.
   const T* read(std::int64_t pixel, std::int64_t count, T* block) const {
     if (in_memory()) return data + pixel * channels;
     copy(pixel, count, block);

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::int64_t grain = 4096;
 
-// The values of an optional weight, by element: one type for each way they lie, so that loops over them
+// The values of an optional weight, by element. Each memory layout has its own type, so that loops over them
 // vectorize.
 template <class T>
 struct Constant {
@@ -92,7 +92,7 @@ void reduce_terms(std::int64_t n, Reduction reduction, double count, Tensor& out
   *to = static_cast<T>(reduction == Reduction::mean ? sum / count : sum);
 }
 
-// What each term's gradient is multiplied by.
+// The factor of each term's gradient.
 template <class T>
 struct Upstream {
   const T* values;
@@ -152,7 +152,7 @@ void bce_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& targe
   });
 }
 
-// Losses of an input and a target that need no more.
+// Losses of an input and a target alone.
 template <class F>
 void pair_loss(const char* op, F f, const Tensor& input, const Tensor& target, Reduction reduction,
                Tensor& out) {

@@ -81,10 +81,10 @@ void matmul_typed(bool transpose_a, bool transpose_b, bool accumulate, const Ten
       });
 }
 
-// A product of matrices is a 1 x 1 convolution whose pixels are the rows, so convolution's kernels serve it
-// too: a b^T is conv2d, a b its gradient in the input, a^T b the one in the filters.
-constexpr std::int64_t row_pixels = 128;           // of the image that rows are taken for
-constexpr std::int64_t worthwhile = 48 * 48 * 48;  // multiplications; below, packing costs more than it saves
+// A product of matrices is a 1 x 1 convolution whose pixels are the rows, so it uses the kernels of
+// convolution. a b^T is conv2d, a b is its gradient in the input, and a^T b is the one in the filters.
+constexpr std::int64_t row_pixels = 128;           // width of the images that hold the rows
+constexpr std::int64_t worthwhile = 48 * 48 * 48;  // multiplications; below, packing costs too much
 
 ConvGeometry pointwise(std::int64_t n, std::int64_t w, std::int64_t c, std::int64_t k) {
   return {.n = n, .h = 1, .w = w, .c = c, .h_out = 1, .w_out = w, .k = k};

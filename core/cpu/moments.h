@@ -18,7 +18,7 @@ struct ChannelMoments {
   std::vector<double> mean, m2;  // [C]
 };
 
-/// Moments that are computed unit by unit: what the values of a unit, less one of them, add up to.
+/// Moments that are computed unit by unit: sums over a unit's values minus one of them, the centre.
 class UnitMoments {
  public:
   UnitMoments(std::int64_t units, std::int64_t c)

@@ -1,8 +1,8 @@
 // Batch and group normalization of [images, rows, C] (batch norm: one image).
 //
-// Every pass walks rows with the channels innermost, against arrays of one value per channel; few
-// channels are repeated until an array fills whole vectors ("lanes"). Sums are kept per lane over a
-// small block of rows in T, per channel over a chunk of blocks in double, and joined in chunk order.
+// Every pass walks rows with the channels innermost, beside arrays of one value per channel. Few channels are
+// repeated until an array fills whole vectors ("lanes"). A small block of rows is summed per lane in T. A
+// chunk of blocks is summed per channel in double. Chunks are joined in order.
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -35,7 +35,7 @@ struct Layout {
   std::int64_t lanes() const { return repeats() * c; }
   std::int64_t chunk_rows() const { return std::max<std::int64_t>(64, chunk_elements / lanes()) * repeats(); }
   std::int64_t block_rows() const { return std::max<std::int64_t>(8, block_elements / lanes()) * repeats(); }
-  std::int64_t chunks() const { return cpu::ceil_div(rows, chunk_rows()); }  // of one image
+  std::int64_t chunks() const { return cpu::ceil_div(rows, chunk_rows()); }  // chunks of one image
 };
 
 // Calls fn(image, chunk, begin, end) for the row ranges of every chunk, in parallel.
@@ -58,18 +58,19 @@ std::vector<T> spread(const Layout& l, const T* values) {
   return out;
 }
 
-// S is the type in memory, T = Computed<S> that of everything else. Whether norm_rows.h knows S:
+// Whether norm_rows.h has kernels for S. S is the type in memory; all else has type T = Computed<S>.
 template <class S>
 constexpr bool has_rows = std::is_same_v<Computed<S>, float>;
 
-// How many of the groups of rows from `begin` on fill the lanes, if norm_rows.h can do them: whole vectors.
+// The number of groups of rows from `begin` on that norm_rows.h can do: they fill the lanes with whole
+// vectors.
 template <class S>
 std::int64_t vector_groups(const Layout& l, std::int64_t begin, std::int64_t end) {
   if (!has_rows<S> || l.lanes() % cpu::simd_lanes() != 0) return 0;
   return (end - begin) * l.c / l.lanes();
 }
 
-// Whether to write around the caches.
+// Whether non-temporal stores pay: y is large, and its rows are aligned to 64 bytes.
 template <class S>
 bool streams(const Layout& l, const S* to) {
   constexpr std::int64_t size = sizeof(S);
@@ -77,8 +78,8 @@ bool streams(const Layout& l, const S* to) {
          reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && l.lanes() * size % 64 == 0;
 }
 
-// Calls fn(offset, width) for the groups of rows that fill the lanes, then for what is left of them; the
-// first `done` groups are done.
+// Calls fn(offset, width) for the groups of rows that fill the lanes, then for the last rows. It skips the
+// first `done` groups.
 template <class F>
 void for_lanes(const Layout& l, std::int64_t begin, std::int64_t end, std::int64_t done, F fn) {
   const std::int64_t lanes = l.lanes(), stop = end * l.c;
@@ -201,14 +202,14 @@ void affine(const S* x, const Layout& l, const std::vector<T>& scale, const std:
   });
 }
 
-// What backward knows of forward. With relu, what scale x + shift left at 0 has no gradient.
+// What backward needs of forward. With relu, elements whose scale x + shift was 0 or less have no gradient.
 template <class T>
 struct Forward {
   std::vector<T> mean, scale, shift;  // [images, C]
 };
 
-// a[lane] += d and b[lane] += d (x - m) over `groups` groups of rows that are `stride` apart, d being dy
-// where relu let it through. A function of its own, so that the compiler trusts __restrict.
+// a[lane] += d and b[lane] += d (x - m) over `groups` groups of rows that are `stride` apart. d is dy where
+// relu let it through, else 0. It is a separate function so that the compiler trusts __restrict.
 template <bool relu, int groups, class S, class T = Computed<S>>
 void add_products(const S* __restrict dy, const S* __restrict x, std::int64_t stride, std::int64_t width,
                   const T* __restrict m, const T* __restrict s, const T* __restrict t, T* __restrict a,
@@ -458,7 +459,7 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& we
     const double n = static_cast<double>(l.rows) * static_cast<double>(width);
     for (std::int64_t g = 0; g < l.images * groups; ++g) {
       const double r = static_cast<double>(rstd.data<T>()[g]);
-      double sum = 0, sum_x = 0;  // of weight dy and weight dy (x - mean) over the group
+      double sum = 0, sum_x = 0;  // sums of weight dy and weight dy (x - mean) over the group
       for (std::int64_t k = 0; k < width; ++k) {
         const auto at = static_cast<std::size_t>(g * width + k), channel = at % static_cast<std::size_t>(l.c);
         const double factor = w ? static_cast<double>(w[channel]) : 1.0;

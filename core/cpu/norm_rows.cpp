@@ -68,8 +68,8 @@ void affine_of(const S* x, std::int64_t rows, std::int64_t lanes, const float* s
   (stream ? affine_rows<true, S> : affine_rows<false, S>)(x, rows, lanes, scale, shift, floor, y);
 }
 
-// Calls f(i, offset of the row) for every row, i being which of four accumulators in registers it adds to:
-// four rows at a time against the latency of an addition.
+// Calls f(i, offset of the row) for every row; i is the number of its accumulator in registers. Four
+// accumulators hide the latency of an addition.
 template <class F>
 HWY_INLINE void sum_column(std::int64_t rows, std::int64_t lanes, F f) {
   std::int64_t r = 0;

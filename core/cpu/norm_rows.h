@@ -4,11 +4,11 @@
 #include <karyon/core/dtype.h>
 
 // Private to core/cpu: the passes of batch and group norm over memory, compiled once for each instruction
-// set. x, y, dy and dx are f32 or, computed in f32 and rounded, bf16. Values stand in rows of `lanes`, a
-// multiple of 16; arrays of floats hold one value per lane.
+// set. x, y, dy and dx are f32, or bf16 that is computed in f32 and rounded. Rows have `lanes` values, a
+// multiple of 16. Arrays of floats hold one value per lane.
 namespace karyon::cpu {
 
-/// y = max(scale x + shift, floor). `stream` writes around the caches; the rows of y must then be aligned to
+/// y = max(scale x + shift, floor). `stream`: by non-temporal stores; the rows of y must then be aligned to
 /// 64 bytes.
 void norm_affine(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* scale,
                  const float* shift, float floor, bool stream, void* y);
@@ -17,8 +17,8 @@ void norm_affine(DType dtype, const void* x, std::int64_t rows, std::int64_t lan
 void norm_sums(DType dtype, const void* x, std::int64_t rows, std::int64_t lanes, const float* centre,
                float* sums);
 
-/// What backward needs of forward: normalized values were scale x + shift, and with relu those at 0 or below
-/// let no gradient through.
+/// What backward needs of forward: normalized values were scale x + shift. With relu, values of 0 or less
+/// pass no gradient.
 struct NormForward {
   const float *mean, *scale, *shift;
   bool relu;

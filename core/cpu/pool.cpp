@@ -25,7 +25,7 @@ std::int64_t grain(std::int64_t elements) {
   return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, elements));
 }
 
-// An index as wide as T: the masks of comparisons of one then select the other directly.
+// An index as wide as T: a mask from comparing one can then select the other directly.
 template <class T>
 using Wide = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 
@@ -264,7 +264,7 @@ void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& index, Tensor& dx, 
   });
 }
 
-// Windows of 2 x 2 have bf16 kernels of their own.
+// Windows of 2 x 2 have their own bf16 kernels.
 void max_pool2d_any(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window) {
   (window.halves() ? max_pool2d_cpu : cpu::widened<max_pool2d_cpu>)(x, y, index, window);
 }
@@ -297,7 +297,7 @@ Windows adaptive_windows(std::int64_t size, std::int64_t outputs) {
   return windows;
 }
 
-// divisor: of every window; 0: the number of pixels it covers.
+// divisor: that of every window; 0 stands for the number of pixels that the window covers.
 template <class T>
 void average(const Tensor& x, Tensor& y, const Windows& rows, const Windows& columns, std::int64_t divisor) {
   const Shape in = x.shape(), out = y.shape();

@@ -3,12 +3,12 @@
 
 #include <karyon/core/dtype.h>
 
-// Private to core/cpu: 2 x 2 max pools with stride 2; rows of them in bf16, compiled once for each
-// instruction set, with `c` channels a pixel.
+// Private to core/cpu: rows of 2 x 2 max pools with stride 2 in bf16. They are compiled once for each
+// instruction set; a pixel has `c` channels.
 namespace karyon::cpu {
 
-/// y = the largest of the windows in the two rows of x, index = which one (0 to 3) it was, the first of equal
-/// ones; NaN wins.
+/// y is the largest value of each window in the two rows of x; NaN wins. `index` is its position in the
+/// window (0 to 3), the first of equal ones.
 void max_pool_row(const BFloat16* top, const BFloat16* bottom, std::int64_t outputs, std::int64_t c,
                   BFloat16* y, std::uint8_t* index);
 /// dx = dy where `left` (even pixels) or left + 1 (odd ones) won, else 0.

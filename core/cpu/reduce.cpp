@@ -70,7 +70,7 @@ void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int
   const std::int64_t wide = joined * width, times = rows / joined;
   std::fill(acc, acc + wide, Op::start);
   reduce_rows<Op>(x, times, joined * stride, wide, acc);
-  // Halves meet until one row is left; `joined` is a power of two.
+  // Adds halves until one row remains; `joined` is a power of two.
   for (std::int64_t half = wide / 2; half >= width; half /= 2)
     for (std::int64_t j = 0; j < half; ++j) acc[j] = Op::combine(acc[j], acc[j + half]);
   reduce_rows<Op>(x + times * joined * stride, rows - times * joined, stride, width, acc);
@@ -95,7 +95,7 @@ void reduce(const Tensor& x, Tensor& y, Finish finish) {
   const std::int64_t tiles = cpu::ceil_div(inner, tile), units = outer * tiles;
   const std::int64_t width = std::min(inner, tile);
 
-  // Few long reductions are cut along n too; their parts meet in order.
+  // Few long reductions are also cut along n; their parts are joined in order.
   const std::int64_t wanted =
       units >= max_chunks ? 1 : std::clamp<std::int64_t>(n * width / grain, 1, max_chunks);
   const std::int64_t rows = std::max<std::int64_t>(cpu::ceil_div(n, wanted), 1);

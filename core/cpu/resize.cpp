@@ -21,7 +21,7 @@ std::vector<Tap> make_taps(std::int64_t in, std::int64_t out, const InterpolateO
   std::vector<Tap> taps;
   for (std::int64_t o = 0; o < out; ++o) {
     if (options.mode == InterpolateMode::nearest) {
-      // PyTorch's rounding, which is that of floats: it decides between neighbours.
+      // PyTorch rounds in float, and rounding decides between neighbours.
       const float scale = static_cast<float>(in) / static_cast<float>(out);
       const auto at = static_cast<std::int64_t>(std::floor(static_cast<float>(o) * scale));
       const std::int64_t i = std::min(at, in - 1);

@@ -12,9 +12,9 @@ namespace karyon {
 namespace cpu {
 namespace {
 
-// A task sums one chunk of pixels. Chunks depend on the sizes alone and are added up in order, in double, so
-// that the result has the same bits with any number of threads. Few channels are repeated until a row of sums
-// fills whole vectors.
+// A task sums one chunk of pixels. Chunks depend on the sizes alone and are added up in order, in double. The
+// result has the same bits with any number of threads. Few channels are repeated until a row of sums fills
+// whole vectors.
 void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
   dispatch_mapped(dy_.dtype(), "conv2d_backward_bias", [&]<class S>() {
     using T = Computed<S>;

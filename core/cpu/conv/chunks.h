@@ -22,9 +22,8 @@ struct SumRange {
 };
 
 /// Sums over pixels, where threads share out the pixels: fill(chunk, sums) writes the `size` sums of one
-/// chunk. Those of all chunks are then added up in the order of the chunks, so that the result has the same
-/// bits with any number of threads. The i-th of `ranges` tasks adds up range(i) and hands it to finish(i,
-/// sums).
+/// chunk. The sums of all chunks are then added up in the order of the chunks. The result has the same bits
+/// with any number of threads. The i-th of `ranges` tasks adds up range(i) and hands it to finish(i, sums).
 template <class Fill, class Range, class Finish>
 void sum_in_chunks(std::int64_t chunks, std::int64_t size, std::int64_t ranges, Fill fill, Range range,
                    Finish finish) {

@@ -1,6 +1,6 @@
-// Direct convolution of bf16 by dot products of pairs: forward, of neighbouring values of a pixel; for the
-// weights, of two pixels. Where padding reaches into the input, its rows are copied with zeros around them.
-// Rows of a lazy batch norm are computed into such a copy.
+// Direct convolution of bf16 by dot products of pairs. Forward pairs neighbouring values of a pixel; the
+// gradient in the weights pairs two pixels. Where padding reaches into the input, its rows are copied with
+// zeros around them. Rows of a lazy batch norm are computed into such a copy.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -24,10 +24,9 @@ namespace karyon::cpu {
 namespace {
 
 // For the gradient in the weights:
-constexpr std::int64_t call_pairs = 128;  // pairs of pixels that one call of the register tiles takes
-constexpr std::int64_t shared_pairs =
-    512;                                 // pairs of a stage where all threads share it, as weights are many
-constexpr std::int64_t most_panel = 64;  // outputs in a panel of dy
+constexpr std::int64_t call_pairs = 128;    // pixel pairs per call of the register tiles
+constexpr std::int64_t shared_pairs = 512;  // pixel pairs per stage when all threads share one stage
+constexpr std::int64_t most_panel = 64;     // outputs in a panel of dy
 constexpr std::int64_t most_sums = std::int64_t{5} << 18;  // floats in the sums of all chunks
 constexpr std::int64_t most_chunks = 8;  // where fewer fit, threads share out the weights, not the pixels
 constexpr std::int64_t skew = 32;        // bf16 between panels, which would share sets of the L1 cache
@@ -40,7 +39,7 @@ struct RowPlan {
   std::int64_t span;                     // rows under a row of outputs, with those that dilation leaves out
   std::int64_t width;                    // pixels in a row, or in that of the copy
   std::vector<Run> runs;                 // from the first output's input
-  std::int64_t elements = 0, pairs = 0;  // of the runs
+  std::int64_t elements = 0, pairs = 0;  // summed over the runs
 
   explicit RowPlan(const ConvGeometry& g)
       : whole(g.padding.h == 0 && g.padding.w == 0),
@@ -60,7 +59,7 @@ struct RowPlan {
     return whole && x.in_memory() ? 0 : span * width * g.c;
   }
 
-  // The input of a row of outputs, counted over all images: where it lies, or in `copy`.
+  // The input of a row of outputs, in place or copied to `copy`. Rows are counted over all images.
   const BFloat16* at(const ConvGeometry& g, const Pixels& x, std::int64_t row_out, BFloat16* copy) const {
     const std::int64_t top = row_out / g.h_out * g.h, oh = row_out % g.h_out;
     if (whole) return x.read((top + oh * g.stride.h) * g.w, span * g.w, copy);
@@ -87,14 +86,14 @@ struct RowPlan {
   }
 };
 
-// Where pairs lie as the register tiles read them, 16 at a time: a whole panel of outputs by transposing.
+// Packs a whole panel of outputs in the order that the register tiles read: it transposes 16 pairs at a time.
 void pack_panel_by_pairs(const BFloat16* weight, const RowPlan& rows, BFloat16* to) {
   for (std::int64_t e = 0; e < rows.elements; e += 32, to += 16 * 2 * bf16_block)
     for (std::int64_t half = 0; half < 2; ++half)
       transpose_pairs(weight + 16 * half * rows.elements + e, rows.elements, to + 32 * half, 2 * bf16_block);
 }
 
-// The first `outputs` of a panel, which may be fewer than it has, value by value.
+// Writes the first `outputs` values of a panel, which may hold more.
 void pack_panel_by_values(const BFloat16* weight, std::int64_t outputs, const RowPlan& rows, BFloat16* to) {
   std::int64_t first = 0;
   for (const Run& run : rows.runs) {
@@ -209,8 +208,8 @@ void conv2d_affine_direct_bf16(const ConvGeometry& g, const ConvHints&, const Te
 
 namespace {
 
-// The filters of the gradient in the input, a row of them after the other, paired as the pixels of dy are:
-// [row of the filter][panel][pair][32][2].
+// The filters of the gradient in the input, packed row by row. They are paired as the pixels of dy are: [row
+// of the filter][panel][pair][32][2].
 Tensor pack_filter_rows(const ConvGeometry& g, const BFloat16* weight, std::int64_t panels) {
   const std::int64_t side = g.kernel.w * g.c, panel_size = ceil_div(g.k, 2) * 2 * bf16_block;
   Tensor packed = empty({g.kernel.h * panels * panel_size}, {.dtype = bf16});
@@ -226,7 +225,7 @@ Tensor pack_filter_rows(const ConvGeometry& g, const BFloat16* weight, std::int6
 
 }  // namespace
 
-// Every pixel of dy is multiplied by all of its filter, whose rows lie side by side in dx.
+// Every pixel of dy is multiplied by its whole filter, whose rows are side by side in dx.
 void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
                                       const Tensor& weight, const Tensor& bias, Tensor& dx) {
   const std::int64_t side = g.kernel.w * g.c, panels = ceil_div(side, bf16_block), width = g.w_out * g.k;
@@ -265,10 +264,10 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, c
 
 namespace {
 
-// The plan of the gradient in the weights, and the work itself. A stage copies some rows of outputs, or some
-// columns of one row, into pairs of pixels: x into panels of 32 elements of the filter, dy into panels of
-// outputs. A register tile multiplies an output by a panel of x. The sums of two panels, [outputs][32], thus
-// lie as the weights do.
+// The plan of the gradient in the weights, and the work itself. A stage covers some rows of outputs, or some
+// columns of one row. It copies them into pairs of pixels: x into panels of 32 elements of the filter, dy
+// into panels of outputs. A register tile multiplies an output by a panel of x. The sums of two panels,
+// [outputs][32], thus have the order of the weights.
 struct DirectBf16WeightPlan {
   const ConvGeometry& g;
   const RowPlan& rows;
@@ -276,9 +275,9 @@ struct DirectBf16WeightPlan {
   BFloat16* dweight;
   std::int64_t x_panels = ceil_div(rows.elements, bf16_block);
   std::int64_t dy_width = std::min(g.k, most_panel), dy_panels = ceil_div(g.k, dy_width);
-  std::int64_t size = x_panels * g.k * bf16_block;  // of all sums: [panel of x][output][32]
+  std::int64_t size = x_panels * g.k * bf16_block;  // floats in all sums: [panel of x][output][32]
   std::int64_t count = g.n * g.h_out;               // rows of outputs
-  // From the sizes alone, since chunks decide what is added in which order.
+  // Depends on the sizes alone, because chunks fix the order of additions.
   std::int64_t chunks = std::min({most_sums / size, most_chunks, count});
   bool shared = chunks < std::min(most_chunks, count);
   std::int64_t most_pairs = shared ? shared_pairs : call_pairs;

@@ -1,8 +1,8 @@
-// The direct convolution's gradient in the weights: for every tap a product of matrices [C, pixels] x
-// [pixels, K], whose left side is a shifted view of x. The pixels are taken in stages. A stage copies x into
-// panels of channels, with zeros around the image, and dy into panels of outputs, so that register tiles
-// (tiles.cpp) read both in order. The sums of a panel of x and one of dy then stay in the L1 cache while all
-// their pixels are read.
+// The direct convolution's gradient in the weights. Each tap is a product of matrices [C, pixels] x [pixels,
+// K], whose left side is a shifted view of x. The pixels are taken in stages. A stage copies x into panels of
+// channels, with zeros around the image, and dy into panels of outputs. Register tiles (tiles.cpp) then read
+// both in order. The sums of a panel of x and one of dy then stay in the L1 cache while all their pixels are
+// read.
 #include <algorithm>
 #include <bit>
 #include <vector>
@@ -22,17 +22,17 @@
 namespace karyon::cpu {
 namespace {
 
-constexpr std::int64_t stage_floats = 96 * 1024;           // of the panels of x and dy: for the L2 cache
-constexpr std::int64_t least_stage = 256;                  // pixels of a stage at least,
-constexpr std::int64_t least_shared_stage = 1024;          // and where all threads share one stage
+constexpr std::int64_t stage_floats = 96 * 1024;           // in the panels of x and dy: they fit the L2 cache
+constexpr std::int64_t least_stage = 256;                  // pixels in a stage, at least
+constexpr std::int64_t least_shared_stage = 1024;          // the same when all threads share one stage
 constexpr std::int64_t most_in_place = 64;                 // channels that register tiles read in place
 constexpr std::int64_t most_sums = std::int64_t{5} << 18;  // floats in the sums of all chunks
 constexpr std::int64_t least_chunks = 8, most_chunks = 16;
 // Floats between panels: at distances of 4 KiB they would share sets of the L1 cache.
 constexpr std::int64_t skew = 16;
 
-// The plan for one group of channels: how its pixels are cut into stages, stages joined to chunks, and
-// channels and outputs cut into panels; and the work itself.
+// The plan for one group of channels, and the work itself. Pixels are cut into stages, and stages are joined
+// to chunks. Channels and outputs are cut into panels.
 struct DirectWeightPlan {
   const ConvGeometry& g;
   const ImagePart &x, &dy;
@@ -41,22 +41,23 @@ struct DirectWeightPlan {
   std::int64_t taps = g.kernel.h * g.kernel.w;
   // Taps side by side and their channels are one run of a register tile: about 48 to 64 elements.
   std::int64_t taps_in_run = g.dilation.w == 1 ? g.kernel.w : 1;
-  // Few channels are read where they lie: of x where there are no borders and scales, of dy without scales.
+  // Few channels are read in place: those of x if it has neither borders nor scales, those of dy if it has no
+  // scales.
   bool few = g.groups == 1 && c <= most_in_place && g.padding.h == 0 && g.padding.w == 0;
   bool x_in_place = few && !x.scale;
   std::int64_t x_width = x_in_place ? c : std::max<std::int64_t>(64 / taps_in_run / 16, 1) * 16;
   std::int64_t x_panels = ceil_div(c, x_width);
   std::int64_t dy_width = conv_panel_width(), dy_panels = ceil_div(k, dy_width);
-  // Pixels that one call of the register tiles sums up. It decides how sums round, hence it is the same with
-  // and without scales.
+  // Pixels that one call of the register tiles sums up. It decides how sums round, so it is the same with and
+  // without scales.
   std::int64_t call_pixels = few ? 256 : 512;
   bool dy_in_place = !dy.scale && (g.k == dy_width || (k <= most_in_place && k % dy_width == 0));
-  std::int64_t sums_size = taps * std::min(x_width, c) * dy_width;  // of one pair of panels: [tap][c][k]
+  std::int64_t sums_size = taps * std::min(x_width, c) * dy_width;  // sums of one pair of panels: [tap][c][k]
 
   // A stage is a share of the images, of their rows and of their columns; only whole images go together.
   std::int64_t image_shares = 0, row_shares = 1, col_shares = 1;
-  std::int64_t images = 0, rows = 0, cols = 0;  // of a stage at most
-  std::int64_t x_rows = 0, x_cols = 0;          // of x that the rows and columns of a stage read
+  std::int64_t images = 0, rows = 0, cols = 0;  // in a stage, at most
+  std::int64_t x_rows = 0, x_cols = 0;          // of x, as read by the rows and columns of a stage
   std::int64_t chunks = 1;
 
   void plan() {
@@ -68,7 +69,7 @@ struct DirectWeightPlan {
     row_shares = ceil_div(g.h_out, std::clamp<std::int64_t>(pixels / cols, 1, g.h_out));
     const bool whole = col_shares == 1 && row_shares == 1;
     image_shares = whole ? ceil_div(g.n, std::max<std::int64_t>(pixels / (g.h_out * cols), 1)) : g.n;
-    // From the sizes alone, since chunks decide what is added in which order.
+    // Depends on the sizes alone, because chunks fix the order of additions.
     const auto fit = std::bit_floor(
         static_cast<std::uint64_t>(std::min(most_sums / (x_panels * dy_panels * sums_size), stages())));
     chunks = fit < least_chunks ? 1 : std::min<std::int64_t>(static_cast<std::int64_t>(fit), most_chunks);
@@ -90,7 +91,7 @@ struct DirectWeightPlan {
   struct Stage {
     Share images, rows, cols;
   };
-  // Where pixels lie: floats from one line or image to the next.
+  // Strides of pixels: floats from one line or image to the next.
   struct Lines {
     const float* first;
     std::int64_t line, image;
@@ -107,7 +108,8 @@ struct DirectWeightPlan {
   std::int64_t x_panel_floats() const { return images * x_rows * x_cols * x_width + skew; }
   std::int64_t dy_panel_floats() const { return images * rows * cols * dy_width + skew; }
 
-  // Lines of pixels that a stage copies into panels: of x, with what the filter reaches beyond it, and of dy.
+  // Lines of pixels that a stage copies into panels: those of dy, and those of x with the border that the
+  // filter reaches.
   std::int64_t x_lines(const Stage& s) const { return x_in_place ? 0 : s.images.size() * x_rows; }
   std::int64_t dy_lines(const Stage& s) const { return dy_in_place ? 0 : s.images.size() * s.rows.size(); }
 
@@ -162,7 +164,7 @@ struct DirectWeightPlan {
                            .padded = true});
   }
 
-  // What the next stage reads of x and dy: the caches fetch it while this stage is computed.
+  // The parts of x and dy that the next stage reads. The caches fetch them while this stage is computed.
   struct Ahead {
     const float *x = nullptr, *dy = nullptr;
     std::int64_t x_floats = 0, dy_floats = 0, calls = 1, call = 0;
@@ -178,7 +180,7 @@ struct DirectWeightPlan {
     const std::int64_t top = then.rows.begin * g.stride.h - g.padding.h;
     const std::int64_t last = std::clamp<std::int64_t>(top + x_rows, 0, g.h);
     std::int64_t first = std::clamp<std::int64_t>(top, 0, last);
-    if (now.images.begin == then.images.begin)  // rows that both read are at hand
+    if (now.images.begin == then.images.begin)  // rows that both read are already there
       first = std::clamp<std::int64_t>(now.rows.begin * g.stride.h - g.padding.h + x_rows, first, last);
     ahead.x = x.data + (then.images.begin * g.h + first) * g.w * g.c;
     ahead.x_floats = ((then.images.size() - 1) * g.h + last - first) * g.w * g.c;

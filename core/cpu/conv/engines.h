@@ -10,7 +10,7 @@ namespace karyon::cpu {
 
 enum class ConvDirection { forward, backward_data, backward_weight };
 
-/// One way to compute convolutions. The functions take what the kernels of core/kernels/conv.h take.
+/// One way to compute convolutions. The functions have the parameters of the kernels in core/kernels/conv.h.
 struct ConvEngine {
   std::string_view name;
   /// Why the engine cannot or should not compute this, or null.
@@ -29,8 +29,8 @@ struct ConvEngine {
 /// All engines, best first: a convolution takes the first that does not refuse. The last refuses nothing.
 std::span<const ConvEngine> conv_engines();
 
-/// Which engine conv2d takes, and why not the ones before it: "not winograd: the stride is not 1; direct".
-/// The other two directions choose alike.
+/// The engine that conv2d takes, and why earlier ones refused: "not winograd: the stride is not 1; direct".
+/// The other two directions choose in the same way.
 std::string explain_conv2d(const ConvGeometry& g, DType dtype);
 
 // Reference: plain loops in f32 and f64, any geometry.
@@ -52,8 +52,8 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints&, const 
                                  const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight);
 
-// Direct in bf16, with AVX512_BF16: any geometry forward and for the weights, kernels as wide as the stride
-// (those of transposed convolutions) for the data.
+// Direct in bf16, with AVX512_BF16. Forward and backward-weights take any geometry. Backward-data takes
+// kernels as wide as the stride (those of transposed convolutions).
 const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometry& g, DType dtype);
 void conv2d_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                         const Tensor& bias, Tensor& y);

@@ -42,7 +42,7 @@ class PackedFilters {
   }
 
  private:
-  const std::uint64_t version_;  // of the contents
+  const std::uint64_t version_;  // version of the contents
   mutable std::mutex mutex_;
   std::size_t bytes_ = 0;
   std::map<FilterKey, Tensor> entries_;  // an undefined tensor: asked for, but not kept

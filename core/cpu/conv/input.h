@@ -4,7 +4,8 @@
 
 #include <karyon/core/kernels/lazy.h>
 
-// Private to core/cpu/conv: what a convolution reads, without materializing lazy batch norms and lazy cats.
+// Private to core/cpu/conv: how a convolution reads its input without materializing lazy batch norms and lazy
+// cats.
 namespace karyon::cpu {
 
 /// Images [n, h, w, channels] that are the channels of an input from `first` on. Where scale is given, the
@@ -21,7 +22,7 @@ struct ConvInput {
   std::vector<Tensor> held;
 };
 
-/// x in parts: those of a lazy cat if `apart`, else one.
+/// x as the parts of a lazy cat if `apart`, else as one part.
 ConvInput conv_input(const Tensor& x, bool apart);
 
 /// x in one part, for a convolution in groups of `channels`. A lazy norm is materialized unless groups are

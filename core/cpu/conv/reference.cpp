@@ -1,5 +1,5 @@
-// Convolution by plain loops in f32 and f64: the engine for every geometry, and what the others are tested
-// against.
+// Convolution by plain loops in f32 and f64: the engine for every geometry, and the reference for tests of
+// the others.
 #include <algorithm>
 
 #include <karyon/core/cpu/conv/engines.h>
@@ -8,7 +8,7 @@
 namespace karyon::cpu {
 namespace {
 
-// The output position that input position `in` meets through tap `t`, or -1.
+// The output position that reads input position `in` through tap `t`, or -1.
 std::int64_t output_at(std::int64_t in, std::int64_t t, std::int64_t stride, std::int64_t padding,
                        std::int64_t dilation, std::int64_t size) {
   const std::int64_t scaled = in + padding - t * dilation;

@@ -1,6 +1,6 @@
 // The register tiles. The sums of a tile of outputs (14 pixels x 2 vectors with AVX-512) stay in registers
 // over the whole filter. Each step loads two filter vectors and multiplies them by one broadcast input per
-// pixel: 28 fused multiply-adds for 16 loads, so the FMA units are the limit.
+// pixel. It does 28 fused multiply-adds for 16 loads, so the FMA units are the limit.
 #include <algorithm>
 #include <utility>
 
@@ -124,8 +124,8 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
   store_tile(t, acc, y);
 }
 
-// partial[0..elements) (+)= sum over the grid of x[0..elements) * dy. What was there is added last: the sum
-// of a grid keeps its digits, and no load is waited for.
+// partial[0..elements) (+)= sum over the grid of x[0..elements) * dy. The old contents are added last: the
+// sum of a grid keeps its digits, and nothing waits for the load.
 template <int elements, int vectors>
 void weight_tile(const WeightTiles& t, const float* HWY_RESTRICT x, float* HWY_RESTRICT partial,
                  const float* ahead, std::int64_t ahead_step) {
@@ -204,7 +204,7 @@ void weight_tiles(const WeightTiles& t) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const bool two = t.outputs > lanes;
   float* partial = t.partial;
-  std::int64_t pixels = 0;  // of all register tiles together
+  std::int64_t pixels = 0;  // pixels of all register tiles together
   for (std::int64_t r = 0; r < t.run_count; ++r) pixels += Pieces(t.runs[r].length).count * t.rows * t.cols;
   const std::int64_t ahead_step = pixels > 0 ? ceil_div(t.ahead_floats, pixels) : 0;
   const float* ahead = t.ahead ? t.ahead : t.dy;

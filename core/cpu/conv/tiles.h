@@ -29,7 +29,7 @@ struct ForwardTiles {
   const float* bias = nullptr;  // [outputs] or nullptr
   bool accumulate;              // add to y instead of writing it
   bool nontemporal = false;     // non-temporal stores: whole vectors, aligned to 64 bytes
-  std::int64_t ahead = 0;       // floats from the filter to the one that is needed next, fetched meanwhile
+  std::int64_t ahead = 0;       // floats up to the filter that is needed next, fetched meanwhile
 };
 void conv_forward_tiles(const ForwardTiles& tiles);
 
@@ -45,7 +45,7 @@ struct WeightTiles {
   std::int64_t outputs;
   float* partial;  // [sum of run lengths][outputs rounded up to whole vectors]
   bool accumulate = true;
-  const float* ahead = nullptr;  // what is read after this, fetched into the L2 cache meanwhile
+  const float* ahead = nullptr;  // the next data to read, fetched into the L2 cache meanwhile
   std::int64_t ahead_floats = 0;
 };
 void conv_weight_tiles(const WeightTiles& tiles);

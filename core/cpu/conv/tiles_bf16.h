@@ -16,7 +16,7 @@ constexpr std::int64_t bf16_block = 32;
 /// not be called.
 bool has_bf16_dot();
 
-/// What is read next, fetched into the L2 cache meanwhile.
+/// The next data to read, fetched into the L2 cache meanwhile.
 struct Bf16Ahead {
   const BFloat16* data = nullptr;
   std::int64_t count = 0;
@@ -40,8 +40,8 @@ struct Bf16Tiles {
   std::int64_t outputs;                // 1 to 32; f32 outputs are written whole
   const float* bias = nullptr;         // [32] or nullptr
   bool accumulate;                     // add to y instead of writing it, f32 only
-  std::int64_t ahead = 0;              // from the filter to the one that is needed next, fetched meanwhile
-  const Epilogue* epilogue = nullptr;  // of the 32 outputs, applied last
+  std::int64_t ahead = 0;              // distance to the filter that is needed next, fetched meanwhile
+  const Epilogue* epilogue = nullptr;  // applied last to the 32 outputs
   bool nontemporal = false;            // bf16 only: non-temporal stores of 32 outputs, aligned to 64 bytes
   Bf16Ahead next = {};
 };
@@ -59,9 +59,9 @@ struct Bf16WeightTiles {
 };
 void bf16_weight_tiles(const Bf16WeightTiles& tiles);
 
-/// The pairs of a row of pixels: to[p][i][0] = x[2 p][i], to[p][i][1] = x[2 p + 1][i] for `n` values, then
-/// zeros up to `width`, a multiple of 32 or n; to_pair from one pair to the next. An odd last pixel is paired
-/// with zeros.
+/// The pairs of a row of pixels: to[p][i][0] = x[2 p][i], to[p][i][1] = x[2 p + 1][i] for `n` values. Zeros
+/// follow up to `width`, a multiple of 32 or n. Pairs are `to_pair` apart. An odd last pixel is paired with
+/// zeros.
 void bf16_interleave(const BFloat16* x, std::int64_t x_pixel, std::int64_t pixels, std::int64_t n,
                      BFloat16* to, std::int64_t to_pair, std::int64_t width);
 

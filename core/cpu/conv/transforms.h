@@ -1,10 +1,10 @@
 #pragma once
 #include <cstdint>
 
-// Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3) (Lavin & Gray 2016,
-// "Fast Algorithms for Convolutional Neural Networks"), m = 2 or 4, compiled for each instruction set. A tile
-// of the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a filter. All functions take
-// `channels` neighbouring floats, a multiple of simd_lanes().
+// Private to core/cpu: the transforms of Winograd's minimal filtering F(m x m, 3 x 3), m = 2 or 4. The source
+// is Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks". They are compiled for each
+// instruction set. A tile of the input is t x t pixels, t = m + 2, and becomes t * t planes; so does a
+// filter. All functions take `channels` neighbouring floats, a multiple of simd_lanes().
 namespace karyon::cpu {
 
 /// A grid of pixels in memory: floats from one row or pixel to the next.
@@ -12,7 +12,7 @@ struct Grid {
   std::int64_t row, pixel;
 };
 
-/// What outputs go through last: max(scale y + shift, floor), one scale and shift per channel.
+/// The last step of outputs: max(scale y + shift, floor), with one scale and shift per channel.
 struct Epilogue {
   const float* scale;
   const float* shift;

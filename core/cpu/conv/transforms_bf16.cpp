@@ -84,7 +84,7 @@ struct FilterGradientMatrix {  // G^T
   }
 };
 
-// A vector of 32 bf16 is two of f32: that of the even and that of the odd channels.
+// A vector of 32 bf16 becomes two of f32: one of the even and one of the odd channels.
 V even(__m512i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16)); }
 V odd(__m512i x) { return _mm512_castsi512_ps(_mm512_and_si512(x, _mm512_set1_epi32(-65536))); }
 // Halves of 16 to pairs: 0, 16, 1, 17, ...

@@ -4,13 +4,13 @@
 #include <karyon/core/cpu/conv/transforms.h>
 #include <karyon/core/dtype.h>
 
-// Private to core/cpu: the transforms of F(4 x 4, 3 x 3) for images, filters and planes in bf16, computed in
-// f32 with AVX512_BF16 (see tiles_bf16.h). A tile is 6 x 6 pixels and becomes 36 planes.
+// Private to core/cpu: the transforms of F(4 x 4, 3 x 3) for images, filters and planes in bf16. They compute
+// in f32 with AVX512_BF16 (see tiles_bf16.h). A tile is 6 x 6 pixels and becomes 36 planes.
 //
-// The points are 0, +-5/8, +-3/2 and infinity: with planes rounded to bf16 the result is off by 1.1 %
-// (relative L2 norm; 0, +-1, +-2, which f32 takes, give 2.5 %).
+// The points are 0, +-5/8, +-3/2 and infinity. With planes rounded to bf16 the result is off by 1.1 %
+// (relative L2 norm). The points of f32, 0, +-1 and +-2, give 2.5 %.
 //
-// For pixels beyond the image, inputs point to zeros, and outputs to memory that is not read. Planes are
+// For pixels beyond the image, inputs point to zeros and outputs point to memory that is not read. Planes are
 // `plane` elements apart, and the panels of 32 channels in them `block` elements. The last panel is filled up
 // with zeros.
 namespace karyon::cpu {
@@ -31,9 +31,9 @@ struct Bf16Planes {
   std::int64_t plane, block;
 };
 
-/// The batch norm and ReLU of an input, max(scale x + shift, 0), if `factors` are given: for each panel
-/// [4][16], the scales of its 16 even channels, the scales of its odd ones, the shifts of both. A pixel at
-/// `outside` is 0.
+/// The batch norm and ReLU of an input, max(scale x + shift, 0), if `factors` are given. A panel has factors
+/// [4][16]: the scales of its 16 even channels, the scales of its odd ones, then the shifts of both. A pixel
+/// at `outside` is 0.
 struct Bf16Norm {
   const float* factors = nullptr;
   const BFloat16* outside = nullptr;
@@ -53,8 +53,8 @@ void winograd_bf16_filter(const BFloat16* const (&taps)[9], std::int64_t channel
 void winograd_bf16_filter_pair(const BFloat16* const (&taps)[2][9], std::int64_t channels,
                                const Bf16Planes& planes);
 
-/// Sums over rounded outputs minus a centre: of the 16 even channels of a panel, then of the odd ones. Pixels
-/// at `outside` do not count.
+/// Sums over rounded outputs minus a centre: first for the 16 even channels of a panel, then for the odd
+/// ones. Pixels at `outside` do not count.
 struct Bf16Sums {
   float centre[32], sum[32], squares[32];
   const BFloat16* outside;

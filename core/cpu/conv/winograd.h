@@ -21,12 +21,12 @@
 #include <karyon/core/parallel.h>
 #include <karyon/core/storage.h>
 
-// Private to core/cpu: 3 x 3 convolution with stride 1 by Winograd's minimal filtering F(m x m, 3 x 3). This
-// is the one schedule; an arithmetic A (WinogradF32 or WinogradBf16) fills in the transforms and products.
+// Private to core/cpu: 3 x 3 convolution with stride 1 by Winograd's minimal filtering F(m x m, 3 x 3). One
+// schedule serves all; an arithmetic A (WinogradF32 or WinogradBf16) supplies the transforms and products.
 //
 // Transforms turn a tile of t x t inputs (t = m + 2) and a filter into t * t planes. In each plane the
-// convolution is a product of matrices, [tiles, C] x [C, K]. t * t multiplications do the work of 9 * m * m:
-// for m = 4 a quarter. Backward-data is the same with turned filters. Backward-weights is the transposed
+// convolution is a product of matrices, [tiles, C] x [C, K]. It takes t * t multiplications, not 9 * m * m: a
+// quarter for m = 4. Backward-data is the same with turned filters. Backward-weights is the transposed
 // algorithm, [C, tiles] x [tiles, K] in each plane.
 namespace karyon::cpu {
 
@@ -102,7 +102,7 @@ struct WinogradPanels {
   }
 };
 
-/// What outputs go through last, with values for whole vectors, so that no kernel reads beyond an end.
+/// The last step of all outputs. It has values for whole vectors, so no kernel reads beyond the end.
 struct WinogradEpilogue {
   std::vector<float> scales, shifts;  // 1 and 0 where undefined
   float floor;
@@ -111,7 +111,7 @@ struct WinogradEpilogue {
   Epilogue from(std::int64_t k) const { return {scales.data() + k, shifts.data() + k, floor}; }
 };
 
-/// Where outputs go: to the parts of a lazy cat, each of which begins a panel, or to one tensor.
+/// Where outputs are written: to one tensor, or to the parts of a lazy cat, each of which begins a panel.
 template <class T>
 struct WinogradOutput {
   struct Part {
@@ -151,8 +151,8 @@ struct WinogradFilters {
   const T* data = weight.data<T>();
 };
 
-/// Sizes and strides of a convolution. Strides count elements, and `skew` keeps planes and tiles from meeting
-/// in the same cache sets.
+/// Sizes and strides of a convolution. Strides count elements, and `skew` keeps planes and tiles from sharing
+/// cache sets.
 struct WinogradPlan {
   WinogradTiling tiling;
   WinogradPanels panels;
@@ -161,13 +161,13 @@ struct WinogradPlan {
   std::int64_t plane, tile;   // from a plane or tile of transformed input to the next one
   std::int64_t product_tile;  // the same for products
   WinogradStages stages;
-  /// Filters that serve one stage only are transformed where they are used, a slice of the input channels at
-  /// a time: the slice is still in the cache when it is multiplied.
+  /// Filters that only one stage uses are transformed just before use, a slice of the input channels at a
+  /// time. The slice is still in the cache when it is multiplied.
   bool slices_filters;
   std::int64_t slice;  // input channels
-  /// The chunks of a stage share its panels. Where there are few stages, all threads transform the input
-  /// first, and then each takes panels of its own. Every output is summed in the same order, so the number of
-  /// threads changes no bit.
+  /// The chunks of a stage share its panels. With few stages, all threads transform the input first; then
+  /// each takes panels of its own. Every output is summed in the same order, so the number of threads changes
+  /// no bit.
   std::int64_t chunks;
 
   std::int64_t filter_plane(std::int64_t width) const { return slice * width + skew; }
@@ -205,7 +205,7 @@ class WinogradConv {
  public:
   using Value = typename A::Value;
 
-  /// `keep_filters`: transformed filters may serve later calls, too.
+  /// `keep_filters`: later calls may use the transformed filters, too.
   WinogradConv(const Tensor& x, Tensor& y, const WinogradFilters<Value>& filters, Pair padding,
                const WinogradEpilogue& epilogue, bool keep_filters)
       : in_(x),
@@ -219,7 +219,7 @@ class WinogradConv {
         plan_(winograd_plan<A>(tiling_, in_.c, out_.c, keeps_filters_)),
         nontemporal_(A::nontemporal(out_)) {}
 
-  /// Computes y. Returns the moments of its channels if they are wanted.
+  /// Computes y. Returns the moments of its channels if asked to.
   std::shared_ptr<ChannelMoments> run(bool with_moments) {
     if (tiling_.count == 0) return nullptr;
     if (keeps_filters_) {

@@ -80,7 +80,7 @@ class WinogradBf16Input {
     Tensor held;
     WinogradBf16Images images;
     std::int64_t first;          // channel
-    std::vector<float> factors;  // of a batch norm, see Bf16Norm
+    std::vector<float> factors;  // those of a batch norm, see Bf16Norm
   };
 
   Bf16Norm norm(const Part& part, std::int64_t channel) const {
@@ -168,7 +168,7 @@ struct WinogradBf16 {
            });
   }
 
-  // Planes hold pairs of channels; what is beyond the filters is 0.
+  // Planes hold pairs of channels; values beyond the filters are 0.
   static void transform_filter(std::int64_t, const WinogradFilters<BFloat16>& f, const WinogradPanel& panel,
                                std::int64_t c0, std::int64_t n, BFloat16* to, std::int64_t plane) {
     f.turned ? transform_turned(f, panel, c0, n, to, plane) : transform_forward(f, panel, c0, n, to, plane);
@@ -291,9 +291,9 @@ class WinogradBf16WeightGradient : public WinogradWeightGradient<WinogradBf16> {
     return p;
   }
 
-  // For sums that do not fit the cache: a task has channels of its own, for which it transforms x, and stages
-  // so long that the products take longer than fetching the sums. Each task transforms dy again: cheaper than
-  // to share it where the cores have no cache in common.
+  // For sums that do not fit the cache. A task has channels of its own, for which it transforms x. Its stages
+  // are so long that the products take longer than fetching the sums. Each task transforms dy again: without
+  // a common cache that is cheaper than sharing it.
   void sum_in_stages() const {
     const StagePlan p = stage_plan();
     // [panel of channels][panel of outputs], unless one stage holds all tiles.

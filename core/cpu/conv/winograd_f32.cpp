@@ -13,7 +13,7 @@
 namespace karyon::cpu {
 namespace {
 
-constexpr int window_slot = 2;  // of scratch, for copies of what transforms read and write
+constexpr int window_slot = 2;  // slot of scratch: copies of windows that transforms use
 
 // A window of an image that a transform can read.
 struct WinogradWindow {
@@ -22,9 +22,9 @@ struct WinogradWindow {
   const float *scale, *shift;
 };
 
-// The size x size window at `at` of channels first ... first + channels - 1, in place. Where it reaches
-// beyond the image or the last whole vector, it is copied with zeros for what is missing, `width` channels
-// wide. A part with an affine function is read whole: first is 0, and both widths are its channels.
+// The size x size window at `at` of channels first ... first + channels - 1, in place. A window that reaches
+// beyond the image or the last whole vector is copied, `width` channels wide, with zeros for missing values.
+// A part with an affine function is read whole: first is 0, and both widths are its channels.
 WinogradWindow winograd_window(const WinogradImages<const float>& from, const ImagePart& part,
                                const WinogradPlace& at, std::int64_t size, std::int64_t first,
                                std::int64_t channels, std::int64_t width) {
@@ -88,7 +88,7 @@ struct WinogradF32OutputPanel {
   const Epilogue epilogue;
   const bool nontemporal;
   float* const spare = scratch(m * m * panel.width, window_slot);
-  TileSums sums = {};  // in the moments, if they are wanted
+  TileSums sums = {};  // in the moments, if asked for
 
   // Sums are taken around the first output.
   void start_sums(const float* products, UnitMoments& moments, std::int64_t stage) {
@@ -137,7 +137,7 @@ struct WinogradF32 {
   using OutputPanel = WinogradF32OutputPanel;
   using Places = std::array<WinogradPlace, 1>;
   static constexpr DType dtype = f32;
-  static constexpr std::int64_t stage_bytes = 640 * 1024;  // of a 1 MiB L2 cache
+  static constexpr std::int64_t stage_bytes = 640 * 1024;  // part of a 1 MiB L2 cache
   static constexpr std::int64_t filter_slice = 128, filter_step = 16;
   static constexpr std::int64_t tiles_at_once = 1;
   static constexpr bool keeps_filters = true, adds_to_sums = false;

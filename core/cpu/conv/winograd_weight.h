@@ -39,7 +39,8 @@ struct WinogradWeightProduct {
   const float* next;  // sums that are needed next, fetched meanwhile, or nullptr
 };
 
-/// What both arithmetics share of backward-weights. Beside WinogradConv's, the arithmetic A has
+/// The part of backward-weights that both arithmetics share. Beside WinogradConv's members, the arithmetic A
+/// has
 ///   Gradient            dy, to read tiles from
 ///   tiles_at_once       tiles whose transforms are interleaved
 ///   transform_x         of that many tiles, all input channels
@@ -77,7 +78,7 @@ class WinogradWeightGradient {
     return tiling_.planes * sum_plane(depth, panels_.width);
   }
 
-  // The places of tiles_at_once tiles; one that is not before `end` is outside of every image.
+  // The places of tiles_at_once tiles. Tiles from `end` on are outside of every image.
   std::array<WinogradPlace, A::tiles_at_once> places(std::int64_t first, std::int64_t end) const {
     std::array<WinogradPlace, A::tiles_at_once> all;
     for (WinogradPlace& at : all) {

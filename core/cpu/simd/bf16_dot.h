@@ -1,7 +1,7 @@
 #pragma once
 // Private to core/cpu: for files that hold code for AVX512_BF16, which they call only if has_bf16_dot(). They
-// include everything else first and this last, then stand between KARYON_BF16_BEGIN and KARYON_BF16_END, so
-// that nothing shared with other files is compiled for that instruction set.
+// include this file last and put their code between KARYON_BF16_BEGIN and KARYON_BF16_END. Code shared with
+// other files is thus never compiled for that instruction set.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define KARYON_BF16_DOT 1
 #if defined(__clang__)

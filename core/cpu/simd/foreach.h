@@ -1,8 +1,9 @@
-// Compiles the file named by HWY_TARGET_INCLUDE once for each instruction set: in place of
-// <hwy/foreach_target.h>, and before <hwy/highway.h>. No #pragma once: each pass comes through here.
+// Compiles the file named by HWY_TARGET_INCLUDE once for each instruction set. Include it in place of
+// <hwy/foreach_target.h>, before <hwy/highway.h>. It has no #pragma once, because each pass includes it
+// again.
 //
-// What is left of Highway's targets: baseline, AVX2, AVX-512 (the dot-product extensions of later levels add
-// nothing for f32).
+// Karyon keeps three of Highway's targets: baseline, AVX2, AVX-512. The dot-product extensions of later
+// levels add nothing for f32.
 #ifndef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
 #endif

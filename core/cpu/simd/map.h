@@ -8,16 +8,15 @@
 #include <karyon/core/tensor.h>
 
 // y[i] = f(a[i], b[i], ...) with broadcasting. The one idea: the loop over elements always has unit stride.
-// An input of y's shape is read where it lies; one that is broadcast is expanded, a block at a time, into a
-// buffer that stays in the first-level cache. So every formula is compiled as a single plain loop, which
-// vectorizes.
+// An input of y's shape is read in place. A broadcast input is expanded, a block at a time, into a buffer
+// that stays in the first-level cache. So every formula is compiled as a single plain loop, which vectorizes.
 namespace karyon::cpu {
 
 inline constexpr std::int64_t map_grain = 32768;
 inline constexpr std::int64_t map_block = 512;
 
-/// How an input lies under the output: the output's dimensions, adjacent ones merged where the input is
-/// broadcast along both or along neither.
+/// How an input maps to the output's dimensions. Adjacent ones are merged if the input is broadcast along
+/// both or along neither.
 struct Layout {
   int dims = 0;
   std::array<std::int64_t, Shape::max_dims> sizes{}, strides{};  // stride 0: broadcast
@@ -133,7 +132,7 @@ void map(const F& f, Tensor& y, Input<In>... inputs) {
                  [&](std::int64_t b, std::int64_t e) { map_run(f, e - b, out + b, (inputs.data() + b)...); });
     return;
   }
-  // Blocks start at multiples of a repeated input's period, so that one expansion serves them all.
+  // Blocks start at multiples of a repeated input's period, so one expansion is used for all of them.
   const std::array layouts{Layout(inputs.x.shape(), y.shape())...};
   std::int64_t step = map_block;
   for (const Layout& layout : layouts)

@@ -19,7 +19,7 @@ float* scratch(std::int64_t floats, int slot) {
   Slot& s = slots[slot];
   if (s.size < floats) {
     const std::int64_t rounded = round_up(floats, 16);
-    s.memory.reset();  // the old block first: both at once may not fit
+    s.memory.reset();  // free the old block first: both together may not fit
     s.size = 0;
     s.memory.reset(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * 4)));
     check(s.memory != nullptr, "convolution: no memory left for ", rounded * 4, " bytes of scratch");
