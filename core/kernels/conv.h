@@ -12,7 +12,7 @@ struct ConvGeometry {
   friend bool operator==(const ConvGeometry&, const ConvGeometry&) = default;
 };
 
-/// What is to be expected after a convolution. A kernel may spare later work by it; y does not depend on it.
+/// What is likely to follow a convolution. A kernel may use it to save later work; y does not depend on it.
 struct ConvHints {
   bool moments = false;       ///< a batch norm follows: the mean and variance of y can be kept with y
   bool keep_filters = false;  ///< weights do not change: their packed form can be kept with them

@@ -1,8 +1,8 @@
 #pragma once
 #include <karyon/core/kernels/kernel.h>
 
-// What Tensor's own methods (to, clone, fill_, copy_, add_, mul_) and the autograd engine run on. bf16 is
-// computed in f32 and rounded once.
+// The kernels of Tensor's own methods (to, clone, fill_, copy_, add_, mul_) and of the autograd engine. bf16
+// is computed in f32 and rounded once.
 namespace karyon::kernels {
 
 /// y = value, any dtype.

@@ -15,7 +15,7 @@ struct CopyRuns {
   Side from = {}, to = {};
 };
 
-/// Copies the runs from x into y; same dtype (any). What is not covered in y keeps its value.
+/// Copies the runs from x into y; same dtype (any). Elements of y outside the runs keep their values.
 extern Kernel<void(const Tensor& x, Tensor& y, const CopyRuns& runs)> copy_runs;
 /// y = x with dimensions reordered; any dtype; `order` is a permutation.
 extern Kernel<void(const Tensor& x, Tensor& y, const std::vector<int>& order)> permute;

@@ -6,8 +6,8 @@
 #include <karyon/core/kernels/pool.h>
 #include <karyon/core/lazy.h>
 
-// The kinds of lazy results. Sources are saved detached: by their memory, not by a recipe of their own, so
-// that a change of them in place finds the results that depend on them.
+// The kinds of lazy results. Sources are saved detached: by their memory, not by their own recipe. A change
+// of a source in place thus finds the results that depend on it.
 namespace karyon {
 
 /// A batch norm with its ReLU: max(weight (x - mean) rstd + bias, 0) = max(scale x + shift, 0) per channel.
@@ -24,7 +24,8 @@ struct LazyNorm : Lazy {
 
 /// Images side by side in their channels: cat(parts, -1).
 struct LazyCat : Lazy {
-  /// `output`: a kernel still has to write the parts, so the result does not depend on what they hold now.
+  /// `output`: a kernel still has to write the parts, so the result does not depend on their present
+  /// contents.
   explicit LazyCat(const std::vector<Tensor>& parts, bool output = false);
   Tensor materialize() const override;
   std::vector<Tensor> sources() const override;

@@ -4,9 +4,9 @@
 
 namespace karyon::kernels {
 
-// `out` is a scalar, or has a value per element (cross entropy: per row) if the reduction is none; so is
-// `dy`. Sums are in double. A weight has the last dimensions of the input: element i uses its element
-// i % weight.numel().
+// `out` and `dy` are scalars. If the reduction is none, they have a value per element (cross entropy: per
+// row). Sums are in double. A weight has the last dimensions of the input: element i uses its element i %
+// weight.numel().
 
 extern Kernel<void(const Tensor& input, const Tensor& target, const Tensor& weight, const Tensor& pos_weight,
                    Reduction reduction, Tensor& out)>

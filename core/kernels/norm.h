@@ -3,9 +3,9 @@
 
 namespace karyon::kernels {
 
-// x, y, dy and dx have one dtype. All else (mean, rstd = 1 / sqrt(var + eps), weight, running_mean, ...) has
-// the same or, beside bf16, is f32, as is what is computed in between. Undefined: weight and bias where there
-// is none, gradients that nobody asks for.
+// x, y, dy and dx have one dtype. All other tensors (mean, rstd = 1 / sqrt(var + eps), weight, running_mean,
+// ...) have the same dtype, or f32 beside bf16. Intermediate values are f32 beside bf16, too. A norm without
+// weight and bias passes them undefined; so are gradients that are not asked for.
 
 /// mean, rstd [C] of x [..., C]; the running statistics, if defined, move towards them by `momentum`.
 extern Kernel<void(const Tensor& x, double momentum, double eps, Tensor& running_mean, Tensor& running_var,
@@ -33,7 +33,7 @@ extern Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& weight, cons
                    const Tensor& rstd, Tensor& dx, Tensor& dweight, Tensor& dbias)>
     group_norm_backward;
 
-/// mean, rstd [rows] are computed, where x is that many rows.
+/// mean, rstd [rows] are computed; x has that many rows.
 extern Kernel<void(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
                    Tensor& mean, Tensor& rstd)>
     layer_norm;

@@ -16,8 +16,8 @@ struct PoolWindow {
 
 // f32, f64 or bf16, which is added up in f32 and rounded once.
 
-/// `index`, y's shape, u8 or i64: which position of its window (ky * kernel.w + kx) won. Undefined if
-/// nobody asks.
+/// `index`, y's shape, u8 or i64: which position of its window (ky * kernel.w + kx) won. Undefined if it is
+/// not asked for.
 extern Kernel<void(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow& window)> max_pool2d;
 extern Kernel<void(const Tensor& dy, const Tensor& index, Tensor& dx, const PoolWindow& window)>
     max_pool2d_backward;

@@ -8,7 +8,8 @@ namespace {
 using kernels::Activation;
 enum class Keep { input, output };
 
-// What the gradient can be had from: the output where possible, so that the input may die in forward.
+// The tensor that the gradient is computed from. It is the output where possible, so that the input can be
+// freed in forward.
 Tensor activate(const char* name, Activation op, Keep keep, const Tensor& x, double p = 0, double q = 0) {
   check(is_floating(x.dtype()), name, ": expects f32, f64 or bf16, got ", x.dtype());
   Tensor y = empty_like(x);

@@ -42,7 +42,7 @@ void check_per_channel(const char* op, const char* what, const Tensor& p, std::i
         channels, "]", dtype == x ? "" : " beside bf16", ", got ", p.dtype(), " ", p.shape());
 }
 
-// What both directions ask of their arguments.
+// Checks that both directions share.
 void check_arguments(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
                      std::int64_t out_channels, std::int64_t groups, Pair stride, Pair padding,
                      Pair dilation) {
@@ -88,8 +88,8 @@ ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weig
 }
 
 // The hints of a convolution of x. One that trains without a bias most likely feeds a batch norm, whose shift
-// replaces the bias: the norm then needs the moments of y. Without gradients nothing trains, so that later
-// calls use the same filters.
+// replaces the bias: the norm then needs the moments of y. Without gradients nothing trains, so later calls
+// use the same filters.
 ConvHints hints_for(const Tensor& x, bool norm_may_follow) {
   const bool f32_or_bf16 = x.dtype() == f32 || x.dtype() == bf16;
   return {.moments = norm_may_follow && grad_enabled() && f32_or_bf16,
@@ -132,10 +132,10 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, co
   return record_conv("conv2d", g, false, x, weight, bias, y);
 }
 
-// Two ways spare the pass of a norm over memory. While operations are recorded, backward needs the output of
-// the convolution itself; so the norm behind it is lazy, and the next kernel computes it as it reads. Without
-// recording nothing needs that output; so conv2d_affine applies the norm before it writes. Both read parts of
-// an input by LazyCat.
+// Two ways save the pass of a norm over memory. While operations are recorded, backward needs the output of
+// the convolution itself. The norm after it is then lazy, and the next kernel computes it as it reads.
+// Without recording nothing needs that output, so conv2d_affine applies the norm before it writes. Both read
+// parts of an input by LazyCat.
 Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options) {
   for (const Tensor* t : {&input, &filters, &scale, &shift})
@@ -159,7 +159,7 @@ Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& filters, c
            x.size(2) == first.size(2) && x.dtype() == first.dtype() && !x.requires_grad() &&
            reads_lazily(LazyKind::cat, x);
   };
-  // cat says what is wrong with parts that do not fit.
+  // cat throws the error for parts that do not fit.
   const Tensor x =
       std::ranges::all_of(inputs, fits) ? lazy_tensor(std::make_shared<LazyCat>(inputs)) : cat(inputs, -1);
   return conv2d_affine(x, filters, scale, shift, options);

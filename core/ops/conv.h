@@ -32,13 +32,13 @@ struct Conv2dAffineOptions {
 ///   x, weight     as conv2d
 ///   scale, shift  [C_out] or undefined (1 and 0)
 ///   returns       as conv2d
-/// Dtypes as conv2d: scale and shift as its bias. Has no gradient: throws Error where one would be recorded,
-/// and otherwise as conv2d.
+/// Dtypes as conv2d: scale and shift as its bias. It has no gradient: it throws Error where one would be
+/// recorded, and otherwise as conv2d.
 Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options = {});
 
-/// The same with an input in parts that stand side by side in their channels: conv2d_affine(cat(inputs, -1),
-/// ...) without joining them where the kernel can read them apart.
+/// The same with an input in parts: conv2d_affine(cat(inputs, -1), ...). If the kernel can read the parts,
+/// they are never joined.
 Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& weight, const Tensor& scale,
                      const Tensor& shift, const Conv2dAffineOptions& options = {});
 

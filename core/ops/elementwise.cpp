@@ -64,7 +64,7 @@ Tensor arithmetic(const char* name, Binary op, const Tensor& a, const Tensor& b)
   return apply(op, a, b, broadcast_shapes(a.shape(), b.shape(), name), a.dtype());
 }
 
-// div, pow, maximum, minimum: both gradients want both inputs.
+// div, pow, maximum, minimum: both gradients need both inputs.
 Tensor nonlinear(const char* name, Binary op, const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return nonlinear(name, op, widen(a), widen(b));
   Tensor y = arithmetic(name, op, a, b);
@@ -118,7 +118,7 @@ Tensor sub(const Tensor& a, const Tensor& b) {
                 });
 }
 
-// Each side's gradient needs only the other side: what nobody needs is not kept.
+// Each side's gradient needs only the other side. A side that no gradient needs is not kept.
 Tensor mul(const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return mul(widen(a), widen(b));
   const bool a_grad = a.requires_grad(), b_grad = b.requires_grad();

@@ -65,7 +65,7 @@ Tensor gather(const Tensor& x, const Shape& shape, const kernels::CopyRuns& runs
   return y;
 }
 
-// Zeros of `shape` with x where `runs` took it from.
+// Zeros of `shape`, with x at the place that `runs` took it from.
 Tensor scatter(const Tensor& x, const Shape& shape, const kernels::CopyRuns& runs) {
   Tensor y = zeros_for(x, shape);
   kernels::copy_runs(x, y, reversed(runs));

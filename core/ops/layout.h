@@ -40,8 +40,8 @@ Tensor crop(const Tensor& x, std::int64_t top, std::int64_t left, Pair size);
 Tensor permute(const Tensor& x, const std::vector<int>& order);
 /// Two dimensions exchanged.
 Tensor transpose(const Tensor& x, int dim0, int dim1);
-/// Element `index` along `dim`, which goes; a negative index counts from the end. Shares memory if dim is 0.
-/// Throws Error if out of range.
+/// Element `index` along `dim`, which is removed; a negative index counts from the end. Shares memory if dim
+/// is 0. Throws Error if out of range.
 Tensor select(const Tensor& x, int dim, std::int64_t index);
 /// As Tensor::reshape.
 Tensor reshape(const Tensor& x, const Shape& shape);

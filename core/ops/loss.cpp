@@ -13,7 +13,7 @@ void check_pair(const Tensor& input, const Tensor& target, const char* op) {
         target.shape());
 }
 
-// What is given beside the input is data.
+// Only the input is differentiable; the other arguments are data.
 void check_constant(const Tensor& x, const char* op, const char* what) {
   check(!x.defined() || !x.requires_grad() || !grad_enabled(), op, ": the ", what,
         " requires a gradient and would get none; detach() it");

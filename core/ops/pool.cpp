@@ -47,7 +47,7 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
                                      "max_pool2d");
   const Shape shape = pooled_shape(x.shape(), window, "max_pool2d");
   Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
-  // A byte per output is less to keep than x, which may die.
+  // A byte per output is smaller to keep than x, which can then be freed.
   Tensor index;
   if (x.requires_grad() && grad_enabled())
     index =

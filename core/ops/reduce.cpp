@@ -15,12 +15,12 @@ void check_floating(const char* op, const Tensor& x) {
 // Whole numbers and truth values as i64, in the CPU's memory: other backends reduce floating types only.
 Tensor counted(const Tensor& x) { return x.to(Device::cpu()).to(i64); }
 
-// Which dimensions go, and the shapes that follow from it.
+// Which dimensions are reduced, and the shapes that follow from it.
 struct Plan {
   std::array<bool, Shape::max_dims> gone{};
-  Shape kept;              // 1 in place of what goes
-  Shape out;               // kept, or without what goes
-  std::int64_t count = 1;  // elements that make one
+  Shape kept;              // 1 for each reduced dimension
+  Shape out;               // `kept`, or without the reduced dimensions
+  std::int64_t count = 1;  // elements in one result
 
   Plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
     if (dims.empty()) gone.fill(true);
@@ -38,8 +38,8 @@ struct Plan {
   }
 };
 
-// Runs reduce(x [outer, n, inner], y [outer, inner], last) for each run of adjacent dimensions that go, the
-// innermost first: mostly one, and further ones work on what is left.
+// Runs reduce(x [outer, n, inner], y [outer, inner], last) for each run of adjacent reduced dimensions, the
+// innermost first. Most reductions have one run; further ones work on the result so far.
 template <class F>
 Tensor reduce(const Tensor& x, const Plan& plan, F&& reduce_run) {
   Tensor left = x;
