@@ -5,7 +5,7 @@
 // weights to bf16, add up in f32 and return bf16. Later operations run in the type that they get. Parameters,
 // their gradients and the optimizer's state stay f32.
 //
-// What becomes of bf16:
+// What each operation does with bf16:
 //   conv2d, conv2d_affine,     under the guard f32 inputs and weights are cast; bf16 in, bf16 out; sums and
 //   conv_transpose2d, matmul,  biases in f32
 //   linear
@@ -24,8 +24,8 @@
 //   reductions, softmax, losses
 namespace karyon {
 
-/// What convolutions and matrix products of this thread cast f32 tensors to: bf16 or, if nothing is cast,
-/// f32.
+/// The dtype that this thread's convolutions and matrix products cast f32 tensors to. It is bf16, or f32 if
+/// they cast nothing.
 DType autocast_dtype();
 
 /// Sets autocast_dtype() on this thread while it lives, as torch.autocast; f32 switches casting off. For

@@ -12,8 +12,8 @@ namespace {
 std::atomic<std::uint64_t> next_order{1};
 thread_local bool recording = true;
 
-// What a dying node held. Freeing it can kill further nodes; a queue keeps a graph of any depth
-// from recursing through their destructors.
+// The contents of a dying node. Freeing it can kill further nodes; a queue keeps a graph of any depth from
+// recursing through their destructors.
 struct Remains {
   std::vector<Node::Edge> edges;
   BackwardFn backward;
@@ -32,7 +32,7 @@ Tensor call_hooks(const std::vector<TensorHook>& hooks, Tensor grad) {
   return grad;
 }
 
-// sum += grad. In place only where nobody else can see the memory.
+// sum += grad. It works in place only if nothing else shares the memory.
 void accumulate(Tensor& sum, Tensor grad) {
   if (!sum.defined()) {
     sum = std::move(grad);

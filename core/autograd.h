@@ -12,10 +12,10 @@ class Lazy;
 /// where an input needs none. Runs without recording: gradients of gradients are not supported.
 using BackwardFn = std::function<std::vector<Tensor>(const Tensor& grad_output)>;
 
-/// One operation in the graph. It holds what its backward saved and edges to where gradients go,
-/// not its input tensors: an activation nobody saved dies in forward.
+/// One operation in the graph. It holds the tensors saved for backward and edges to the targets of gradients.
+/// It does not hold its input tensors: an activation that is not saved is freed in forward.
 struct Node {
-  /// Where a gradient goes: to another node, to a leaf, or (neither) nowhere.
+  /// The target of a gradient: another node, a leaf, or (neither) none.
   struct Edge {
     std::shared_ptr<Node> node;
     std::shared_ptr<Tensor::Impl> leaf;
@@ -23,8 +23,8 @@ struct Node {
 
   const char* name;
   std::uint64_t order;  // creation order, which is a topological order
-  Shape shape;          // of the output, and so of its gradient
-  DType dtype;          // likewise
+  Shape shape;          // that of the output and of its gradient
+  DType dtype;          // their dtype
   std::vector<Edge> edges;
   BackwardFn backward;
   std::vector<TensorHook> hooks;
@@ -32,13 +32,13 @@ struct Node {
   ~Node();
 };
 
-/// Hangs a node on `output` if recording is on and any input requires a gradient; returns `output`,
-/// which must not be recorded yet. A closure keeps tensors as SavedTensor, so the graph has no
-/// cycles and an in-place change of a saved value is noticed.
+/// Attaches a node to `output` if recording is on and any input requires a gradient. Returns `output`, which
+/// must not be recorded yet. A closure keeps tensors as SavedTensor: the graph then has no cycles, and an
+/// in-place change of a saved value is noticed.
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward);
 
-/// A tensor kept for backward: detached, and remembering the version it had. Where its operation left a cheap
-/// recipe, the recipe is kept and not the memory, and get() computes the same bits again.
+/// A tensor kept for backward: detached, with the version that it had. If its operation left a cheap recipe,
+/// it keeps the recipe instead of the memory, and get() computes the same bits again.
 class SavedTensor {
  public:
   SavedTensor(const Tensor& x);

@@ -10,8 +10,7 @@ namespace karyon {
 
 enum class LazyKind;  // core/lazy.h
 
-/// Bytes held by tensors now, the most there have been, and what the allocator holds in all
-/// (in use and cached).
+/// Bytes held by tensors now, their maximum so far, and the total held by the allocator (in use and cached).
 struct MemoryStats {
   std::size_t current = 0, peak = 0, reserved = 0;
 };
@@ -23,13 +22,13 @@ struct DeviceInfo {
   std::size_t memory = 0;  ///< bytes in all
 };
 
-/// What a device provides besides its kernels: memory and copies.
+/// The services of a device besides its kernels: memory and copies.
 class Backend {
  public:
   virtual ~Backend() = default;
   /// At least `bytes` bytes, aligned to 64. Throws Error if there is no memory left.
   virtual void* allocate(std::size_t bytes, int index) = 0;
-  /// Gives back what allocate(bytes, index) returned.
+  /// Frees a block that allocate(bytes, index) returned.
   virtual void deallocate(void* data, std::size_t bytes, int index) noexcept = 0;
   /// Copies between this device and itself or the CPU; done when it returns.
   virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;

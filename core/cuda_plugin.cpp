@@ -1,6 +1,6 @@
-// Opens the CUDA backend on first use of a CUDA device. Searched in this order: the file that the environment
-// variable KARYON_CUDA_PLUGIN names; beside the program or library that holds this code, and in ../lib beside
-// it; where the system looks for libraries.
+// Opens the CUDA backend on first use of a CUDA device. It tries, in this order: the file that the
+// environment variable KARYON_CUDA_PLUGIN names; the folder of the program or library that holds this code;
+// ../lib beside that folder; the system's library paths.
 #if __has_include(<dlfcn.h>)
 #include <dlfcn.h>
 #endif

@@ -4,8 +4,9 @@
 
 #include <karyon/core/backend.h>
 
-// The seam between core and the CUDA backend. The backend is a shared library of its own, so that one build
-// runs on machines with and without a GPU, a driver or the CUDA libraries. It exports two C functions.
+// The interface between core and the CUDA backend. The backend is a separate shared library. One build thus
+// runs on machines with and without a GPU, a driver or the CUDA libraries. The library exports two C
+// functions.
 namespace karyon::cuda_plugin {
 
 /// karyon_cuda_open: the backend, or nullptr and in `why` the reason in one line. `abi` is what core was

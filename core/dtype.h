@@ -58,8 +58,8 @@ constexpr bool is_floating(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
 }
 
-/// What sums and statistics of a type are kept in, and the parameters beside it (a bias, a norm's weight):
-/// f32 for bf16, the type itself otherwise.
+/// The type of sums and statistics of a dtype, and of the parameters beside it (a bias, a norm's weight). It
+/// is f32 for bf16, else the dtype itself.
 constexpr DType parameter_dtype(DType dtype) { return dtype == DType::bf16 ? DType::f32 : dtype; }
 
 /// The DType of a C++ element type.

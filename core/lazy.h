@@ -6,8 +6,8 @@
 #include <karyon/core/tensor.h>
 
 // Private: lazy results. An operation may return a tensor whose storage holds a recipe (Lazy) in the place of
-// memory. A kernel that knows the kind of the recipe reads what the result would be computed from, and spares
-// a pass over memory. For everyone else the first access computes the contents, once: it materializes them.
+// memory. A kernel that knows the kind of the recipe reads the sources instead, which saves a pass over
+// memory. For all others the first access materializes the contents, once.
 namespace karyon {
 
 /// The kinds of lazy results; core/kernels/lazy.h has a class for each.
@@ -24,7 +24,7 @@ class Lazy {
   const Shape& shape() const { return shape_; }
   const TensorOptions& options() const { return options_; }
 
-  /// A tensor with the contents, in memory of its own.
+  /// A tensor with the contents, in its own memory.
   virtual Tensor materialize() const = 0;
   /// The tensors that materialize() reads. Before one changes in place, its lazy results are materialized.
   virtual std::vector<Tensor> sources() const = 0;

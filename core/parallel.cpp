@@ -56,7 +56,7 @@ struct Job {
 
 thread_local bool inside = false;
 
-// A sleeping thread takes tens of microseconds to wake, as long as a small operation takes: within a training
+// A sleeping thread takes tens of microseconds to wake, as long as a small operation takes. Within a training
 // step the next job comes sooner than that.
 template <class F>
 void spin_until(F done) {
@@ -100,7 +100,7 @@ class Pool {
     job.run();
     inside = false;
     std::unique_lock lock(mutex_);
-    job_ = nullptr;  // who has not started by now has nothing left to do
+    job_ = nullptr;  // a thread that has not started yet finds no work left
     lock.unlock();
     spin_until([this] { return active_ == 0; });
     lock.lock();

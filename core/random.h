@@ -6,9 +6,9 @@
 
 namespace karyon {
 
-/// Four random words for a 128-bit counter and a 64-bit key: Philox4x32-10 (Salmon et al.,
-/// "Parallel random numbers: as easy as 1, 2, 3", SC 2011). A pure function: element i of a tensor
-/// gets its number whichever thread, device or order asks.
+/// Four random words for a 128-bit counter and a 64-bit key: Philox4x32-10 (Salmon et al., "Parallel random
+/// numbers: as easy as 1, 2, 3", SC 2011). It is a pure function: element i of a tensor gets the same number
+/// in any thread, device or order.
 constexpr std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter,
                                               std::uint64_t stream = 0) {
   auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
@@ -28,8 +28,8 @@ constexpr std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t c
 /// Uniform in [0, 1) from one random word: its upper 24 bits.
 constexpr float to_uniform(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
-/// A stream of random numbers: a seed and a position, both plain values that can be saved and
-/// restored. Not safe for use by several threads at once; give each its own.
+/// A stream of random numbers: a seed and a position, both plain values that can be saved and restored. It is
+/// not safe for use by several threads at once; give each its own.
 class Generator {
  public:
   explicit Generator(std::uint64_t seed = 0, std::uint64_t position = 0) : seed_(seed), position_(position) {}
@@ -59,8 +59,9 @@ class Generator {
   std::uint64_t seed_, position_;
 };
 
-/// The generator used where none is given; seed 0 until manual_seed(). Not for several threads at once.
-/// To go on where it was: default_generator() = Generator(seed, position).
+/// The generator used where none is given; seed 0 until manual_seed(). It is not safe for use by several
+/// threads at once.
+/// To continue from a saved position: default_generator() = Generator(seed, position).
 Generator& default_generator();
 void manual_seed(std::uint64_t seed);
 

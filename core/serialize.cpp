@@ -21,7 +21,7 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 const std::pair<DType, const char*> dtype_names[] = {{f32, "F32"}, {f64, "F64"}, {bf16, "BF16"},
                                                      {i64, "I64"}, {u8, "U8"},   {boolean, "BOOL"}};
 
-// Types of other programs' files that are read as a wider one of ours.
+// Types in files of other programs that are read as a wider type.
 float half_to_float(std::uint16_t half) {
   const auto exponent = (half >> 10) & 31, fraction = half & 1023;
   const float magnitude = exponent == 31  ? (fraction ? std::numeric_limits<float>::quiet_NaN()
@@ -65,7 +65,8 @@ const ForeignType foreign_types[] = {{"F16", 2, f32, widen_half},
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
-// Reads a file whose header says for each tensor its type, shape and place. Nothing is believed before it is checked.
+// Reads a file whose header gives the type, shape and place of each tensor. Every value is checked before
+// use.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& path) : where_("load: " + path.string() + ": ") {
@@ -98,7 +99,7 @@ class SafetensorsReader {
  private:
   struct Entry {
     DType dtype = f32;
-    const ForeignType* foreign = nullptr;  // what the file holds, where that is no type of ours
+    const ForeignType* foreign = nullptr;  // the type in the file, if Karyon has no such type
     std::vector<std::int64_t> sizes;
     std::uint64_t begin = 0, bytes = 0;  // in the data
   };

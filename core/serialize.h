@@ -14,8 +14,8 @@ struct TensorFile {
 };
 
 /// Writes the safetensors format, which Python's safetensors reads: little-endian and row-major, as the
-/// tensors are. Whatever happens, `path` holds the old contents or the new (see AtomicFile). Throws Error
-/// naming the path.
+/// tensors are. After any failure `path` holds the old contents or the new ones (see AtomicFile). Throws
+/// Error naming the path.
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file);
 
 /// Reads such a file to the CPU. F16, which other programs write, becomes f32; I8, I16, I32, U16 and U32

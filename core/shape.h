@@ -72,7 +72,7 @@ inline Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
   return out;
 }
 
-/// A height and a width; one number stands for both: `{.stride = 2}`, `{.stride = {2, 1}}`.
+/// A height and a width; one number sets both: `{.stride = 2}`, `{.stride = {2, 1}}`.
 struct Pair {
   std::int64_t h = 0, w = 0;
   constexpr Pair(std::int64_t both) : h(both), w(both) {}

@@ -12,10 +12,10 @@
 #include <karyon/core/backend.h>
 #include <karyon/core/lazy.h>
 
-// Private: what a tensor's handle shares with the tensors that view the same memory.
+// Private: the memory that a tensor shares with its views.
 namespace karyon {
 
-/// A block of device memory, or the recipe to compute its contents; and what was cached for these contents.
+/// A block of device memory, or the recipe to compute its contents, and the data cached for these contents.
 class Storage {
  public:
   Storage(std::size_t bytes, Device device)
@@ -39,7 +39,7 @@ class Storage {
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
-  /// What data() would compute the contents by; null once they are in memory.
+  /// The recipe that data() would compute the contents with; null once they are in memory.
   std::shared_ptr<const Lazy> lazy() const {
     if (data_.load(std::memory_order_acquire) != nullptr) return nullptr;
     const std::lock_guard lock(mutex_);
@@ -59,24 +59,24 @@ class Storage {
     has_dependents_.store(true, std::memory_order_release);
   }
 
-  /// Counts changes in place: what was computed from the contents is stale once it has moved on.
+  /// Counts changes in place. A result computed from the contents is stale if its version is older.
   std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
-  /// Call before a change in place: materializes the lazy results that read this storage, drops what was
-  /// cached for the old contents and moves the version on.
+  /// Call before a change in place. Materializes the lazy results that read this storage, drops data cached
+  /// for the old contents and increases the version.
   void before_write() {
     release_readers();
     const std::lock_guard lock(mutex_);
     recipe_.reset();
     version_.fetch_add(1, std::memory_order_relaxed);
   }
-  /// The same for whoever asks for a pointer to write to: the version stays.
+  /// The same without a new version, for a caller that asks for a pointer to write to.
   void release_readers() {
     if (has_caches_.load(std::memory_order_relaxed)) drop_caches();
     if (has_dependents_.load(std::memory_order_acquire)) materialize_dependents();
   }
 
-  /// What a kernel computed from the contents and keeps with them until they change, or null. One value of
-  /// each type T.
+  /// A value that a kernel computed from the contents, or null. It is kept until they change. There is one
+  /// value of each type T.
   template <class T>
   std::shared_ptr<T> cache() const {
     const std::lock_guard lock(mutex_);

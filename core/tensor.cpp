@@ -1,5 +1,5 @@
-// What a tensor is: its shape, type and memory. tensor_ops.cpp holds what makes, copies and changes tensors;
-// the CUDA backend compiles this file, and not that one.
+// The tensor itself: its shape, type and memory. tensor_ops.cpp holds the functions that create, copy and
+// change tensors. The CUDA backend compiles only this file of the two.
 #include <karyon/core/storage.h>
 #include <karyon/core/tensor.h>
 

@@ -53,8 +53,8 @@ class Tensor {
   void* data_ptr() const;
   std::uint64_t version() const;
   /// Call before a change in place by a pointer or a kernel. Materializes lazy results that depend on this
-  /// memory, drops caches of it and moves the version on: a gradient that needs the old values becomes an
-  /// error.
+  /// memory, drops caches of it and increases the version. A gradient that needs the old values then becomes
+  /// an error.
   void before_write();
   /// True if no other handle and no other tensor shares the memory.
   bool owns_storage_alone() const;
@@ -89,7 +89,7 @@ class Tensor {
   // In place; on a tensor that requires a gradient only under NoGradGuard.
   Tensor& fill_(double value);
   Tensor& zero_() { return fill_(0); }
-  // A source that requires a gradient is an error, as it would get none, and so is one whose memory overlaps
+  // Throws Error if the source requires a gradient, as it would get none. Throws Error if its memory overlaps
   // this tensor's but is not the same.
   /// Copies src's values (same shape; dtype and device may differ).
   Tensor& copy_(const Tensor& src);
@@ -97,8 +97,8 @@ class Tensor {
   Tensor& add_(const Tensor& other, double alpha = 1);
   Tensor& mul_(double factor);
 
-  // The operations that everyone types. Each method is the free function of that name, whose header says
-  // shapes, dtypes, gradients and errors: core/ops/reduce.h, elementwise.h, activation.h, matmul.h, layout.h.
+  // The most common operations. Each method is the free function of that name. These headers give shapes,
+  // dtypes, gradients and errors: core/ops/reduce.h, elementwise.h, activation.h, matmul.h, layout.h.
   Tensor sum(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor mean(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor max(const std::vector<int>& dims = {}, bool keepdim = false) const;
@@ -172,7 +172,7 @@ struct Tensor::Impl {
   bool retains_grad = false;
   Tensor grad;
   std::shared_ptr<Node> node;
-  std::vector<TensorHook> hooks;  // of a leaf; a non-leaf's sit in its node
+  std::vector<TensorHook> hooks;  // hooks of a leaf; those of a non-leaf are in its node
 };
 
 struct TensorOptions {
@@ -193,7 +193,8 @@ Tensor arange(std::int64_t n, TensorOptions options = {.dtype = DType::i64});
 /// The values under `shape` (one dimension if none is given), converted to the dtype.
 Tensor tensor(const std::vector<double>& values, TensorOptions options = {});
 Tensor tensor(const std::vector<double>& values, const Shape& shape, TensorOptions options = {});
-/// The same memory from element `offset` on, under `shape`. Not differentiable: for operations.
+/// The same memory from element `offset` on, under `shape`. It is not differentiable and meant for
+/// operations.
 Tensor view(const Tensor& x, const Shape& shape, std::int64_t offset = 0);
 
 /// Prints shape, dtype and the leading values.

@@ -31,7 +31,7 @@ Tensor Tensor::permute(const std::vector<int>& order) const { return karyon::per
 Tensor Tensor::transpose(int dim0, int dim1) const { return karyon::transpose(*this, dim0, dim1); }
 Tensor Tensor::operator[](std::int64_t index) const { return karyon::select(*this, 0, index); }
 
-// Tensors alike need no memory between.
+// Tensors of one shape and dtype need no intermediate memory.
 Tensor& Tensor::operator+=(const Tensor& other) {
   const bool alike = other.shape() == shape() && other.dtype() == dtype();
   return alike ? add_(other) : copy_(*this + other);

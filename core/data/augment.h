@@ -28,10 +28,10 @@ Sample random_crop(const Sample& sample, Pair size, Generator& generator);
 
 struct JitterOptions {
   double brightness = 0;  ///< values are multiplied by 1 - brightness to 1 + brightness
-  double contrast = 0;    ///< distances to the image's mean, likewise
+  double contrast = 0;    ///< the same for distances to the image's mean
 };
-/// Brightness and contrast changed at random, for each image by itself; as torchvision's ColorJitter, but
-/// that the mean is of all channels and that values are not limited afterwards.
+/// Changes brightness and contrast at random, for each image separately, as torchvision's ColorJitter. But
+/// the mean is that of all channels, and values are not limited afterwards.
 ///   x        f32 or f64
 ///   returns  x's shape and dtype
 /// Throws Error unless both options are in [0, 1].

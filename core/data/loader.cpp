@@ -12,7 +12,7 @@
 namespace karyon {
 namespace {
 
-// Streams of the seed: 0 orders the epochs, e + 1 serves the samples of epoch e.
+// Stream 0 of the seed orders the epochs; stream e + 1 is for the samples of epoch e.
 Generator derived(std::uint64_t seed, std::uint64_t counter, std::uint64_t stream) {
   const auto words = philox(seed, counter, stream);
   return Generator((std::uint64_t{words[1]} << 32) | words[0]);

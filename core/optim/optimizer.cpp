@@ -125,7 +125,7 @@ double clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm) {
   check(std::isfinite(max_norm) && max_norm >= 0, "clip_grad_norm_: expects a finite norm >= 0, got ",
         max_norm);
   const NoGradGuard no_grad;
-  std::vector<std::vector<Tensor>> groups;  // of one type and device
+  std::vector<std::vector<Tensor>> groups;  // gradients of one type and device
   for (const Tensor& p : parameters) {
     const Tensor grad = p.grad();
     if (!grad.defined()) continue;

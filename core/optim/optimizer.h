@@ -25,9 +25,8 @@ class Optimizer {
   void set_lr(double lr);
   const std::vector<Tensor>& parameters() const { return parameters_; }
 
-  /// What step() remembers, by name: "lr", and per parameter "3.step", "3.exp_avg", ... Shares memory
-  /// with the optimizer: clone() to keep. Loading it into an optimizer over the same parameters
-  /// continues bit for bit.
+  /// The state of step(), by name: "lr", and per parameter "3.step", "3.exp_avg", ... Shares memory with the
+  /// optimizer: clone() to keep. Loading it into an optimizer over the same parameters continues bit for bit.
   std::map<std::string, Tensor> state_dict() const;
   /// Copies a state in; checks everything before it changes anything. Throws Error for names, shapes or
   /// types that do not fit.
@@ -39,7 +38,7 @@ class Optimizer {
     std::vector<Tensor> buffers;  // one per name in buffer_names_; empty before the first update
   };
 
-  /// Parameters that are updated together: of one type and device, all at the same step.
+  /// Parameters that are updated together. They have one type and device and are all at the same step.
   struct Group {
     std::int64_t step;
     std::vector<Tensor> parameters, grads;

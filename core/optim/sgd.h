@@ -11,8 +11,8 @@ struct SGDOptions {
   bool nesterov = false;  ///< needs momentum and no dampening
 };
 
-/// Stochastic gradient descent, as torch.optim.SGD: g += weight_decay p; v = momentum v + (1 - dampening) g
-/// (v = g at first); p -= lr v, or lr (g + momentum v) with nesterov.
+/// Stochastic gradient descent, as torch.optim.SGD. g += weight_decay p; v = momentum v + (1 - dampening) g,
+/// at first v = g. Then p -= lr v, or p -= lr (g + momentum v) with nesterov.
 class SGD : public Optimizer {
  public:
   explicit SGD(std::vector<Tensor> parameters, const SGDOptions& options = {});
