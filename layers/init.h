@@ -1,9 +1,9 @@
 #pragma once
 #include <karyon/core/random.h>
 
-// Initial values of weights, in place, without recording. Weights are [out, in], [C_out, kH, kW, C_in /
-// groups] of convolutions, or [C_in, kH, kW, C_out / groups] of transposed convolutions. "out" is the first
-// size of all of them, as in PyTorch.
+// Initial values of weights, in place, without recording. Weights are [out, in]. Those of convolutions are
+// [C_out, kH, kW, C_in / groups]; those of transposed ones are [C_in, kH, kW, C_out / groups]. "out" is the
+// first size of all of them, as in PyTorch.
 namespace karyon {
 
 /// How many values an output sums over, and how many outputs an input reaches.

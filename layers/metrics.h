@@ -1,7 +1,7 @@
 #pragma once
 #include <karyon/core/tensor.h>
 
-// How well predictions agree with the truth. Not differentiable: for losses see core/ops/loss.h.
+// How well predictions agree with the truth. They are not differentiable; core/ops/loss.h has the losses.
 namespace karyon {
 
 /// Pixels of a mask by what is predicted and what is true. The counts of several images add up.

@@ -141,7 +141,7 @@ void Module::requires_grad_(bool on) {
   for (Tensor& x : parameters()) x.requires_grad_(on);
 }
 
-// The tensor behind every handle changes, so that handles held elsewhere see it too.
+// Changes the tensor behind every handle, so handles held elsewhere see the change, too.
 template <class F>
 void Module::convert_tensors(const F& convert) {
   const NoGradGuard no_grad;

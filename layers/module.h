@@ -23,7 +23,6 @@ using StateDict = std::map<std::string, Tensor>;
 ///         register_module("head", head);
 ///       }
 ///       Tensor forward(Tensor x) override { return head(relu(conv(std::move(x)))); }
-///
 ///       Conv2d conv{3, 16, 3, {.padding = 1}};
 ///       Conv2d head{16, 1, 1};
 ///     };
@@ -37,12 +36,12 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// The output for one input. `x` is passed by value: a network that moves its intermediates along
-  /// frees them as it goes. Modules of several inputs define a forward of their own.
+  /// The output for one input. `x` is passed by value: a network that moves its intermediates on frees each
+  /// after its last use. Modules of several inputs define a forward of their own.
   virtual Tensor forward(Tensor x);
-  /// forward(x), seen by the CallObserver of this thread, if there is one. Throws Error if the forward of
-  /// another module calls this one, it has parameters to train, and no module ever registered it: an
-  /// optimizer over parameters() of the network would not train it.
+  /// forward(x), seen by the CallObserver of this thread, if there is one. Throws Error if another module's
+  /// forward calls this one, it has parameters to train, and no module registered it. An optimizer over
+  /// parameters() of the network would not train it.
   Tensor operator()(Tensor x);
 
   /// Training mode (the default) or evaluation, here and in all children.

@@ -31,7 +31,7 @@ struct ModuleList : Module {
     return add(std::make_unique<N>(std::forward<Args>(args)...));
   }
   // A list in braces has no type that could be forwarded. These overloads take options in braces as the last
-  // argument, after any number of arguments up to three; an earlier list in braces is a Pair.
+  // argument, after up to three other arguments. An earlier list in braces is a Pair.
   template <class N = M>
   N& add(const typename N::Options& options) requires std::constructible_from<N, const typename N::Options&> {
     return add(std::make_unique<N>(options));

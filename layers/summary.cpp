@@ -29,7 +29,7 @@ struct Recorder : CallObserver {
   }
 };
 
-/// Evaluation mode for all modules, each put back to what it was.
+/// Sets evaluation mode for all modules and restores each module's mode at the end.
 struct Evaluation {
   std::vector<std::pair<std::string, Module*>> modules;
   std::vector<bool> before;
@@ -38,7 +38,7 @@ struct Evaluation {
     for (const auto& [name, m] : modules) before.push_back(m->is_training());
     root.eval();
   }
-  // Parents come first, so the children have the last word.
+  // Parents come first, so the children's modes are set last.
   ~Evaluation() {
     for (std::size_t i = 0; i < modules.size(); ++i) modules[i].second->train(before[i]);
   }

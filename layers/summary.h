@@ -18,8 +18,8 @@ struct Summary {
   std::int64_t activation_bytes = 0;  ///< of all outputs together, as if none were freed
 };
 
-/// Runs the module once on zeros of the given shape, in evaluation and without recording, and reports
-/// what each layer did. Modes are put back after.
+/// Runs the module once on zeros of the given shape, in evaluation and without recording, and reports what
+/// each layer did. Modes are restored afterwards.
 Summary summary(Module& module, const Shape& input);
 
 /// The summary as a table.

@@ -18,7 +18,7 @@ Tensor from_pytorch_layout(const Tensor& x);
 void save_weights(const Module& module, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata = {});
 /// Reads such a file into the module; returns its metadata. Throws Error naming the path if the file is
-/// damaged, does not fit (see load_state_dict) or holds a NaN or an infinity; the module is then unchanged.
+/// damaged, does not fit (see load_state_dict) or holds a NaN or an infinity. The module is then unchanged.
 std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
                                                 bool strict = true);
 /// The same from a file that was read before; `path` is for messages.

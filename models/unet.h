@@ -47,7 +47,7 @@ struct UpBlock : DoubleConv {
   Tensor forward(Tensor x, Tensor skip);
 
   UpMode mode;
-  std::unique_ptr<Module> up;  // a 2x2 transposed convolution, or the 1x1 one that goes with bilinear
+  std::unique_ptr<Module> up;  // a 2x2 transposed convolution, or the 1x1 one of bilinear upsampling
 };
 
 /// U-Net (Ronneberger, Fischer and Brox, 2015) with padded convolutions, so that sizes are kept.
@@ -62,8 +62,8 @@ struct UNet : Module {
   explicit UNet(const Options& options = {});
   ///   x        [N, H, W, in_channels], any H, W >= 1
   ///   returns  [N, H, W, out_channels]
-  /// Where H or W is no multiple of 2^depth the image is extended at the bottom and right, by reflection
-  /// (by zeros where the image is too small to reflect), and the result cut back.
+  /// If H or W is no multiple of 2^depth, the image is extended at the bottom and right, and the result is
+  /// cut back. It is extended by reflection, or by zeros if it is too small to reflect.
   Tensor forward(Tensor x) override;
 
   const Options options;
@@ -78,9 +78,9 @@ struct UNet : Module {
 void save_unet(const UNet& model, const std::filesystem::path& path,
                const std::map<std::string, std::string>& metadata = {});
 
-/// Rebuilds the network that save_unet wrote, on the CPU and in training mode; fills `metadata` if given.
-/// Throws Error naming the path if the file holds another model or no options, is damaged, or has
-/// weights that do not fit or are not finite.
+/// Rebuilds the network that save_unet wrote, on the CPU and in training mode. Fills `metadata` if given.
+/// Throws Error naming the path if the file is damaged or holds another model or no options. Also throws if
+/// weights do not fit or are not finite.
 std::unique_ptr<UNet> load_unet(const std::filesystem::path& path,
                                 std::map<std::string, std::string>* metadata = nullptr);
 

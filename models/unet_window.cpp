@@ -12,7 +12,8 @@ constexpr int winograd_tile = 4;
 
 int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Backwards through the network: how far beyond an output does each layer look? Outputs come in tiles.
+// Goes backwards through the network and adds up how far each layer looks beyond an output. Outputs are
+// computed in tiles.
 int reach_of(const UNetOptions& options, int tile) {
   const auto double_conv = [&](int reach) {
     for (int i = 0; i < 2; ++i) reach = round_up(reach, tile) + 1;

@@ -5,17 +5,17 @@
 
 namespace karyon {
 
-/// What a program has to know of a U-Net to run it on overlapping windows of a large image.
+/// The properties of a U-Net that matter for running it on overlapping windows of a large image.
 ///
-/// Take a block of outputs that begins and ends at multiples of 2^depth. A window gives the same outputs as
-/// the whole image, up to rounding, if it reaches `reach` pixels further on every side where the image goes
-/// on, and begins at a multiple of 2^depth. It gives the same bits if `exact_reach` and `alignment` stand in
-/// place of `reach` and 2^depth. A group norm looks at the whole window, so a network with group norms allows
-/// neither.
+/// Take a block of outputs that begins and ends at multiples of 2^depth. A window begins at a multiple of
+/// 2^depth and extends `reach` pixels beyond the block, except at the image's border. It then gives the same
+/// outputs as the whole image, up to rounding. With `exact_reach` and `alignment` in place of `reach` and
+/// 2^depth it gives the same bits. A group norm sees the whole window, so neither holds for a network with
+/// group norms.
 struct UNetWindow {
-  int reach;        ///< pixels beyond a block on which its outputs depend
-  int exact_reach;  ///< the same with the pixels that only touch the rounding
-  int alignment;    ///< pixels: then pooling meets the same pixels, and sums are formed in the same order
+  int reach;                    ///< pixels beyond a block on which its outputs depend
+  int exact_reach;              ///< the same, with pixels that affect only the rounding
+  int alignment;                ///< pixels: pooling then sees the same pixels, and sums have the same order
   std::size_t bytes_per_pixel;  ///< memory at inference, at most, for activations of `dtype`
 };
 
