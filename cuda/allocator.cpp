@@ -9,8 +9,8 @@
 namespace karyon::cuda {
 namespace {
 
-// Sizes are rounded to an eighth of their power of two: at most 12.5 % is lost, and blocks of nearly equal
-// sizes can serve each other.
+// Sizes are rounded to an eighth of their power of two: at most 12.5 % is lost. Blocks of nearly equal sizes
+// can replace each other.
 std::size_t rounded(std::size_t bytes) {
   const std::size_t step = std::max<std::size_t>(512, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
   return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
@@ -53,14 +53,14 @@ void Allocator::deallocate(void* data, cudaStream_t stream) noexcept {
   }
   try {
     cache_.emplace(size, Free{data, stream});
-  } catch (...) {  // no memory to remember it by
+  } catch (...) {  // no memory for the list of free blocks
     (void)cudaFree(data);
     stats_.reserved -= size;
   }
 }
 
-// A block of the least size that will do, if it is not half as large again; best one that was freed on the
-// same stream.
+// The smallest block that is large enough, if it is at most half as large again. Blocks that were freed on
+// the same stream are preferred.
 void* Allocator::take_cached(std::size_t size, cudaStream_t stream) {
   const auto begin = cache_.lower_bound(size), end = cache_.upper_bound(size + size / 2);
   auto it = std::find_if(begin, end, [stream](const auto& entry) { return entry.second.stream == stream; });
@@ -68,7 +68,7 @@ void* Allocator::take_cached(std::size_t size, cudaStream_t stream) {
   if (it == end) return nullptr;
   const auto [data, last] = it->second;
   if (last != stream) {
-    // An event recorded now covers all that was given to that stream before the block was freed.
+    // An event recorded now covers all work that was given to that stream before the block was freed.
     cudaEvent_t event{};
     KARYON_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
     const cudaError_t recorded = cudaEventRecord(event, last);

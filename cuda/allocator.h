@@ -10,12 +10,12 @@
 
 namespace karyon::cuda {
 
-/// Device memory, kept for reuse after it is freed: asking the driver would stop the device each time. Work
-/// is ordered by streams, so a block may be handed out again at once on the stream it was freed on, even
-/// before the device has come to its last use; another stream is made to wait for that one first.
+/// Device memory, kept for reuse after it is freed: asking the driver would stop the device each time.
+/// Streams order work. A block may be handed out again at once on the stream that it was freed on, even
+/// before its last use has ended. Another stream waits for that stream first.
 ///
-/// With KARYON_CUDA_CACHE=off in the environment nothing is kept or rounded: each block is one of the
-/// driver's own, so that tools which watch memory see accesses beyond it, after it, or of what was never
+/// With KARYON_CUDA_CACHE=off in the environment nothing is kept or rounded: each block comes from the
+/// driver. Memory checkers then see accesses out of bounds, after the free, or to memory that was never
 /// written.
 class Allocator {
  public:

@@ -40,7 +40,7 @@ class CudaBackend : public Backend {
   }
 
   void synchronize(int) override {
-    context();  // of a thread that is new here
+    context();  // sets the current device of a new thread
     KARYON_CUDA_CHECK(cudaDeviceSynchronize());
   }
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <karyon/cuda/kernel_table.h>
 
-// Each family of core/ops has a file here that enters its kernels into the table.
+// Each family of core/ops has a file here that adds its kernels to the table.
 namespace karyon::cuda {
 
 void register_activation_kernels(KernelTable& table);

@@ -1,8 +1,8 @@
-// How [rows, columns] arrays with few or many columns are walked: images in channels-last order, where what
-// is computed belongs to a channel.
+// How kernels walk [rows, columns] arrays with few or many columns: images in channels-last order, with a
+// result per channel.
 //
-// A block is `lanes` wide along the columns, in vectors of V, and 256 / lanes rows high; each thread keeps
-// its columns and steps down the rows of one chunk, so what belongs to a column stays in registers and a warp
+// A block is `lanes` wide along the columns, in vectors of V, and 256 / lanes rows high. Each thread keeps
+// its columns and steps down the rows of one chunk. So values of a column stay in registers, and a warp
 // always reads whole lines. Sums leave the block once per chunk, in double, and are joined in the order of
 // chunks: the same bits every time.
 #pragma once
@@ -35,7 +35,7 @@ struct ColumnGrid {
     const auto width = static_cast<unsigned>((columns + vector - 1) / vector);
     lanes = static_cast<int>(std::min(std::bit_ceil(std::max(1u, width)), vector == 4 ? 32u : 64u));
     const std::int64_t height = column_threads / lanes, most = 1024;
-    // Enough chunks to fill a device, not so many that joining them costs.
+    // Enough chunks to fill a device, but few enough that joining them is cheap.
     std::int64_t chunk = std::max(height * rows_per_thread, ceil_div(rows, most));
     chunk_rows = static_cast<int>(std::min<std::int64_t>(chunk, std::max<std::int64_t>(rows, 1)));
     chunks = static_cast<int>(ceil_div(rows, std::int64_t{chunk_rows}));
@@ -67,8 +67,8 @@ struct ColumnPlace {
   }
 };
 
-/// Every thread gets the sums over the threads of its block that have the same columns, by halves: a fixed
-/// order. All threads of the block must call it; more than once is fine.
+/// Every thread gets the sums over the threads of its block that have the same columns. Halves are added in a
+/// fixed order. All threads of the block must call it; more than once is fine.
 template <int count>
 __device__ inline void sum_over_rows(double (&values)[count]) {
   __shared__ double parts[count][column_threads];
@@ -88,8 +88,8 @@ __device__ inline void sum_over_rows(double (&values)[count]) {
   __syncthreads();
 }
 
-/// sums [images, chunks, 2, columns] = the sums over a chunk of the two values that f(at, row, values) gives
-/// for V columns of one row; `at` is the element, `row` counts over all images. f's constructor argument is
+/// sums [images, chunks, 2, columns]: the sums over a chunk of two values. f(at, row, values) gives both for
+/// V columns of one row; `at` is the element, `row` counts over all images. f's constructor argument is
 /// (params, image, column).
 template <int V, class F>
 __global__ void __launch_bounds__(column_threads)
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(column_threads)
   if (second) second[column] = from_float<T>(static_cast<float>(b));
 }
 
-/// Bytes of what column_sums writes.
+/// Bytes that column_sums writes.
 inline std::size_t column_sums_bytes(const ColumnGrid& g) {
   return static_cast<std::size_t>(g.images * g.chunks) * 2 * static_cast<std::size_t>(g.columns) *
          sizeof(double);

@@ -3,8 +3,8 @@
 
 namespace karyon::cuda {
 
-/// Where the calling thread's work goes. All threads share one stream, so that a tensor made by one can be
-/// read by another without further ado, unless a StreamGuard says otherwise.
+/// The stream for the calling thread's work. All threads share one stream unless a StreamGuard says
+/// otherwise, so a tensor of one thread can be read by another without further steps.
 struct Context {
   cudaStream_t stream = nullptr;
   int device = 0;
@@ -14,8 +14,8 @@ struct Context {
 /// The calling thread's context, made on first use. Throws Error if the device refuses.
 Context& context();
 
-/// Sends the calling thread's work to `stream` while it lives. What other streams wait for is up to the
-/// caller; memory is safe: see Allocator.
+/// Sends the calling thread's work to `stream` while it lives. The caller orders it against other streams;
+/// memory is safe: see Allocator.
 class StreamGuard {
  public:
   explicit StreamGuard(cudaStream_t stream);

@@ -19,7 +19,7 @@ template <class F>
 constexpr bool takes_bf16 = one_of<F, functors::Abs, functors::Clamp, functors::Add, functors::Sub,
                                    functors::Mul, functors::Div, functors::Maximum, functors::Minimum>;
 
-// dispatch_float for g, which is made of the formula F.
+// dispatch_float for g, which wraps the formula F.
 template <class F, class G, class Run>
 void dispatch_formula(const char* op, const Tensor& x, G g, Run run) {
   if constexpr (takes_bf16<F>) {

@@ -3,13 +3,13 @@
 
 #include <karyon/core/check.h>
 
-// The one way a status of the CUDA runtime becomes an exception.
+// The only place that turns a status of the CUDA runtime into an exception.
 namespace karyon::cuda {
 
 inline void check_cuda(cudaError_t status, const char* call, const char* file, int line) {
   if (status == cudaSuccess) [[likely]]
     return;
-  (void)cudaGetLastError();  // the next call is not to blame
+  (void)cudaGetLastError();  // clears the error for the next call
   check(false, "cuda: ", call, ": ", cudaGetErrorString(status), " (", file, ":", line, ")");
 }
 

@@ -29,13 +29,13 @@ endif()
 if(KARYON_CUDA_FOUND)
   execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch OUTPUT_VARIABLE known)
   string(REGEX MATCHALL "[0-9]+" known "${known}")
-  set(KARYON_CUDA_CODE)  # what this toolkit knows of KARYON_CUDA_ARCHITECTURES
+  set(KARYON_CUDA_CODE)  # those of KARYON_CUDA_ARCHITECTURES that this toolkit knows
   foreach(architecture ${KARYON_CUDA_ARCHITECTURES})
     if(architecture IN_LIST known)
       list(APPEND KARYON_CUDA_CODE ${architecture})
     endif()
   endforeach()
-  # Only its headers: the library is opened on first use, and what it would do is done without it otherwise.
+  # Only cuDNN's headers are needed. Its library is opened on first use; without it Karyon's own kernels run.
   find_path(KARYON_CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
   find_library(KARYON_CUDNN_LIBRARY NAMES libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})  # for the tests
   message(STATUS "CUDA backend: CUDA ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${KARYON_CUDA_CODE}, "

@@ -1,5 +1,5 @@
-// Where a thread of a kernel over images [N, H, W, C] stands: one pixel, V neighbouring channels, so that a
-// warp reads and writes whole lines whatever the pixel.
+// The position of a thread in a kernel over images [N, H, W, C]: one pixel, V neighbouring channels. A warp
+// thus reads and writes whole lines at any pixel.
 #pragma once
 #include <karyon/core/tensor.h>
 #include <karyon/cuda/divisor.cuh>

@@ -6,7 +6,7 @@
 #include <karyon/cuda/context.h>
 #include <karyon/cuda/error.h>
 
-// What kernels are launched and built with.
+// Tools to write and launch kernels.
 namespace karyon::cuda {
 
 inline constexpr int warp_size = 32;
@@ -83,7 +83,8 @@ struct Plus {
   }
 };
 
-/// All lanes of a full warp get op over the values of all; halves meet, in the same order in every lane.
+/// All lanes of a full warp get op over the values of all. Halves are combined in the same order in every
+/// lane.
 template <class T, class Op>
 __device__ T warp_reduce(T value, Op op) {
 #pragma unroll
@@ -91,8 +92,8 @@ __device__ T warp_reduce(T value, Op op) {
   return value;
 }
 
-/// Thread 0 gets op over the values of all threads of a one-dimensional block of Threads, a multiple of 32
-/// and at most 1024; the others get something. May be called again at once.
+/// Thread 0 gets op over the values of all threads of a one-dimensional block; the result of the others is
+/// unspecified. Threads is a multiple of 32 and at most 1024. It may be called again at once.
 template <int Threads, class T, class Op>
 __device__ T block_reduce(T value, Op op) {
   static_assert(Threads % warp_size == 0 && Threads <= 1024);

@@ -1,6 +1,6 @@
-// Operations that only move values. The one idea: a run is copied in the widest units, up to 16 bytes, that
-// its offsets allow, one per thread; where neighbours in the output are far apart in the input, tiles go
-// through shared memory, so that both sides see whole lines.
+// Operations that only move values. The one idea: a run is copied in the widest units that its offsets allow,
+// up to 16 bytes, one per thread. If neighbours in the output are far apart in the input, tiles pass through
+// shared memory. Both sides then see whole lines.
 #include <karyon/core/kernels/layout.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(threads) permute_kernel(const Unit* x, Unit* y
   y[i] = x[from];
 }
 
-// `near` is contiguous in x and `last` in y: a block turns a tile of both. The odd row length keeps its
+// `near` is contiguous in x and `last` in y: a block transposes a tile of both. The odd row length keeps its
 // columns in different banks.
 constexpr int tile = 32, tile_rows = threads / tile;
 template <class T>

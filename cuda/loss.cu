@@ -84,7 +84,7 @@ void reduce_terms(std::int64_t n, Reduction reduction, Tensor& out, const Term& 
   reduce<Sum>(1, n, 1, term, StoreLoss{to, reduction == Reduction::mean ? static_cast<double>(n) : 1.0});
 }
 
-// What each term's slope is multiplied by: its own gradient, or the shared one over `count`.
+// The factor of each term's slope: its own gradient, or the shared one over `count`.
 struct Upstream {
   const float* dy;
   bool shared;

@@ -7,7 +7,7 @@
 #include <karyon/cuda/scalar.cuh>
 
 // y[i] = f(a[i], b[i], ...) with broadcasting. The one idea: each thread owns one vector of 16 bytes at most,
-// so that a warp asks for whole lines; a broadcast input is read in vectors too where its run allows it.
+// so a warp reads whole lines. A broadcast input is also read in vectors if its run allows it.
 namespace karyon::cuda {
 
 inline constexpr int map_threads = 256;
@@ -16,8 +16,8 @@ inline constexpr int map_threads = 256;
 template <class T>
 using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
 
-/// How an input lies under the output: the output's dimensions, innermost first, adjacent ones merged where
-/// the input is broadcast along both or along neither. Stride 0: broadcast.
+/// How an input maps to the output's dimensions, innermost first. Adjacent ones are merged if the input is
+/// broadcast along both or along neither. Stride 0: broadcast.
 struct Layout {
   int dims = 0;
   std::int64_t sizes[Shape::max_dims], strides[Shape::max_dims];
@@ -39,7 +39,7 @@ struct Layout {
   }
 };
 
-/// a / b and a % b; in 32 bits where that will do.
+/// a / b and a % b; in 32 bits where that suffices.
 __device__ inline std::int64_t divide(std::int64_t a, std::int64_t b, std::int64_t& remainder) {
   if (((a | b) >> 32) == 0) {
     const auto u = static_cast<std::uint32_t>(a), v = static_cast<std::uint32_t>(b), q = u / v;

@@ -1,6 +1,6 @@
 // The updates of optimizers. The one idea: a network has many small parameters, and a launch for each would
-// cost more than the memory it moves; so one launch updates up to 64 tensors, a block finding its own in a
-// table that comes with the kernel's arguments. Every array is read and written once.
+// cost more than the memory it moves. So one launch updates up to 64 tensors. Each block finds its tensor in
+// a table in the kernel's arguments. Every array is read and written once.
 #include <cmath>
 #include <utility>
 
@@ -17,7 +17,7 @@ constexpr int threads = 256;
 constexpr int per_block = 4 * threads;  // elements; four for each thread
 constexpr int most_tensors = 64;
 
-// Arrays that are updated alike: the gradients, then what changes.
+// Arrays that are updated together: the gradients, then the changed arrays.
 template <int Changed>
 struct Tensors {
   const float* grad[most_tensors];

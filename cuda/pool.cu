@@ -1,6 +1,6 @@
-// Max and average pooling. A thread has one pixel of what is written and a vector of channels, forward and
-// backward: backward gathers from the windows over its pixel, so nothing is added to memory and the order of
-// every sum is fixed. Windows that overlap are read again from the cache, not from memory.
+// Max and average pooling. A thread writes one pixel and a vector of channels, forward and backward. Backward
+// gathers from the windows over its pixel, so nothing is added to memory and the order of every sum is fixed.
+// Windows that overlap are read again from the cache, not from memory.
 #include <limits>
 
 #include <karyon/core/kernels/pool.h>
@@ -23,12 +23,12 @@ struct Axis {
 
   __device__ int start(int output) const { return output * stride - padding; }
 
-  /// What an average covers.
+  /// The inputs that an average covers.
   __device__ Range covered(int output) const {
     if (kernel == 0) return {output * size / outputs, ((output + 1) * size + outputs - 1) / outputs};
     return {max(start(output), 0), min(start(output) + kernel, size)};
   }
-  /// The outputs whose windows, first to last position, lie over an input.
+  /// The outputs whose windows, from first to last position, cover an input.
   __device__ Range over(int input) const {
     if (kernel == 0) return {input * outputs / size, ((input + 1) * outputs + size - 1) / size};
     const int first = input + padding - dilation * (kernel - 1);
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(image_threads)
   store_vector<T, V>(dx + place.at(), sum);
 }
 
-// divisor: of every window; 0: the number of pixels it covers.
+// divisor: that of every window; 0 stands for the number of pixels that the window covers.
 template <class T, int V>
 __global__ void __launch_bounds__(image_threads)
     average(const __grid_constant__ ImageGrid g, ImageSize in, Axes a, int divisor, const T* x, T* y) {

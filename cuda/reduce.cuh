@@ -7,9 +7,9 @@
 #include <karyon/cuda/launch.cuh>
 
 // Reductions of [outer, n, inner] over n. The one idea: neighbouring threads always read neighbouring
-// elements, whatever the shape. A block is cut into teams: `columns` threads lie along inner, `rows` of them
-// share each column, and what is left serves further outer indices. What is added to what depends on the
-// shape alone, so the bits are the same every time.
+// elements, whatever the shape. A block is cut into teams: `columns` threads lie along inner, and `rows`
+// threads share each column. The remaining threads serve further outer indices. The order of additions
+// depends on the shape alone, so the bits are the same every time.
 namespace karyon::cuda {
 
 inline constexpr int reduce_threads = 256;
@@ -108,8 +108,8 @@ struct StorePart {
   }
 };
 
-/// finish(o * inner + i, 0, acc) for each o and i, where acc is Op over load((o * n + k) * inner + i) for all
-/// k. Few long reductions are cut into chunks, whose results are reduced in turn.
+/// Calls finish(o * inner + i, 0, acc) for each o and i; acc is Op over all load((o * n + k) * inner + i).
+/// Few long reductions are cut into chunks, whose results are then reduced.
 template <class Op, class Load, class Finish>
 void reduce(std::int64_t outer, std::int64_t n, std::int64_t inner, Load load, Finish finish) {
   using Acc = typename Op::Acc;

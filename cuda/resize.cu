@@ -1,7 +1,6 @@
-// Resampling, nearest and bilinear. It is separable: which inputs an output row (column) mixes, and which
-// outputs use an input row (column), is worked out once per row and column into two small tables; then a
-// thread has one pixel of what is written and a vector of channels. Backward gathers, so nothing is added to
-// memory and the order of every sum is fixed.
+// Resampling, nearest and bilinear. It is separable. Two small tables, computed once, say which inputs an
+// output row (column) mixes and which outputs use an input row (column). Then a thread writes one pixel and a
+// vector of channels. Backward gathers, so nothing is added to memory and the order of every sum is fixed.
 #include <karyon/core/kernels/resize.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/workspace.h>
@@ -20,7 +19,7 @@ struct alignas(8) Users {
   int begin, end;
 };
 
-/// How outputs lie over inputs along one dimension.
+/// How outputs map to inputs along one dimension.
 struct Mapping {
   int in, out;
   bool nearest, align_corners;

@@ -5,7 +5,7 @@
 namespace karyon::cuda {
 
 /// Scratch memory for the kernels of one call, on the calling thread's stream; unspecified contents, aligned
-/// to 256 bytes. May be let go as soon as the kernels are launched.
+/// to 256 bytes. It may be freed as soon as the kernels are launched.
 class Workspace {
  public:
   explicit Workspace(std::size_t bytes)

@@ -16,7 +16,7 @@
 namespace karyon::cuda {
 namespace {
 
-/// `run` computes and returns an empty string, or returns why it does not.
+/// `run` computes and returns an empty string, or it returns the reason for refusing.
 template <class... Args>
 struct Implementation {
   const char* name;
@@ -53,9 +53,9 @@ ConvProblem problem_of(ConvDirection direction, const ConvGeometry& g, DType dty
 }
 
 // cuDNN adds a shift and takes the maximum in the convolution's own kernel. A scale is multiplied into the
-// filters where those are smaller than the image; what is left is done in one pass afterwards. Beside bf16 it
-// takes no shift of f32: rounding that costs no more precision than rounding the sum before the shift is
-// added.
+// filters if they are smaller than the image. The remaining steps take one pass afterwards. Beside bf16 an
+// f32 shift is rounded, as cuDNN requires. That costs no more precision than rounding the sum before the
+// shift is added.
 std::string affine_cudnn(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& scale,
                          const Tensor& shift, bool relu, Tensor& y) {
   ConvProblem problem = problem_of(ConvDirection::forward, g, x.dtype());

@@ -1,12 +1,12 @@
-// Convolution as one matrix product per group (gemm.h), nothing written down on the way:
+// Convolution as one matrix product per group (gemm.h), without intermediate results in memory:
 //
 //   forward          y [pixels of y, K]      = patches of x [pixels of y, taps C] . filters^T
 //   backward-data    dx [pixels of x, C]     = patches of dy [pixels of x, taps K] . filters
 //   backward-weight  dweight [K, taps C]     = dy^T [K, pixels of y] . patches of x
 //
-// The idea for strides: the pixels of dx that leave the same remainder by the stride meet the same taps, and
-// for them backward-data is a convolution with stride 1 over those taps alone. So stride s is s x s products
-// of 1 / (s x s) of the work, none of it with zeros.
+// The idea for strides: the pixels of dx with the same remainder by the stride meet the same taps. For them
+// backward-data is a convolution with stride 1 over those taps alone. So stride s takes s x s products of 1 /
+// (s x s) of the work, none of it with zeros.
 #include <numeric>
 
 #include <karyon/core/kernels/conv.h>
@@ -92,8 +92,8 @@ void forward(const char* op, const ConvGeometry& g, const Tensor& x, const Tenso
   multiply(x.dtype(), p, input_patches(g, x, whole_chunks(x, {cg, g.c})), b, out);
 }
 
-// The taps that one remainder of positions in x meets along one dimension, as a convolution with stride 1
-// over y: position = first + stride r is reached from r + base + q step by tap + q skip, for q < taps.
+// The taps for one remainder of positions in x along one dimension, as a convolution with stride 1 over y.
+// Position first + stride r is reached from r + base + q step by tap + q skip, for q < taps.
 struct Phase {
   std::int64_t positions, taps, tap, skip, base, step;
 };

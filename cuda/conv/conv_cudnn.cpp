@@ -18,8 +18,8 @@ namespace {
 
 // ---- handles ----
 
-// A thread borrows a handle and leaves it to the next one. None is destroyed: a program's end is no time to
-// call cuDNN.
+// A thread borrows a handle and leaves it to the next one. No handle is destroyed: cuDNN must not be called
+// at the end of a program.
 class HandlePool {
  public:
   std::unique_ptr<cudnn::Handle> take() {
@@ -104,7 +104,7 @@ std::size_t fastest(const std::vector<cudnn::Plan>& plans, const ConvProblem& pr
   return best;
 }
 
-// What plans are made for, or why cuDNN cannot use this device.
+// The device that plans are built for, or the reason why cuDNN cannot use it.
 struct Device {
   std::unique_ptr<const cudnn::Descriptor> properties;
   std::string why_not;

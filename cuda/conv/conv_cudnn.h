@@ -19,15 +19,15 @@ struct ConvProblem {
   friend bool operator==(const ConvProblem&, const ConvProblem&) = default;
 };
 
-/// Where a problem's tensors lie on the device; the result's is written.
+/// Addresses of a problem's tensors on the device. The result is written.
 struct ConvPointers {
   const void *x = nullptr, *weight = nullptr, *y = nullptr, *shift = nullptr;
 };
 
-/// Runs a convolution through cuDNN on the calling thread's stream and returns an empty string, or does
-/// nothing and returns why cuDNN does not take it. Plans are made once per problem and kept. With
-/// KARYON_CUDNN_AUTOTUNE=1 in the environment several are timed on the first call and the fastest is kept,
-/// which may be another one in the next run of the program.
+/// Runs a convolution through cuDNN on the calling thread's stream and returns an empty string. If cuDNN
+/// refuses it, does nothing and returns the reason. Plans are made once per problem and kept. With
+/// KARYON_CUDNN_AUTOTUNE=1 in the environment several plans are timed on the first call, and the fastest is
+/// kept. The next run of the program may keep another one.
 std::string conv_cudnn(const ConvProblem& problem, const ConvPointers& pointers);
 
 /// "cuDNN 9.19.0", or "no cuDNN" and the reason.

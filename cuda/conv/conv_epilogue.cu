@@ -1,6 +1,7 @@
-// What cuDNN's kernels leave over: scale, shift and ReLU per channel, and filters with their scale multiplied
-// in, which spares a pass over the result where filters are smaller than images. The one idea: a thread owns
-// one vector, whose channels are neighbours, so that parameters come in vectors too, of 16 bytes at most.
+// The steps that cuDNN's kernels do not do: scale, shift and ReLU per channel. Filters can have their scale
+// multiplied in: that saves a pass over the result if filters are smaller than images. The one idea: a thread
+// owns one vector of 16 bytes at most, whose channels are neighbours. Parameters are then read in vectors,
+// too.
 #include <karyon/core/kernels/functors/activation.h>
 #include <karyon/cuda/conv/conv_epilogue.h>
 #include <karyon/cuda/map.cuh>

@@ -1,11 +1,11 @@
 #pragma once
 #include <karyon/core/tensor.h>
 
-// What goes before or after a convolution that someone else computes. Parameters are f32 or of the other
-// tensor's dtype, which is f32 or bf16.
+// The steps before or after a convolution that cuDNN computes. Parameters are f32 or of the other tensor's
+// dtype, which is f32 or bf16.
 namespace karyon::cuda {
 
-/// y = max(scale y + shift, 0) in place, per channel, the last dimension; without the max unless `relu`.
+/// y = max(scale y + shift, 0) in place, per channel (the last dimension). Without `relu` there is no max.
 /// scale and shift [C] may be undefined (1 and 0).
 void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool relu);
 

@@ -25,7 +25,7 @@ Opened open_library() {
   Opened opened;
   const char* named = std::getenv("KARYON_CUDNN");
   const char* file = named && *named ? named : "libcudnn.so.9";
-  // Never closed: plans and handles may outlive any owner of ours at exit.
+  // The library is never closed: plans and handles may outlive any owner at exit.
   void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     opened.why_not = dlerror();
@@ -152,7 +152,7 @@ Descriptor device_properties(const std::string& json) {
 
 Descriptor tensor(std::int64_t uid, cudnnDataType_t type, std::int64_t n, std::int64_t h, std::int64_t w,
                   std::int64_t c, bool is_virtual) {
-  // cuDNN names dimensions in the order n, c, h, w whatever the layout; the strides say how they lie.
+  // cuDNN names dimensions in the order n, c, h, w for every layout; the strides give the layout.
   const std::array<std::int64_t, 4> sizes{n, c, h, w}, strides{h * w * c, 1, w * c, c};
   Descriptor descriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   descriptor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, type)

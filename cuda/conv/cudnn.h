@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-// cuDNN 9's graph interface (cudnnBackend*) with owners. The library is opened on first use, so what links
-// this runs where there is none.
+// cuDNN 9's graph interface (cudnnBackend*) with owners. The library is opened on first use, so programs also
+// run without it.
 namespace karyon::cuda::cudnn {
 
 /// The functions of libcudnn that are used here.
@@ -30,7 +30,7 @@ struct Library {
   decltype(&cudnnBackendExecute) execute = nullptr;
 };
 
-/// Empty where libcudnn is usable, else the reason in one line. Opens it on the first call: the file that the
+/// Empty if libcudnn is usable, else the reason in one line. Opens it on the first call: the file that the
 /// environment variable KARYON_CUDNN names, or libcudnn.so.9. Versions below 9.8 are refused: they cannot
 /// plan from device properties.
 const std::string& why_unavailable();
@@ -92,7 +92,7 @@ class Descriptor {
 
   cudnnBackendDescriptor_t raw() const { return raw_; }
 
-  /// Values and other descriptors alike.
+  /// Values, or other descriptors.
   template <class T>
   Descriptor& set(cudnnBackendAttributeName_t name, const T& value,
                   std::source_location where = std::source_location::current()) {
@@ -132,7 +132,7 @@ class Descriptor {
                                   std::source_location where = std::source_location::current()) const;
 
   void finalize(std::source_location where = std::source_location::current());
-  /// Whether it could be finalized: how cuDNN says that it has no such plan.
+  /// Whether it could be finalized. cuDNN refuses to if it has no such plan.
   bool try_finalize();
 
  private:
@@ -160,12 +160,12 @@ class Handle {
   cudnnHandle_t raw_ = nullptr;
 };
 
-/// The properties of a device that plans are made for: of the handle's device, or of one that is not there,
-/// as the text of a JSON object.
+/// The properties of a device that plans are built for. They are those of the handle's device, or the text of
+/// a JSON object that describes an absent one.
 Descriptor device_properties(const Handle& handle);
 Descriptor device_properties(const std::string& json);
 
-/// What plans are promised about where tensors start, in bytes; a tensor elsewhere needs another path.
+/// The alignment of tensors in bytes that plans may rely on. A tensor with less needs another path.
 inline constexpr std::int64_t tensor_alignment = 16;
 
 /// A tensor [n, h, w, c], channels last, of `type`; a virtual one lives only inside its graph.
@@ -180,7 +180,7 @@ Descriptor pointwise(cudnnPointwiseMode_t mode, const Descriptor& in, const Desc
 std::vector<Descriptor> engine_configs(const Descriptor& graph, cudnnBackendHeurMode_t mode,
                                        const Descriptor& device_properties);
 
-/// What the engine of a configuration may do to the result, and what it needs.
+/// The engine's effects on the result, and its requirements.
 struct EngineNotes {
   std::vector<cudnnBackendNumericalNote_t> numerical;
   std::vector<cudnnBackendBehaviorNote_t> behavior;
@@ -197,7 +197,7 @@ struct Plan {
 /// Makes a configuration ready, or returns nothing where cuDNN cannot.
 std::optional<Plan> make_plan(Descriptor config, const Descriptor& device_properties);
 
-/// Runs a plan on the handle's stream. `uids` are the tensors' numbers and `pointers` where they lie.
+/// Runs a plan on the handle's stream. `uids` are the tensors' numbers and `pointers` their addresses.
 void execute(const Handle& handle, const Plan& plan, std::span<const std::int64_t> uids,
              std::span<void* const> pointers, void* workspace);
 

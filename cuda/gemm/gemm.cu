@@ -1,9 +1,9 @@
-// One matrix product for everything that is one: matmul, and the three directions of convolution.
+// One matrix product for matmul and the three directions of convolution.
 //
-// A block owns one tile of C and walks along K; slices of A and B pass through shared memory in a ring of
-// three buffers, filled by asynchronous copies two slices ahead of the arithmetic. What A and B are is the
-// loaders' business (loaders.cuh). Where C has too few tiles to fill the device and K is long, K is cut into
-// parts whose results are summed in order by a second kernel: no atomics, the same bits every time.
+// A block owns one tile of C and walks along K. Slices of A and B pass through shared memory in a ring of
+// three buffers. Asynchronous copies fill it two slices ahead of the arithmetic. The loaders (loaders.cuh)
+// know the sources of A and B. If C has too few tiles to fill the device and K is long, K is cut into parts.
+// A second kernel sums their results in order: no atomics, the same bits every time.
 #include <algorithm>
 
 #include <karyon/cuda/environment.h>
@@ -15,7 +15,7 @@
 namespace karyon::cuda {
 namespace {
 
-/// Blocks: one for each tile of each part of k of each batch, columns fastest, so that blocks that read the
+/// One block for each tile of each part of k of each batch. Columns vary fastest, so blocks that read the
 /// same rows of A run together.
 struct Grid {
   Divisor tiles_n, tiles_m, parts;
@@ -23,8 +23,8 @@ struct Grid {
   float* partial;  ///< with several parts: [parts][batches][M][N], and C is left alone
 };
 
-// Floats from one row of a warp's staging area to the next: 8 more than a multiple of 32, so that rows start
-// 8 banks apart.
+// Floats from one row of a warp's staging area to the next. It is 8 more than a multiple of 32, so that rows
+// start 8 banks apart.
 template <class TileType>
 constexpr int staging_stride = TileType::warp_columns + 8;
 
@@ -180,7 +180,7 @@ __global__ void __launch_bounds__(TileType::threads,
   fill(1);
   for (int step = 0; step < steps; ++step) {
     wait_copies<1>();
-    __syncthreads();  // the slice has arrived for all, and nobody reads the buffer that is filled next
+    __syncthreads();  // the slice has arrived for all, and no thread reads the buffer that is filled next
     fill(step + 2);
     math.step(slice_a(step), slice_b(step));
   }
@@ -211,8 +211,8 @@ struct Choice {
   int parts;
 };
 
-// Costs are elements of C computed, tails included, over what a tile's ratio of arithmetic to loads is worth;
-// a grid that leaves multiprocessors idle costs as much as a full one.
+// The cost is the number of elements of C computed, tails included, divided by the worth of a tile's ratio of
+// arithmetic to loads. A grid that leaves multiprocessors idle costs as much as a full one.
 template <class... Tiles>
 Choice choose(const Product& p, int slices, bool may_cut) {
   Choice best{0, 1};

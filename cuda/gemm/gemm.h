@@ -4,8 +4,8 @@
 #include <karyon/core/dtype.h>
 #include <karyon/cuda/divisor.cuh>
 
-// C [M, N] = A [M, K] B [K, N], batch by batch: what matmul and the three directions of convolution have in
-// common. A and B are described, not given: a convolution's is gathered from an image.
+// C [M, N] = A [M, K] B [K, N], batch by batch: the common part of matmul and the three directions of
+// convolution. A and B are descriptions: a convolution gathers its matrix from an image.
 namespace karyon::cuda {
 
 /// How positions of one image and a window's taps meet positions of another:
@@ -48,7 +48,7 @@ struct Product {
   std::int64_t stride_a[max_dims] = {}, stride_b[max_dims] = {}, stride_c = 0;
 };
 
-/// Where C goes, and what happens on the way: scale C + shift, then max(., 0), or added to what is there.
+/// Where C is written, and the epilogue: scale C + shift, then max(., 0), or adding to the old contents.
 struct Output {
   void* data;
   const void *scale = nullptr, *shift = nullptr;                ///< [batches, columns] or nullptr (1 and 0)
