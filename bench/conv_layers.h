@@ -5,8 +5,8 @@
 
 #include "register.h"
 
-// The convolutions of UNet base 32 and base 64, depth 4, on a batch of 4 x 256 x 256: what the benchmarks of
-// our kernels and of oneDNN's run alike.
+// The convolutions of UNet base 32 and base 64, depth 4, on a batch of 4 x 256 x 256. The benchmarks of our
+// kernels and of oneDNN's both run them.
 namespace karyon::bench {
 
 enum class Pass { forward, backward_data, backward_weights };

@@ -1,9 +1,9 @@
-// Kernel times on a CUDA device, by its own clock: convolutions through cuDNN and through the hand-written
-// kernel in TFLOP/s, memory-bound families in GB/s, each with its fraction of the device's peak. cuda_compare
-// runs it beside PyTorch. Without a device it says so and exits with 77.
+// Kernel times on a CUDA device, by its own clock, each with its fraction of the device's peak. Convolutions
+// through cuDNN and through the hand-written kernel are in TFLOP/s, memory-bound families in GB/s.
+// cuda_compare runs it beside PyTorch. Without a device it says so and exits with 77.
 //
-// The backend's objects are linked in, beside the plugin that gives tensors their memory, so that events can
-// be recorded on the stream of its kernels.
+// The backend's objects are linked in, so that events can be recorded on the stream of its kernels. The
+// plugin beside them gives tensors their memory.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -56,7 +56,7 @@ double bytes_per_second() {
   return 2e3 * attribute(cudaDevAttrMemoryClockRate) * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8;
 }
 
-// Of dense products with sums in f32; 0 where this program does not know the architecture.
+// The peak of dense products with sums in f32; 0 if this program does not know the architecture.
 double flops_per_second(DType dtype) {
   const int version =
       10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
@@ -92,8 +92,8 @@ class Event {
   cudaEvent_t raw_ = nullptr;
 };
 
-/// `prepare` returns what is timed; it throws Error where that is not possible, and the benchmark is skipped.
-/// `work` is bytes or flops, `peak` the same per second.
+/// `prepare` returns the function to time. If it throws Error, the benchmark is skipped. `work` is bytes or
+/// flops, `peak` the same per second.
 void add(const std::string& name, const char* unit, double work, double peak,
          std::function<std::function<void()>()> prepare) {
   benchmark::RegisterBenchmark(

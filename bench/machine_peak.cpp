@@ -104,7 +104,7 @@ double copy_peak() {
 
 namespace {
 
-// Of all threads together, the best of several runs.
+// The rate of all threads together, the best of several runs.
 template <class F>
 double best_sum(F rate_of_one) {
   double best = 0;

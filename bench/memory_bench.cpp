@@ -1,5 +1,5 @@
-// The families that move memory more than they compute, on activations of a U-Net's first level: 8 images of
-// 256 x 256 with 32 channels, 64 MiB, more than any cache holds. And matmul, which computes.
+// The families that are limited by memory, on activations of a U-Net's first level. These have 8 images of
+// 256 x 256 with 32 channels: 64 MiB, more than any cache holds. And matmul, which is limited by arithmetic.
 #include <functional>
 #include <memory>
 #include <vector>

@@ -1,5 +1,5 @@
-// The same 3x3 layers through oneDNN, channels last as ours. As with ours, weights come and go in the user's
-// layout, so the reorder to and from oneDNN's own is part of every call.
+// The same 3x3 layers through oneDNN, channels last as ours. As in ours, weights are passed in the user's
+// layout, so every call includes the reorder to and from oneDNN's layout.
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <memory>

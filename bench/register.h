@@ -9,11 +9,12 @@
 
 namespace karyon::bench {
 
-/// What a benchmark does over and over; made when it starts, so that not all of them are in memory at once.
+/// The work that a benchmark repeats. It is built when the benchmark starts, so that not all of them are in
+/// memory at once.
 using Prepare = std::function<std::function<void()>()>;
 
-/// Registers a benchmark with its rate, `work` per run and second, as counter `unit` in 1e9, and as a
-/// fraction of `peak`, which is measured in the same process. Wall time.
+/// Registers a benchmark of wall time. Its rate, `work` per run and second, becomes the counter `unit` in
+/// 1e9. A fraction of `peak` is reported, too; the peak is measured in the same process.
 inline void register_rate(const std::string& name, const char* unit, double work, double (*peak)(),
                           const Prepare& prepare) {
   benchmark::RegisterBenchmark(
@@ -42,7 +43,7 @@ inline void register_bf16_flops(const std::string& name, double flops, const Pre
   register_rate(name, "GFLOP/s", flops, bf16_peak, prepare);
 }
 
-/// bytes: what has to be read and written at least, each byte once.
+/// bytes: the least memory to read and write, each byte once.
 inline void register_bytes(const std::string& name, double bytes, const Prepare& prepare) {
   register_rate(name, "GB/s", bytes, copy_peak, prepare);
 }

@@ -1,6 +1,6 @@
-// One training step of UNet(3 -> 1, base 32, depth 4) on 4 x 256 x 256, for bench/compare (number of steps,
-// --precision f32 or bf16): prints a line of JSON with the median seconds of a step and the most memory the
-// process ever held.
+// One training step of UNet(3 -> 1, base 32, depth 4) on 4 x 256 x 256, for bench/compare. Arguments: the
+// number of steps, --precision f32 or bf16. It prints a line of JSON with the median seconds of a step and
+// the most memory that the process held.
 #include <sys/resource.h>
 
 #include <algorithm>

@@ -3,8 +3,8 @@
 
 #include "op_check.h"
 
-// An operation in bf16 on the CPU against itself in f64 from the same rounded inputs. check_op has proved f64; this
-// is for shapes that are too large for finite differences. Its cases have the tag [cpu].
+// Compares an operation in bf16 on the CPU with itself in f64, from the same rounded inputs. check_op has
+// proved f64. This is for shapes that are too large for finite differences. Its cases have the tag [cpu].
 namespace karyon::test {
 
 // A result rounded once is off by 2^-9 at most, 1.7e-3 in the relative L2 norm of many.
@@ -25,7 +25,7 @@ inline double relative_error(const Tensor& got, const Tensor& expected) {
 
 struct Bf16Input {
   Shape shape;
-  DType dtype = bf16;  // of parameters f32
+  DType dtype = bf16;  // f32 for parameters
   double scale = 1;
 };
 

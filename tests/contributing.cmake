@@ -1,5 +1,5 @@
-# The operation that CONTRIBUTING.md adds is compiled and passes its test: each block of C++ becomes the file that is
-# named before it, in a folder that is laid out as the repository is.
+# The operation that CONTRIBUTING.md adds is compiled and passes its test. Each block of C++ becomes the file that is
+# named before it, in a folder with the repository's layout.
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/CONTRIBUTING.md)
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/contributing/karyon)
 set(sources)

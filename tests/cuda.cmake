@@ -1,8 +1,8 @@
-# The tests again on the CUDA device, from the same executables: gpu/* on a real one, skipped with the reason where
-# there is none, and emu/* on the emulator of gpuemu/, which runs the PTX of the same library and must report nothing.
-# A file of tests is one test here, so that the library is opened once for all of it.
+# The tests again on the CUDA device, from the same executables. gpu/* runs on a real one, and is skipped with the
+# reason if there is none. emu/* runs on the emulator of gpuemu/. It executes the PTX of the same library and must
+# report nothing. A file of tests is one test here, so that the library is opened once for all of it.
 if(NOT KARYON_CUDA_FOUND)
-  # What is left out stands among the results.
+  # The results name the tests that are left out.
   add_test(NAME emu COMMAND ${CMAKE_COMMAND} -E echo "left out: CUDA kernels, ${KARYON_CUDA_MISSING}")
   set_tests_properties(emu PROPERTIES SKIP_REGULAR_EXPRESSION "left out")
   return()
@@ -13,7 +13,7 @@ add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16
 target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
 
-# What core does not show, from the backend's own sources.
+# Functions that core does not show, from the backend's sources.
 add_executable(cuda_memory_test cuda/allocator_test.cpp ${PROJECT_SOURCE_DIR}/cuda/allocator.cpp
   ${PROJECT_SOURCE_DIR}/cuda/context.cpp)
 target_include_directories(cuda_memory_test SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
@@ -37,7 +37,7 @@ endfunction()
 function(device_tests folder)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp)
   set(environment KARYON_CUDA_CONV=gemm)
-  if(NOT folder STREQUAL cuda)  # whose tests are of the cache, too; elsewhere it would hide accesses out of bounds
+  if(NOT folder STREQUAL cuda)  # also tests the cache; elsewhere it would hide accesses out of bounds
     list(APPEND environment KARYON_CUDA_CACHE=off)
   endif()
   foreach(source ${sources})
@@ -61,7 +61,7 @@ if(TARGET nuclei_test)
   device_tests(nuclei device)
 endif()
 
-# What every kernel costs: registers and memory by the assembler's own word, traffic as the emulator counted it.
+# The costs of every kernel: registers and memory as the assembler reports them, traffic as the emulator counts it.
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)
   set(gates Python3::Interpreter ${PROJECT_SOURCE_DIR}/scripts/cuda_gates --library $<TARGET_FILE:karyon_cuda>

@@ -23,7 +23,7 @@ while(names MATCHES "^([^\n]+)\n")
   set(name "${CMAKE_MATCH_1}")
   string(LENGTH "${CMAKE_MATCH_0}" length)
   string(SUBSTRING "${names}" ${length} -1 names)
-  string(REGEX REPLACE "([],\\[])" "\\\\\\1" pattern "${name}")  # what is special in Catch's patterns
+  string(REGEX REPLACE "([],\\[])" "\\\\\\1" pattern "${name}")  # special characters of Catch's patterns
   string(APPEND script
     "add_test([==[${PREFIX}/${name}]==] [==[${EXECUTABLE}]==] [==[${pattern}]==] --warn NoTests)\n"
     "set_tests_properties([==[${PREFIX}/${name}]==] PROPERTIES TIMEOUT 900)\n")

@@ -13,11 +13,11 @@
 
 #include "test_device.h"
 
-// The proof that every operation passes: forward in f32 and f64 against an independent double
-// reference, gradient against finite differences, f32 gradients against f64 ones, nothing leaked. Then the
-// same in bf16, against f64 on the same inputs, rounded to bf16.
-// With KARYON_TEST_DEVICE=cuda all that is f32 or bf16 runs on the CUDA device, with the same tolerances; f64
-// stays on the CPU, whose finite differences the ordinary run has checked.
+// The proof that every operation passes. It compares forward in f32 and f64 with an independent double
+// reference, gradients with finite differences, and f32 gradients with f64 ones. It checks that nothing is
+// leaked. Then it compares bf16 with f64 on the same inputs, rounded to bf16. With KARYON_TEST_DEVICE=cuda
+// all f32 and bf16 runs on the CUDA device, with the same tolerances. f64 stays on the CPU, whose finite
+// differences the ordinary run has checked.
 namespace karyon::test {
 
 using Op = std::function<Tensor(const std::vector<Tensor>&)>;
@@ -28,7 +28,8 @@ struct OpCheckOptions {
   bool gradient = true;
   GradcheckOptions gradcheck = {};
   /// bf16 has 8 significant bits, so one rounding is off by 2^-8 of a value at worst; an eighth is added for
-  /// sums in f32. Gradients meet up to three: of what forward saved, of dy times something, of the sum.
+  /// sums in f32. A gradient has up to three roundings: of the saved tensor, of dy times a factor, and of the
+  /// sum.
   double bf16_forward_tolerance = 1.125 / 256;
   double bf16_gradient_tolerance = 3 * 1.125 / 256;
   bool bf16 = true;

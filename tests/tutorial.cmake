@@ -1,4 +1,4 @@
-# The programs of docs/tutorial are built and run: each block of C++ that follows a file's name in bold becomes that
+# The programs of docs/tutorial are built and run. Each block of C++ that follows a file's name in bold becomes that
 # file. `predict` reads what `train` wrote and ends with 0 only if it classifies well.
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/tutorial)
 file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/tutorial/*.md)

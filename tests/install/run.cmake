@@ -27,8 +27,8 @@ function(install from name)
   run(${CMAKE_COMMAND} --install ${from} --prefix ${work}/${name})
 endfunction()
 
-# Every header of core, layers and models is public, but for those of the kernels, of the seam to CUDA and of
-# storage. karyon.h, which CMake generates, is beside the folders.
+# Every header of core, layers and models is public, except those of the kernels, of the interface to CUDA and of
+# storage. CMake generates karyon.h, which is beside the folders.
 function(check_headers prefix)
   file(GLOB_RECURSE expected RELATIVE ${ROOT} ${ROOT}/core/*.h ${ROOT}/layers/*.h ${ROOT}/models/*.h)
   list(FILTER expected EXCLUDE REGEX "^core/(cpu/|kernels/|cuda_plugin|lazy|storage)")
@@ -56,7 +56,7 @@ function(check_headers prefix)
   message(STATUS "${count} public headers")
 endfunction()
 
-# What is installed can be moved: no file of it names the folder that it was built from.
+# An installed copy can be moved: none of its files names the folder that it was built from.
 function(check_paths prefix)
   file(GLOB_RECURSE files ${prefix}/*.cmake ${prefix}/*.h)
   foreach(file ${files})

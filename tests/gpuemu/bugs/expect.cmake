@@ -1,5 +1,5 @@
-# cmake -DPROGRAM= -DNAME= -DREPORT= -DLIBRARIES= -P expect.cmake: the right form of a planted bug must pass without a report,
-# the wrong one must fail with a report that matches REPORT.
+# cmake -DPROGRAM= -DNAME= -DREPORT= -DLIBRARIES= -P expect.cmake. The right form of a planted bug must pass without a
+# report. The wrong one must fail with a report that matches REPORT.
 set(ENV{LD_LIBRARY_PATH} ${LIBRARIES})
 foreach(form right wrong)
   execute_process(COMMAND ${PROGRAM} ${form} ${NAME} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 60)
