@@ -112,8 +112,7 @@ void add(const std::string& name, const char* unit, double work, double peak,
           }
           using benchmark::Counter;
           state.counters[unit] = Counter(work * 1e-9, Counter::kIsIterationInvariantRate);
-          if (peak > 0)
-            state.counters["of_peak"] = Counter(work / peak, Counter::kIsIterationInvariantRate);
+          if (peak > 0) state.counters["of_peak"] = Counter(work / peak, Counter::kIsIterationInvariantRate);
         } catch (const Error& error) {
           state.SkipWithError(error.what());
         }
