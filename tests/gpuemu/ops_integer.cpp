@@ -292,11 +292,10 @@ bool decode_shift(Decoding& d) {
   return true;
 }
 
-bool decode_bits(Decoding& d) {
+bool decode_bit_field(Decoding& d) {
   const std::string& op = d.opcode();
   auto& m = d.modifiers;
   auto& in = d.in;
-  if (d.statement.opcode.back() == "pred") return false;
   if (op == "bfe") {
     const std::string type = m.next();
     m.end();
@@ -320,7 +319,19 @@ bool decode_bits(Decoding& d) {
     in.reg = {d.operand_reg(0, 4), d.operand_reg(1, type_bytes(type))};
     in.execute = for_integer(
         type, [shift]<class T>() { return shift ? lanewise<find_bit_shift<T>> : lanewise<find_bit<T>>; });
-  } else if (op == "popc" || op == "clz") {
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool decode_bits(Decoding& d) {
+  if (d.statement.opcode.back() == "pred") return false;
+  if (decode_bit_field(d)) return true;
+  const std::string& op = d.opcode();
+  auto& m = d.modifiers;
+  auto& in = d.in;
+  if (op == "popc" || op == "clz") {
     const std::string type = m.next();
     m.end();
     d.expect_operands(2, 2);
