@@ -175,21 +175,12 @@ std::size_t Machine::next_fragment(Warp& w) {
 template <bool Counting>
 void Machine::run_fragment(Warp& w, std::size_t which) {
   const Instruction* const code = program_->code.data();
+  const std::uint32_t limit = meeting_point(w, which);
   std::uint32_t pc = w.fragments[which].pc;
   Mask mask = w.fragments[which].mask;
-  std::uint32_t limit = ~0u;  // where another fragment is met
-  for (std::size_t i = 0; i < w.fragments.size(); ++i)
-    if (i != which && w.fragments[i].state != Fragment::State::at_barrier && w.fragments[i].pc > pc)
-      limit = std::min(limit, w.fragments[i].pc);
-  const bool alone = w.fragments.size() == 1;
   std::uint64_t executed = 0;
-  const auto leave = [&] {
-    w.fragments[which].pc = pc;
-    w.fragments[which].mask = mask;
-    executed_ += executed;
-  };
-
-  while (pc < limit) {
+  bool runs = true;
+  while (runs && pc < limit) {
     const Instruction& in = code[pc];
     Mask active = mask;
     if (in.predicate >= 0) {
@@ -208,68 +199,88 @@ void Machine::run_fragment(Warp& w, std::size_t which) {
       ++pc;
       continue;
     }
-    switch (in.control) {
-      case Control::branch:
-        if (active == mask) {
-          const bool back = in.target <= pc;
-          pc = in.target;
-          if (back && !alone) return leave();
-        } else if (active == 0) {
-          ++pc;
-        } else {
-          mask &= ~active;
-          ++pc;
-          leave();
-          w.fragments.push_back({in.target, active});
-          return;
-        }
-        break;
-      case Control::branch_table: {
-        const auto* index = w.lanes<std::uint32_t>(in.reg[0]);
-        mask &= ~active;
-        ++pc;
-        leave();
-        for (int l = 0; l < lane_count; ++l)
-          if ((active >> l & 1) != 0) {
-            if (index[l] >= in.targets.size())
-              fault(cudaErrorLaunchFailure, "branch outside its table", w, in, l);
-            w.fragments.push_back({in.targets[index[l]], Mask{1} << l});
-          }
-        if (mask == 0) w.fragments.erase(w.fragments.begin() + static_cast<std::ptrdiff_t>(which));
-        return;
-      }
-      case Control::exit:
-        mask &= ~active;
-        w.live &= ~active;
-        ++pc;
-        if (mask != 0) break;
-        leave();
-        w.fragments.erase(w.fragments.begin() + static_cast<std::ptrdiff_t>(which));
-        return;
-      case Control::barrier: {
-        if (active == 0) {
-          ++pc;
-          break;
-        }
-        const Mask others = mask & ~active;
-        mask = active;
-        leave();
-        w.fragments[which].state = Fragment::State::at_barrier;
-        if (others != 0) w.fragments.push_back({pc + 1, others});
-        return;
-      }
-      default:  // synchronizing
-        if (active != 0 && !may_synchronize(w, in, w.fragments[which], active)) {
-          leave();
-          w.fragments[which].state = Fragment::State::waiting;
-          return;
-        }
-        ++w.syncs;
-        if (active != 0 && in.execute != nullptr) in.execute(w, in, active);
-        ++pc;
+    w.fragments[which].pc = pc;
+    runs = follow(w, which, in, active);
+    if (runs) {
+      pc = w.fragments[which].pc;
+      mask = w.fragments[which].mask;
     }
   }
-  leave();
+  if (runs) w.fragments[which].pc = pc;
+  executed_ += executed;
+}
+
+/// The instruction where a fragment meets the next other one.
+std::uint32_t Machine::meeting_point(const Warp& w, std::size_t which) {
+  std::uint32_t limit = ~0u;
+  for (std::size_t i = 0; i < w.fragments.size(); ++i)
+    if (i != which && w.fragments[i].state != Fragment::State::at_barrier &&
+        w.fragments[i].pc > w.fragments[which].pc)
+      limit = std::min(limit, w.fragments[i].pc);
+  return limit;
+}
+
+/// Executes an instruction that changes which lanes run, or that waits for others. False where the fragment
+/// has ended, waits, or must let others run first.
+bool Machine::follow(Warp& w, std::size_t which, const Instruction& in, Mask active) {
+  auto& all = w.fragments;
+  Fragment& here = all[which];
+  switch (in.control) {
+    case Control::branch: {
+      if (active == here.mask) {
+        const bool back = in.target <= here.pc;
+        here.pc = in.target;
+        return !back || all.size() == 1;
+      }
+      ++here.pc;
+      if (active == 0) return true;
+      here.mask &= ~active;
+      all.push_back({in.target, active});
+      return false;
+    }
+    case Control::branch_table: follow_table(w, which, in, active); return false;
+    case Control::exit:
+      here.mask &= ~active;
+      w.live &= ~active;
+      ++here.pc;
+      if (here.mask != 0) return true;
+      all.erase(all.begin() + static_cast<std::ptrdiff_t>(which));
+      return false;
+    case Control::barrier: {
+      if (active == 0) {
+        ++here.pc;
+        return true;
+      }
+      const Fragment others{here.pc + 1, here.mask & ~active};
+      here.mask = active;
+      here.state = Fragment::State::at_barrier;
+      if (others.mask != 0) all.push_back(others);
+      return false;
+    }
+    default:  // synchronizing
+      if (active != 0 && !may_synchronize(w, in, here, active)) {
+        here.state = Fragment::State::waiting;
+        return false;
+      }
+      ++w.syncs;
+      if (active != 0 && in.execute != nullptr) in.execute(w, in, active);
+      ++here.pc;
+      return true;
+  }
+}
+
+/// Each active lane branches to a target of its own.
+void Machine::follow_table(Warp& w, std::size_t which, const Instruction& in, Mask active) {
+  auto& all = w.fragments;
+  all[which].mask &= ~active;
+  ++all[which].pc;
+  const auto* index = w.lanes<std::uint32_t>(in.reg[0]);
+  for (int l = 0; l < lane_count; ++l)
+    if ((active >> l & 1) != 0) {
+      if (index[l] >= in.targets.size()) fault(cudaErrorLaunchFailure, "branch outside its table", w, in, l);
+      all.push_back({in.targets[index[l]], Mask{1} << l});
+    }
+  if (all[which].mask == 0) all.erase(all.begin() + static_cast<std::ptrdiff_t>(which));
 }
 
 /// Whether the lanes that an instruction names are all here. Lanes that have returned are not waited for.

@@ -135,6 +135,9 @@ class Machine {
   void run_warp(Warp& warp);
   template <bool Counting>
   void run_fragment(Warp& warp, std::size_t which);
+  static std::uint32_t meeting_point(const Warp& warp, std::size_t which);
+  bool follow(Warp& warp, std::size_t which, const Instruction& in, Mask active);
+  void follow_table(Warp& warp, std::size_t which, const Instruction& in, Mask active);
   std::size_t next_fragment(Warp& warp);
   bool may_synchronize(Warp& warp, const Instruction& in, Fragment& fragment, Mask mask);
   void end_of_barrier();
