@@ -15,15 +15,15 @@ namespace {
 // A task sums one chunk of pixels. Chunks depend on the sizes alone and are added up in order, in double. The
 // result has the same bits with any number of threads. Few channels are repeated until a row of sums fills
 // whole vectors.
-void conv2d_backward_bias(const Tensor& dy_, Tensor& db_) {
-  dispatch_mapped(dy_.dtype(), "conv2d_backward_bias", [&]<class S>() {
+void conv2d_backward_bias(const Tensor& dy_tensor, Tensor& db_tensor) {
+  dispatch_mapped(dy_tensor.dtype(), "conv2d_backward_bias", [&]<class S>() {
     using T = Computed<S>;
-    const S* dy = dy_.data<S>();
-    T* db = db_.data<T>();
-    const std::int64_t k = db_.numel(), lanes = round_up<std::int64_t>(32, k);
-    const std::int64_t grain = 512 * lanes, chunks = ceil_div(dy_.numel(), grain);
+    const S* dy = dy_tensor.data<S>();
+    T* db = db_tensor.data<T>();
+    const std::int64_t k = db_tensor.numel(), lanes = round_up<std::int64_t>(32, k);
+    const std::int64_t grain = 512 * lanes, chunks = ceil_div(dy_tensor.numel(), grain);
     std::vector<T> partial(static_cast<std::size_t>(chunks * lanes), T(0));
-    parallel_for(dy_.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(dy_tensor.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
       T* sums = partial.data() + begin / grain * lanes;
       vectorized([=] {
         T* __restrict sum = sums;

@@ -364,7 +364,7 @@ struct DirectBf16WeightPlan {
   void run_shared() const {
     Tensor partial = empty({size});
     Tensor panels = empty({x_panels * x_panel_size + dy_panels * dy_panel_size}, {.dtype = bf16});
-    float* const partial_ = partial.data<float>();
+    float* const partial_sums = partial.data<float>();
     BFloat16* const xs = panels.data<BFloat16>();
     BFloat16* const dys = xs + x_panels * x_panel_size;
     for_stages(0, count, [&](const Stage& stage) {
@@ -376,7 +376,7 @@ struct DirectBf16WeightPlan {
       parallel_for(dy_panels * x_panels, 4, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t task = begin; task < end; ++task) {
           const std::int64_t p = task / x_panels, b = task % x_panels;
-          float* sums = partial_ + sums_offset(p, b);
+          float* sums = partial_sums + sums_offset(p, b);
           if (first) std::fill_n(sums, outputs_in(p) * bf16_block, 0.0f);
           multiply(stage, p, b, xs, dys, sums);
           if (last) finish(p, b, sums);

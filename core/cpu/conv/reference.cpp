@@ -17,11 +17,12 @@ std::int64_t output_at(std::int64_t in, std::int64_t t, std::int64_t stride, std
 
 }  // namespace
 
-void conv2d_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x_, const Tensor& w_,
-                      const Tensor& bias, Tensor& y_) {
-  dispatch_floating(x_.dtype(), "conv2d", [&]<class T>() {
-    const T *x = x_.data<T>(), *weight = w_.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
-    T* y = y_.data<T>();
+void conv2d_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x_tensor, const Tensor& w_tensor,
+                      const Tensor& bias, Tensor& y_tensor) {
+  dispatch_floating(x_tensor.dtype(), "conv2d", [&]<class T>() {
+    const T *x = x_tensor.data<T>(), *weight = w_tensor.data<T>(),
+            *b = bias.defined() ? bias.data<T>() : nullptr;
+    T* y = y_tensor.data<T>();
     const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
     parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
@@ -48,11 +49,12 @@ void conv2d_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x_,
   });
 }
 
-void conv2d_backward_data_reference(const ConvGeometry& g, const ConvHints&, const Tensor& dy_,
-                                    const Tensor& w_, const Tensor& bias, Tensor& dx_) {
-  dispatch_floating(dy_.dtype(), "conv2d_backward_data", [&]<class T>() {
-    const T *dy = dy_.data<T>(), *weight = w_.data<T>(), *b = bias.defined() ? bias.data<T>() : nullptr;
-    T* dx = dx_.data<T>();
+void conv2d_backward_data_reference(const ConvGeometry& g, const ConvHints&, const Tensor& dy_tensor,
+                                    const Tensor& w_tensor, const Tensor& bias, Tensor& dx_tensor) {
+  dispatch_floating(dy_tensor.dtype(), "conv2d_backward_data", [&]<class T>() {
+    const T *dy = dy_tensor.data<T>(), *weight = w_tensor.data<T>(),
+            *b = bias.defined() ? bias.data<T>() : nullptr;
+    T* dx = dx_tensor.data<T>();
     const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
     parallel_for(g.n * g.h, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
@@ -80,11 +82,11 @@ void conv2d_backward_data_reference(const ConvGeometry& g, const ConvHints&, con
   });
 }
 
-void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x_, const Tensor& dy_,
-                                      Tensor& dw_) {
-  dispatch_floating(x_.dtype(), "conv2d_backward_weight", [&]<class T>() {
-    const T *x = x_.data<T>(), *dy = dy_.data<T>();
-    T* dw = dw_.data<T>();
+void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x_tensor, const Tensor& dy_tensor,
+                                      Tensor& dw_tensor) {
+  dispatch_floating(x_tensor.dtype(), "conv2d_backward_weight", [&]<class T>() {
+    const T *x = x_tensor.data<T>(), *dy = dy_tensor.data<T>();
+    T* dw = dw_tensor.data<T>();
     const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups, filter_size = g.kernel.h * g.kernel.w * cg;
     parallel_for(g.k, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t k = begin; k < end; ++k) {
@@ -112,13 +114,13 @@ void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x_, c
   });
 }
 
-void scale_and_shift(const Tensor& scale_, const Tensor& shift_, bool relu, Tensor& y_) {
-  dispatch_floating(y_.dtype(), "conv2d_affine", [&]<class T>() {
-    const T* scale = scale_.defined() ? scale_.data<T>() : nullptr;
-    const T* shift = shift_.defined() ? shift_.data<T>() : nullptr;
-    T* y = y_.data<T>();
-    const std::int64_t channels = y_.size(-1);
-    parallel_for(y_.numel() / channels, 1024, [&](std::int64_t begin, std::int64_t end) {
+void scale_and_shift(const Tensor& scale_tensor, const Tensor& shift_tensor, bool relu, Tensor& y_tensor) {
+  dispatch_floating(y_tensor.dtype(), "conv2d_affine", [&]<class T>() {
+    const T* scale = scale_tensor.defined() ? scale_tensor.data<T>() : nullptr;
+    const T* shift = shift_tensor.defined() ? shift_tensor.data<T>() : nullptr;
+    T* y = y_tensor.data<T>();
+    const std::int64_t channels = y_tensor.size(-1);
+    parallel_for(y_tensor.numel() / channels, 1024, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t pixel = begin; pixel < end; ++pixel)
         for (std::int64_t k = 0; k < channels; ++k) {
           const T value = (scale ? scale[k] : T(1)) * y[pixel * channels + k] + (shift ? shift[k] : T(0));

@@ -11,10 +11,10 @@ constexpr std::int64_t widest_vector = 32;
 
 }  // namespace
 
-WinogradTiling::WinogradTiling(std::int64_t m_, std::int64_t multiple_, std::int64_t n, std::int64_t h_out,
-                               std::int64_t w_out)
-    : m(m_),
-      multiple(multiple_),
+WinogradTiling::WinogradTiling(std::int64_t output_tile, std::int64_t tile_multiple, std::int64_t n,
+                               std::int64_t h_out, std::int64_t w_out)
+    : m(output_tile),
+      multiple(tile_multiple),
       planes((m + 2) * (m + 2)),
       rows(ceil_div(h_out, m)),
       cols(ceil_div(w_out, m)),
