@@ -50,14 +50,14 @@ Shape joined_shape(const std::vector<Tensor>& parts) {
 
 }  // namespace
 
-LazyNorm::LazyNorm(const Tensor& x_, const Tensor& weight_, const Tensor& bias_, const Tensor& mean_,
-                   const Tensor& rstd_)
-    : Lazy(LazyKind::norm, x_.shape(), options_of(x_)),
-      x(detached(x_)),
-      weight(detached(weight_)),
-      bias(detached(bias_)),
-      mean(mean_),
-      rstd(rstd_) {}
+LazyNorm::LazyNorm(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in, const Tensor& mean_in,
+                   const Tensor& rstd_in)
+    : Lazy(LazyKind::norm, x_in.shape(), options_of(x_in)),
+      x(detached(x_in)),
+      weight(detached(weight_in)),
+      bias(detached(bias_in)),
+      mean(mean_in),
+      rstd(rstd_in) {}
 
 Tensor LazyNorm::materialize() const {
   const Tensor from = x.get();
@@ -92,12 +92,12 @@ std::vector<Tensor> LazyCat::sources() const {
   return all;
 }
 
-LazyMaxPoolGradient::LazyMaxPoolGradient(const Tensor& dy_, const Tensor& index_, const Shape& input,
-                                         const kernels::PoolWindow& window_)
-    : Lazy(LazyKind::max_pool_gradient, input, options_of(dy_)),
-      dy(detached(dy_)),
-      index(index_),
-      window(window_) {}
+LazyMaxPoolGradient::LazyMaxPoolGradient(const Tensor& dy_in, const Tensor& index_in, const Shape& input,
+                                         const kernels::PoolWindow& window_in)
+    : Lazy(LazyKind::max_pool_gradient, input, options_of(dy_in)),
+      dy(detached(dy_in)),
+      index(index_in),
+      window(window_in) {}
 
 Tensor LazyMaxPoolGradient::materialize() const {
   const Tensor from = dy.get();

@@ -60,8 +60,8 @@ using PointLoss = Kernel<void(const Tensor&, const Tensor&, Reduction, Tensor&)>
 using PointLossBackward = Kernel<void(const Tensor&, const Tensor&, const Tensor&, Reduction, Tensor&)>;
 
 Tensor difference_loss(const char* op, const PointLoss& forward, const PointLossBackward& backward,
-                       const Tensor& input_, const Tensor& target_, Reduction reduction) {
-  const Tensor input = widen(input_), target = widen(target_);
+                       const Tensor& any_input, const Tensor& any_target, Reduction reduction) {
+  const Tensor input = widen(any_input), target = widen(any_target);
   check_pair(input, target, op);
   Tensor out = empty_loss(input, input.shape(), reduction);
   forward(input, target, reduction, out);
@@ -80,8 +80,8 @@ Tensor difference_loss(const char* op, const PointLoss& forward, const PointLoss
 
 }  // namespace
 
-Tensor bce_with_logits(const Tensor& input_, const Tensor& target_, const BceOptions& options) {
-  const Tensor input = widen(input_), target = widen(target_);
+Tensor bce_with_logits(const Tensor& any_input, const Tensor& any_target, const BceOptions& options) {
+  const Tensor input = widen(any_input), target = widen(any_target);
   check_pair(input, target, "bce_with_logits");
   check_constant(target, "bce_with_logits", "target");
   const Tensor weight = periodic(options.weight, input, "bce_with_logits", "weight");
@@ -98,8 +98,8 @@ Tensor bce_with_logits(const Tensor& input_, const Tensor& target_, const BceOpt
                 });
 }
 
-Tensor cross_entropy(const Tensor& input_, const Tensor& target, const CrossEntropyOptions& options) {
-  const Tensor input = widen(input_);
+Tensor cross_entropy(const Tensor& any_input, const Tensor& target, const CrossEntropyOptions& options) {
+  const Tensor input = widen(any_input);
   check(input.dtype() == f32 || input.dtype() == f64, "cross_entropy: expects f32, f64 or bf16, got ",
         input.dtype());
   check(target.dtype() == i64, "cross_entropy: expects a target of i64, got ", target.dtype());
@@ -134,8 +134,8 @@ Tensor cross_entropy(const Tensor& input_, const Tensor& target, const CrossEntr
       });
 }
 
-Tensor dice_loss(const Tensor& input_, const Tensor& target_, const DiceOptions& options) {
-  const Tensor input = widen(input_), target = widen(target_);
+Tensor dice_loss(const Tensor& any_input, const Tensor& any_target, const DiceOptions& options) {
+  const Tensor input = widen(any_input), target = widen(any_target);
   check_pair(input, target, "dice_loss");
   check_constant(target, "dice_loss", "target");
   check(input.dim() >= 2 && input.size(-1) > 0,
@@ -152,8 +152,8 @@ Tensor dice_loss(const Tensor& input_, const Tensor& target_, const DiceOptions&
                 });
 }
 
-Tensor focal_loss(const Tensor& input_, const Tensor& target_, const FocalOptions& options) {
-  const Tensor input = widen(input_), target = widen(target_);
+Tensor focal_loss(const Tensor& any_input, const Tensor& any_target, const FocalOptions& options) {
+  const Tensor input = widen(any_input), target = widen(any_target);
   check_pair(input, target, "focal_loss");
   check_constant(target, "focal_loss", "target");
   check(options.gamma >= 0 && options.alpha <= 1, "focal_loss: expects gamma >= 0 and alpha <= 1, got ",

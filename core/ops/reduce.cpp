@@ -70,8 +70,9 @@ Tensor scaled_sum(const Tensor& x, const Plan& plan, double scale) {
                 [scale](const Tensor& in, Tensor& y, bool last) { kernels::sum(last ? scale : 1, in, y); });
 }
 
-Tensor sum_or_mean(const char* op, const Tensor& x_, const std::vector<int>& dims, bool keepdim, bool mean) {
-  const Tensor x = widen(x_);
+Tensor sum_or_mean(const char* op, const Tensor& any_x, const std::vector<int>& dims, bool keepdim,
+                   bool mean) {
+  const Tensor x = widen(any_x);
   check_floating(op, x);
   const Plan plan(op, x, dims, keepdim);
   const double scale = mean ? 1 / static_cast<double>(plan.count) : 1;
@@ -93,8 +94,8 @@ Tensor around(const char* op, const Tensor& x, int dim) {
   return view(x, {outer, x.shape()[dim], inner});
 }
 
-Tensor softmax(const char* name, bool log, const Tensor& x_, int dim) {
-  const Tensor x = widen(x_);
+Tensor softmax(const char* name, bool log, const Tensor& any_x, int dim) {
+  const Tensor x = widen(any_x);
   check_floating(name, x);
   const Tensor in = around(name, x, dim);
   Tensor y = empty_like(in);
@@ -116,12 +117,12 @@ Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
   return sum_or_mean("mean", x, dims, keepdim, true);
 }
 
-Tensor max(const Tensor& x_, const std::vector<int>& dims, bool keepdim) {
-  const Tensor x = is_floating(x_.dtype()) ? widen(x_) : counted(x_);
+Tensor max(const Tensor& any_x, const std::vector<int>& dims, bool keepdim) {
+  const Tensor x = is_floating(any_x.dtype()) ? widen(any_x) : counted(any_x);
   const Plan plan("max", x, dims, keepdim);
   check(plan.count > 0, "max: expects something to choose from, got ", x.shape());
   Tensor y = reduce(x, plan, [](const Tensor& in, Tensor& out, bool) { kernels::max(in, out); });
-  if (!is_floating(x.dtype())) return y.to(x_.dtype()).to(x_.device());
+  if (!is_floating(x.dtype())) return y.to(any_x.dtype()).to(any_x.device());
   return record("max", y, {x}, [plan, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
     Tensor dx = empty_like(x.get());
     kernels::binary(kernels::Binary::tie, x.get(), view(y.get(), plan.kept), dx);
