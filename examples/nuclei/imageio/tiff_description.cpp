@@ -84,7 +84,7 @@ TiffDescription parse_ome(std::string_view xml) {
   d.pixel_width = physical("PhysicalSizeX", "PhysicalSizeXUnit");
   d.pixel_height = physical("PhysicalSizeY", "PhysicalSizeYUnit");
   const int size_c = count(attribute(pixels, "SizeC")), size_z = count(attribute(pixels, "SizeZ")),
-            size_t_ = count(attribute(pixels, "SizeT"));
+            size_time = count(attribute(pixels, "SizeT"));
   int samples = 0;
   const std::size_t end = std::min(xml.find("</", xml.find("Pixels", at)), xml.size());
   const std::size_t next_image = std::min(xml.find("<Image", at), xml.size());
@@ -95,10 +95,10 @@ TiffDescription parse_ome(std::string_view xml) {
     samples = std::max(samples, count(attribute(channel, "SamplesPerPixel")));
   }
   d.channels = samples > 1 ? std::max(1, size_c / samples) : size_c;
-  d.slices = size_z * size_t_;
+  d.slices = size_z * size_time;
   const std::string order = attribute(pixels, "DimensionOrder");
   for (std::size_t k = 2; k < order.size() && order[k] != 'C'; ++k)
-    d.slices_before_channels *= order[k] == 'Z' ? size_z : size_t_;
+    d.slices_before_channels *= order[k] == 'Z' ? size_z : size_time;
   return d;
 }
 
