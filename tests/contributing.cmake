@@ -1,22 +1,6 @@
-# The operation that CONTRIBUTING.md adds is compiled and passes its test. Each block of C++ becomes the file that is
-# named before it, in a folder with the repository's layout.
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/CONTRIBUTING.md)
-set(folder ${CMAKE_CURRENT_BINARY_DIR}/contributing/karyon)
-set(sources)
-file(READ ${PROJECT_SOURCE_DIR}/CONTRIBUTING.md text)
-while(text MATCHES "\n\\*\\*[0-9]\\. `([a-z_/]+\\.(h|cpp))`")
-  set(file ${folder}/${CMAKE_MATCH_1})
-  string(FIND "${text}" "${CMAKE_MATCH_0}" heading)
-  string(SUBSTRING "${text}" ${heading} -1 text)
-  string(FIND "${text}" "```cpp\n" begin)
-  math(EXPR begin "${begin} + 7")
-  string(SUBSTRING "${text}" ${begin} -1 text)
-  string(FIND "${text}" "```\n" length)
-  string(SUBSTRING "${text}" 0 ${length} code)
-  file(CONFIGURE OUTPUT ${file} CONTENT "${code}" @ONLY)
-  list(APPEND sources ${file})
-endwhile()
-
+# The operation that CONTRIBUTING.md adds is compiled and passes its test, in a folder with the repository's layout.
+document_code(${PROJECT_SOURCE_DIR}/CONTRIBUTING.md "\n\\*\\*[0-9]\\. `([a-z_/]+\\.(h|cpp))`"
+  ${CMAKE_CURRENT_BINARY_DIR}/contributing/karyon sources)
 add_executable(contributing_test ${sources})
 target_include_directories(contributing_test PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/contributing)
 target_link_libraries(contributing_test PRIVATE karyon_test_main karyon_warnings)

@@ -1,21 +1,9 @@
-# The programs of docs/tutorial are built and run. Each block of C++ that follows a file's name in bold becomes that
-# file. `predict` reads what `train` wrote and ends with 0 only if it classifies well.
+# The programs of docs/tutorial are built and run. `predict` reads what `train` wrote and ends with 0 only if it
+# classifies well.
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/tutorial)
 file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/tutorial/*.md)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${pages})
 foreach(page ${pages})
-  file(READ ${page} text)
-  while(text MATCHES "\n\\*\\*`([a-z_]+\\.(h|cpp))`\\*\\*\n")
-    set(file ${folder}/${CMAKE_MATCH_1})
-    string(FIND "${text}" "${CMAKE_MATCH_0}" heading)
-    string(SUBSTRING "${text}" ${heading} -1 text)
-    string(FIND "${text}" "```cpp\n" begin)
-    math(EXPR begin "${begin} + 7")
-    string(SUBSTRING "${text}" ${begin} -1 text)
-    string(FIND "${text}" "```\n" length)
-    string(SUBSTRING "${text}" 0 ${length} code)
-    file(CONFIGURE OUTPUT ${file} CONTENT "${code}" @ONLY)
-  endwhile()
+  document_code(${page} "\n\\*\\*`([a-z_]+\\.(h|cpp))`\\*\\*\n" ${folder} sources)
 endforeach()
 
 foreach(program train predict)
