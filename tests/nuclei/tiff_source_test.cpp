@@ -204,12 +204,33 @@ TEST_CASE("nuclei: 12 bits in 16 fill the range, and so do floats of any scale",
   Image image = read_image(folder / "a.tif");
   CHECK(image.offset == -3);
   check_values(image, page);
-  page.value = [](int x, int, int) { return x == 2 ? std::numeric_limits<double>::quiet_NaN() : x / 8.0; };
-  write(folder / "a.tif", {page});
-  image = read_image(folder / "a.tif");
-  CHECK(image.scale == 1);
-  CHECK(image[2] == 0);
-  CHECK(image[3] == 0.375f);
+}
+
+TEST_CASE("nuclei: what is no number in a TIFF is a hole", "[nuclei][tiff]") {
+  const TempFolder folder;
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = INFINITY;
+  for (const double hole : {nan, -nan, infinity, -infinity, 1e300, -1e300, 2e38, -3.4028234e38}) {
+    INFO(hole);
+    for (const int bits : {32, 64}) {
+      const Page page{.bits = bits, .format = SAMPLEFORMAT_IEEEFP, .value = [hole](int x, int y, int) {
+                        return x == 2 && y == 1 ? hole : x / 8.0;
+                      }};
+      write(folder / "a.tif", {page});
+      const Image image = read_image(folder / "a.tif");
+      CHECK(image.scale == 1);
+      CHECK(image.offset == 0);
+      for (int y = 0; y < 4; ++y)
+        for (int x = 0; x < 5; ++x)
+          if (x == 2 && y == 1) {
+            CHECK(std::isnan(image.at(x, y)));
+          } else {
+            CHECK(image.at(x, y) == static_cast<float>(x) / 8);
+          }
+    }
+  }
+  const Page all{.bits = 32, .format = SAMPLEFORMAT_IEEEFP, .value = [](int, int, int) { return nan; }};
+  write(folder / "a.tif", {all});
+  for (const float pixel : read_image(folder / "a.tif")) CHECK(std::isnan(pixel));
 }
 
 TEST_CASE("nuclei: TIFF colours, interleaved or planar, with and without alpha", "[nuclei][tiff]") {

@@ -21,8 +21,9 @@ class ImageSource {
   /// What was chosen where the file leaves a choice ("channel 1 of 3 ..."), or nothing.
   const std::string& note() const { return note_; }
 
-  /// Reads rows y ... y + count - 1 into [count, width, channels]. Cheapest when y ascends. Throws Failure
-  /// where the file is damaged or ends early.
+  /// Reads rows y ... y + count - 1 into [count, width, channels]. Cheapest when y ascends. NaN is a hole: a
+  /// pixel without a value. The file has NaN or infinity there, or a value beyond -1e38 ... 1e38, such as
+  /// marks for missing values are. Throws Failure where the file is damaged or ends early.
   virtual void read(int y, int count, float* pixels) = 0;
 
   /// Bytes that the source itself holds: all pixels if the file was decoded at once.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace nuclei {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr double largest_value = 1e38;  // differences of such values are floats
 
 class TiffSource : public ImageSource {
  public:
@@ -53,7 +56,7 @@ class TiffSource : public ImageSource {
         rows_[std::min(c, rows_.size() - 1)]->row(
             r, first_sample_ + static_cast<int>(c), [&](std::size_t x, auto value) {
               auto v = static_cast<double>(value);
-              if (!std::isfinite(v)) v = offset;
+              if (!(std::abs(v) <= largest_value)) v = std::numeric_limits<double>::quiet_NaN();
               if (white_ > 0) v = white_ - v;
               // 8 and 16 bits divide as they do for PNG.
               pixels[x * channels + c] = static_cast<float>(v - offset) / static_cast<float>(scale);
@@ -87,7 +90,7 @@ class TiffSource : public ImageSource {
     if (whole && layout_.photometric == PHOTOMETRIC_MINISWHITE) white_ = std::ldexp(1.0, layout_.bits) - 1;
     header_.scale = 1;
     const std::vector<float> ends = brightness_quantiles(*this, {1 - bright, bright});
-    const double low = ends[0], high = ends[1];
+    const double low = std::isnan(ends[0]) ? 0 : ends[0], high = std::isnan(ends[1]) ? 1 : ends[1];
     if (whole) {
       header_.scale = 255;
       while (header_.scale < high) header_.scale = 2 * header_.scale + 1;
