@@ -223,7 +223,7 @@ struct Arrange : Command {
   int run() override {
     const Arranged done = arrange(images, masks, out, choice);
     std::printf("%s with %zu nuclei in %s\n", counted(done.images, "image").c_str(), done.nuclei,
-                out.string().c_str());
+                printable(out.string()).c_str());
     return 0;
   }
 };

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <sstream>
 #include <vector>
 
 #include <karyon/core/check.h>
@@ -10,6 +11,7 @@
 
 #include "common/error.h"
 #include "common/stop.h"
+#include "common/text.h"
 #include "inference/segmenter.h"
 
 namespace nuclei {
@@ -38,7 +40,16 @@ int run(Command& command) {
 }
 
 int report(const std::exception& error, int code) {
-  std::fprintf(stderr, "nuclei: %s\n", error.what());
+  std::fprintf(stderr, "nuclei: %s\n", printable(error.what()).c_str());
+  return code;
+}
+
+/// Prints the help text that was asked for, or what is wrong with the command line.
+int report(const CLI::App& app, const CLI::ParseError& error) {
+  std::ostringstream text;
+  const int code = app.exit(error, std::cout, text) == 0 ? 0 : bad_usage;
+  std::istringstream lines(text.str());
+  for (std::string line; std::getline(lines, line);) std::fprintf(stderr, "%s\n", printable(line).c_str());
   return code;
 }
 
@@ -61,7 +72,7 @@ int run_command_line(int argc, char** argv) {
       if (app.got_subcommand(command->name())) return run(*command);
     return 0;
   } catch (const CLI::ParseError& e) {
-    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : bad_usage;
+    return report(app, e);
   } catch (const UsageError& e) {
     return report(e, bad_usage);
   } catch (const Stopped& e) {

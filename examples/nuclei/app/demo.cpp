@@ -6,6 +6,7 @@
 #include "app/predict.h"
 #include "common/error.h"
 #include "common/stop.h"
+#include "common/text.h"
 #include "dataset/synthetic.h"
 #include "inference/segmenter.h"
 #include "training/training.h"
@@ -39,10 +40,11 @@ struct Demo : Command {
     const PredictSummary found = find_and_score();
     std::printf("\nfound %zu nuclei in %zu images. Open these:\n", static_cast<std::size_t>(found.nuclei),
                 found.images);
-    std::printf("  %s   outlines on the images\n", (out / "found" / "overlays").string().c_str());
-    std::printf("  %s   a row per nucleus\n", (out / "found" / "nuclei.csv").string().c_str());
-    std::printf("  %s   how well, with pictures\n", (out / "found" / "report.html").string().c_str());
-    std::printf("  %s   how training went\n", (out / "run" / "report.html").string().c_str());
+    for (const auto& [file, what] : {std::pair("found/overlays", "outlines on the images"),
+                                     {"found/nuclei.csv", "a row per nucleus"},
+                                     {"found/report.html", "how well, with pictures"},
+                                     {"run/report.html", "how training went"}})
+      std::printf("  %s   %s\n", printable((out / file).string()).c_str(), what);
     return 0;
   }
 

@@ -37,8 +37,8 @@ void print(const Diagnosis& diagnosis, bool all) {
                 fault.why, fault.remedy);
     const std::size_t listed = all ? n : std::min(n, listed_at_most);
     for (std::size_t i = 0; i < listed; ++i)
-      std::printf("    %s: %s\n", first[static_cast<std::ptrdiff_t>(i)].file.c_str(),
-                  first[static_cast<std::ptrdiff_t>(i)].what.c_str());
+      std::printf("    %s: %s\n", printable(first[static_cast<std::ptrdiff_t>(i)].file).c_str(),
+                  printable(first[static_cast<std::ptrdiff_t>(i)].what).c_str());
     if (n > listed) std::printf("    ... and %zu more; --all lists them\n", n - listed);
     std::printf("\n");
   }

@@ -136,7 +136,7 @@ void print_fates(const Evaluation& evaluation) {
   if (!evaluation.worst().empty()) std::printf("lowest Bowl scores:\n");
   for (const Evaluation::Shown* shown : evaluation.worst()) {
     const ImageScores& image = evaluation.images()[shown->index];
-    std::printf("  %.4f  %-12s %s\n", image.scores.bowl, name(image.kind), image.id.c_str());
+    std::printf("  %.4f  %-12s %s\n", image.scores.bowl, name(image.kind), printable(image.id).c_str());
   }
 }
 
@@ -225,7 +225,7 @@ void evaluate(const EvaluateOptions& options) {
                    {"images a second, finding alone", fixed(n / std::max(finding, 1e-9), 1)},
                    {"threads", std::to_string(karyon::num_threads())}}};
     write_file_atomically(report, html_report(page, evaluation, baselines));
-    std::printf("report: %s\n", report.string().c_str());
+    std::printf("report: %s\n", printable(report.string()).c_str());
   }
 }
 

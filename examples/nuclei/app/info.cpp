@@ -4,8 +4,10 @@
 #include <sstream>
 
 #include <karyon/karyon.h>
+
 #include "app/command.h"
 #include "common/error.h"
+#include "common/text.h"
 
 namespace nuclei {
 namespace {
@@ -15,16 +17,17 @@ void describe(const std::filesystem::path& file) {
   const karyon::TensorFile contents = karyon::load_safetensors(file);
   std::int64_t values = 0;
   for (const auto& [name, tensor] : contents.tensors) values += tensor.numel();
-  std::printf("%s: %zu tensors, %lld values\n", file.string().c_str(), contents.tensors.size(),
+  std::printf("%s: %zu tensors, %lld values\n", printable(file.string()).c_str(), contents.tensors.size(),
               static_cast<long long>(values));
-  for (const auto& [key, value] : contents.metadata) std::printf("  %-22s %s\n", key.c_str(), value.c_str());
+  for (const auto& [key, value] : contents.metadata)
+    std::printf("  %-22s %s\n", printable(key).c_str(), printable(value).c_str());
   if (contents.metadata.contains("karyon.model")) {
     const auto model = karyon::load_unet(file);
     std::printf("\nfor an image of 256 x 256:\n");
     std::cout << karyon::summary(*model, {1, 256, 256, model->options.in_channels});
   } else {
     for (const auto& [name, tensor] : contents.tensors) {
-      std::cout << "  " << name << "  " << tensor.dtype() << ' ' << tensor.shape() << '\n';
+      std::cout << "  " << printable(name) << "  " << tensor.dtype() << ' ' << tensor.shape() << '\n';
     }
   }
 }
@@ -43,7 +46,7 @@ void list_devices() {
   if (const std::string why = karyon::why_unavailable(karyon::DeviceType::cuda); why.empty()) {
     show(karyon::DeviceType::cuda);
   } else {
-    std::printf("cuda    not used: %s\n", why.c_str());
+    std::printf("cuda    not used: %s\n", printable(why).c_str());
   }
 }
 

@@ -138,11 +138,12 @@ Prediction::Prediction(const PredictOptions& options)
       autocast_(select_precision(options.precision)) {
   Jobs found = list_jobs(options.inputs, options.page, options.recursive);
   jobs_ = std::move(found.jobs);
-  for (const std::string& note : found.notes) std::fprintf(stderr, "%s\n", note.c_str());
+  for (const std::string& note : found.notes) std::fprintf(stderr, "%s\n", printable(note).c_str());
   if (options.resume && fs::exists(options.out / "finished.jsonl")) open_shared();
   if (finished_ && finished_->gone() > 0)
     std::fprintf(stderr, "%s: results of %s are gone and count as not finished\n",
-                 options.out.string().c_str(), counted(finished_->gone(), "finished image").c_str());
+                 printable(options.out.string()).c_str(),
+                 counted(finished_->gone(), "finished image").c_str());
 }
 
 PredictSummary Prediction::run() {
@@ -369,7 +370,7 @@ struct Predict : Command {
 
   /// The exit code.
   int print(const PredictSummary& done) const {
-    const std::string out = options.out.string();
+    const std::string out = printable(options.out.string());
     if (done.images > 0)
       std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
                   counted(done.images, "image").c_str(), out.c_str());

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "app/command.h"
+#include "common/text.h"
 #include "inference/segmenter.h"
 
 namespace nuclei {
@@ -26,7 +27,7 @@ struct Shrink : Command {
     for (auto& [name, tensor] : file.tensors)
       if (tensor.dim() == 4 && tensor.dtype() == karyon::f32) tensor = tensor.to(karyon::bf16);
     karyon::save_safetensors(out, file);
-    std::printf("%s: %.1f MB, from %.1f MB\n", out.string().c_str(),
+    std::printf("%s: %.1f MB, from %.1f MB\n", printable(out.string()).c_str(),
                 static_cast<double>(std::filesystem::file_size(out)) / 1e6,
                 static_cast<double>(std::filesystem::file_size(model)) / 1e6);
     return 0;

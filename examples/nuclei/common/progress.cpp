@@ -63,7 +63,7 @@ void Progress::update(std::int64_t done, std::string_view extra) {
 }
 
 void Progress::say(std::string_view text) {
-  std::fprintf(out_, "%s%.*s\n", terminal_ ? "\r\x1b[K" : "", static_cast<int>(text.size()), text.data());
+  std::fprintf(out_, "%s%s\n", terminal_ ? "\r\x1b[K" : "", printable(text).c_str());
   if (terminal_ && !finished_) draw(Clock::now());
 }
 
@@ -91,7 +91,7 @@ void Progress::draw(Clock::time_point now) {
   } else if (done_ > 0) {
     line += "  " + format_duration(elapsed * (1 - share) / share) + " left";
   }
-  if (!extra_.empty()) line += "  " + extra_;
+  if (!extra_.empty()) line += "  " + printable(extra_);
   if (terminal_) {
     // A line that wraps could not be overwritten; the escape erases what a longer one left behind.
     line.resize(std::min(line.size(), columns(out_) - 1));

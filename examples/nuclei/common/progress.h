@@ -29,7 +29,7 @@ class Progress {
   /// Cheap: it draws no more often than anyone can read.
   void update(std::int64_t done, std::string_view extra = {});
 
-  /// A line of text above the bar, or between the lines of a log.
+  /// A line of text above the bar, or between the lines of a log. It and `extra` are shown as printable().
   void say(std::string_view text);
 
   /// Shows the last state and ends the line. Later calls do nothing. The destructor calls it, so an

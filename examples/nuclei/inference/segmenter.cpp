@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/text.h"
 
 namespace nuclei {
 
@@ -23,7 +24,8 @@ karyon::Device select_device(const std::string& name) {
   const std::string why = karyon::why_unavailable(karyon::DeviceType::cuda);
   if (why.empty()) return karyon::Device::cuda();
   if (name == "cuda") throw Failure("--device cuda: " + why + "; use --device cpu");
-  static const bool said = std::fprintf(stderr, "nuclei: on the CPU, without CUDA: %s\n", why.c_str()) > 0;
+  static const bool said =
+      std::fprintf(stderr, "nuclei: on the CPU, without CUDA: %s\n", printable(why).c_str()) > 0;
   (void)said;  // once is enough
   return karyon::Device::cpu();
 }

@@ -475,11 +475,12 @@ void Training::say_how_to_go_on(bool stopped) const {
     std::fprintf(stderr, "stopped after %s in epoch %lld of %lld; go on with: nuclei train --resume %s\n",
                  format_duration(minutes() * 60).c_str(),
                  static_cast<long long>(std::min(state_.epoch + 1, epochs_)), static_cast<long long>(epochs_),
-                 options_.out.string().c_str());
+                 printable(options_.out.string()).c_str());
   if (std::filesystem::exists(model_path()))
-    std::fprintf(stderr, "best model: %s\n", model_path().string().c_str());
+    std::fprintf(stderr, "best model: %s\n", printable(model_path().string()).c_str());
   else
-    std::fprintf(stderr, "no epoch was finished, so there is no %s yet\n", model_path().string().c_str());
+    std::fprintf(stderr, "no epoch was finished, so there is no %s yet\n",
+                 printable(model_path().string()).c_str());
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ TrainingData load_data(const TrainOptions& options) {
       options.folds > 0
           ? hold_out_fold(split_folds(groups, modalities, options.folds, options.seed), options.fold - 1)
           : split_validation(groups, modalities, options.validation, options.seed);
-  if (!split.warning.empty()) std::fprintf(stderr, "warning: %s\n", split.warning.c_str());
+  if (!split.warning.empty()) std::fprintf(stderr, "warning: %s\n", printable(split.warning).c_str());
   TrainingData data;
   data.split_csv = split_table(examples, groups, modalities, split);
   data.fingerprint = std::to_string(std::hash<std::string>{}(data.split_csv));
