@@ -8,6 +8,8 @@
 namespace karyon {
 namespace {
 
+thread_local Generator* of_this_thread = nullptr;  // by a GeneratorGuard
+
 // Calls fill(words, out) for each group of four elements of a host tensor; out(k, value) sets the
 // k-th of them.
 template <class F>
@@ -52,9 +54,13 @@ std::int64_t Generator::below(std::int64_t n) {
 }
 
 Generator& default_generator() {
-  static Generator generator;
-  return generator;
+  static Generator of_all_threads;
+  return of_this_thread ? *of_this_thread : of_all_threads;
 }
+
+GeneratorGuard::GeneratorGuard(Generator& generator) : before_(std::exchange(of_this_thread, &generator)) {}
+GeneratorGuard::~GeneratorGuard() { of_this_thread = before_; }
+
 void manual_seed(std::uint64_t seed) { default_generator() = Generator(seed); }
 
 Tensor& uniform_(Tensor& x, double low, double high, Generator& generator) {

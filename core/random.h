@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include <karyon/core/tensor.h>
@@ -28,20 +29,26 @@ constexpr std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t c
 /// Uniform in [0, 1) from one random word: its upper 24 bits.
 constexpr float to_uniform(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
-/// A stream of random numbers: a seed and a position, both plain values that can be saved and restored. It is
-/// not safe for use by several threads at once; give each its own.
+/// A stream of random numbers: a seed and a position, both plain values that can be saved and restored.
+/// Several threads may draw from it at once: each gets other numbers, and chance decides who gets which. For
+/// the same numbers in each run, give each thread a generator of its own. Assigning to a generator is not safe
+/// while another thread draws from it.
 class Generator {
  public:
   explicit Generator(std::uint64_t seed = 0, std::uint64_t position = 0) : seed_(seed), position_(position) {}
+  Generator(const Generator& other) : seed_(other.seed()), position_(other.position()) {}
+  Generator& operator=(const Generator& other) {
+    seed_ = other.seed();
+    position_.store(other.position(), std::memory_order_relaxed);
+    return *this;
+  }
 
   std::uint64_t seed() const { return seed_; }
   /// Groups of four words used so far.
-  std::uint64_t position() const { return position_; }
+  std::uint64_t position() const { return position_.load(std::memory_order_relaxed); }
   /// Takes `groups` groups of four words; returns the position of the first.
   std::uint64_t reserve(std::uint64_t groups) {
-    const std::uint64_t first = position_;
-    position_ += groups;
-    return first;
+    return position_.fetch_add(groups, std::memory_order_relaxed);
   }
 
   /// One random word, 64 bits wide.
@@ -56,14 +63,33 @@ class Generator {
   std::int64_t below(std::int64_t n);
 
  private:
-  std::uint64_t seed_, position_;
+  std::uint64_t seed_;
+  std::atomic<std::uint64_t> position_;
 };
 
-/// The generator used where none is given; seed 0 until manual_seed(). It is not safe for use by several
-/// threads at once.
-/// To continue from a saved position: default_generator() = Generator(seed, position).
+/// The generator used where none is given: one for all threads, or that of this thread's GeneratorGuard.
+/// Seed 0 until manual_seed(). To continue from a saved position: default_generator() = Generator(seed,
+/// position).
 Generator& default_generator();
+/// Starts default_generator() again, from `seed`.
 void manual_seed(std::uint64_t seed);
+/// `generator`, or default_generator() if it is null.
+inline Generator& generator_or_default(Generator* generator) {
+  return generator ? *generator : default_generator();
+}
+
+/// Makes `generator` this thread's default_generator() while the guard lives. Threads that build or train
+/// networks at once can so draw the same numbers in each run.
+class GeneratorGuard {
+ public:
+  explicit GeneratorGuard(Generator& generator);
+  ~GeneratorGuard();
+  GeneratorGuard(const GeneratorGuard&) = delete;
+  GeneratorGuard& operator=(const GeneratorGuard&) = delete;
+
+ private:
+  Generator* before_;
+};
 
 /// Uniform in [0, 1). f32 or f64; f64 has 24 random bits too.
 Tensor rand(const Shape& shape, Generator& generator = default_generator(), TensorOptions options = {});

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <set>
+#include <thread>
 
 #include <karyon/core/random.h>
 
@@ -81,6 +82,40 @@ TEST_CASE("random: a generator continues from its seed and position") {
   const auto x = rand({3}).to_vector<float>();
   manual_seed(4);
   CHECK(rand({3}).to_vector<float>() == x);
+}
+
+TEST_CASE("random: a guard gives this thread, and no other, its own default generator") {
+  manual_seed(4);
+  Generator mine(6);
+  {
+    const GeneratorGuard guard(mine);
+    CHECK(&default_generator() == &mine);
+    std::thread([&] { CHECK_FALSE(&default_generator() == &mine); }).join();
+    Generator inner(7);
+    const GeneratorGuard nested(inner);
+    CHECK(&default_generator() == &inner);
+    rand({8});
+  }
+  CHECK_FALSE(&default_generator() == &mine);
+  CHECK(mine.position() == 0);
+  CHECK(default_generator().position() == 0);
+  CHECK(&generator_or_default(&mine) == &mine);
+  CHECK(&generator_or_default(nullptr) == &default_generator());
+}
+
+TEST_CASE("random: threads that draw from one generator never get the same numbers") {
+  Generator shared(3);
+  std::vector<std::vector<std::uint64_t>> drawn(4);
+  std::vector<std::thread> threads;
+  for (auto& numbers : drawn)
+    threads.emplace_back([&shared, &numbers] {
+      for (int i = 0; i < 2000; ++i) numbers.push_back(shared.next());
+    });
+  for (std::thread& thread : threads) thread.join();
+  std::set<std::uint64_t> all;
+  for (const auto& numbers : drawn) all.insert(numbers.begin(), numbers.end());
+  CHECK(all.size() == 8000);
+  CHECK(shared.position() == 8000);
 }
 
 TEST_CASE("random: a permutation holds every index once") {
