@@ -2,6 +2,9 @@
 #include <iostream>
 
 #include <karyon/karyon.h>
+#if __has_include(<karyon.h>) || __has_include(<core/tensor.h>) || __has_include(<layers/module.h>)
+#error "Karyon's headers are found by <karyon/...> alone: names like core/ are the stranger's own"
+#endif
 
 struct MyNet : karyon::Module {
   MyNet() {
