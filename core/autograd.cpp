@@ -135,7 +135,8 @@ void Tensor::retain_grad() {
 
 // The newest node first: by then every consumer of its output has already run.
 void Tensor::backward(const Tensor& grad_output) const {
-  check(requires_grad(), "backward: the tensor does not require a gradient");
+  check(requires_grad(), "backward: the tensor does not require a gradient: it was computed under a ",
+        "NoGradGuard, or from tensors that require none");
   const NoGradGuard no_grad;
   Tensor seed = grad_output;
   if (!seed.defined()) {
