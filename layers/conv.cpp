@@ -18,7 +18,7 @@ Conv2d::Conv2d(std::int64_t in_channels, std::int64_t out_channels, Pair kernel_
   check_channels("Conv2d", in_channels, out_channels, kernel_size, o.groups);
   weight = empty({out_channels, kernel_size.h, kernel_size.w, in_channels / o.groups});
   if (o.bias) bias = empty({out_channels});
-  default_init_(weight, bias);
+  default_init_(weight, bias, generator_or_default(o.generator));
   register_parameter("weight", weight);
   register_parameter("bias", bias);
 }
@@ -27,6 +27,16 @@ Tensor Conv2d::forward(Tensor x) { return conv2d(x, weight, bias, options); }
 
 std::int64_t Conv2d::multiply_adds(const Shape&, const Shape& output) const {
   return output.numel() * (weight.numel() / weight.size(0));
+}
+
+std::unique_ptr<Module> Conv2d::rebuilt() const {
+  return std::make_unique<Conv2d>(weight.size(3) * options.groups, weight.size(0),
+                                  Pair{weight.size(1), weight.size(2)},
+                                  Options{.stride = options.stride,
+                                          .padding = options.padding,
+                                          .dilation = options.dilation,
+                                          .groups = options.groups,
+                                          .bias = bias.defined()});
 }
 
 ConvTranspose2d::ConvTranspose2d(std::int64_t in_channels, std::int64_t out_channels, Pair kernel_size,
@@ -39,7 +49,7 @@ ConvTranspose2d::ConvTranspose2d(std::int64_t in_channels, std::int64_t out_chan
   check_channels("ConvTranspose2d", in_channels, out_channels, kernel_size, o.groups);
   weight = empty({in_channels, kernel_size.h, kernel_size.w, out_channels / o.groups});
   if (o.bias) bias = empty({out_channels});
-  default_init_(weight, bias);
+  default_init_(weight, bias, generator_or_default(o.generator));
   register_parameter("weight", weight);
   register_parameter("bias", bias);
 }
@@ -48,6 +58,17 @@ Tensor ConvTranspose2d::forward(Tensor x) { return conv_transpose2d(x, weight, b
 
 std::int64_t ConvTranspose2d::multiply_adds(const Shape& input, const Shape&) const {
   return input.numel() * (weight.numel() / weight.size(0));
+}
+
+std::unique_ptr<Module> ConvTranspose2d::rebuilt() const {
+  return std::make_unique<ConvTranspose2d>(weight.size(0), weight.size(3) * options.groups,
+                                           Pair{weight.size(1), weight.size(2)},
+                                           Options{.stride = options.stride,
+                                                   .padding = options.padding,
+                                                   .output_padding = options.output_padding,
+                                                   .dilation = options.dilation,
+                                                   .groups = options.groups,
+                                                   .bias = bias.defined()});
 }
 
 }  // namespace karyon

@@ -1,5 +1,6 @@
 #pragma once
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/random.h>
 #include <karyon/layers/module.h>
 
 namespace karyon {
@@ -10,6 +11,7 @@ struct Conv2dLayerOptions {
   Pair dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
+  Generator* generator = nullptr;  ///< draws the initial values; null: default_generator()
 };
 
 /// conv2d with weights of its own, initialised as PyTorch's: [N, H, W, in] -> [N, H_out, W_out, out].
@@ -19,6 +21,7 @@ struct Conv2d : Module {
   Conv2d(std::int64_t in_channels, std::int64_t out_channels, Pair kernel_size, const Options& options = {});
   Tensor forward(Tensor x) override;
   std::int64_t multiply_adds(const Shape& input, const Shape& output) const override;
+  std::unique_ptr<Module> rebuilt() const override;
 
   const Conv2dOptions options;
   Tensor weight;  ///< [out, kH, kW, in / groups]
@@ -32,6 +35,7 @@ struct ConvTranspose2dLayerOptions {
   Pair dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
+  Generator* generator = nullptr;  ///< draws the initial values; null: default_generator()
 };
 
 /// conv_transpose2d with weights of its own, initialised as PyTorch's.
@@ -42,6 +46,7 @@ struct ConvTranspose2d : Module {
                   const Options& options = {});
   Tensor forward(Tensor x) override;
   std::int64_t multiply_adds(const Shape& input, const Shape& output) const override;
+  std::unique_ptr<Module> rebuilt() const override;
 
   const ConvTranspose2dOptions options;
   Tensor weight;  ///< [in, kH, kW, out / groups]

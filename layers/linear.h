@@ -1,11 +1,13 @@
 #pragma once
 #include <karyon/core/ops/matmul.h>
+#include <karyon/core/random.h>
 #include <karyon/layers/module.h>
 
 namespace karyon {
 
 struct LinearLayerOptions {
-  bool bias = true;  ///< has a bias
+  bool bias = true;                ///< has a bias
+  Generator* generator = nullptr;  ///< draws the initial values; null: default_generator()
 };
 
 /// linear with weights of its own, initialised as PyTorch's: [..., in_features] -> [..., out_features].
@@ -15,6 +17,7 @@ struct Linear : Module {
   Linear(std::int64_t in_features, std::int64_t out_features, const Options& options = {});
   Tensor forward(Tensor x) override;
   std::int64_t multiply_adds(const Shape& input, const Shape& output) const override;
+  std::unique_ptr<Module> rebuilt() const override;
 
   Tensor weight;  ///< [out_features, in_features]
   Tensor bias;    ///< [out_features] or undefined

@@ -1,11 +1,13 @@
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <set>
 #include <typeinfo>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/random.h>
 #include <karyon/layers/call_observer.h>
 #include <karyon/layers/module.h>
 
@@ -88,17 +90,19 @@ std::vector<Tensor> Module::parameters() const {
 
 std::vector<std::pair<std::string, Tensor>> Module::named_buffers() const {
   std::vector<std::pair<std::string, Tensor>> out;
+  std::set<const Tensor::Impl*> seen;
   visit_tensors("", [&](const std::string& name, const Tensor& x, bool is_parameter) {
-    if (!is_parameter) out.emplace_back(name, x);
+    if (!is_parameter && seen.insert(x.impl().get()).second) out.emplace_back(name, x);
   });
   return out;
 }
 
 std::vector<std::pair<std::string, Module*>> Module::named_modules() {
   std::vector<std::pair<std::string, Module*>> out{{"", this}};
+  std::set<const Module*> seen{this};
   for (auto& [name, child] : children_)
     for (auto& [below, module] : child->named_modules())
-      out.emplace_back(below.empty() ? name : name + "." + below, module);
+      if (seen.insert(module).second) out.emplace_back(below.empty() ? name : name + "." + below, module);
   return out;
 }
 
@@ -108,19 +112,16 @@ StateDict Module::state_dict() const {
   return out;
 }
 
-void Module::load_state_dict(const StateDict& state, bool strict) {
+void Module::check_state_dict(const StateDict& state, bool strict) const {
   std::vector<std::string> missing, unexpected, misshapen;
-  std::vector<std::pair<Tensor, Tensor>> copies;
-  std::map<std::string, bool> known;
+  std::set<std::string> known;
   visit_tensors("", [&](const std::string& name, const Tensor& x, bool) {
-    known[name] = true;
+    known.insert(name);
     const auto it = state.find(name);
     if (it == state.end() || !it->second.defined()) {
       missing.push_back(name);
     } else if (it->second.shape() != x.shape()) {
       misshapen.push_back(name + " expects " + text_of(x.shape()) + ", got " + text_of(it->second.shape()));
-    } else {
-      copies.emplace_back(x, it->second);
     }
   });
   for (const auto& [name, x] : state)
@@ -129,9 +130,90 @@ void Module::load_state_dict(const StateDict& state, bool strict) {
   check(missing.empty() && unexpected.empty() && misshapen.empty(), "load_state_dict: ", type(),
         ": the state does not fit", listed("missing", missing), listed("unexpected", unexpected),
         listed("of another shape", misshapen));
-  const NoGradGuard no_grad;
-  for (auto& [to, from] : copies) to.copy_(from);
 }
+
+void Module::load_state_dict(const StateDict& state, bool strict) {
+  check_state_dict(state, strict);
+  const NoGradGuard no_grad;
+  visit_tensors("", [&](const std::string& name, Tensor x, bool) {
+    const auto it = state.find(name);
+    if (it != state.end() && it->second.defined()) x.copy_(it->second);
+  });
+}
+
+// ---- copies
+
+std::unique_ptr<Module> Module::rebuilt() const {
+  throw Error("clone: " + type() + " does not say how it is built: override rebuilt() to return " +
+              "std::make_unique<" + type() + ">(the arguments that built it)");
+}
+
+std::unique_ptr<Module> Module::clone() const {
+  Generator scratch;  // the initial values are replaced, and the caller's generator is left alone
+  const GeneratorGuard guard(scratch);
+  std::unique_ptr<Module> copy = rebuilt();
+  check(copy != nullptr, "clone: rebuilt() of ", type(), " gave none");
+  Copies copies;
+  copy->take_state(*this, copies);
+  return copy;
+}
+
+namespace {
+
+template <class Slots>
+bool same_names(const Slots& a, const Slots& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x.first == y.first; });
+}
+
+// Changes the tensor behind every handle, so handles held elsewhere see the change, too.
+void replace_values(Tensor& x, const Tensor& values) {
+  Tensor::Impl& impl = *x.impl();
+  impl.storage = values.impl()->storage;
+  impl.offset = values.impl()->offset;
+  impl.dtype = values.dtype();
+}
+
+// `copies` holds what was copied before: tensors that share their values still share them.
+void copy_tensor(const Tensor& from, Tensor& to, std::map<const Tensor::Impl*, Tensor>& copies) {
+  if (!from.defined()) {
+    to = Tensor();
+    return;
+  }
+  const auto [known, is_new] = copies.try_emplace(from.impl().get(), to);
+  to = known->second;
+  if (!is_new) return;
+  replace_values(to, from.detach().clone());
+  if (to.requires_grad() != from.requires_grad()) to.requires_grad_(from.requires_grad());
+}
+
+}  // namespace
+
+void Module::take_state(const Module& from, Copies& copies) {
+  const NoGradGuard no_grad;
+  check(typeid(*this) == typeid(from), "clone: rebuilt() gave a ", type(), " for a ", from.type(),
+        ": override it in ", from.type());
+  check(same_names(parameters_, from.parameters_) && same_names(buffers_, from.buffers_) &&
+            same_names(children_, from.children_),
+        "clone: rebuilt() gave a ", type(), " with other parameters, buffers or children: pass it the ",
+        "arguments that built the module");
+  const auto copy_all = [&](auto& to, const auto& all) {
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      const Tensor& x = *all[i].second;
+      const Shape shape = to[i].second->shape();
+      check(!x.defined() || shape == x.shape(), "clone: rebuilt() gave a ", type(), " whose '", all[i].first,
+            "' is ", shape, ", expected ", x.defined() ? x.shape() : shape);
+      copy_tensor(x, *to[i].second, copies);
+    }
+  };
+  copy_all(parameters_, from.parameters_);
+  copy_all(buffers_, from.buffers_);
+  training_ = from.training_;
+  for (std::size_t i = 0; i < children_.size(); ++i)
+    children_[i].second->take_state(*from.children_[i].second, copies);
+}
+
+// ---- conversion
 
 void Module::zero_grad() {
   for (Tensor& x : parameters()) x.set_grad({});
@@ -141,17 +223,13 @@ void Module::requires_grad_(bool on) {
   for (Tensor& x : parameters()) x.requires_grad_(on);
 }
 
-// Changes the tensor behind every handle, so handles held elsewhere see the change, too.
 template <class F>
 void Module::convert_tensors(const F& convert) {
   const NoGradGuard no_grad;
   visit_tensors("", [&](const std::string&, Tensor x, bool) {
     const Tensor y = convert(x.detach());
     const Tensor grad = x.grad().defined() ? convert(x.grad()) : Tensor();
-    Tensor::Impl& impl = *x.impl();
-    impl.storage = y.impl()->storage;
-    impl.offset = y.impl()->offset;
-    impl.dtype = y.dtype();
+    replace_values(x, y);
     x.set_grad(grad);
   });
 }
@@ -203,8 +281,18 @@ void Module::register_buffer(std::string_view name, Tensor& buffer) {
   if (buffer.defined()) buffers_.emplace_back(name, &buffer);
 }
 
+bool Module::holds(const Module& other) const {
+  if (this == &other) return true;
+  for (const auto& [name, child] : children_)
+    if (child->holds(other)) return true;
+  return false;
+}
+
 void Module::register_module(std::string_view name, Module& child) {
   check_name(name);
+  check(&child != this, type(), ": '", name, "' is the module itself, which cannot be its own child");
+  check(!child.holds(*this), type(), ": '", name, "' is a ", child.type(),
+        " that holds this module: modules cannot form a cycle");
   children_.emplace_back(name, &child);
   child.registered_ = true;
 }

@@ -1,6 +1,8 @@
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,8 +16,8 @@ namespace karyon {
 using StateDict = std::map<std::string, Tensor>;
 
 /// A layer or a network: parameters, buffers and child modules by name. A derived struct holds all three by
-/// value (or owns them) and registers them in its constructor. Modules are neither copied nor moved, so what
-/// is registered stays where it is.
+/// value (or owns them) and registers them in its constructor. Modules are not moved, so what is registered
+/// stays where it is; clone() copies them.
 ///
 ///     struct MyNet : Module {
 ///       MyNet() {
@@ -37,7 +39,8 @@ class Module {
   Module& operator=(const Module&) = delete;
 
   /// The output for one input. `x` is passed by value: a network that moves its intermediates on frees each
-  /// after its last use. Modules of several inputs define a forward of their own.
+  /// after its last use. A module of several inputs defines a forward of its own beside `using
+  /// Module::forward;` and is called by it: `block.forward(x, skip)`.
   virtual Tensor forward(Tensor x);
   /// forward(x), seen by the CallObserver of this thread, if there is one. Throws Error if another module's
   /// forward calls this one, it has parameters to train, and no module registered it. An optimizer over
@@ -54,7 +57,8 @@ class Module {
   std::vector<Tensor> parameters() const;
   std::vector<std::pair<std::string, Tensor>> named_buffers() const;
   std::vector<std::pair<std::string, Module*>> named_children() const { return children_; }
-  /// This module (named "") and all below it.
+  /// This module (named "") and all below it. Here and above, what is shared is listed once, by its first
+  /// name.
   std::vector<std::pair<std::string, Module*>> named_modules();
 
   /// Parameters and buffers by name, detached. They share memory with the module: clone() to keep.
@@ -62,6 +66,19 @@ class Module {
   /// Copies values in, converted to the module's types; checks everything before it changes anything.
   /// Throws Error listing what is missing, unexpected (both allowed unless strict) or of another shape.
   void load_state_dict(const StateDict& state, bool strict = true);
+  /// Throws what load_state_dict() would throw, and changes nothing.
+  void check_state_dict(const StateDict& state, bool strict = true) const;
+
+  /// A deep copy: the values of parameters and buffers, which parameters require a gradient, and the modes,
+  /// here and below. What the module shares, the copy shares, too. Gradients and hooks are not copied.
+  /// karyon::clone(module) returns the module's own type. Throws Error if a module below does not override
+  /// rebuilt(), or if what that gives has other parameters, buffers or children.
+  std::unique_ptr<Module> clone() const;
+  /// What clone() copies the state into: a new module from the arguments that built this one. So references
+  /// and pointers to children are those of the new module. A module that can be cloned overrides it:
+  ///
+  ///     std::unique_ptr<Module> rebuilt() const override { return std::make_unique<MyNet>(width_); }
+  virtual std::unique_ptr<Module> rebuilt() const;
 
   /// Forgets all gradients.
   void zero_grad();
@@ -81,14 +98,19 @@ class Module {
  protected:
   // Names are not empty, hold no dot and are taken once.
   /// Makes the parameter require a gradient. An undefined parameter (the bias of a layer without one) is not
-  /// registered.
+  /// registered. One tensor may have several names: its weights are shared.
   void register_parameter(std::string_view name, Tensor& parameter);
   void register_buffer(std::string_view name, Tensor& buffer);
+  /// A child may have several names, too. Throws Error for this module itself, and for one that holds it.
   void register_module(std::string_view name, Module& child);
 
  private:
+  using Copies = std::map<const Tensor::Impl*, Tensor>;
+
   void check_name(std::string_view name) const;
   void check_registered(const Module& caller) const;
+  bool holds(const Module& other) const;
+  void take_state(const Module& from, Copies& copies);
   template <class F>
   void visit_tensors(const std::string& prefix, const F& f) const;
   template <class F>
@@ -99,5 +121,13 @@ class Module {
   std::vector<std::pair<std::string, Tensor*>> parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> children_;
 };
+
+/// module.clone(), as the module's own type:
+///
+///     std::unique_ptr<UNet> target = clone(net);
+template <std::derived_from<Module> M>
+std::unique_ptr<M> clone(const M& module) {
+  return std::unique_ptr<M>(dynamic_cast<M*>(module.clone().release()));
+}
 
 }  // namespace karyon

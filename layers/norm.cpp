@@ -3,8 +3,8 @@
 
 namespace karyon {
 
-BatchNorm2d::BatchNorm2d(std::int64_t num_features, const Options& o) : options(o) {
-  check(num_features >= 1, "BatchNorm2d: expects at least 1 channel, got ", num_features);
+BatchNorm::BatchNorm(const char* name, std::int64_t num_features, const Options& o) : options(o) {
+  check(num_features >= 1, name, ": expects at least 1 channel, got ", num_features);
   if (o.affine) {
     weight = ones({num_features});
     bias = zeros({num_features});
@@ -19,8 +19,7 @@ BatchNorm2d::BatchNorm2d(std::int64_t num_features, const Options& o) : options(
   register_buffer("num_batches_tracked", num_batches_tracked);
 }
 
-Tensor BatchNorm2d::forward(Tensor x) {
-  check(x.dim() == 4, "BatchNorm2d: expects [N, H, W, C], got ", x.shape());
+Tensor BatchNorm::normalize(const Tensor& x) {
   Tensor y = batch_norm(
       x, weight, bias, running_mean, running_var,
       {.training = is_training(), .momentum = options.momentum, .eps = options.eps, .relu = options.relu});
@@ -28,13 +27,37 @@ Tensor BatchNorm2d::forward(Tensor x) {
   return y;
 }
 
-GroupNorm::GroupNorm(std::int64_t groups, std::int64_t num_channels, const Options& o)
-    : num_groups(groups), options(o) {
-  check(groups >= 1 && num_channels >= 1 && num_channels % groups == 0, "GroupNorm: ", num_channels,
+BatchNorm1d::BatchNorm1d(std::int64_t num_features, const Options& o)
+    : BatchNorm("BatchNorm1d", num_features, o) {}
+
+Tensor BatchNorm1d::forward(Tensor x) {
+  check(x.dim() == 2 || x.dim() == 3, "BatchNorm1d: expects [N, C] or [N, L, C], got ", x.shape());
+  return normalize(x);
+}
+
+std::unique_ptr<Module> BatchNorm1d::rebuilt() const {
+  return std::make_unique<BatchNorm1d>(running_mean.size(0), options);
+}
+
+BatchNorm2d::BatchNorm2d(std::int64_t num_features, const Options& o)
+    : BatchNorm("BatchNorm2d", num_features, o) {}
+
+Tensor BatchNorm2d::forward(Tensor x) {
+  check(x.dim() == 4, "BatchNorm2d: expects [N, H, W, C], got ", x.shape());
+  return normalize(x);
+}
+
+std::unique_ptr<Module> BatchNorm2d::rebuilt() const {
+  return std::make_unique<BatchNorm2d>(running_mean.size(0), options);
+}
+
+GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, const Options& o)
+    : num_groups(groups), num_channels(channels), options(o) {
+  check(groups >= 1 && channels >= 1 && channels % groups == 0, "GroupNorm: ", channels,
         " channels do not divide into ", groups, " groups");
   if (o.affine) {
-    weight = ones({num_channels});
-    bias = zeros({num_channels});
+    weight = ones({channels});
+    bias = zeros({channels});
   }
   register_parameter("weight", weight);
   register_parameter("bias", bias);
@@ -43,6 +66,10 @@ GroupNorm::GroupNorm(std::int64_t groups, std::int64_t num_channels, const Optio
 Tensor GroupNorm::forward(Tensor x) {
   x = group_norm(x, num_groups, weight, bias, {.eps = options.eps});
   return options.relu ? relu(x) : x;
+}
+
+std::unique_ptr<Module> GroupNorm::rebuilt() const {
+  return std::make_unique<GroupNorm>(num_groups, num_channels, options);
 }
 
 LayerNorm::LayerNorm(const Shape& over, const Options& o) : normalized_shape(over), options(o) {
@@ -56,6 +83,10 @@ LayerNorm::LayerNorm(const Shape& over, const Options& o) : normalized_shape(ove
 
 Tensor LayerNorm::forward(Tensor x) {
   return layer_norm(x, normalized_shape, weight, bias, {.eps = options.eps});
+}
+
+std::unique_ptr<Module> LayerNorm::rebuilt() const {
+  return std::make_unique<LayerNorm>(normalized_shape, options);
 }
 
 }  // namespace karyon

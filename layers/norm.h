@@ -4,24 +4,40 @@
 
 namespace karyon {
 
-struct BatchNorm2dLayerOptions {
+struct BatchNormLayerOptions {
   double eps = 1e-5;
   double momentum = 0.1;  ///< weight of a batch in the running statistics
   bool affine = true;     ///< has weight and bias
   bool relu = false;      ///< max(., 0) on the result, in the same pass over memory
 };
 
-/// batch_norm of images [N, H, W, C]: by the batch while training, by the running statistics in evaluation.
-struct BatchNorm2d : Module {
-  using Options = BatchNorm2dLayerOptions;
-
-  explicit BatchNorm2d(std::int64_t num_features, const Options& options = {});
-  Tensor forward(Tensor x) override;
+/// What BatchNorm1d and BatchNorm2d share: batch_norm by the batch while training, by the running statistics
+/// in evaluation.
+struct BatchNorm : Module {
+  using Options = BatchNormLayerOptions;
 
   const Options options;
   Tensor weight, bias;               ///< [C] or undefined
   Tensor running_mean, running_var;  ///< [C]
   Tensor num_batches_tracked;        ///< i64 scalar, kept for PyTorch's state dicts
+
+ protected:
+  BatchNorm(const char* name, std::int64_t num_features, const Options& options);
+  Tensor normalize(const Tensor& x);
+};
+
+/// Batch norm of vectors [N, C] or sequences [N, L, C].
+struct BatchNorm1d : BatchNorm {
+  explicit BatchNorm1d(std::int64_t num_features, const Options& options = {});
+  Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
+};
+
+/// Batch norm of images [N, H, W, C].
+struct BatchNorm2d : BatchNorm {
+  explicit BatchNorm2d(std::int64_t num_features, const Options& options = {});
+  Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
 };
 
 struct GroupNormLayerOptions {
@@ -36,8 +52,9 @@ struct GroupNorm : Module {
 
   GroupNorm(std::int64_t num_groups, std::int64_t num_channels, const Options& options = {});
   Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
 
-  const std::int64_t num_groups;
+  const std::int64_t num_groups, num_channels;
   const Options options;
   Tensor weight, bias;  ///< [C] or undefined
 };
@@ -53,6 +70,7 @@ struct LayerNorm : Module {
 
   explicit LayerNorm(const Shape& normalized_shape, const Options& options = {});
   Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
 
   const Shape normalized_shape;
   const Options options;

@@ -10,6 +10,7 @@ struct MaxPool2d : Module {
   explicit MaxPool2d(const Options& options = {}) : options_(options) {}
   explicit MaxPool2d(Pair kernel_size) : options_{.kernel_size = kernel_size} {}
   Tensor forward(Tensor x) override { return max_pool2d(x, options_); }
+  std::unique_ptr<Module> rebuilt() const override { return std::make_unique<MaxPool2d>(options_); }
 
  private:
   Options options_;
@@ -21,6 +22,7 @@ struct AvgPool2d : Module {
   explicit AvgPool2d(const Options& options = {}) : options_(options) {}
   explicit AvgPool2d(Pair kernel_size) : options_{.kernel_size = kernel_size} {}
   Tensor forward(Tensor x) override { return avg_pool2d(x, options_); }
+  std::unique_ptr<Module> rebuilt() const override { return std::make_unique<AvgPool2d>(options_); }
 
  private:
   Options options_;
@@ -31,6 +33,9 @@ struct AvgPool2d : Module {
 struct AdaptiveAvgPool2d : Module {
   explicit AdaptiveAvgPool2d(Pair output_size) : output_size_(output_size) {}
   Tensor forward(Tensor x) override { return adaptive_avg_pool2d(x, output_size_); }
+  std::unique_ptr<Module> rebuilt() const override {
+    return std::make_unique<AdaptiveAvgPool2d>(output_size_);
+  }
 
  private:
   Pair output_size_;

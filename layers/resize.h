@@ -17,6 +17,9 @@ struct Upsample : Module {
     check(x.dim() == 4, "Upsample: expects [N, H, W, C], got ", x.shape());
     return interpolate(x, {x.size(1) * scale_factor_.h, x.size(2) * scale_factor_.w}, options_);
   }
+  std::unique_ptr<Module> rebuilt() const override {
+    return std::make_unique<Upsample>(scale_factor_, options_);
+  }
 
  private:
   Pair scale_factor_;

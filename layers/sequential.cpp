@@ -34,4 +34,10 @@ Tensor Sequential::forward(Tensor x) {
   return x;
 }
 
+std::unique_ptr<Module> Sequential::rebuilt() const {
+  auto list = std::make_unique<Sequential>();
+  list->add_rebuilt(*this);
+  return list;
+}
+
 }  // namespace karyon

@@ -23,7 +23,8 @@ std::unique_ptr<Module> make_norm(Norm norm, std::int64_t channels) {
   return nullptr;
 }
 
-const UNetOptions& checked(const UNetOptions& o) {
+// As they are kept: without the generator.
+UNetOptions checked(UNetOptions o) {
   check(o.in_channels >= 1 && o.out_channels >= 1 && o.base_width >= 1,
         "UNet: expects at least 1 channel, got in_channels ", o.in_channels, ", out_channels ",
         o.out_channels, ", base_width ", o.base_width);
@@ -31,6 +32,7 @@ const UNetOptions& checked(const UNetOptions& o) {
   check(o.base_width <= (std::int64_t{1} << 20) >> o.depth, "UNet: base_width ", o.base_width, " at depth ",
         o.depth, " gives more than 2^20 channels");
   check(o.dropout >= 0 && o.dropout < 1, "UNet: expects dropout in [0, 1), got ", o.dropout);
+  o.generator = nullptr;
   return o;
 }
 
@@ -47,11 +49,13 @@ Tensor pad_to_multiple(const Tensor& x, std::int64_t multiple) {
 
 }  // namespace
 
-DoubleConv::DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm norm)
-    : conv1(in_channels, out_channels, 3, {.padding = 1, .bias = norm == Norm::none}),
-      conv2(out_channels, out_channels, 3, {.padding = 1, .bias = norm == Norm::none}),
-      norm1(make_norm(norm, out_channels)),
-      norm2(make_norm(norm, out_channels)) {
+DoubleConv::DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm kind, Generator* generator)
+    : norm(kind),
+      conv1(in_channels, out_channels, 3, {.padding = 1, .bias = kind == Norm::none, .generator = generator}),
+      conv2(out_channels, out_channels, 3,
+            {.padding = 1, .bias = kind == Norm::none, .generator = generator}),
+      norm1(make_norm(kind, out_channels)),
+      norm2(make_norm(kind, out_channels)) {
   register_module("conv1", conv1);
   if (norm1) register_module("norm1", *norm1);
   register_module("conv2", conv2);
@@ -70,13 +74,17 @@ Tensor DoubleConv::forward(std::vector<Tensor> inputs) {
   return conv_norm_relu(conv2, norm2.get(), std::move(between));
 }
 
-UpBlock::UpBlock(std::int64_t in_channels, Norm norm, UpMode up_mode)
-    : DoubleConv(in_channels, in_channels / 2, norm), mode(up_mode) {
+std::unique_ptr<Module> DoubleConv::rebuilt() const {
+  return std::make_unique<DoubleConv>(conv1.weight.size(3), conv1.weight.size(0), norm);
+}
+
+UpBlock::UpBlock(std::int64_t in_channels, Norm kind, UpMode up_mode, Generator* generator)
+    : DoubleConv(in_channels, in_channels / 2, kind, generator), mode(up_mode) {
   if (mode == UpMode::transposed) {
     up = std::make_unique<ConvTranspose2d>(in_channels, in_channels / 2, 2,
-                                           ConvTranspose2d::Options{.stride = 2});
+                                           ConvTranspose2d::Options{.stride = 2, .generator = generator});
   } else {
-    up = std::make_unique<Conv2d>(in_channels, in_channels / 2, 1);
+    up = std::make_unique<Conv2d>(in_channels, in_channels / 2, 1, Conv2d::Options{.generator = generator});
   }
   register_module("up", *up);
 }
@@ -93,16 +101,20 @@ Tensor UpBlock::forward(Tensor x, Tensor skip) {
   return DoubleConv::forward(std::move(parts));
 }
 
+std::unique_ptr<Module> UpBlock::rebuilt() const {
+  return std::make_unique<UpBlock>(conv1.weight.size(3), norm, mode);
+}
+
 UNet::UNet(const UNetOptions& o)
     : options(checked(o)),
-      bottom(o.base_width << (o.depth - 1), o.base_width << o.depth, o.norm),
+      bottom(o.base_width << (o.depth - 1), o.base_width << o.depth, o.norm, o.generator),
       dropout(o.dropout),
-      head(o.base_width, o.out_channels, 1) {
+      head(o.base_width, o.out_channels, 1, {.generator = o.generator}) {
   for (std::int64_t i = 0; i < o.depth; ++i) {
     const std::int64_t width = o.base_width << i;
-    down.add(i == 0 ? o.in_channels : width / 2, width, o.norm);
+    down.add(i == 0 ? o.in_channels : width / 2, width, o.norm, o.generator);
   }
-  for (std::int64_t i = 0; i < o.depth; ++i) up.add(o.base_width << (o.depth - i), o.norm, o.up);
+  for (std::int64_t i = 0; i < o.depth; ++i) up.add(o.base_width << (o.depth - i), o.norm, o.up, o.generator);
   register_module("down", down);
   register_module("bottom", bottom);
   register_module("dropout", dropout);
@@ -130,6 +142,8 @@ Tensor UNet::forward(Tensor x) {
   x = head(std::move(x));
   return x.size(1) == size.h && x.size(2) == size.w ? x : crop(x, 0, 0, size);
 }
+
+std::unique_ptr<Module> UNet::rebuilt() const { return std::make_unique<UNet>(options); }
 
 // ---- files
 

@@ -22,29 +22,33 @@ struct UNetOptions {
   std::int64_t depth = 4;        ///< how often the size is halved
   Norm norm = Norm::batch;
   UpMode up = UpMode::transposed;
-  double dropout = 0;  ///< of the values at the bottom, while training
+  double dropout = 0;              ///< of the values at the bottom, while training
+  Generator* generator = nullptr;  ///< draws the initial values; null: default_generator()
   friend bool operator==(const UNetOptions&, const UNetOptions&) = default;
 };
 
 /// (3x3 convolution, norm, ReLU) twice: [N, H, W, in] -> [N, H, W, out].
 struct DoubleConv : Module {
-  DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm norm);
+  DoubleConv(std::int64_t in_channels, std::int64_t out_channels, Norm norm, Generator* generator = nullptr);
   Tensor forward(Tensor x) override;
   /// The same of images side by side in their channels, as cat(inputs, -1) would join them.
   Tensor forward(std::vector<Tensor> inputs);
+  std::unique_ptr<Module> rebuilt() const override;
 
+  const Norm norm;
   Conv2d conv1, conv2;
   std::unique_ptr<Module> norm1, norm2;  // null without a norm
 };
 
 /// One step up: twice the size at half the channels, joined with the skip connection of that level.
 struct UpBlock : DoubleConv {
-  UpBlock(std::int64_t in_channels, Norm norm, UpMode mode);
+  UpBlock(std::int64_t in_channels, Norm norm, UpMode mode, Generator* generator = nullptr);
   using DoubleConv::forward;
   ///   x     [N, H, W, in]
   ///   skip  [N, 2 H, 2 W, in / 2]
   ///   returns skip's shape
   Tensor forward(Tensor x, Tensor skip);
+  std::unique_ptr<Module> rebuilt() const override;
 
   UpMode mode;
   std::unique_ptr<Module> up;  // a 2x2 transposed convolution, or the 1x1 one of bilinear upsampling
@@ -65,8 +69,9 @@ struct UNet : Module {
   /// If H or W is no multiple of 2^depth, the image is extended at the bottom and right, and the result is
   /// cut back. It is extended by reflection, or by zeros if it is too small to reflect.
   Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
 
-  const Options options;
+  const Options options;  ///< without the generator, which need not outlive the constructor
   ModuleList<DoubleConv> down;
   DoubleConv bottom;
   Dropout dropout;

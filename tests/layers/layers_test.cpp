@@ -9,6 +9,7 @@
 #include <karyon/layers/activation.h>
 #include <karyon/layers/conv.h>
 #include <karyon/layers/dropout.h>
+#include <karyon/layers/functional.h>
 #include <karyon/layers/init.h>
 #include <karyon/layers/linear.h>
 #include <karyon/layers/loss.h>
@@ -82,6 +83,24 @@ TEST_CASE("init: the same seed gives the same weights") {
   CHECK(a.bias.to_vector<float>() == b.bias.to_vector<float>());
 }
 
+TEST_CASE("init: a layer draws from its generator, and then leaves the common one alone") {
+  manual_seed(5);
+  const std::uint64_t position = default_generator().position();
+  Generator a(5), b(5);
+  const auto same = [](const Module& x, const Module& y) {
+    for (const auto& [name, tensor] : x.state_dict())
+      CHECK(tensor.to_vector<float>() == y.state_dict().at(name).to_vector<float>());
+  };
+  same(Conv2d(3, 4, 3, {.generator = &a}), Conv2d(3, 4, 3, {.generator = &b}));
+  same(ConvTranspose2d(3, 4, 3, {.generator = &a}), ConvTranspose2d(3, 4, 3, {.generator = &b}));
+  const Linear linear(3, 4, {.generator = &a}), again(3, 4, {.bias = false, .generator = &b});
+  CHECK(linear.weight.to_vector<float>() == again.weight.to_vector<float>());
+  CHECK(default_generator().position() == position);
+  const Conv2d common(3, 4, 3);
+  Generator c(5);
+  same(common, Conv2d(3, 4, 3, {.generator = &c}));
+}
+
 TEST_CASE("layers: shapes") {
   const Tensor x = randn({2, 9, 7, 4}).to(device());
   CHECK(on_device(Conv2d(4, 6, 3), x).shape() == Shape{2, 7, 5, 6});
@@ -125,8 +144,30 @@ TEST_CASE("layers: batch norm counts batches, learns its statistics and fuses th
   CHECK(plain.num_batches_tracked.item<int>() == 2);
   CHECK(plain.running_mean.to_vector<float>() == mean);
   CHECK_THROWS_WITH(plain(zeros({2, 3})), Catch::StartsWith("BatchNorm2d"));
+  BatchNorm1d of_vectors(3);
+  of_vectors.to(device());
+  const Tensor rows = x.reshape({120, 3}), sequences = x.reshape({4, 30, 3});
+  plain.train();
+  CHECK(difference(of_vectors(rows), plain(x).reshape({120, 3})) == 0);
+  CHECK(difference(of_vectors(sequences), plain(x).reshape({4, 30, 3})) == 0);
+  CHECK_THROWS_WITH(of_vectors(x), Catch::StartsWith("BatchNorm1d: expects [N, C] or [N, L, C]"));
+  CHECK_THROWS_WITH(BatchNorm1d(0), Catch::StartsWith("BatchNorm1d: expects at least 1 channel"));
   GroupNorm group(3, 3), group_relu(3, 3, {.relu = true});
   CHECK(difference(on_device(group_relu, x), relu(on_device(group, x))) < 1e-6);
+}
+
+TEST_CASE("layers: flatten joins dimensions, identity changes nothing, a function is a layer") {
+  const Tensor x = randn({2, 3, 4, 5}).to(device());
+  CHECK(Flatten()(x).shape() == Shape{2, 60});
+  CHECK(Flatten()(x).to_vector<float>() == x.to_vector<float>());
+  CHECK(Flatten(1, 2)(x).shape() == Shape{2, 12, 5});
+  CHECK(Flatten(0)(x).shape() == Shape{120});
+  CHECK(Flatten(-2)(x).shape() == Shape{2, 3, 20});
+  CHECK(Flatten()(zeros({0, 3, 2})).shape() == Shape{0, 6});
+  CHECK_THROWS_WITH(Flatten(2, 1)(x), Catch::Contains("expects start_dim <= end_dim"));
+  CHECK_THROWS_WITH(Flatten()(zeros({3})), Catch::Contains("Flatten: dimension 1"));
+  CHECK(Identity()(x).impl() == x.impl());
+  CHECK(difference(Functional([](const Tensor& y) { return relu(y); })(x), relu(x)) == 0);
 }
 
 TEST_CASE("layers: dropout draws from its generator, and only while training") {

@@ -152,6 +152,42 @@ TEST_CASE("module: what is registered twice is one parameter, and bf16 is for ac
   CHECK_THROWS_WITH(twice.to(bf16), Catch::Contains("use AutocastGuard(bf16)"));
 }
 
+TEST_CASE("module: no module is below itself") {
+  struct Self : Module {
+    Self() { register_module("me", *this); }
+  };
+  CHECK_THROWS_WITH(Self(), Contains("Self: 'me' is the module itself"));
+  struct Parent : Module {
+    void hold(Module& child) { register_module("child", child); }
+  } a, b, c;
+  a.hold(b);
+  b.hold(c);
+  CHECK_THROWS_WITH(c.hold(a), Contains("'child' is a Parent that holds this module: modules cannot form a"));
+  CHECK_THROWS_WITH(b.hold(c), Contains("'child' is registered already"));
+  CHECK(names(a.named_modules()) == Names{"", "child", "child.child"});
+}
+
+TEST_CASE("module: what has two names is listed once and saved by both") {
+  struct Shared : Module {
+    Shared() {
+      register_parameter("a", a);
+      register_parameter("b", a);
+      register_parameter("c", c);
+      register_buffer("d", d);
+      register_buffer("e", d);
+      register_module("f", f);
+      register_module("g", f);
+    }
+    Tensor a = ones({1}), c = a, d = zeros({1});
+    ReLU f;
+  } shared;
+  CHECK(names(shared.named_parameters()) == Names{"a"});
+  CHECK(names(shared.named_buffers()) == Names{"d"});
+  CHECK(names(shared.named_modules()) == Names{"", "f"});
+  CHECK(names(shared.state_dict()) == Names{"a", "b", "c", "d", "e"});
+  SGD(shared.parameters()).step();
+}
+
 TEST_CASE("module: train and eval reach all below") {
   Block block;
   CHECK(block.norm.is_training());

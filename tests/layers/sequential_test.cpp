@@ -46,6 +46,8 @@ TEST_CASE("sequential: every layer is added with its arguments and its options i
   CHECK(net.add<GroupNorm>(4, 8).num_groups == 4);
   CHECK_FALSE(net.add<LayerNorm>(Shape{8}, {.elementwise_affine = false}).weight.defined());
   net.add<LayerNorm>(Shape{8});
+  net.add<LayerNorm>({8});
+  CHECK(net.add<LayerNorm>({8}, {.eps = 1e-3}).options.eps == 1e-3);
   CHECK_FALSE(net.add<ConvTranspose2d>(8, 4, 2, {.stride = 2, .bias = false}).bias.defined());
   net.add<ConvTranspose2d>(4, 4, 1);
   net.add<MaxPool2d>({.kernel_size = 3, .stride = 1, .padding = 1});
@@ -55,6 +57,7 @@ TEST_CASE("sequential: every layer is added with its arguments and its options i
   net.add<Upsample>(2, {.mode = InterpolateMode::bilinear});
   net.add<Upsample>({2, 1}, {.align_corners = false});
   net.add<Upsample>(Pair{1, 2});
+  net.add<Upsample>({1, 1});
   net.add<Dropout>(0.1);
   net.add<ReLU>();
   net.add<LeakyReLU>(0.1);
@@ -68,12 +71,16 @@ TEST_CASE("sequential: every layer is added with its arguments and its options i
   net.add<Linear>(6, 2);
   net.add<Softmax>(-1);
   net.add<Softmax>();
+  net.add<AdaptiveAvgPool2d>({2, 2});
   net.add<AdaptiveAvgPool2d>(1);
+  net.add<Identity>();
+  net.add([](Tensor x) { return neg(x); });
+  net.add(neg);
   net.add<UNet>({.in_channels = 2, .base_width = 4, .depth = 1});
   net.to(device());
   const Tensor x = randn({2, 8, 6, 4}).to(device());
   CHECK(net(x).shape() == Shape{2, 1, 1, 1});
-  CHECK(net.size() == 33);
+  CHECK(net.size() == 40);
 }
 
 TEST_CASE("sequential: what was built elsewhere is added as it is") {
@@ -83,6 +90,8 @@ TEST_CASE("sequential: what was built elsewhere is added as it is") {
   CHECK(&net.add(std::move(conv)) == built);
   std::unique_ptr<Module> any = std::make_unique<ReLU>();
   net.add(std::move(any));
+  CHECK_THROWS_WITH(net.add(std::unique_ptr<Conv2d>()), Contains("add() expects a module, got none"));
+  CHECK_THROWS_WITH(net.add(std::function<Tensor(Tensor)>()), Contains("expects a function, got none"));
   CHECK(net[0].type() == "Conv2d");
   CHECK(net[1].type() == "ReLU");
   CHECK(names(net.state_dict()) == Names{"0.bias", "0.weight"});

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <thread>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/backend.h>
@@ -115,6 +116,33 @@ TEST_CASE("unet: dropout acts at the bottom while training, from the default gen
   CHECK(net(x).to_vector<float>() == a);
   net.eval();
   CHECK(net(x).to_vector<float>() == net(x).to_vector<float>());
+}
+
+TEST_CASE("unet: threads build networks from generators of their own") {
+  const auto weights = [](const UNet& net) {
+    std::vector<std::vector<float>> out;
+    for (const auto& [name, x] : net.state_dict()) out.push_back(x.to_vector<float>());
+    return out;
+  };
+  manual_seed(3);
+  const UNet expected({.in_channels = 1, .base_width = 4, .depth = 2, .up = UpMode::bilinear});
+  const std::uint64_t position = default_generator().position();
+  std::vector<std::unique_ptr<UNet>> nets(3);
+  std::vector<std::thread> threads;
+  for (auto& net : nets)
+    threads.emplace_back([&net] {
+      Generator generator(3);
+      const UNetOptions options{
+          .in_channels = 1, .base_width = 4, .depth = 2, .up = UpMode::bilinear, .generator = &generator};
+      net = std::make_unique<UNet>(options);
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& net : nets) {
+    CHECK(weights(*net) == weights(expected));
+    CHECK(net->options == expected.options);
+    CHECK(weights(*clone(*net)) == weights(expected));
+  }
+  CHECK(default_generator().position() == position);
 }
 
 TEST_CASE("unet: inference holds no more than the joined level and its parts") {

@@ -193,9 +193,8 @@ void Training::load_images() {
 void Training::build(std::unique_ptr<karyon::UNet> initial) {
   karyon::manual_seed(options_.seed);
   model_ = initial ? std::move(initial) : std::make_unique<karyon::UNet>(network(options_));
-  average_ = std::make_unique<karyon::UNet>(network(options_));
-  average_->load_state_dict(model_->state_dict());
-  for (auto* model : {model_.get(), average_.get()}) model->to(device_);
+  model_->to(device_);
+  average_ = karyon::clone(*model_);
   average_->requires_grad_(false);
   average_->eval();
   parameters_ = model_->parameters();
