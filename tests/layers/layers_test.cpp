@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <sstream>
+#include <thread>
 
 #include <karyon/core/autocast.h>
 #include <karyon/core/ops/elementwise.h>
@@ -99,6 +100,28 @@ TEST_CASE("init: a layer draws from its generator, and then leaves the common on
   const Conv2d common(3, 4, 3);
   Generator c(5);
   same(common, Conv2d(3, 4, 3, {.generator = &c}));
+}
+
+TEST_CASE("init: threads that build networks at once get the same from generators of their own") {
+  const auto build = [](Sequential& net, Generator* generator) {
+    net.add<Conv2d>(3, 8, 3, {.generator = generator});
+    net.add<Linear>(8, 2, {.generator = generator});
+  };
+  std::vector<Sequential> nets(5);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < 4; ++i)
+    threads.emplace_back([&build, &net = nets[i], guarded = i < 2] {
+      Generator mine(9);
+      if (!guarded) return build(net, &mine);
+      const GeneratorGuard guard(mine);
+      build(net, nullptr);
+    });
+  for (std::thread& thread : threads) thread.join();
+  Generator again(9);
+  build(nets[4], &again);
+  for (const auto& [name, tensor] : nets[4].state_dict())
+    for (std::size_t i = 0; i < 4; ++i)
+      CHECK(nets[i].state_dict().at(name).to_vector<float>() == tensor.to_vector<float>());
 }
 
 TEST_CASE("layers: shapes") {
