@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/norm.h>
 #include <karyon/core/kernels/pool.h>
@@ -20,10 +22,12 @@ Tensor lazy_tensor(std::shared_ptr<const Lazy> recipe) {
   const auto bytes = static_cast<std::size_t>(impl->shape.numel()) * element_size(impl->dtype);
   impl->storage = std::make_shared<Storage>(bytes, std::move(recipe));
   const Tensor y(std::move(impl));
-  if (y.numel() == 0 || !reads_lazily(lazy.kind(), y)) {
+  const std::vector<Tensor> sources = lazy.sources();
+  const auto borrowed = [](const Tensor& source) { return source.impl()->storage->borrowed(); };
+  if (y.numel() == 0 || !reads_lazily(lazy.kind(), y) || std::ranges::any_of(sources, borrowed)) {
     y.data_ptr();  // materializes
   } else {
-    for (const Tensor& source : lazy.sources()) source.impl()->storage->add_dependent(y.impl()->storage);
+    for (const Tensor& source : sources) source.impl()->storage->add_dependent(y.impl()->storage);
   }
   return y;
 }

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -25,8 +26,15 @@ class Storage {
       : data_(nullptr), bytes_(bytes), device_(recipe->options().device), lazy_(std::move(recipe)) {
     if (lazy_->kept_for_backward()) recipe_ = lazy_;
   }
+  /// Memory of the CPU that is not the library's. `release` (may be empty) is called in place of freeing it.
+  Storage(void* data, std::size_t bytes, std::function<void()> release)
+      : data_(data), bytes_(bytes), device_(Device::cpu()), borrowed_(true), release_(std::move(release)) {}
   ~Storage() {
-    if (data_ != nullptr && !materialized_) backend(device_.type).deallocate(data_, bytes_, device_.index);
+    if (borrowed_) {
+      if (release_) release_();
+    } else if (data_ != nullptr && !materialized_) {
+      backend(device_.type).deallocate(data_, bytes_, device_.index);
+    }
   }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -38,6 +46,9 @@ class Storage {
   }
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
+  /// Whether the memory is the user's. It may then change at any time: nothing is cached for its contents, and
+  /// no lazy result reads it later.
+  bool borrowed() const { return borrowed_; }
 
   /// The recipe that data() would compute the contents with; null once they are in memory.
   std::shared_ptr<const Lazy> lazy() const {
@@ -85,6 +96,7 @@ class Storage {
   }
   template <class T>
   void set_cache(std::shared_ptr<T> value) {
+    if (borrowed_) return;
     std::shared_ptr<void> old = std::move(value);  // dies after the lock
     const std::lock_guard lock(mutex_);
     caches_[typeid(T)].swap(old);
@@ -121,6 +133,8 @@ class Storage {
   mutable std::atomic<void*> data_;
   std::size_t bytes_;
   Device device_;
+  bool borrowed_ = false;
+  std::function<void()> release_;
   std::atomic<std::uint64_t> version_{0};
   std::atomic<bool> has_caches_{false}, has_dependents_{false};
   mutable std::mutex mutex_;

@@ -11,6 +11,10 @@ const std::shared_ptr<Tensor::Impl>& live(const std::shared_ptr<Tensor::Impl>& i
   return impl;
 }
 
+void check_holds(const Tensor::Impl& impl, DType dtype) {
+  check(impl.dtype == dtype, "data: expects a tensor of ", dtype, ", this one holds ", impl.dtype);
+}
+
 }  // namespace
 
 const Shape& Tensor::shape() const { return live(impl_)->shape; }
@@ -18,26 +22,33 @@ std::int64_t Tensor::size(int dim) const { return shape()[normalize_dim(dim, thi
 DType Tensor::dtype() const { return live(impl_)->dtype; }
 Device Tensor::device() const { return live(impl_)->storage->device(); }
 
-void* Tensor::data_ptr() const {
+void* Tensor::address() const {
   const Impl& impl = *live(impl_);
   return static_cast<char*>(impl.storage->data()) +
          static_cast<std::size_t>(impl.offset) * element_size(impl.dtype);
 }
 
-void* Tensor::checked_data(DType dtype) const {
-  check(live(impl_)->dtype == dtype, "data: expects a tensor of ", dtype, ", this one holds ", impl_->dtype);
+const void* Tensor::data_ptr() const { return address(); }
+
+void* Tensor::data_ptr() {
+  live(impl_)->storage->release_readers();
+  return address();
+}
+
+const void* Tensor::checked_data(DType dtype) const {
+  check_holds(*live(impl_), dtype);
   return data_ptr();
 }
 
-void* Tensor::writable_data(DType dtype) const {
-  live(impl_)->storage->release_readers();
-  return checked_data(dtype);
+void* Tensor::writable_data(DType dtype) {
+  check_holds(*live(impl_), dtype);
+  return data_ptr();
 }
 
 std::uint64_t Tensor::version() const { return live(impl_)->storage->version(); }
 void Tensor::before_write() { live(impl_)->storage->before_write(); }
 bool Tensor::owns_storage_alone() const {
-  return live(impl_).use_count() == 1 && impl_->storage.use_count() == 1;
+  return live(impl_).use_count() == 1 && impl_->storage.use_count() == 1 && !impl_->storage->borrowed();
 }
 
 bool Tensor::requires_grad() const { return live(impl_)->requires_grad; }

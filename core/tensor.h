@@ -1,8 +1,11 @@
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <ranges>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -50,13 +53,15 @@ class Tensor {
   const T* data() const {
     return static_cast<const T*>(checked_data(dtype_of<T>));
   }
-  void* data_ptr() const;
+  /// The same without the type.
+  void* data_ptr();
+  const void* data_ptr() const;
   std::uint64_t version() const;
   /// Call before a change in place by a pointer or a kernel. Materializes lazy results that depend on this
   /// memory, drops caches of it and increases the version. A gradient that needs the old values then becomes
   /// an error.
   void before_write();
-  /// True if no other handle and no other tensor shares the memory.
+  /// True if no other handle and no other tensor shares the memory, and it is not the user's (from_blob).
   bool owns_storage_alone() const;
 
   /// The only element, converted to T. Throws Error unless numel() == 1.
@@ -71,9 +76,13 @@ class Tensor {
       return static_cast<T>(to_vector<std::int64_t>()[0]);  // whole numbers of 64 bits keep them all
     }
   }
-  /// All elements, copied to the CPU and converted to T: float, double, std::int64_t, std::uint8_t or bool.
+  /// All elements, copied to the CPU and converted to T, an element type.
   template <class T>
-  std::vector<T> to_vector() const;
+  std::vector<T> to_vector() const {
+    const Tensor host = detach().to(Device::cpu()).to(dtype_of<T>);
+    const T* begin = host.data<T>();
+    return std::vector<T>(begin, begin + host.numel());
+  }
 
   /// A tensor on `device`; this one if it is there already. Differentiable.
   Tensor to(Device device) const;
@@ -155,8 +164,9 @@ class Tensor {
   explicit Tensor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
  private:
-  void* checked_data(DType dtype) const;
-  void* writable_data(DType dtype) const;
+  void* address() const;
+  const void* checked_data(DType dtype) const;
+  void* writable_data(DType dtype);
   void check_in_place(const char* op) const;
   void check_source(const char* op, const Tensor& source) const;
 
@@ -190,9 +200,86 @@ Tensor ones_like(const Tensor& x);
 Tensor full(const Shape& shape, double value, TensorOptions options = {});
 /// [n]: 0, 1, ..., n - 1.
 Tensor arange(std::int64_t n, TensorOptions options = {.dtype = DType::i64});
-/// The values under `shape` (one dimension if none is given), converted to the dtype.
+
+/// What tensor() takes: an element type or int.
+template <class T>
+concept TensorValue = std::is_same_v<T, int> || std::is_same_v<T, float> || std::is_same_v<T, double> ||
+    std::is_same_v<T, BFloat16> || std::is_same_v<T, std::int64_t> || std::is_same_v<T, std::uint8_t> ||
+    std::is_same_v<T, bool>;
+/// The dtype that tensor() gives values of type T if none is named: f32 for int and double, else T's own.
+template <TensorValue T>
+inline constexpr DType default_dtype_of = [] {
+  if constexpr (std::is_same_v<T, int> || std::is_same_v<T, double>)
+    return DType::f32;
+  else
+    return dtype_of<T>;
+}();
+/// A vector, array or span of such values, or numbers in braces.
+template <class T>
+concept TensorValues =
+    std::ranges::contiguous_range<T> && TensorValue<std::remove_cv_t<std::ranges::range_value_t<T>>>;
+
+/// For tensor(): `count` elements of type `dtype` at `values`, copied under `shape` and converted.
+Tensor copy_of(const void* values, std::size_t count, DType dtype, const Shape& shape, TensorOptions options);
+
+/// The values under `shape` (one dimension if none is given). They are converted once, to options.dtype: whole
+/// numbers of 64 bits keep all digits under i64. Without options, the dtype is default_dtype_of their type.
+/// Throws Error if the values do not fill the shape.
+template <TensorValues T>
+Tensor tensor(const T& values, const Shape& shape,
+              TensorOptions options = {.dtype = default_dtype_of<std::ranges::range_value_t<T>>}) {
+  using Value = std::ranges::range_value_t<T>;
+  const std::size_t count = std::ranges::size(values);
+  if constexpr (std::is_same_v<Value, int>) {
+    const std::vector<std::int64_t> wide(std::ranges::begin(values), std::ranges::end(values));
+    return copy_of(wide.data(), count, i64, shape, options);
+  } else {
+    return copy_of(std::ranges::data(values), count, dtype_of<Value>, shape, options);
+  }
+}
+template <TensorValues T>
+Tensor tensor(const T& values,
+              TensorOptions options = {.dtype = default_dtype_of<std::ranges::range_value_t<T>>}) {
+  return tensor(values, {static_cast<std::int64_t>(std::ranges::size(values))}, options);
+}
+template <TensorValue T>
+Tensor tensor(std::initializer_list<T> values, const Shape& shape,
+              TensorOptions options = {.dtype = default_dtype_of<T>}) {
+  return tensor(std::span(values.begin(), values.size()), shape, options);
+}
+template <TensorValue T>
+Tensor tensor(std::initializer_list<T> values, TensorOptions options = {.dtype = default_dtype_of<T>}) {
+  return tensor(std::span(values.begin(), values.size()), options);
+}
+/// The same for numbers of several types in braces.
 Tensor tensor(const std::vector<double>& values, TensorOptions options = {});
 Tensor tensor(const std::vector<double>& values, const Shape& shape, TensorOptions options = {});
+/// The same for std::vector<bool>, whose elements are bits.
+template <std::same_as<std::vector<bool>> T>
+Tensor tensor(const T& values, const Shape& shape, TensorOptions options = {.dtype = boolean}) {
+  const std::vector<std::uint8_t> bytes(values.begin(), values.end());
+  return copy_of(bytes.data(), bytes.size(), boolean, shape, options);
+}
+template <std::same_as<std::vector<bool>> T>
+Tensor tensor(const T& values, TensorOptions options = {.dtype = boolean}) {
+  return tensor(values, {static_cast<std::int64_t>(values.size())}, options);
+}
+/// A tensor of no dimensions.
+template <TensorValue T>
+Tensor tensor(T value, TensorOptions options = {.dtype = default_dtype_of<T>}) {
+  return tensor(std::span(&value, 1), Shape(), options);
+}
+
+/// A tensor on memory of the CPU that is not copied, as torch.from_blob. The memory must outlive the tensor
+/// and all its views. When the last of them is gone, `deleter` is called with `data`; without one, nothing is
+/// freed. Changes in place write to this memory, and the next operation sees what others write there. Call
+/// before_write() before that where a gradient may need the old values.
+///   data   row-major elements of options.dtype, aligned to one element; may be null for 0 elements. The bytes
+///          of bool are 0 or 1
+/// Throws Error, and does not call `deleter`, for null, other alignments and other devices.
+Tensor from_blob(void* data, const Shape& shape, TensorOptions options = {},
+                 std::function<void(void*)> deleter = {});
+
 /// The same memory from element `offset` on, under `shape`. It is not differentiable and meant for
 /// operations.
 Tensor view(const Tensor& x, const Shape& shape, std::int64_t offset = 0);

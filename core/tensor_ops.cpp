@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/copy.h>
@@ -32,18 +33,6 @@ std::int64_t checked_numel(const char* op, const Shape& shape) {
 }
 
 }  // namespace
-
-template <class T>
-std::vector<T> Tensor::to_vector() const {
-  const Tensor host = detach().to(Device::cpu()).to(dtype_of<T>);
-  const T* begin = host.data<T>();
-  return std::vector<T>(begin, begin + host.numel());
-}
-template std::vector<float> Tensor::to_vector() const;
-template std::vector<double> Tensor::to_vector() const;
-template std::vector<std::int64_t> Tensor::to_vector() const;
-template std::vector<std::uint8_t> Tensor::to_vector() const;
-template std::vector<bool> Tensor::to_vector() const;
 
 Tensor Tensor::to(Device target) const {
   const Device source = device();
@@ -177,16 +166,35 @@ Tensor tensor(const std::vector<double>& values, TensorOptions options) {
 }
 
 Tensor tensor(const std::vector<double>& values, const Shape& shape, TensorOptions options) {
-  check(static_cast<std::int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(),
+  return copy_of(values.data(), values.size(), f64, shape, options);
+}
+
+Tensor copy_of(const void* values, std::size_t count, DType dtype, const Shape& shape,
+               TensorOptions options) {
+  check(static_cast<std::int64_t>(count) == checked_numel("tensor", shape), "tensor: ", count,
         " values do not fill ", shape);
-  Tensor x = empty(shape, {.dtype = f64});
-  std::copy(values.begin(), values.end(), x.data<double>());
+  Tensor x = empty(shape, {.dtype = dtype});
+  if (count > 0) std::memcpy(x.data_ptr(), values, count * element_size(dtype));
   return x.to(options.dtype).to(options.device);
 }
 
 std::ostream& operator<<(std::ostream& os, const Tensor& x) {
   if (!x.defined()) return os << "undefined tensor";
   constexpr std::int64_t shown = 8;
+Tensor from_blob(void* data, const Shape& shape, TensorOptions options, std::function<void(void*)> deleter) {
+  const std::size_t size = element_size(options.dtype);
+  const std::size_t bytes = static_cast<std::size_t>(checked_numel("from_blob", shape)) * size;
+  check(options.device == Device::cpu(), "from_blob: expects memory of the CPU, got ", options.device);
+  check(data != nullptr || bytes == 0, "from_blob: expects the memory of ", shape, ", got null");
+  check(reinterpret_cast<std::uintptr_t>(data) % size == 0, "from_blob: expects memory aligned to ", size,
+        " bytes for ", options.dtype, ", got ", data);
+  alignas(64) static char nothing[64];  // null is the address of a lazy storage
+  std::function<void()> release;
+  if (deleter) release = [data, free = std::move(deleter)] { free(data); };
+  return make(shape, options.dtype,
+              std::make_shared<Storage>(data == nullptr ? nothing : data, bytes, std::move(release)), 0);
+}
+
   os << x.dtype() << x.shape() << " {";
   const std::int64_t n = std::min(shown, x.numel());
   const auto values = view(x, {n}).to_vector<double>();

@@ -154,7 +154,7 @@ TEST_CASE("tensor: a free block serves what is smaller by up to a third, and no 
 TEST_CASE("tensor: the allocator counts what is in use and reuses what is not") {
   const MemoryStats before = memory_stats();
   reset_peak_memory_stats();
-  void* first = nullptr;
+  const void* first = nullptr;
   {
     const Tensor x = empty({1000}), y = empty({1 << 20});
     first = y.data_ptr();

@@ -138,7 +138,7 @@ TEST_CASE("memory is counted, kept and used again") {
   backend(cuda.type).empty_cache();
   const MemoryStats before = memory_stats(cuda);
   CHECK(before.reserved == before.current);
-  void* first = nullptr;
+  const void* first = nullptr;
   {
     const Tensor x = empty({1000}, {.device = cuda});
     first = x.data_ptr();
