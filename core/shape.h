@@ -10,6 +10,18 @@
 
 namespace karyon {
 
+/// a + b and a * b of sizes. Throw Error, which names `op`, where 64 bits do not hold the result.
+inline std::int64_t checked_add(std::int64_t a, std::int64_t b, const char* op) {
+  std::int64_t sum = 0;
+  check(!__builtin_add_overflow(a, b, &sum), op, ": a size of ", a, " + ", b, " is too large");
+  return sum;
+}
+inline std::int64_t checked_mul(std::int64_t a, std::int64_t b, const char* op) {
+  std::int64_t product = 0;
+  check(!__builtin_mul_overflow(a, b, &product), op, ": a size of ", a, " * ", b, " is too large");
+  return product;
+}
+
 /// The sizes of a tensor's dimensions, outermost first. At most 8 dimensions; sizes may be 0.
 class Shape {
  public:
@@ -27,11 +39,17 @@ class Shape {
   const std::int64_t* begin() const { return sizes_.data(); }
   const std::int64_t* end() const { return sizes_.data() + dims_; }
 
-  /// Product of the sizes; 1 for no dimensions.
+  /// Product of the sizes; 1 for no dimensions. Throws Error if the product of those that are not 0 does not
+  /// fit in 64 bits: parts of the shape, [2^62, 4] of [2^62, 4, 0], have sizes, too.
   std::int64_t numel() const {
     std::int64_t n = 1;
-    for (std::int64_t size : *this) n *= size;
-    return n;
+    bool none = false, wraps = false;
+    for (const std::int64_t size : *this) {
+      none |= size == 0;
+      wraps |= __builtin_mul_overflow(n, size == 0 ? 1 : size, &n);
+    }
+    check(!wraps, "shape: ", *this, " is too large");
+    return none ? 0 : n;
   }
 
   void push_back(std::int64_t size) {
@@ -80,5 +98,28 @@ struct Pair {
   friend constexpr bool operator==(const Pair&, const Pair&) = default;
   friend std::ostream& operator<<(std::ostream& os, Pair p) { return os << '(' << p.h << ", " << p.w << ')'; }
 };
+
+/// A window that slides over images, as those of convolutions and pools do.
+struct SlidingWindow {
+  Pair kernel, stride = 1, padding = 0, dilation = 1;
+};
+
+/// Positions of the window in each dimension, (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1; 0
+/// where it does not fit. Takes a kernel, stride and dilation of 1 or more and a padding of 0 or more. Throws
+/// Error, which names `op`, where 64 bits do not hold the padded size or the length of the window.
+inline Pair window_positions(const char* op, Pair size, const SlidingWindow& window) {
+  const auto count = [&](std::int64_t length, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+                         std::int64_t dilation) {
+    std::int64_t padded = 0, reach = 0;  // from a window's first element to its last
+    bool wraps = __builtin_mul_overflow(padding, 2, &padded);
+    wraps |= __builtin_add_overflow(padded, length, &padded);
+    wraps |= __builtin_mul_overflow(dilation, kernel - 1, &reach);
+    check(!wraps, op, ": a kernel of ", window.kernel, " with padding ", window.padding, " and dilation ",
+          window.dilation, " is too large");
+    return padded <= reach ? 0 : (padded - reach - 1) / stride + 1;
+  };
+  return {count(size.h, window.kernel.h, window.stride.h, window.padding.h, window.dilation.h),
+          count(size.w, window.kernel.w, window.stride.w, window.padding.w, window.dilation.w)};
+}
 
 }  // namespace karyon

@@ -20,16 +20,19 @@ Tensor make(const Shape& shape, DType dtype, std::shared_ptr<Storage> storage, s
 
 constexpr std::int64_t max_numel = std::int64_t{1} << 46;
 
-// The product of sizes that are 0 or more.
+// The product of sizes that are 0 or more. Those that are not 0 have a bounded product: kernels multiply some
+// of the sizes without a check.
 std::int64_t checked_numel(const char* op, const Shape& shape) {
-  for (const std::int64_t size : shape) check(size >= 0, op, ": negative size in ", shape);
-  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
-  std::int64_t numel = 1;
+  std::int64_t some = 1;
+  bool none = false;
   for (const std::int64_t size : shape) {
-    check(numel <= max_numel / size, op, ": ", shape, " is too large");
-    numel *= size;
+    check(size >= 0, op, ": negative size in ", shape);
+    none |= size == 0;
+    if (size == 0) continue;
+    check(some <= max_numel / size, op, ": ", shape, " is too large");
+    some *= size;
   }
-  return numel;
+  return none ? 0 : some;
 }
 
 }  // namespace
@@ -178,9 +181,6 @@ Tensor copy_of(const void* values, std::size_t count, DType dtype, const Shape& 
   return x.to(options.dtype).to(options.device);
 }
 
-std::ostream& operator<<(std::ostream& os, const Tensor& x) {
-  if (!x.defined()) return os << "undefined tensor";
-  constexpr std::int64_t shown = 8;
 Tensor from_blob(void* data, const Shape& shape, TensorOptions options, std::function<void(void*)> deleter) {
   const std::size_t size = element_size(options.dtype);
   const std::size_t bytes = static_cast<std::size_t>(checked_numel("from_blob", shape)) * size;
@@ -195,6 +195,9 @@ Tensor from_blob(void* data, const Shape& shape, TensorOptions options, std::fun
               std::make_shared<Storage>(data == nullptr ? nothing : data, bytes, std::move(release)), 0);
 }
 
+std::ostream& operator<<(std::ostream& os, const Tensor& x) {
+  if (!x.defined()) return os << "undefined tensor";
+  constexpr std::int64_t shown = 8;
   os << x.dtype() << x.shape() << " {";
   const std::int64_t n = std::min(shown, x.numel());
   const auto values = view(x, {n}).to_vector<double>();

@@ -15,7 +15,10 @@ struct Upsample : Module {
   }
   Tensor forward(Tensor x) override {
     check(x.dim() == 4, "Upsample: expects [N, H, W, C], got ", x.shape());
-    return interpolate(x, {x.size(1) * scale_factor_.h, x.size(2) * scale_factor_.w}, options_);
+    return interpolate(x,
+                       {checked_mul(x.size(1), scale_factor_.h, "Upsample"),
+                        checked_mul(x.size(2), scale_factor_.w, "Upsample")},
+                       options_);
   }
   std::unique_ptr<Module> rebuilt() const override {
     return std::make_unique<Upsample>(scale_factor_, options_);

@@ -33,6 +33,19 @@ struct Range {
   std::int64_t begin, end;
 };
 
+// The positions k of a window at `start` whose element at start + k * dilation is inside [0, size).
+Range inside(std::int64_t start, std::int64_t kernel, std::int64_t dilation, std::int64_t size) {
+  return {start < 0 ? cpu::ceil_div(-start, dilation) : 0,
+          start < size ? std::min(kernel, (size - 1 - start) / dilation + 1) : 0};
+}
+// The same for the windows of all columns: a kernel may be far larger than the image.
+std::vector<Range> columns_inside(const PoolWindow& w, std::int64_t outputs, std::int64_t size) {
+  std::vector<Range> columns;
+  for (std::int64_t o = 0; o < outputs; ++o)
+    columns.push_back(inside(o * w.stride.w - w.padding.w, w.kernel.w, w.dilation.w, size));
+  return columns;
+}
+
 // The outputs o with o * stride - padding <= i <= o * stride - padding + reach.
 Range outputs_over(std::int64_t i, std::int64_t reach, std::int64_t stride, std::int64_t padding,
                    std::int64_t outputs) {
@@ -41,8 +54,7 @@ Range outputs_over(std::int64_t i, std::int64_t reach, std::int64_t stride, std:
 }
 
 template <class T, class I>
-void max_tap(const T* __restrict x, std::int64_t c, int tap, T* __restrict best, I* __restrict index) {
-  const I here = static_cast<I>(tap);
+void max_tap(const T* __restrict x, std::int64_t c, I here, T* __restrict best, I* __restrict index) {
   for (std::int64_t k = 0; k < c; ++k) {
     const bool wins = (x[k] > best[k]) | (x[k] != x[k]);
     best[k] = wins ? x[k] : best[k];
@@ -105,29 +117,31 @@ void max_pool_typed(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
   const T* from = x.data<T>();
   T* to = y.data<T>();
   I* won = index.defined() ? index.data<I>() : nullptr;
-  parallel_for(out[0] * out[1], grain(in_row * w.stride.h), [&](std::int64_t b, std::int64_t e) {
+  const std::vector<Range> columns = columns_inside(w, out[2], in[2]);
+  const std::int64_t rows_apart = std::min(w.stride.h, in[1]);
+  parallel_for(out[0] * out[1], grain(in_row * rows_apart), [&](std::int64_t b, std::int64_t e) {
     std::vector<I> unasked(won ? 0 : static_cast<std::size_t>(out_row));
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t image = i / out[1], oy = i - image * out[1];
+      const std::int64_t top = oy * w.stride.h - w.padding.h;
+      const Range rows = inside(top, w.kernel.h, w.dilation.h, in[1]);
       const T* src = from + image * in[1] * in_row;
       T* dst = to + i * out_row;
       I* tap = won ? won + i * out_row : unasked.data();
       for (std::int64_t ox = 0; ox < out[2]; ++ox, dst += c, tap += c) {
         bool any = false;
         std::fill(tap, tap + c, I(0));
-        for (std::int64_t ky = 0; ky < w.kernel.h; ++ky) {
-          const std::int64_t iy = oy * w.stride.h - w.padding.h + ky * w.dilation.h;
-          if (iy < 0 || iy >= in[1]) continue;
-          for (std::int64_t kx = 0; kx < w.kernel.w; ++kx) {
-            const std::int64_t ix = ox * w.stride.w - w.padding.w + kx * w.dilation.w;
-            if (ix < 0 || ix >= in[2]) continue;
-            const T* pixel = src + iy * in_row + ix * c;
-            const int number = static_cast<int>(ky * w.kernel.w + kx);
+        const Range across = columns[static_cast<std::size_t>(ox)];
+        for (std::int64_t ky = rows.begin; ky < rows.end; ++ky) {
+          const T* row = src + (top + ky * w.dilation.h) * in_row;
+          for (std::int64_t kx = across.begin; kx < across.end; ++kx) {
+            const T* pixel = row + (ox * w.stride.w - w.padding.w + kx * w.dilation.w) * c;
+            const I number = static_cast<I>(ky * w.kernel.w + kx);
             if (any) {
               max_tap(pixel, c, number, dst, tap);
             } else {
               std::copy(pixel, pixel + c, dst);
-              std::fill(tap, tap + c, static_cast<I>(number));
+              std::fill(tap, tap + c, number);
               any = true;
             }
           }
@@ -150,11 +164,13 @@ void max_pool2d_cpu(const Tensor& x, Tensor& y, Tensor& index, const PoolWindow&
 
 // dx of one pixel and one tap: dy where this tap won.
 template <class T, class I>
-void add_where(const T* __restrict dy, const I* __restrict index, int tap, std::int64_t c, T* __restrict dx) {
-  const Wide<T> here = tap;
+void add_where(const T* __restrict dy, const I* __restrict index, std::int64_t tap, std::int64_t c,
+               T* __restrict dx) {
+  using Number = std::conditional_t<(sizeof(I) > sizeof(T)), I, Wide<T>>;
+  const Number here = static_cast<Number>(tap);
   for (std::int64_t k = 0; k < c; ++k) {
     const T d = dy[k];
-    dx[k] += static_cast<Wide<T>>(index[k]) == here ? d : T(0);
+    dx[k] += static_cast<Number>(index[k]) == here ? d : T(0);
   }
 }
 
@@ -230,6 +246,7 @@ void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, 
   const T* from = dy.data<T>();
   const I* won = index.data<I>();
   T* to = dx.data<T>();
+  const std::vector<Range> columns = columns_inside(w, out[2], in[2]);
   parallel_for(in[0] * in[1], grain(in_row), [&](std::int64_t b, std::int64_t e) {
     for (std::int64_t i = b; i < e; ++i) {
       const std::int64_t image = i / in[1], iy = i - image * in[1];
@@ -241,11 +258,10 @@ void max_pool_backward_typed(const Tensor& dy, const Tensor& index, Tensor& dx, 
         if (down % w.dilation.h != 0) continue;
         for (std::int64_t ox = 0; ox < out[2]; ++ox) {
           const std::int64_t at = ((image * out[1] + oy) * out[2] + ox) * c;
-          for (std::int64_t kx = 0; kx < w.kernel.w; ++kx) {
+          const Range across = columns[static_cast<std::size_t>(ox)];
+          for (std::int64_t kx = across.begin; kx < across.end; ++kx) {
             const std::int64_t ix = ox * w.stride.w - w.padding.w + kx * w.dilation.w;
-            if (ix < 0 || ix >= in[2]) continue;
-            add_where(from + at, won + at, static_cast<int>(down / w.dilation.h * w.kernel.w + kx), c,
-                      dst + ix * c);
+            add_where(from + at, won + at, down / w.dilation.h * w.kernel.w + kx, c, dst + ix * c);
           }
         }
       }

@@ -58,6 +58,12 @@ void check_arguments(const char* op, const Tensor& x, const Tensor& weight, cons
   check_per_channel(op, "bias", bias, out_channels, x.dtype());
 }
 
+// A stride that is longer than the padded image has one position, as has one of its length. Kernels multiply
+// the stride with sizes.
+Pair within(Pair stride, Pair size, Pair padding) {
+  return {std::min(stride.h, size.h + 2 * padding.h), std::min(stride.w, size.w + 2 * padding.w)};
+}
+
 // Checks the arguments of a convolution with values per output channel (a bias).
 ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
                              const Conv2dOptions& options) {
@@ -65,23 +71,23 @@ ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weig
   check_arguments(op, x, weight, bias, weight.defined() && weight.dim() == 4 ? weight.size(0) : 0, groups,
                   stride, padding, dilation);
   const std::int64_t k = weight.size(0), kh = weight.size(1), kw = weight.size(2);
-  check(weight.size(3) * groups == x.size(3) && x.size(3) >= 1, op, ": weight ", weight.shape(),
-        " with groups ", groups, " expects ", weight.size(3) * groups, " input channels, x ", x.shape(),
-        " has ", x.size(3));
+  const std::int64_t channels = checked_mul(weight.size(3), groups, op);
+  check(channels == x.size(3) && x.size(3) >= 1, op, ": weight ", weight.shape(), " with groups ", groups,
+        " expects ", channels, " input channels, x ", x.shape(), " has ", x.size(3));
   check(k >= 1 && k % groups == 0, op, ": ", k, " output channels do not divide into ", groups, " groups");
-  const std::int64_t h_span = x.size(1) + 2 * padding.h - dilation.h * (kh - 1) - 1;
-  const std::int64_t w_span = x.size(2) + 2 * padding.w - dilation.w * (kw - 1) - 1;
-  check(h_span >= 0 && w_span >= 0, op, ": x ", x.shape(), " with padding ", padding,
+  const SlidingWindow window{{kh, kw}, stride, padding, dilation};
+  const Pair out = window_positions(op, {x.size(1), x.size(2)}, window);
+  check(out.h >= 1 && out.w >= 1, op, ": x ", x.shape(), " with padding ", padding,
         " is smaller than the kernel of weight ", weight.shape(), " with dilation ", dilation);
   return {.n = x.size(0),
           .h = x.size(1),
           .w = x.size(2),
           .c = x.size(3),
-          .h_out = h_span / stride.h + 1,
-          .w_out = w_span / stride.w + 1,
+          .h_out = out.h,
+          .w_out = out.w,
           .k = k,
-          .kernel = {kh, kw},
-          .stride = stride,
+          .kernel = window.kernel,
+          .stride = within(stride, {x.size(1), x.size(2)}, padding),
           .padding = padding,
           .dilation = dilation,
           .groups = groups};
@@ -94,6 +100,17 @@ ConvHints hints_for(const Tensor& x, bool norm_may_follow) {
   const bool f32_or_bf16 = x.dtype() == f32 || x.dtype() == bf16;
   return {.moments = norm_may_follow && grad_enabled() && f32_or_bf16,
           .keep_filters = !grad_enabled() && x.dtype() == f32};
+}
+
+// The outputs of a transposed convolution along one dimension, (size - 1) stride + dilation (kernel - 1) +
+// extra + 1 - 2 padding, which may be negative.
+std::int64_t transposed_size(std::int64_t size, std::int64_t stride, std::int64_t kernel,
+                             std::int64_t dilation, std::int64_t extra, std::int64_t padding) {
+  const char* const op = "conv_transpose2d";
+  const std::int64_t spread = checked_mul(size - 1, stride, op),
+                     reach = checked_mul(kernel - 1, dilation, op);
+  const std::int64_t padded = checked_add(checked_add(spread, reach, op), checked_add(extra, 1, op), op);
+  return checked_add(padded, -checked_mul(padding, 2, op), op);
 }
 
 // Records y, the convolution g of x or, if `transposed`, its transpose. The gradient in x is the other of the
@@ -169,7 +186,8 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                         const ConvTranspose2dOptions& options) {
   const Tensor x = autocast(input), weight = autocast(filters);
   const auto& [stride, padding, output_padding, dilation, groups] = options;
-  const std::int64_t k = weight.defined() && weight.dim() == 4 ? weight.size(3) * groups : 0;
+  const std::int64_t k =
+      weight.defined() && weight.dim() == 4 ? checked_mul(weight.size(3), groups, "conv_transpose2d") : 0;
   check_arguments("conv_transpose2d", x, weight, bias, k, groups, stride, padding, dilation);
   check(weight.size(0) == x.size(3) && x.size(3) >= 1, "conv_transpose2d: weight ", weight.shape(),
         " expects ", weight.size(0), " input channels, x ", x.shape(), " has ", x.size(3));
@@ -182,9 +200,9 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
         " or the dilation ", dilation);
   const std::int64_t kh = weight.size(1), kw = weight.size(2);
   const std::int64_t h_out =
-      (x.size(1) - 1) * stride.h - 2 * padding.h + dilation.h * (kh - 1) + output_padding.h + 1;
+      transposed_size(x.size(1), stride.h, kh, dilation.h, output_padding.h, padding.h);
   const std::int64_t w_out =
-      (x.size(2) - 1) * stride.w - 2 * padding.w + dilation.w * (kw - 1) + output_padding.w + 1;
+      transposed_size(x.size(2), stride.w, kw, dilation.w, output_padding.w, padding.w);
   check(x.size(1) >= 1 && x.size(2) >= 1 && h_out >= 1 && w_out >= 1, "conv_transpose2d: x ", x.shape(),
         " with padding ", padding, " gives an empty output");
   // The convolution that this one transposes: its input is our output.
@@ -196,7 +214,7 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                        .w_out = x.size(2),
                        .k = x.size(3),
                        .kernel = {kh, kw},
-                       .stride = stride,
+                       .stride = within(stride, {h_out, w_out}, padding),
                        .padding = padding,
                        .dilation = dilation,
                        .groups = groups};

@@ -101,7 +101,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
           "cat: expects shapes that agree but in dimension ", dim, ", got ", first.shape(), " and ",
           x.shape());
     check(x.dtype() == first.dtype(), "cat: expects one dtype, got ", first.dtype(), " and ", x.dtype());
-    total += x.shape()[dim];
+    total = checked_add(total, x.shape()[dim], "cat");
   }
   const Shape shape = with_size(first.shape(), dim, total);
   const bool lazy = joins_lazily(tensors, dim);
@@ -145,7 +145,10 @@ Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length)
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim) {
   dim = normalize_dim(dim, x.dim(), "split");
   std::int64_t total = 0;
-  for (std::int64_t size : sizes) total += size;
+  for (const std::int64_t size : sizes) {
+    check(size >= 0, "split: expects sizes of at least 0, got ", size);
+    total = checked_add(total, size, "split");
+  }
   check(total == x.shape()[dim], "split: expects sizes that sum to ", x.shape()[dim], ", got ", total);
   std::vector<Tensor> pieces;
   std::int64_t start = 0;
@@ -187,7 +190,11 @@ Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode) {
   check(top >= 0 && bottom >= 0 && left >= 0 && right >= 0, "pad: expects borders of at least 0, got top ",
         top, ", bottom ", bottom, ", left ", left, ", right ", right);
   const Shape inside = x.shape();
-  const Shape outside{inside[0], top + inside[1] + bottom, left + inside[2] + right, inside[3]};
+  const auto with_border = [](std::int64_t size, std::int64_t before, std::int64_t after) {
+    return checked_add(checked_add(before, size, "pad"), after, "pad");
+  };
+  const Shape outside{inside[0], with_border(inside[1], top, bottom), with_border(inside[2], left, right),
+                      inside[3]};
   if (mode == PadMode::zeros) {
     const auto runs = window_runs(outside, inside, top, left);
     return record("pad", scatter(x, outside, runs), {x},

@@ -19,18 +19,15 @@ kernels::PoolWindow checked_window(const kernels::PoolWindow& window, const char
       dilation);
   check(padding.h >= 0 && padding.w >= 0 && padding.h <= kernel.h / 2 && padding.w <= kernel.w / 2, op,
         ": expects a padding of at most half the kernel ", kernel, ", got ", padding);
+  checked_mul(kernel.h, kernel.w, op);  // kernels number the positions in a window
   return window;
 }
 
 Shape pooled_shape(const Shape& x, const kernels::PoolWindow& window, const char* op) {
-  auto count = [](std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-                  std::int64_t dilation) {
-    const std::int64_t room = size + 2 * padding - dilation * (kernel - 1) - 1;
-    return room < 0 ? 0 : room / stride + 1;
-  };
   const auto& [kernel, stride, padding, dilation, include] = window;
-  const Shape out{x[0], count(x[1], kernel.h, stride.h, padding.h, dilation.h),
-                  count(x[2], kernel.w, stride.w, padding.w, dilation.w), x[3]};
+  const Pair size = window_positions(
+      op, {x[1], x[2]}, {.kernel = kernel, .stride = stride, .padding = padding, .dilation = dilation});
+  const Shape out{x[0], size.h, size.w, x[3]};
   check(x[1] > 0 && x[2] > 0 && out[1] > 0 && out[2] > 0, op, ": a window of ", kernel, " (padding ", padding,
         ", dilation ", dilation, ") does not fit in ", x);
   return out;

@@ -175,7 +175,11 @@ TEST_CASE("tensor: sizes that overflow or are negative are refused") {
   CHECK_THROWS_WITH(view(zeros({4}), {half, half}), Catch::Contains("too large"));
   CHECK_THROWS_WITH(view(zeros({4}), {-1, 2}), Catch::Contains("negative size"));
   CHECK_THROWS_WITH(empty({half, half, 1}), Catch::Contains("too large"));
-  CHECK(zeros({0}).reshape({0, half, half}).numel() == 0);
+  // Where there are no elements, too: parts of these shapes have sizes.
+  CHECK_THROWS_WITH(zeros({0}).reshape({0, half, half}), Catch::Contains("too large"));
+  CHECK_THROWS_WITH(zeros({half, half, 0}), Catch::Contains("[4294967296, 4294967296, 0] is too large"));
+  CHECK_THROWS_WITH(Shape({half * (half / 4), 4, 0}).numel(), Catch::Contains("too large"));
+  CHECK(Shape({half, 0, half / 4}).numel() == 0);
   CHECK_THROWS_WITH(zeros({0}).reshape({-1, 0}), Catch::Contains("do not fill"));
   CHECK(zeros({6}).reshape({-1, 2}).shape() == Shape{3, 2});
 }

@@ -146,6 +146,7 @@ const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometr
   if (dtype != bf16) return "is written for bf16";
   if (!has_bf16_dot()) return "the processor has no dot products of bf16";
   if (g.groups != 1) return "the channels are in groups";
+  if (mostly_padding(g)) return "the image is mostly padding";
   const bool side_by_side = g.kernel == g.stride && g.dilation == Pair(1) && g.padding == Pair(0) &&
                             g.h == g.h_out * g.stride.h && g.w == g.w_out * g.stride.w;
   if (direction == ConvDirection::backward_data && !side_by_side) return "filters overlap or leave gaps";

@@ -16,7 +16,8 @@ namespace karyon {
 namespace cpu {
 namespace {
 
-const char* only_f32(ConvDirection, const ConvGeometry&, DType dtype) {
+const char* conv2d_direct_refuse(ConvDirection, const ConvGeometry& g, DType dtype) {
+  if (mostly_padding(g)) return "the image is mostly padding";
   return dtype == f32 ? nullptr : "is written for f32";
 }
 const char* only_bf16(ConvDirection, const ConvGeometry&, DType dtype) {
@@ -60,7 +61,7 @@ constexpr ConvEngine engines[] = {
      .writes_parts = true,
      .backward_weight = conv2d_backward_weight_winograd},
     {.name = "direct",
-     .refuse = only_f32,
+     .refuse = conv2d_direct_refuse,
      .forward = conv2d_direct,
      .affine = nullptr,
      .backward_data = conv2d_backward_data_direct,
@@ -165,6 +166,15 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor
 }  // namespace
 
 std::span<const ConvEngine> conv_engines() { return engines; }
+
+bool mostly_padding(const ConvGeometry& g) {
+  // In double, which holds any product of sizes.
+  const auto padded = [](std::int64_t size, std::int64_t padding) {
+    return static_cast<double>(size) + 2 * static_cast<double>(padding);
+  };
+  const double area = static_cast<double>(g.h) * static_cast<double>(g.w);
+  return padded(g.h, g.padding.h) * padded(g.w, g.padding.w) > 16 * area + 0x1p22;
+}
 
 std::string explain_conv2d(const ConvGeometry& g, DType dtype) {
   std::string text;

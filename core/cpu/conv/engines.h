@@ -33,6 +33,10 @@ std::span<const ConvEngine> conv_engines();
 /// The other two directions choose in the same way.
 std::string explain_conv2d(const ConvGeometry& g, DType dtype);
 
+/// Whether the image with its padding is so much larger than the image that engines must not copy it: a dilation
+/// and a padding of 2^30 are valid.
+bool mostly_padding(const ConvGeometry& g);
+
 // Reference: plain loops in f32 and f64, any geometry.
 void conv2d_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                       const Tensor& bias, Tensor& y);

@@ -7,7 +7,7 @@ namespace karyon::cpu {
 /// a / b, rounded up.
 template <class T>
 constexpr T ceil_div(T a, std::type_identity_t<T> b) {
-  return (a + b - 1) / b;
+  return static_cast<T>(a / b + (a % b != 0 ? 1 : 0));  // a + b - 1 could be too large
 }
 
 /// The least multiple of b that is not less than a.
