@@ -2,6 +2,7 @@
 // contiguous elements into an array of accumulators. Where `inner` is short, several rows together make one
 // long row, folded at the end. Work is cut by shape alone, so the bits do not depend on the number of
 // threads.
+#include <karyon/core/cpu/simd/map.h>
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/vectorized.h>
 #include <karyon/core/kernels/functors/math.h>
@@ -21,8 +22,13 @@ constexpr std::int64_t tile = 512;       // accumulators
 constexpr std::int64_t short_row = 64;   // below this, rows are joined
 constexpr std::int64_t max_chunks = 64;  // that one long reduction is cut into
 
+using cpu::Computed;
+using cpu::Stored;
+
+// Elements are converted to Value as they are read, and reduced in Acc.
 template <class T>
 struct Sum {
+  using Value = T;
   using Acc = double;
   static constexpr Acc start = 0;
   static Acc add(Acc acc, T x) { return acc + static_cast<Acc>(x); }
@@ -30,6 +36,7 @@ struct Sum {
 };
 template <>
 struct Sum<std::int64_t> {
+  using Value = std::int64_t;
   using Acc = std::uint64_t;  // wraps
   static constexpr Acc start = 0;
   static Acc add(Acc acc, std::int64_t x) { return acc + static_cast<Acc>(x); }
@@ -38,6 +45,7 @@ struct Sum<std::int64_t> {
 
 template <class T>
 struct Max {
+  using Value = T;
   using Acc = T;
   static constexpr Acc start = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
                                                                     : std::numeric_limits<T>::lowest();
@@ -50,7 +58,7 @@ template <class Op, class T>
 void reduce_rows(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t width,
                  typename Op::Acc* acc) {
   for (std::int64_t r = 0; r < rows; ++r, x += stride)
-    for (std::int64_t j = 0; j < width; ++j) acc[j] = Op::add(acc[j], x[j]);
+    for (std::int64_t j = 0; j < width; ++j) acc[j] = Op::add(acc[j], static_cast<typename Op::Value>(x[j]));
 }
 
 // The same, starting acc; acc has room for `tile`.
@@ -59,7 +67,8 @@ void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int
                     typename Op::Acc* acc) {
   if (width == 1 && rows < short_row / 2) {
     auto only = Op::start;
-    for (std::int64_t r = 0; r < rows; ++r) only = Op::add(only, x[r * stride]);
+    for (std::int64_t r = 0; r < rows; ++r)
+      only = Op::add(only, static_cast<typename Op::Value>(x[r * stride]));
     *acc = only;
     return;
   }
@@ -85,13 +94,13 @@ typename Op::Acc reduce_run(const T* x, std::int64_t n) {
 }
 
 // y [outer, inner] = finish(reduction of x [outer, n, inner]).
-template <class Op, class T, class Finish>
+template <class Op, class In, class Out, class Finish>
 void reduce(const Tensor& x, Tensor& y, Finish finish) {
   using Acc = typename Op::Acc;
   const std::int64_t outer = x.size(0), n = x.size(1), inner = x.size(2);
   if (outer == 0 || inner == 0) return;
-  const T* in = x.data<T>();
-  T* out = y.data<T>();
+  const Stored<In>* in = cpu::Input<In>{x}.data();
+  Out* out = y.data<Out>();
   const std::int64_t tiles = cpu::ceil_div(inner, tile), units = outer * tiles;
   const std::int64_t width = std::min(inner, tile);
 
@@ -127,26 +136,25 @@ void reduce(const Tensor& x, Tensor& y, Finish finish) {
   }
 }
 
-// Calls `f.template operator()<T>()` with the C++ type of a type that is reduced.
-template <class F>
-void dispatch_reduced(DType dtype, const char* op, F&& f) {
-  if (dtype == i64) return f.template operator()<std::int64_t>();
-  dispatch_floating(dtype, op, f);
-}
-
 void sum_cpu(double scale, const Tensor& x, Tensor& y) {
-  if (x.dtype() == i64) {
-    check(scale == 1, "sum: whole numbers are not scaled");
-    return reduce<Sum<std::int64_t>, std::int64_t>(
-        x, y, [](std::uint64_t acc) { return static_cast<std::int64_t>(acc); });
-  }
-  dispatch_floating(x.dtype(), "sum", [&]<class T>() {
-    reduce<Sum<T>, T>(x, y, [scale](double acc) { return static_cast<T>(acc * scale); });
+  dispatch_all(x.dtype(), [&]<class T>() {
+    using Value = Computed<T>;
+    if constexpr (std::is_floating_point_v<Value>) {
+      reduce<Sum<Value>, T, Value>(x, y, [scale](double acc) { return static_cast<Value>(acc * scale); });
+    } else {
+      check(scale == 1, "sum: whole numbers are not scaled");
+      reduce<Sum<std::int64_t>, T, std::int64_t>(
+          x, y, [](std::uint64_t acc) { return static_cast<std::int64_t>(acc); });
+    }
   });
 }
 
 void max_cpu(const Tensor& x, Tensor& y) {
-  dispatch_reduced(x.dtype(), "max", [&]<class T>() { reduce<Max<T>, T>(x, y, [](T acc) { return acc; }); });
+  dispatch_all(x.dtype(), [&]<class T>() {
+    using Value = Computed<Stored<T>>;
+    using Out = Computed<T>;
+    reduce<Max<Value>, T, Out>(x, y, [](Value acc) { return static_cast<Out>(acc); });
+  });
 }
 
 // Calls body(first element, width) for every tile of columns of x [outer, n, inner].
@@ -170,27 +178,29 @@ bool larger(T a, T b) {
 }
 
 void argmax_cpu(const Tensor& x, Tensor& y) {
-  dispatch_reduced(x.dtype(), "argmax", [&]<class T>() {
-    const T* in = x.data<T>();
+  dispatch_all(x.dtype(), [&]<class T>() {
+    using Value = Computed<Stored<T>>;
+    const Stored<T>* in = cpu::Input<T>{x}.data();
     auto* out = y.data<std::int64_t>();
     const std::int64_t n = x.size(1), inner = x.size(2);
     for_tiles(x, [&](std::int64_t first, std::int64_t width) {
-      const T* from = in + first;
+      const Stored<T>* from = in + first;
       std::int64_t* best = out + first / (n * inner) * inner + first % inner;
       if (inner == 1) {
         *best = 0;
         for (std::int64_t k = 1; k < n; ++k)
-          if (larger(from[k], from[*best])) *best = k;
+          if (larger(static_cast<Value>(from[k]), static_cast<Value>(from[*best]))) *best = k;
         return;
       }
-      T value[tile];
-      std::copy(from, from + width, value);
+      Value value[tile];
+      for (std::int64_t j = 0; j < width; ++j) value[j] = static_cast<Value>(from[j]);
       std::fill(best, best + width, 0);
       for (std::int64_t k = 1; k < n; ++k) {
-        const T* row = from + k * inner;
+        const Stored<T>* row = from + k * inner;
         for (std::int64_t j = 0; j < width; ++j) {
-          const bool better = larger(row[j], value[j]);
-          value[j] = better ? row[j] : value[j];
+          const auto candidate = static_cast<Value>(row[j]);
+          const bool better = larger(candidate, value[j]);
+          value[j] = better ? candidate : value[j];
           best[j] = better ? k : best[j];
         }
       }

@@ -1,12 +1,12 @@
 #pragma once
 #include <karyon/core/kernels/kernel.h>
 
-// All see x as [outer, n, inner] and reduce n. f32, f64; sum, max and argmax on the CPU also i64.
+// All see x as [outer, n, inner] and reduce n. f32, f64; sum, max and argmax on the CPU any type.
 namespace karyon::kernels {
 
-/// y [outer, inner] = scale times the sum; scale is 1 for i64.
+/// y [outer, inner] = scale times the sum: f32 for bf16; i64, with a scale of 1, for i64, u8 and bool.
 extern Kernel<void(double scale, const Tensor& x, Tensor& y)> sum;
-/// y [outer, inner] = the largest; n >= 1.
+/// y [outer, inner] = the largest; f32 for bf16, else x's type. n >= 1.
 extern Kernel<void(const Tensor& x, Tensor& y)> max;
 /// y [outer, inner] i64 = the index of the first largest; n >= 1.
 extern Kernel<void(const Tensor& x, Tensor& y)> argmax;

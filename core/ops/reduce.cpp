@@ -12,8 +12,11 @@ void check_floating(const char* op, const Tensor& x) {
   check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 
-// Whole numbers and truth values as i64, in the CPU's memory: other backends reduce floating types only.
-Tensor counted(const Tensor& x) { return x.to(Device::cpu()).to(i64); }
+// x as a kernel reads it. The CPU's read any type; those of other devices only f32 and f64.
+Tensor reducible(const Tensor& x) {
+  if (x.device() == Device::cpu()) return x;
+  return is_floating(x.dtype()) ? widen(x) : x.to(Device::cpu());
+}
 
 // Which dimensions are reduced, and the shapes that follow from it.
 struct Plan {
@@ -39,9 +42,10 @@ struct Plan {
 };
 
 // Runs reduce(x [outer, n, inner], y [outer, inner], last) for each run of adjacent reduced dimensions, the
-// innermost first. Most reductions have one run; further ones work on the result so far.
+// innermost first; y has the given dtype. Most reductions have one run; further ones work on the result so
+// far.
 template <class F>
-Tensor reduce(const Tensor& x, const Plan& plan, F&& reduce_run) {
+Tensor reduce(const Tensor& x, const Plan& plan, DType dtype, F&& reduce_run) {
   Tensor left = x;
   std::int64_t inner = 1;
   bool done = false;
@@ -55,7 +59,7 @@ Tensor reduce(const Tensor& x, const Plan& plan, F&& reduce_run) {
         outer *= x.shape()[e];
         last = last && (!plan.gone[static_cast<std::size_t>(e)] || x.shape()[e] == 1);
       }
-      Tensor y = empty({outer, inner}, {.dtype = x.dtype(), .device = x.device()});
+      Tensor y = empty({outer, inner}, {.dtype = dtype, .device = x.device()});
       reduce_run(view(left, {outer, n, inner}), y, last);
       left = y;
       done = last;
@@ -66,20 +70,26 @@ Tensor reduce(const Tensor& x, const Plan& plan, F&& reduce_run) {
 }
 
 Tensor scaled_sum(const Tensor& x, const Plan& plan, double scale) {
-  return reduce(x, plan,
+  const DType dtype = is_floating(x.dtype()) ? parameter_dtype(x.dtype()) : i64;
+  return reduce(x, plan, dtype,
                 [scale](const Tensor& in, Tensor& y, bool last) { kernels::sum(last ? scale : 1, in, y); });
 }
 
 Tensor sum_or_mean(const char* op, const Tensor& any_x, const std::vector<int>& dims, bool keepdim,
                    bool mean) {
-  const Tensor x = widen(any_x);
-  check_floating(op, x);
+  check(is_floating(any_x.dtype()), op, ": expects f32, f64 or bf16, got ", any_x.dtype());
+  const Tensor x = reducible(any_x);
   const Plan plan(op, x, dims, keepdim);
   const double scale = mean ? 1 / static_cast<double>(plan.count) : 1;
   return record(op, scaled_sum(x, plan, scale), {x},
-                [scale, kept = plan.kept, shape = x.shape()](const Tensor& dy) {
-                  Tensor dx = empty(shape, {.dtype = dy.dtype(), .device = dy.device()});
-                  kernels::broadcast(scale, view(dy, kept), dx);
+                [scale, kept = plan.kept, shape = x.shape(), dtype = x.dtype()](const Tensor& dy) {
+                  Tensor dx = empty(shape, {.dtype = dtype, .device = dy.device()});
+                  const Tensor each = view(dy, kept);
+                  if (dtype == dy.dtype()) {
+                    kernels::broadcast(scale, each, dx);
+                  } else {  // bf16 is rounded once
+                    kernels::broadcast(1, mul(each, scale).to(dtype), dx);
+                  }
                   return std::vector{dx};
                 });
 }
@@ -110,7 +120,8 @@ Tensor softmax(const char* name, bool log, const Tensor& any_x, int dim) {
 }  // namespace
 
 Tensor sum(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
-  if (!is_floating(x.dtype())) return scaled_sum(counted(x), Plan("sum", x, dims, keepdim), 1).to(x.device());
+  if (!is_floating(x.dtype()))
+    return scaled_sum(reducible(x), Plan("sum", x, dims, keepdim), 1).to(x.device());
   return sum_or_mean("sum", x, dims, keepdim, false);
 }
 Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
@@ -118,21 +129,23 @@ Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
 }
 
 Tensor max(const Tensor& any_x, const std::vector<int>& dims, bool keepdim) {
-  const Tensor x = is_floating(any_x.dtype()) ? widen(any_x) : counted(any_x);
+  const Tensor x = reducible(any_x);
   const Plan plan("max", x, dims, keepdim);
   check(plan.count > 0, "max: expects something to choose from, got ", x.shape());
-  Tensor y = reduce(x, plan, [](const Tensor& in, Tensor& out, bool) { kernels::max(in, out); });
-  if (!is_floating(x.dtype())) return y.to(any_x.dtype()).to(any_x.device());
+  Tensor y = reduce(x, plan, parameter_dtype(x.dtype()),
+                    [](const Tensor& in, Tensor& out, bool) { kernels::max(in, out); });
+  if (!is_floating(x.dtype())) return y.to(any_x.device());
   return record("max", y, {x}, [plan, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
-    Tensor dx = empty_like(x.get());
-    kernels::binary(kernels::Binary::tie, x.get(), view(y.get(), plan.kept), dx);
+    const Tensor from = widen(x.get());
+    Tensor dx = empty_like(from);
+    kernels::binary(kernels::Binary::tie, from, view(y.get(), plan.kept), dx);
     const Tensor ties = scaled_sum(dx, plan, 1), share = div(dy, ties);
-    return std::vector{mul(dx, view(share, plan.kept))};
+    return std::vector{mul(dx, view(share, plan.kept)).to(x.get().dtype())};
   });
 }
 
 Tensor argmax(const Tensor& x, int dim, bool keepdim) {
-  const Tensor in = around("argmax", is_floating(x.dtype()) ? widen(x) : counted(x), dim);
+  const Tensor in = around("argmax", reducible(x), dim);
   check(in.size(1) > 0, "argmax: expects something to choose from, got ", x.shape());
   Tensor y = empty({in.size(0), in.size(2)}, {.dtype = i64, .device = in.device()});
   kernels::argmax(in, y);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include <karyon/core/backend.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
 
@@ -292,4 +293,57 @@ TEST_CASE("a scalar has one dimension to reduce") {
     CHECK(argmax(x, dim).item<std::int64_t>() == 0);
     CHECK(softmax(x, dim).item() == 1);
   }
+}
+
+TEST_CASE("bytes, truth values and bf16 are reduced where they lie") {
+  const std::int64_t n = 1 << 20;
+  const auto peak_of = [](auto f) {
+    reset_peak_memory_stats();
+    const std::size_t before = memory_stats().current;
+    f();
+    return memory_stats().peak - before;
+  };
+  for (const DType dtype : {u8, boolean, bf16}) {
+    const Tensor x = ones({n / 4, 4}, {.dtype = dtype});
+    INFO(dtype);
+    CHECK(peak_of([&] { CHECK(sum(x).item<std::int64_t>() == n); }) < 4096);
+    CHECK(peak_of([&] { CHECK(max(x).item<double>() == 1); }) < 4096);
+    CHECK(peak_of([&] { CHECK(sum(x, {0}).to_vector<double>() == std::vector<double>(4, n / 4)); }) < 4096);
+    CHECK(peak_of([&] { CHECK(argmax(x, 0).to_vector<double>() == std::vector<double>(4, 0)); }) < 4096);
+  }
+  const Tensor x = ones({n}, {.dtype = bf16});
+  CHECK(peak_of([&] { CHECK(mean(x).item() == 1); }) < 4096);
+}
+
+TEST_CASE("reductions of small types are those of large ones") {
+  for (const auto& [shape, dims] : std::vector<std::pair<Shape, Dims>>{{{7}, {}},
+                                                                       {{5, 67}, {1}},
+                                                                       {{67, 5}, {0}},
+                                                                       {{3, 40, 7}, {0, 2}},
+                                                                       {{2, 9, 600}, {1}},
+                                                                       {{1, 1}, {0}}}) {
+    const Tensor values = normal(shape) * 50;
+    for (const DType dtype : {u8, boolean, bf16}) {
+      INFO(dtype << shape);
+      const Tensor x = values.to(dtype);
+      const DType wide = dtype == bf16 ? f32 : i64;
+      CHECK(sum(x, dims).dtype() == wide);
+      CHECK(sum(x, dims).to_vector<double>() == sum(x.to(wide), dims).to_vector<double>());
+      CHECK(max(x, dims).dtype() == (dtype == bf16 ? f32 : dtype));
+      CHECK(max(x, dims).to_vector<double>() == max(x.to(wide), dims).to_vector<double>());
+      CHECK(argmax(x, -1).to_vector<double>() == argmax(x.to(wide), -1).to_vector<double>());
+      if (dtype != bf16) continue;
+      for (const auto f : {sum, mean, max}) {
+        Tensor small = x.clone().requires_grad_(), cast = x.clone().requires_grad_();
+        const Tensor y = f(small, dims, false), reference = f(cast.to(f32), dims, false);
+        CHECK(y.to_vector<double>() == reference.to_vector<double>());
+        y.backward(y * 1.37);
+        reference.backward(y * 1.37);
+        CHECK(small.grad().dtype() == bf16);
+        CHECK(small.grad().to_vector<double>() == cast.grad().to_vector<double>());
+      }
+    }
+  }
+  CHECK(std::isnan(max(tensor({1, NAN, 3}, {.dtype = bf16})).item()));
+  CHECK(argmax(tensor({1, NAN, 3}, {.dtype = bf16}), 0).item<std::int64_t>() == 1);
 }
