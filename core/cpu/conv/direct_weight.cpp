@@ -51,7 +51,8 @@ struct DirectWeightPlan {
   // Pixels that one call of the register tiles sums up. It decides how sums round, so it is the same with and
   // without scales.
   std::int64_t call_pixels = few ? 256 : 512;
-  bool dy_in_place = !dy.scale && (g.k == dy_width || (k <= most_in_place && k % dy_width == 0));
+  // Tiles read whole vectors. In place, those of a group's last outputs must not reach beyond dy.
+  bool dy_in_place = !dy.scale && k <= most_in_place && k % dy_width == 0;
   std::int64_t sums_size = taps * std::min(x_width, c) * dy_width;  // sums of one pair of panels: [tap][c][k]
 
   // A stage is a share of the images, of their rows and of their columns; only whole images go together.
