@@ -19,6 +19,9 @@ Tensor autocast(const Tensor& x) {
   return x.defined() && x.dtype() == f32 && in_force != f32 ? x.to(in_force) : x;
 }
 Tensor widen(const Tensor& x) { return x.defined() && x.dtype() == bf16 ? x.to(f32) : x; }
+Tensor beside(const Tensor& x, const Tensor& parameter) {
+  return x.dtype() == bf16 ? widen(parameter) : parameter;
+}
 bool mixed(const Tensor& a, const Tensor& b) {
   return (a.dtype() == bf16 && b.dtype() == f32) || (a.dtype() == f32 && b.dtype() == bf16);
 }

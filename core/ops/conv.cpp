@@ -141,8 +141,9 @@ Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, con
 
 }  // namespace
 
-Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, const Conv2dOptions& options) {
-  const Tensor x = autocast(input), weight = autocast(filters);
+Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias,
+              const Conv2dOptions& options) {
+  const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
   const ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   kernels::conv2d(g, hints_for(x, !bias.defined()), x, weight, bias, y);
@@ -153,12 +154,13 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& bias, co
 // the convolution itself. The norm after it is then lazy, and the next kernel computes it as it reads.
 // Without recording nothing needs that output, so conv2d_affine applies the norm before it writes. Both read
 // parts of an input by LazyCat.
-Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& scale, const Tensor& shift,
-                     const Conv2dAffineOptions& options) {
-  for (const Tensor* t : {&input, &filters, &scale, &shift})
+Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& any_scale,
+                     const Tensor& any_shift, const Conv2dAffineOptions& options) {
+  for (const Tensor* t : {&input, &filters, &any_scale, &any_shift})
     check(!grad_enabled() || !t->defined() || !t->requires_grad(),
           "conv2d_affine: has no gradient; use it under NoGradGuard");
-  const Tensor x = autocast(input), weight = autocast(filters);
+  const Tensor x = autocast(input), weight = autocast(filters), scale = beside(x, any_scale),
+               shift = beside(x, any_shift);
   const ConvGeometry g = conv2d_geometry("conv2d_affine", x, weight, shift, options.conv);
   check_per_channel("conv2d_affine", "scale", scale, g.k, x.dtype());
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
@@ -182,9 +184,9 @@ Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& filters, c
   return conv2d_affine(x, filters, scale, shift, options);
 }
 
-Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor& bias,
+Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias,
                         const ConvTranspose2dOptions& options) {
-  const Tensor x = autocast(input), weight = autocast(filters);
+  const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
   const auto& [stride, padding, output_padding, dilation, groups] = options;
   const std::int64_t k =
       weight.defined() && weight.dim() == 4 ? checked_mul(weight.size(3), groups, "conv_transpose2d") : 0;

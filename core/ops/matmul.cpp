@@ -1,11 +1,13 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/conv.h>
+#include <karyon/core/kernels/copy.h>
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/kernels/matmul.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/matmul.h>
+#include <karyon/core/ops/reduce.h>
 
 namespace karyon {
 namespace {
@@ -50,8 +52,12 @@ Tensor as_matrix(const Tensor& x) { return view(x, flat(x.shape())); }
 void multiply_add(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
   if (y.dtype() == bf16 && bias.defined()) {
-    check(in >= 1, "linear: expects at least one input for bf16, got x ", x.shape());
     if (y.numel() == 0) return;
+    if (in == 0) {  // not a convolution
+      Tensor sums = empty(y.shape(), {.device = y.device()});
+      kernels::broadcast(1, bias, sums);
+      return kernels::convert(sums, y);
+    }
     const ConvGeometry g{.n = rows, .h = 1, .w = 1, .c = in, .h_out = 1, .w_out = 1, .k = out};
     Tensor pixels = view(y, {rows, 1, 1, out});
     return kernels::conv2d(g, {}, view(x, {rows, 1, 1, in}), view(weight, {out, 1, 1, in}), bias, pixels);
@@ -88,8 +94,8 @@ Tensor matmul(const Tensor& left, const Tensor& right) {
       });
 }
 
-Tensor linear(const Tensor& input, const Tensor& weights, const Tensor& bias) {
-  const Tensor x = autocast(input), weight = autocast(weights);
+Tensor linear(const Tensor& input, const Tensor& weights, const Tensor& any_bias) {
+  const Tensor x = autocast(input), weight = autocast(weights), bias = beside(x, any_bias);
   check_dtypes("linear", x, weight);
   check(x.dim() >= 1, "linear: expects x with at least one dimension, got ", x.shape());
   check(weight.dim() == 2 && weight.size(1) == x.size(-1), "linear: expects a weight of [out, ", x.size(-1),
@@ -113,7 +119,7 @@ Tensor linear(const Tensor& input, const Tensor& weights, const Tensor& bias) {
                   if (weight.get().defined())
                     dx = view(product(rows, false, weight.get(), false, {}), x_shape);
                   if (x.get().defined()) dw = product(rows, true, x.get(), false, {});
-                  if (bias_grad) db = sum_to(widen(rows), {rows.size(1)});
+                  if (bias_grad) db = sum(rows, {0});  // f32 for bf16
                   return std::vector{dx, dw, db};
                 });
 }

@@ -105,20 +105,51 @@ TEST_CASE("Reductions, softmax, exp, log, sqrt, pow and losses of bf16 are f32")
   CHECK(sum_to(x, {3}).dtype() == bf16);
 }
 
+TEST_CASE("A bias of bf16 beside bf16 is added in f32, and its gradient is bf16") {
+  const Tensor x = numbers({1, 4, 4, 3}, bf16), w = numbers({2, 3, 3, 3}, bf16), b = numbers({2}, bf16),
+               wide = b.to(f32);
+  const auto check_bias = [&](auto f) {
+    Tensor bias = b.clone().requires_grad_(), reference = wide.clone().requires_grad_();
+    const Tensor y = f(bias), expected = f(reference);
+    CHECK(y.to_vector<float>() == expected.to_vector<float>());
+    y.backward(ones_like(y));
+    expected.backward(ones_like(y));
+    CHECK(bias.grad().dtype() == bf16);
+    CHECK(bias.grad().to_vector<float>() == reference.grad().to(bf16).to_vector<float>());
+  };
+  check_bias([&](const Tensor& bias) { return conv2d(x, w, bias); });
+  check_bias([&](const Tensor& bias) { return conv_transpose2d(x, numbers({3, 2, 2, 2}, bf16), bias); });
+  check_bias([&](const Tensor& bias) { return linear(numbers({5, 4}, bf16), numbers({2, 4}, bf16), bias); });
+  check_bias([&](const Tensor& bias) {
+    return linear(zeros({5, 0}, {.dtype = bf16}), zeros({2, 0}, {.dtype = bf16}), bias);
+  });
+  const NoGradGuard no_grad;
+  CHECK(conv2d_affine(x, w, b, b).to_vector<float>() == conv2d_affine(x, w, wide, wide).to_vector<float>());
+}
+
+TEST_CASE("linear of no inputs is its bias, in every type") {
+  for (const DType dtype : {f32, f64, bf16}) {
+    const Tensor x = zeros({2, 0}, {.dtype = dtype}), weight = zeros({3, 0}, {.dtype = dtype});
+    const Tensor bias = tensor({1, 2, 3}, {.dtype = parameter_dtype(dtype)});
+    CHECK(linear(x, weight, bias).to_vector<float>() == std::vector<float>{1, 2, 3, 1, 2, 3});
+    CHECK(linear(x, weight).to_vector<float>() == std::vector<float>(6, 0));
+  }
+}
+
 TEST_CASE("Types that do not go together are named") {
   const Tensor x = numbers({1, 4, 4, 3}), w = numbers({2, 3, 3, 3}), b = numbers({2});
   const auto half = [](const Tensor& t) { return t.to(bf16); };
   CHECK_THROWS_WITH(conv2d(half(x), w),
                     Catch::Contains("conv2d: x is bf16 but weight is f32; cast one of them"));
-  CHECK_THROWS_WITH(conv2d(half(x), half(w), half(b)),
-                    Catch::Contains("conv2d: expects bias f32 [2] beside bf16, got bf16 [2]"));
+  CHECK_THROWS_WITH(conv2d(half(x), half(w), half(numbers({3}))),
+                    Catch::Contains("conv2d: expects bias f32 [2] beside bf16, got f32 [3]"));
   CHECK_THROWS_WITH(conv2d(x, w, half(b)), Catch::Contains("conv2d: expects bias f32 [2], got bf16 [2]"));
-  CHECK_THROWS_WITH(conv_transpose2d(half(x), numbers({3, 2, 2, 2}, bf16), half(b)),
+  CHECK_THROWS_WITH(conv_transpose2d(half(x), numbers({3, 2, 2, 2}, bf16), b.to(f64)),
                     Catch::Contains("expects bias f32 [2] beside bf16"));
   CHECK_THROWS_WITH(matmul(half(b.reshape({1, 2})), numbers({2, 2})),
                     Catch::Contains("got bf16 and f32; cast"));
-  CHECK_THROWS_WITH(linear(numbers({1, 4}, bf16), numbers({2, 4}, bf16), half(b)),
-                    Catch::Contains("linear: expects a bias of f32 [2] beside bf16, got bf16 [2]"));
+  CHECK_THROWS_WITH(linear(numbers({1, 4}, bf16), numbers({2, 4}, bf16), b.to(f64)),
+                    Catch::Contains("linear: expects a bias of f32 [2] beside bf16, got f64 [2]"));
   {
     const AutocastGuard on(bf16);
     CHECK_THROWS_WITH(conv2d(x, w.to(f64)), Catch::Contains("x is bf16 but weight is f64"));
@@ -126,7 +157,8 @@ TEST_CASE("Types that do not go together are named") {
     CHECK_THROWS_WITH(conv2d(x, w, b.to(f64)), Catch::Contains("expects bias f32 [2] beside bf16, got f64"));
     CHECK_THROWS_WITH(conv2d(x.to(i64), w), Catch::Contains("conv2d: expects f32, f64 or bf16, got i64"));
     const NoGradGuard no_grad;
-    CHECK_THROWS_WITH(conv2d_affine(x, w, half(b), b), Catch::Contains("expects scale f32 [2] beside bf16"));
+    CHECK_THROWS_WITH(conv2d_affine(x, w, b.to(f64), b),
+                      Catch::Contains("expects scale f32 [2] beside bf16"));
   }
   const Tensor c = numbers({3});
   CHECK_THROWS_WITH(batch_norm(half(x), half(c), c, {}, {}, {.training = true}),
