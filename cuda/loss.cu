@@ -30,15 +30,15 @@ struct Periodic {
   }
 };
 
-// The term of element i, and its slope, of each loss.
+// The term of element i, and its gradient, of each loss.
 struct BceTerm {
   const float *x, *t;
   Periodic weight, positive;
   __device__ float operator()(std::int64_t i) const {
     return weight[i] * functors::Bce{}(x[i], t[i], positive[i]);
   }
-  __device__ float slope(std::int64_t i) const {
-    return weight[i] * functors::Bce{}.slope(x[i], t[i], positive[i]);
+  __device__ float grad(float dy, std::int64_t i) const {
+    return dy * (weight[i] * functors::Bce{}.slope(x[i], t[i], positive[i]));
   }
 };
 template <class F>
@@ -46,7 +46,7 @@ struct PairTerm {
   F f;
   const float *x, *t;
   __device__ float operator()(std::int64_t i) const { return f(x[i], t[i]); }
-  __device__ float slope(std::int64_t i) const { return f.slope(x[i], t[i]); }
+  __device__ float grad(float dy, std::int64_t i) const { return f.grad(dy, x[i], t[i]); }
 };
 
 // f(i) for i = 0, ..., n - 1; a block's threads are neighbours in each round.
@@ -84,7 +84,7 @@ void reduce_terms(std::int64_t n, Reduction reduction, Tensor& out, const Term& 
   reduce<Sum>(1, n, 1, term, StoreLoss{to, reduction == Reduction::mean ? static_cast<double>(n) : 1.0});
 }
 
-// The factor of each term's slope: its own gradient, or the shared one over `count`.
+// The upstream gradient of each term: its own, or the shared one over `count`.
 struct Upstream {
   const float* dy;
   bool shared;
@@ -100,16 +100,16 @@ struct Upstream {
 };
 
 template <class Term>
-struct StoreSlope {
+struct StoreGradient {
   Term term;
   Upstream upstream;
   float* dx;
-  __device__ void operator()(std::int64_t i) const { dx[i] = upstream[i] * term.slope(i); }
+  __device__ void operator()(std::int64_t i) const { dx[i] = term.grad(upstream[i], i); }
 };
 template <class Term>
-void scale_slopes(const Tensor& dy, Reduction reduction, Tensor& dx, const Term& term) {
+void write_gradients(const Tensor& dy, Reduction reduction, Tensor& dx, const Term& term) {
   const std::int64_t n = dx.numel();
-  for_each(n, StoreSlope<Term>{term, Upstream(dy, reduction, n), dx.data<float>()});
+  for_each(n, StoreGradient<Term>{term, Upstream(dy, reduction, n), dx.data<float>()});
 }
 
 void bce(const Tensor& input, const Tensor& target, const Tensor& weight, const Tensor& pos_weight,
@@ -124,7 +124,7 @@ void bce_backward(const Tensor& dy, const Tensor& input, const Tensor& target, c
                   const Tensor& pos_weight, Reduction reduction, Tensor& dx) {
   check_f32("bce_with_logits", input);
   const std::int64_t n = input.numel();
-  scale_slopes(
+  write_gradients(
       dy, reduction, dx,
       BceTerm{input.data<float>(), target.data<float>(), Periodic(weight, n), Periodic(pos_weight, n)});
 }
@@ -139,7 +139,7 @@ template <class F>
 void pair_loss_backward(const char* op, F f, const Tensor& dy, const Tensor& input, const Tensor& target,
                         Reduction reduction, Tensor& dx) {
   check_f32(op, input);
-  scale_slopes(dy, reduction, dx, PairTerm<F>{f, input.data<float>(), target.data<float>()});
+  write_gradients(dy, reduction, dx, PairTerm<F>{f, input.data<float>(), target.data<float>()});
 }
 
 void focal(const Tensor& input, const Tensor& target, double alpha, double gamma, Reduction reduction,

@@ -107,8 +107,9 @@ struct Upstream {
   T operator[](std::int64_t i) const { return values ? values[i] : shared; }
 };
 
-template <class T, class Slope>
-void scale_slopes(const Tensor& dy, Reduction reduction, Tensor& dx, Slope slope) {
+// dx = grad(upstream gradient of i, i).
+template <class T, class Grad>
+void write_gradients(const Tensor& dy, Reduction reduction, Tensor& dx, Grad grad) {
   const std::int64_t n = dx.numel();
   if (n == 0) return;
   const Upstream<T> upstream(dy, reduction, static_cast<double>(n));
@@ -116,9 +117,9 @@ void scale_slopes(const Tensor& dy, Reduction reduction, Tensor& dx, Slope slope
   parallel_for(n, grain, [&](std::int64_t b, std::int64_t e) {
     cpu::vectorized([=] {
       if (upstream.values) {
-        for (std::int64_t i = b; i < e; ++i) to[i] = upstream.values[i] * slope(i);
+        for (std::int64_t i = b; i < e; ++i) to[i] = grad(upstream.values[i], i);
       } else {
-        for (std::int64_t i = b; i < e; ++i) to[i] = upstream.shared * slope(i);
+        for (std::int64_t i = b; i < e; ++i) to[i] = grad(upstream.shared, i);
       }
     });
   });
@@ -145,8 +146,9 @@ void bce_backward_cpu(const Tensor& dy, const Tensor& input, const Tensor& targe
     const std::int64_t n = input.numel();
     with_weight<T>(weight, n, [&](auto w) {
       with_weight<T>(pos_weight, n, [&](auto pw) {
-        scale_slopes<T>(dy, reduction, dx,
-                        [=](std::int64_t i) { return w[i] * functors::Bce{}.slope(x[i], t[i], pw[i]); });
+        write_gradients<T>(dy, reduction, dx, [=](T u, std::int64_t i) {
+          return u * (w[i] * functors::Bce{}.slope(x[i], t[i], pw[i]));
+        });
       });
     });
   });
@@ -167,7 +169,7 @@ void pair_loss_backward(const char* op, F f, const Tensor& dy, const Tensor& inp
                         Reduction reduction, Tensor& dx) {
   dispatch_floating(input.dtype(), op, [&]<class T>() {
     const T *x = input.data<T>(), *t = target.data<T>();
-    scale_slopes<T>(dy, reduction, dx, [=](std::int64_t i) { return f.slope(x[i], t[i]); });
+    write_gradients<T>(dy, reduction, dx, [=](T u, std::int64_t i) { return f.grad(u, x[i], t[i]); });
   });
 }
 

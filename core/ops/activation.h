@@ -5,7 +5,7 @@
 // dtype; differentiable in x.
 namespace karyon {
 
-/// max(x, 0). The gradient at 0 is 0.
+/// max(x, 0); NaN stays. The gradient at 0 is 0, that at NaN 1.
 Tensor relu(const Tensor& x);
 /// x where x > 0, negative_slope * x elsewhere.
 Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01);

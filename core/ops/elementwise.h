@@ -12,9 +12,10 @@ Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
 Tensor div(const Tensor& a, const Tensor& b);
-/// a to the power b. The gradient in b is a^b log a, and 0 where a is 0.
+/// a to the power b. The gradient in b is a^b log a, and 0 where a is 0 and b is not negative.
 Tensor pow(const Tensor& a, const Tensor& b);
-/// The larger / the smaller of each pair; NaN wins. A tie shares the gradient evenly.
+/// The larger / the smaller of each pair; NaN wins. A tie shares the gradient evenly; beside NaN both get all
+/// of it.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 
@@ -30,9 +31,9 @@ Tensor neg(const Tensor& x);
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
 Tensor sqrt(const Tensor& x);
-/// The gradient at 0 is 0.
+/// The gradient at 0 and at NaN is 0.
 Tensor abs(const Tensor& x);
-/// x limited to [low, high]; NaN stays. The gradient is 1 inside and on the limits, 0 outside.
+/// x limited to [low, high]; NaN stays. The gradient is 1 inside and on the limits, 0 outside and at NaN.
 /// Throws Error unless low <= high.
 Tensor clamp(const Tensor& x, double low, double high);
 

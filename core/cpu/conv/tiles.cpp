@@ -226,7 +226,8 @@ template <bool affine>
 V split_vector(const PixelPanels& p, const float* from, std::int64_t c) {
   const V value = hn::LoadU(d, from + c);
   if constexpr (!affine) return value;
-  return hn::Max(hn::MulAdd(value, hn::LoadU(d, p.scale + c), hn::LoadU(d, p.shift + c)), hn::Zero(d));
+  // In this order NaN stays NaN.
+  return hn::Max(hn::Zero(d), hn::MulAdd(value, hn::LoadU(d, p.scale + c), hn::LoadU(d, p.shift + c)));
 }
 
 // Panels of `vectors` each.

@@ -16,7 +16,7 @@ struct Relu {
   }
   template <class T>
   constexpr T grad(T dy, T y) const {
-    return y > 0 ? dy : T(0);
+    return y <= 0 ? T(0) : dy;  // at NaN as PyTorch
   }
 };
 struct LeakyRelu {

@@ -7,7 +7,8 @@
 
 // Operations on one tensor and on two, written once for every device. A functor maps values to a value. Its
 // grad maps the output's gradient and what the operation saved (x or y, see the kernels) to the input's
-// gradient.
+// gradient. Gradients at NaN and at the ends of T's range are PyTorch's: factors are multiplied in its order,
+// dy last, so that a product does not overflow on the way to a result that fits.
 namespace karyon::functors {
 
 /// Integers wrap around instead of overflowing.
@@ -86,7 +87,7 @@ struct Clamp {
   }
   template <class T>
   constexpr T grad(T dy, T x) const {
-    return x < static_cast<T>(low) || x > static_cast<T>(high) ? T(0) : dy;
+    return x >= static_cast<T>(low) && x <= static_cast<T>(high) ? dy : T(0);
   }
 };
 struct Square {
@@ -96,7 +97,7 @@ struct Square {
   }
   template <class T>
   constexpr T grad(T dy, T x) const {
-    return 2 * dy * x;
+    return 2 * (dy * x);
   }
 };
 struct Reciprocal {
@@ -106,7 +107,7 @@ struct Reciprocal {
   }
   template <class T>
   constexpr T grad(T dy, T x) const {
-    return -dy / (x * x);
+    return -dy / x / x;
   }
 };
 struct PowScalar {
@@ -117,7 +118,7 @@ struct PowScalar {
   }
   template <class T>
   constexpr T grad(T dy, T x) const {
-    return p == 0 ? T(0) : dy * static_cast<T>(p) * std::pow(x, static_cast<T>(p - 1));
+    return p == 0 ? T(0) : dy * (static_cast<T>(p) * std::pow(x, static_cast<T>(p - 1)));
   }
 };
 
@@ -172,7 +173,7 @@ struct Div {
   }
   template <class T>
   constexpr T grad_b(T dy, T a, T b) const {
-    return -dy * (a / b) / b;
+    return -dy * (a / b / b);
   }
 };
 struct Pow {
@@ -182,11 +183,11 @@ struct Pow {
   }
   template <class T>
   constexpr T grad_a(T dy, T a, T b) const {
-    return b == 0 ? T(0) : dy * b * std::pow(a, b - 1);
+    return b == 0 ? T(0) : dy * (b * std::pow(a, b - 1));
   }
   template <class T>
   constexpr T grad_b(T dy, T a, T b) const {
-    return a == 0 ? T(0) : dy * std::pow(a, b) * std::log(a);
+    return a == 0 && b >= 0 ? T(0) : dy * (std::pow(a, b) * std::log(a));
   }
 };
 struct Maximum {
@@ -196,11 +197,11 @@ struct Maximum {
   }
   template <class T>
   constexpr T grad_a(T dy, T a, T b) const {
-    return a == b ? dy / 2 : a > b || a != a ? dy : T(0);
+    return a == b ? dy / 2 : a < b ? T(0) : dy;  // beside NaN both sides get dy
   }
   template <class T>
   constexpr T grad_b(T dy, T a, T b) const {
-    return a == b ? dy / 2 : a > b || a != a ? T(0) : dy;
+    return a == b ? dy / 2 : a > b ? T(0) : dy;
   }
 };
 struct Minimum {

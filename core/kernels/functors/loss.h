@@ -4,7 +4,7 @@
 #include <karyon/core/kernels/functors/math.h>
 
 // Losses of a logit x and a target t in [0, 1], written once for every device. `slope` is the derivative in
-// x.
+// x; `grad` is the loss's gradient dy times it.
 namespace karyon::functors {
 
 /// log(1 + exp(x)), log(1 + exp(-x)), sigmoid(x) and sigmoid(-x): whole digits and no overflow for any x.
@@ -59,6 +59,10 @@ struct Focal {
     const T log_slope = miss > 0 ? (1 - 2 * t) * l.p * l.q / miss : T(0);
     return class_weight(t) * std::pow(miss, power) * (bce_slope + bce * power * log_slope);
   }
+  template <class T>
+  constexpr T grad(T dy, T x, T t) const {
+    return dy * slope(x, t);
+  }
 };
 
 struct SquaredDifference {
@@ -67,8 +71,8 @@ struct SquaredDifference {
     return (x - t) * (x - t);
   }
   template <class T>
-  constexpr T slope(T x, T t) const {
-    return 2 * (x - t);
+  constexpr T grad(T dy, T x, T t) const {
+    return 2 * (dy * (x - t));  // 2 (x - t) alone may overflow
   }
 };
 struct AbsoluteDifference {
@@ -77,8 +81,8 @@ struct AbsoluteDifference {
     return std::abs(x - t);
   }
   template <class T>
-  constexpr T slope(T x, T t) const {
-    return static_cast<T>((x > t) - (x < t));
+  constexpr T grad(T dy, T x, T t) const {
+    return dy * static_cast<T>((x > t) - (x < t));
   }
 };
 
