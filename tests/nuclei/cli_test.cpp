@@ -77,6 +77,28 @@ TEST_CASE("nuclei: --help and --version end with 0 and show examples") {
   CHECK_THAT(shell("$nuclei --help").text, Contains("Examples"));
 }
 
+TEST_CASE("nuclei: what is misspelt ends with 2 and names what is nearest") {
+  const Workplace w;
+  for (const auto& [arguments, answer] :
+       {std::pair{"pretict image.tif", "there is no command pretict; did you mean predict?"},
+        {"eval --data x", "did you mean evaluate?"},
+        {"fly", "there is no command fly (nuclei --help lists all)"},
+        {"data", "there is no command data; did you mean nuclei predict data?"},
+        {"--verson", "there is no option --verson; did you mean --version?"},
+        {"predict image.tif --overwrit", "there is no option --overwrit; did you mean --overwrite?"},
+        {"predict --maxmemory=2GB image.tif", "did you mean --max-memory?"},
+        {"evaluate --dat x", "did you mean --data?"},
+        {"train --data x --out y --epoch 3", "did you mean --epochs?"},
+        {"train --data x --out y --precision bf61", "expects f32 or bf16, got 'bf61'; did you mean bf16?"},
+        {"predict --device cuba image.tif", "expects auto, cpu or cuda, got 'cuba'; did you mean cuda?"},
+        {"predict --labels tif image.tif", "did you mean tiff?"},
+        {"predict --what image.tif", "there is no option --what (nuclei predict --help lists all)"}}) {
+    const Result r = shell("cd " + w.root.string() + " && $nuclei " + arguments);
+    CHECK(r.code == 2);
+    CHECK_THAT(r.text, Contains(answer));
+  }
+}
+
 TEST_CASE("nuclei: data that is not there or not right ends with 1 and leaves nothing") {
   const Workplace w;
   const std::string out = (w.root / "run").string();

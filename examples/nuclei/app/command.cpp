@@ -1,6 +1,8 @@
 #include "app/command.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <sstream>
 #include <vector>
@@ -10,6 +12,7 @@
 #include <karyon/core/version.h>
 
 #include "common/error.h"
+#include "common/nearest.h"
 #include "common/stop.h"
 #include "common/text.h"
 #include "inference/segmenter.h"
@@ -53,6 +56,46 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
   return code;
 }
 
+/// A word of the command line that is neither a command nor an option. CLI11 tells that something is missing
+/// first, which a misspelt word explains.
+void refuse_unknown(const CLI::App& app) {
+  const auto parsed = app.get_subcommands();
+  const CLI::App& command = parsed.empty() ? app : *parsed.front();
+  const std::string name = parsed.empty() ? "nuclei" : "nuclei " + command.get_name();
+  for (const std::string& argument : command.remaining()) {
+    const std::string word = argument.substr(0, argument.find('='));
+    std::vector<std::string> known;
+    if (word.size() > 1 && word.front() == '-') {
+      for (const CLI::Option* option : command.get_options())
+        for (const std::string& option_name : option->get_lnames()) known.push_back("--" + option_name);
+      throw UsageError("there is no option " + word + did_you_mean(word, known) + " (" + name +
+                       " --help lists all)");
+    }
+    if (!parsed.empty()) continue;
+    for (const CLI::App* one : app.get_subcommands({})) known.push_back(one->get_name());
+    const std::string meant = did_you_mean(word, known);
+    std::error_code ignored;
+    throw UsageError("there is no command " + word +
+                     (meant.empty() && std::filesystem::exists(word, ignored)
+                          ? "; did you mean nuclei predict " + word + "?"
+                          : meant) +
+                     " (nuclei --help lists all)");
+  }
+}
+
+int parse_and_run(CLI::App& app, int argc, char** argv,
+                  const std::vector<std::unique_ptr<Command>>& commands) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0) refuse_unknown(app);
+    return report(app, e);
+  }
+  for (const auto& command : commands)
+    if (app.got_subcommand(command->name())) return run(*command);
+  return 0;
+}
+
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -67,12 +110,7 @@ int run_command_line(int argc, char** argv) {
     command->add_options(*app.add_subcommand(command->name(), command->description()));
   }
   try {
-    app.parse(argc, argv);
-    for (const auto& command : commands)
-      if (app.got_subcommand(command->name())) return run(*command);
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    return report(app, e);
+    return parse_and_run(app, argc, argv, commands);
   } catch (const UsageError& e) {
     return report(e, bad_usage);
   } catch (const Stopped& e) {
@@ -82,19 +120,33 @@ int run_command_line(int argc, char** argv) {
   }
 }
 
+CLI::Validator choice(const std::vector<std::string>& words) {
+  std::string all;
+  for (std::size_t i = 0; i < words.size(); ++i)
+    all += (i == 0 ? "" : i + 1 < words.size() ? ", " : " or ") + words[i];
+  return CLI::Validator(
+      [words, all](const std::string& word) {
+        if (std::ranges::find(words, word) != words.end()) return std::string();
+        return "expects " + all + ", got '" + word + "'" + did_you_mean(word, words);
+      },
+      "", "choice");
+}
+
 void add_threads_and_device(CLI::App& app, std::string& device) {
   app.add_option_function<int>(
          "--threads", karyon::set_num_threads,
          "threads to compute with (default: KARYON_NUM_THREADS, or all processors); training "
          "with 2 or more has one more that cuts crops ahead")
       ->check(CLI::Range(1, 1024));
-  app.add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
+  app.add_option("--device", device, "auto, cpu or cuda")
+      ->check(choice({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
 }
 
 void add_precision(CLI::App& app, std::string& precision, const std::string& effect) {
   app.add_option("--precision", precision,
                  "f32, or bf16: products are faster where the processor or GPU has them, " + effect)
-      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->check(choice({"f32", "bf16"}))
       ->capture_default_str();
 }
 
@@ -110,7 +162,7 @@ void add_zoom(CLI::App& app, int& zoom) {
          "(median "
          "below " +
              std::to_string(static_cast<int>(small_diameter)) + " pixels) on a dark background")
-      ->check(CLI::IsMember({"auto", "1", "2"}))
+      ->check(choice({"auto", "1", "2"}))
       ->default_str("auto");
 }
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -43,6 +44,9 @@ std::unique_ptr<Command> train_command();
 /// Does what the command line says, and prints errors.
 ///   returns  the exit code
 int run_command_line(int argc, char** argv);
+
+/// Accepts one of these words; what else comes is an error that names the nearest.
+CLI::Validator choice(const std::vector<std::string>& words);
 
 /// Options that several commands have.
 void add_threads_and_device(CLI::App& app, std::string& device);

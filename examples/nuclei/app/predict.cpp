@@ -352,7 +352,7 @@ struct Predict : Command {
   void add_results(CLI::App& app) {
     const char* group = "What comes out";
     app.add_option("--labels", labels, "label images: png, tiff or none")
-        ->check(CLI::IsMember({"png", "tiff", "none"}))
+        ->check(choice({"png", "tiff", "none"}))
         ->capture_default_str()
         ->group(group);
     const auto flag = [&](const std::string& names, bool& value, const char* text) {
