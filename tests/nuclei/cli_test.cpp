@@ -57,7 +57,6 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "predict --labels jpeg image.png",
                                 "predict --pixel-size -1 image.png",
                                 "evaluate --model m",
-                                "info",
                                 "doctor",
                                 "doctor --data x --what",
                                 "fly"}) {
@@ -71,10 +70,13 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
 }
 
 TEST_CASE("nuclei: --help and --version end with 0 and show examples") {
-  for (const char* arguments : {"--help", "train --help", "predict --help", "evaluate --help", "info --help",
-                                "doctor --help", "arrange --help", "demo --help", "--version"})
-    CHECK(shell("$nuclei " + std::string(arguments)).code == 0);
-  CHECK_THAT(shell("$nuclei --help").text, Contains("Examples"));
+  for (const std::string command :
+       {"", "train", "predict", "evaluate", "info", "doctor", "arrange", "shrink", "demo"}) {
+    const Result r = shell("$nuclei " + command + " --help");
+    CHECK(r.code == 0);
+    CHECK_THAT(r.text, Contains("Example") && Contains("  nuclei " + command));
+  }
+  CHECK(shell("$nuclei --version").code == 0);
 }
 
 TEST_CASE("nuclei: what is misspelt ends with 2 and names what is nearest") {
@@ -97,6 +99,40 @@ TEST_CASE("nuclei: what is misspelt ends with 2 and names what is nearest") {
     CHECK(r.code == 2);
     CHECK_THAT(r.text, Contains(answer));
   }
+}
+
+TEST_CASE("nuclei: the model is found from where the program lies, and never in the current folder") {
+  const Workplace w;
+  const fs::path prefix = w.root / "prefix", program = prefix / "bin/nuclei",
+                 model = prefix / "share/karyon/pretrained/nuclei.safetensors";
+  fs::create_directories(program.parent_path());
+  fs::copy_file(NUCLEI_PROGRAM, program);
+  // Strangers' models, in the current folder and where it looked once.
+  for (const fs::path& folder :
+       {w.root / "models/pretrained", w.root / "share/karyon/pretrained", w.root / "bin"}) {
+    fs::create_directories(folder);
+    fs::copy_file(w.model(), folder / "nuclei.safetensors");
+  }
+  const std::string here = "unset NUCLEI_MODEL; cd " + w.root.string() + " && ";
+  Result r = shell(here + program.string() + " info");
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("there is no model") && Contains(model.string()));
+
+  fs::create_directories(model.parent_path());
+  fs::copy_file(w.model(), model);
+  fs::create_symlink(program, w.root / "bin/nuclei");
+  const std::string path = "PATH=" + program.parent_path().string() + ":$PATH ";
+  for (const std::string& how :
+       {program.string(), std::string("prefix/bin/nuclei"), std::string("bin/nuclei"), path + "nuclei",
+        "PATH=" + (w.root / "bin").string() + ":$PATH nuclei"}) {
+    r = shell(here + how + " info");
+    CHECK(r.code == 0);
+    CHECK_THAT(r.text, Contains(model.string() + ": "));
+  }
+  fs::rename(prefix, w.root / "moved");
+  CHECK_THAT(shell(here + "moved/bin/nuclei info").text, Contains((w.root / "moved/share").string()));
+  // The build has the model beside its programs.
+  CHECK(shell(here + "$nuclei info").code == 0);
 }
 
 TEST_CASE("nuclei: data that is not there or not right ends with 1 and leaves nothing") {

@@ -138,6 +138,9 @@ TEST_CASE("nuclei: the model that comes with it has a name for every command") {
   const std::string model = "NUCLEI_MODEL=" + w.model().string() + " ",
                     out = " --out " + (w.root / "out").string();
   CHECK(shell(model + "$nuclei predict --model default " + w.a_picture().string() + out).code == 0);
+  for (const char* info : {"info", "info default", "info --model default"})
+    CHECK_THAT(shell(model + "$nuclei " + info).text, Contains(w.model().string() + ": "));
+  CHECK(shell(model + "$nuclei shrink default --out " + (w.root / "small").string()).code == 0);
   fs::remove_all(w.root / "out");
   CHECK(shell(model + "$nuclei evaluate --no-report --model default --data " + w.data.string()).code == 0);
   CHECK_THAT(

@@ -24,6 +24,7 @@ struct Demo : Command {
   void add_options(CLI::App& app) override {
     app.add_option("--out", out, "folder to write to")->capture_default_str();
     app.add_option("--seed", seed, "of the images and of training")->capture_default_str();
+    app.footer("Example:\n  nuclei demo --out my_demo");
     add_threads_and_device(app, device);
   }
 

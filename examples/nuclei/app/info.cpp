@@ -6,8 +6,8 @@
 #include <karyon/karyon.h>
 
 #include "app/command.h"
-#include "common/error.h"
 #include "common/text.h"
+#include "inference/segmenter.h"
 
 namespace nuclei {
 namespace {
@@ -58,15 +58,18 @@ struct Info : Command {
   Info() : Command("info", "show what a model file holds, or the devices") {}
 
   void add_options(CLI::App& app) override {
-    app.add_option("file", file, "model.safetensors or last.ckpt");
+    app.add_option("file,--model", file,
+                   "model.safetensors or last.ckpt; default, or nothing: the model that comes with nuclei");
     app.add_flag("--devices", devices, "list the devices to compute on, and say why CUDA is not used");
+    app.footer(
+        "Examples:\n  nuclei info                            where the model that comes with nuclei lies\n"
+        "  nuclei info run/model.safetensors\n  nuclei info --devices");
     add_threads_and_device(app, device);
   }
 
   int run() override {
-    if (!devices && file.empty()) throw UsageError("info: expects a model file, or --devices");
     if (devices) list_devices();
-    if (!file.empty()) describe(file);
+    if (!devices || !file.empty()) describe(model_file(file));
     return 0;
   }
 };

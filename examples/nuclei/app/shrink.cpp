@@ -16,12 +16,15 @@ struct Shrink : Command {
   Shrink() : Command("shrink", "write a copy of a model at half the size, to pass on") {}
 
   void add_options(CLI::App& app) override {
-    app.add_option("file", model, "model.safetensors of a run")->required();
+    app.add_option("file,--model", model,
+                   "model.safetensors of a run, or default: the one that comes with nuclei")
+        ->required();
     app.add_option("--out", out, "file to write")->required();
     app.footer("Example:\n  nuclei shrink run/model.safetensors --out nuclei.safetensors");
   }
 
   int run() override {
+    model = model_file(model);
     const Segmenter checked(model, karyon::Device::cpu());
     karyon::TensorFile file = karyon::load_safetensors(model);
     for (auto& [name, tensor] : file.tensors)

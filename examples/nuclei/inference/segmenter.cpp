@@ -42,15 +42,17 @@ std::filesystem::path default_model() {
       throw Failure("NUCLEI_MODEL names " + std::string(chosen) + ", which is not there");
     return chosen;
   }
+  // Never below the current folder, where anybody's model may lie.
   std::error_code error;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  std::string looked;
-  for (const char* place : {"../share/karyon/pretrained", "../../models/pretrained"}) {
-    const std::filesystem::path file = (program / place / "nuclei.safetensors").lexically_normal();
-    if (std::filesystem::exists(file, error)) return file;
-    looked += (looked.empty() ? "" : " and ") + file.string();
-  }
-  throw Failure("there is no model: give one with --model or NUCLEI_MODEL (looked for " + looked + ")");
+  if (!program.is_absolute())
+    throw Failure(
+        "there is no model: give one with --model or NUCLEI_MODEL (/proc does not say where nuclei lies)");
+  const std::filesystem::path file =
+      (program / "../share/karyon/pretrained/nuclei.safetensors").lexically_normal();
+  if (std::filesystem::exists(file, error)) return file;
+  throw Failure("there is no model: give one with --model or NUCLEI_MODEL (looked for " + file.string() +
+                ")");
 }
 
 std::filesystem::path model_file(const std::filesystem::path& name) {

@@ -24,8 +24,8 @@ karyon::Device select_device(const std::string& name);
 karyon::DType select_precision(const std::string& name);
 
 /// The model that comes with the program: $NUCLEI_MODEL, or nuclei.safetensors in
-/// <prefix>/share/karyon/pretrained or the source tree's models/pretrained, found from where the program
-/// lies. Throws Failure if there is none.
+/// ../share/karyon/pretrained of the folder that holds the program. The build puts a copy there, and so does
+/// the installation; both can be moved. Throws Failure if there is none.
 std::filesystem::path default_model();
 
 /// The file of a model that the user names: default_model() for nothing and for "default".
