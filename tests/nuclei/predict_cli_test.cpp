@@ -35,7 +35,7 @@ TEST_CASE("nuclei: pictures that cannot be read are named and skipped") {
   CHECK(r.code == 1);
   for (const char* name : {"text.png", "cut.png", "empty.png", "3 of 4"}) CHECK_THAT(r.text, Contains(name));
   CHECK(fs::exists(w.root / "out/labels/good.png"));
-  CHECK(files_in(w.root / "out") == 4);  // labels, overlay, nuclei.csv, finished.jsonl
+  CHECK(files_in(w.root / "out") == 5);  // labels, overlay, nuclei.csv, images.csv, finished.jsonl
 
   fs::remove_all(w.root / "out");
   CHECK(shell(w.predict((w.root / "mixed/cut.png").string())).code == 1);

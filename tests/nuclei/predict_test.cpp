@@ -64,9 +64,9 @@ TEST_CASE("nuclei: every kind of result is there, and the same each time", "[nuc
   const auto first = b.files();
   for (const char* name : {"labels/picture0.png", "overlays/picture4.png", "probabilities/picture1.tif",
                            "rois/picture2.zip", "geojson/picture3.geojson", "coco/picture0.json", "coco.json",
-                           "bowl.csv", "nuclei.csv", "finished.jsonl"})
+                           "bowl.csv", "nuclei.csv", "images.csv", "finished.jsonl"})
     CHECK(first.contains(name));
-  CHECK(first.size() == 6 * 5 + 4);
+  CHECK(first.size() == 6 * 5 + 5);
   const auto coco = nlohmann::json::parse(first.at("coco.json"));
   CHECK(coco["images"].size() == 5);
   CHECK(static_cast<std::int64_t>(coco["annotations"].size()) == done.nuclei);
@@ -118,7 +118,7 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
     CHECK(done.skipped == lines - 1);
     CHECK(done.images == 6 - lines);
     const auto files = b.files();
-    for (const char* shared : {"nuclei.csv", "bowl.csv", "coco.json", "finished.jsonl"})
+    for (const char* shared : {"nuclei.csv", "images.csv", "bowl.csv", "coco.json", "finished.jsonl"})
       CHECK(files.at(shared) == expected.at(shared));
   }
   SECTION("other settings are refused") {
@@ -176,7 +176,7 @@ TEST_CASE("nuclei: a picture whose results were deleted is worked on again", "[n
     REQUIRE(files.size() == expected.size());
     CHECK(files.at(gone) == expected.at(gone));
     // Its rows are there once, now at the end.
-    for (const char* shared : {"nuclei.csv", "bowl.csv"})
+    for (const char* shared : {"nuclei.csv", "images.csv", "bowl.csv"})
       CHECK(sorted(files.at(shared)) == sorted(expected.at(shared)));
     CHECK(files.at("nuclei.csv").starts_with("image,label,"));
   }

@@ -55,7 +55,7 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
   CHECK(shell("$nuclei predict --model " + model + " --out " + (w.root / "found").string() + " " +
               w.data.string())
             .code == 0);
-  CHECK(files_in(w.root / "found") == 22);
+  CHECK(files_in(w.root / "found") == 23);
   CHECK_THAT(shell("$nuclei info " + model).text, Contains("unet"));
   CHECK(shell("$nuclei info " + (run / "last.ckpt").string()).code == 0);
   // It says which images were held out.

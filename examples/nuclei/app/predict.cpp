@@ -1,5 +1,6 @@
 #include "app/predict.h"
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -68,18 +69,15 @@ std::string own_name(const Job& job) {
 }
 
 std::string settings_of(const PredictOptions& o, const fs::path& model) {
-  const ResultOptions& r = o.results;
-  const Json settings = {
-      {"format", 2},  // of the shared files
-      {"model", fs::absolute(model).string()},
-      {"model_bytes", fs::file_size(model)},
-      {"channel", o.channel},
-      {"pixel_size", o.pixel_size},
-      {"tta", o.tta},
-      {"zoom", o.zoom},
-      {"precision", o.precision},
-      {"labels", static_cast<int>(r.labels)},
-      {"files", {r.overlays, r.table, r.probabilities, r.rois, r.geojson, r.coco, r.bowl}}};
+  Json settings = {{"format", 3},  // of the shared files
+                   {"model", to_utf8(fs::absolute(model).string())},
+                   {"model_bytes", fs::file_size(model)},
+                   {"channel", to_utf8(o.channel)},
+                   {"pixel_size", o.pixel_size},
+                   {"tta", o.tta},
+                   {"zoom", o.zoom},
+                   {"precision", o.precision}};
+  to_json(settings, o.results);
   return settings.dump();
 }
 
@@ -99,6 +97,7 @@ class Prediction {
   PredictSummary run();
 
  private:
+  void clean_up();
   void open_shared();
   void work_on(const Job& job, std::int64_t number);
   std::string take_name(const Job& job);
@@ -112,7 +111,7 @@ class Prediction {
   karyon::AutocastGuard autocast_;
   std::vector<Job> jobs_;
   std::optional<Finished> finished_;
-  std::optional<GrowingFile> table_, bowl_;
+  std::array<std::optional<GrowingFile>, shared_files.size()> shared_;
   std::set<std::string> names_;  // of results that are there
   std::set<std::string> noted_;
   std::optional<Progress> progress_;
@@ -146,7 +145,18 @@ Prediction::Prediction(const PredictOptions& options)
                  counted(finished_->gone(), "finished image").c_str());
 }
 
+/// From here on the folder holds nothing of an earlier run, also if every picture fails. A run that is
+/// continued may have been killed while it wrote a picture, which need not be among the inputs any more.
+void Prediction::clean_up() {
+  std::set<std::string> inputs;
+  for (const Job& job : jobs_) inputs.insert(place_of(job.file));
+  if (!options_.resume) return remove_earlier_run(options_.out, inputs);
+  if (const auto run = Finished::earlier(options_.out); run && !run->begun.empty())
+    remove_results(options_.out, run->begun, options_.results);
+}
+
 PredictSummary Prediction::run() {
+  clean_up();
   // A single picture is counted in per cent.
   const bool single = jobs_.size() == 1;
   progress_.emplace("finding nuclei", single ? 100 : static_cast<std::int64_t>(jobs_.size()), stderr,
@@ -177,10 +187,11 @@ void Prediction::open_shared() {
   finished_.emplace(options_.out, settings_of(options_, model_), options_.resume,
                     [&](const std::string& name) { return are_there(options_.out, name, options_.results); });
   for (const Finished::Entry& entry : finished_->entries()) names_.insert(entry.name);
-  if (options_.results.table)
-    table_.emplace(options_.out / "nuclei.csv", csv_header(), finished_->table_bytes());
-  if (options_.results.bowl)
-    bowl_.emplace(options_.out / "bowl.csv", "ImageId,EncodedPixels\n", finished_->bowl_bytes());
+  const std::array<std::string, shared_files.size()> headers{csv_header(), images_header(),
+                                                             "ImageId,EncodedPixels\n"};
+  for (std::size_t i = 0; i < shared_files.size(); ++i)
+    if (is_wanted(i, options_.results))
+      shared_[i].emplace(options_.out / shared_files[i], headers[i], finished_->bytes()[i]);
 }
 
 void Prediction::work_on(const Job& job, std::int64_t number) {
@@ -199,6 +210,7 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
 
   writing([&] { open_shared(); });
   const std::string name = take_name(job);
+  finished_->begin(name);
   try {
     std::optional<ImageResults> result;
     writing([&] {
@@ -208,9 +220,13 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
     const FindSummary found = find(*source, *result, name, number);
     writing([&] {
       result->finish();
-      if (table_) table_->add(result->table_rows());
-      if (bowl_) bowl_->add(result->bowl_rows());
-      finished_->add({key, name, found.nuclei, table_ ? table_->size() : 0, bowl_ ? bowl_->size() : 0});
+      Finished::Entry entry{key, name, found.nuclei, {}};
+      for (std::size_t i = 0; i < shared_.size(); ++i) {
+        if (!shared_[i]) continue;
+        shared_[i]->add(result->shared_rows(i, found.zoom, source->note()));
+        entry.bytes[i] = shared_[i]->size();
+      }
+      finished_->add(entry);
     });
     if (found.cut > 0)
       progress_->say(job.file.string() +
@@ -220,6 +236,7 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
     summary_.enlarged += found.zoom > 1;
     ++summary_.images;
   } catch (...) {
+    remove_results(options_.out, name, options_.results);  // of a part of the picture
     names_.erase(name);
     throw;
   }
@@ -253,6 +270,7 @@ FindSummary Prediction::find(ImageSource& source, ImageResults& result, const st
 
 void Prediction::finish() {
   progress_->finish();
+  if (finished_) finished_->end();
   summary_.interrupted = StopOnSignal::signal() != 0;
   if (options_.results.coco && finished_ && !finished_->entries().empty()) {
     std::vector<std::string> names;

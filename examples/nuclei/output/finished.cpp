@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/text.h"
 #include "imageio/atomic_file.h"
 
 namespace nuclei {
@@ -15,13 +16,29 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr const char* begun_file = "unfinished";
+constexpr std::array byte_keys{"table_bytes", "images_bytes", "bowl_bytes"};  // of shared_files
+static_assert(byte_keys.size() == shared_files.size());
+
 std::string line_of(const Finished::Entry& e) {
-  const Json line = {{"image", e.key},
-                     {"name", e.name},
-                     {"nuclei", e.nuclei},
-                     {"table_bytes", e.table_bytes},
-                     {"bowl_bytes", e.bowl_bytes}};
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  Json line = {{"image", to_utf8(e.key)}, {"name", to_utf8(e.name)}, {"nuclei", e.nuclei}};
+  for (std::size_t i = 0; i < byte_keys.size(); ++i) line[byte_keys[i]] = e.bytes[i];
+  return line.dump() + "\n";
+}
+
+Finished::Entry entry_of(const Json& line) {
+  Finished::Entry entry{from_utf8(line.at("image").get<std::string>()),
+                        from_utf8(line.at("name").get<std::string>()),
+                        line.at("nuclei"),
+                        {}};
+  for (std::size_t i = 0; i < byte_keys.size(); ++i)
+    entry.bytes[i] = line.value(byte_keys[i], std::uint64_t{0});
+  return entry;
+}
+
+/// Names of results come from a file, and paths are made of them.
+bool is_a_name(const std::string& name) {
+  return !name.empty() && fs::path(name).filename() == name && name != "." && name != "..";
 }
 
 }  // namespace
@@ -46,6 +63,35 @@ bool Finished::any(const fs::path& out) {
   return std::getline(file, settings) && std::getline(file, first) && !file.eof();
 }
 
+std::optional<Finished::Earlier> Finished::earlier(const fs::path& out) {
+  std::ifstream file(out / "finished.jsonl", std::ios::binary);
+  std::string line;
+  if (!std::getline(file, line)) return {};
+  Earlier run;
+  try {
+    run.settings = Json::parse(line).at("settings");
+    while (std::getline(file, line) && !file.eof()) {
+      const Json entry = Json::parse(line, nullptr, false);
+      if (entry.is_discarded()) break;
+      if (Entry e = entry_of(entry); is_a_name(e.name)) run.entries.push_back(std::move(e));
+    }
+  } catch (const Json::exception&) {
+    return {};
+  }
+  std::ifstream begun(out / begun_file, std::ios::binary);
+  if (std::getline(begun, line) && !begun.eof() && is_a_name(line) &&
+      std::ranges::none_of(run.entries, [&](const Entry& entry) { return entry.name == line; }))
+    run.begun = line;
+  return run;
+}
+
+void Finished::begin(const std::string& name) const { std::ofstream(out_ / begun_file) << name << '\n'; }
+
+void Finished::end() const {
+  std::error_code ignored;
+  fs::remove(out_ / begun_file, ignored);
+}
+
 void Finished::add(const Entry& entry) {
   file_->add(line_of(entry));
   entries_.push_back(entry);
@@ -60,8 +106,7 @@ void Finished::load(const std::string& settings) {
     const Json entry = Json::parse(line, nullptr, false);
     if (entry.is_discarded()) return;
     if (!first) {
-      entries_.push_back({entry.at("image"), entry.at("name"), entry.at("nuclei"), entry.at("table_bytes"),
-                          entry.at("bowl_bytes")});
+      entries_.push_back(entry_of(entry));
     } else if (entry.value("settings", "") != settings) {
       throw Failure("continuing " + out_.string() +
                     ": it was begun with another model or other options; give the same ones, or start over "
@@ -89,22 +134,22 @@ void Finished::take_back(const std::function<bool(const std::string&)>& is_there
   for (std::size_t i = first; i < old.size(); ++i)
     if (keep[i]) entries_.push_back(old[i]);
   if (entries_.empty()) return;  // the shared files begin anew
-  for (const auto& [name, bytes] :
-       {std::pair("nuclei.csv", &Entry::table_bytes), {"bowl.csv", &Entry::bowl_bytes}}) {
-    if (old.back().*bytes == 0) continue;
-    const std::string rows = read_if_there(out_ / name);
-    if (rows.size() < old.back().*bytes)
-      throw Failure("continuing " + (out_ / name).string() + ": expected at least " +
-                    std::to_string(old.back().*bytes) + " bytes, it has " + std::to_string(rows.size()) +
-                    "; start over with --overwrite");
-    const auto begin = [&](std::size_t i) { return i > 0 ? old[i - 1].*bytes : rows.find('\n') + 1; };
+  for (std::size_t f = 0; f < shared_files.size(); ++f) {
+    const fs::path path = out_ / shared_files[f];
+    const std::uint64_t length = old.back().bytes[f];
+    if (length == 0) continue;
+    const std::string rows = read_if_there(path);
+    if (rows.size() < length)
+      throw Failure("continuing " + path.string() + ": expected at least " + std::to_string(length) +
+                    " bytes, it has " + std::to_string(rows.size()) + "; start over with --overwrite");
+    const auto begin = [&](std::size_t i) { return i > 0 ? old[i - 1].bytes[f] : rows.find('\n') + 1; };
     std::string kept = rows.substr(0, begin(first));
     for (std::size_t i = first, at = first; i < old.size(); ++i) {
       if (!keep[i]) continue;
-      kept += rows.substr(begin(i), old[i].*bytes - begin(i));
-      entries_[at++].*bytes = kept.size();
+      kept += rows.substr(begin(i), old[i].bytes[f] - begin(i));
+      entries_[at++].bytes[f] = kept.size();
     }
-    write_file_atomically(out_ / name, kept);
+    write_file_atomically(path, kept);
   }
 }
 

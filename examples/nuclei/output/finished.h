@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -12,6 +13,11 @@
 
 namespace nuclei {
 
+/// The tables that all pictures share.
+inline constexpr std::array shared_files{"nuclei.csv", "images.csv", "bowl.csv"};
+/// The length of each, bytes; 0 where it is not written.
+using SharedBytes = std::array<std::uint64_t, shared_files.size()>;
+
 /// The file finished.jsonl of a folder of results. It has a line for each complete picture, which also tells
 /// how long the shared files were then.
 class Finished {
@@ -19,7 +25,7 @@ class Finished {
   struct Entry {
     std::string key, name;
     std::int64_t nuclei;
-    std::uint64_t table_bytes, bowl_bytes;  // of nuclei.csv and bowl.csv behind this picture's rows
+    SharedBytes bytes;  // behind this picture's rows
   };
 
   /// Starts a new file, or with `resume` continues the one that is there. Pictures whose files are missing
@@ -31,14 +37,26 @@ class Finished {
   /// Whether a folder holds a complete picture.
   static bool any(const std::filesystem::path& out);
 
+  /// What stands in the file of an earlier run; nothing if there is no such file, or it is damaged.
+  struct Earlier {
+    std::string settings;
+    std::vector<Entry> entries;
+    std::string begun;  // a picture that is not complete, or empty
+  };
+  static std::optional<Earlier> earlier(const std::filesystem::path& out);
+
   bool contains(const std::string& key) const { return done_.contains(key); }
   const std::vector<Entry>& entries() const { return entries_; }
   /// The lengths of the shared files behind the last complete picture.
-  std::uint64_t table_bytes() const { return entries_.empty() ? 0 : entries_.back().table_bytes; }
-  std::uint64_t bowl_bytes() const { return entries_.empty() ? 0 : entries_.back().bowl_bytes; }
+  SharedBytes bytes() const { return entries_.empty() ? SharedBytes{} : entries_.back().bytes; }
   /// How many pictures were finished and are not there any more.
   std::size_t gone() const { return gone_; }
 
+  /// Notes which picture is worked on. If the program is killed, the next run knows whose files are not
+  /// complete.
+  void begin(const std::string& name) const;
+  /// No picture is worked on any more.
+  void end() const;
   void add(const Entry& entry);
 
  private:

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <fstream>
+#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -83,6 +84,41 @@ std::string csv_row(std::string_view image, std::string_view file, const Nucleus
     row += std::string(7, ',');
   }
   return row + ',' + csv_field(file) + '\n';
+}
+
+std::string images_header() {
+  return "image,nuclei,width,height,pixel_size_um,zoom,nuclei_share,mean_area,median_area,mean_area_um2,"
+         "median_area_um2,nuclei_per_mm2,note,file\n";
+}
+
+std::string images_row(std::string_view image, std::string_view file, const Image& header,
+                       std::vector<std::int64_t> areas, double zoom, std::string_view note) {
+  const double pixel = header.pixel_width > 0 && header.pixel_height > 0
+                           ? header.pixel_width * header.pixel_height
+                           : 0,  // µm²; 0: not known
+      pixels = static_cast<double>(header.width) * header.height,
+               total = std::accumulate(areas.begin(), areas.end(), 0.0),
+               count = static_cast<double>(areas.size());
+  std::ranges::sort(areas);
+  const double median =
+      areas.empty() ? 0 : static_cast<double>(areas[(areas.size() - 1) / 2] + areas[areas.size() / 2]) / 2;
+  std::string row{csv_field(image)};
+  const auto add = [&](bool known, double value, int decimals) {
+    row += known ? ',' + fixed(value, decimals) : ",";
+  };
+  const bool any = !areas.empty(), sized = pixel > 0;
+  add(true, count, 0);
+  add(true, header.width, 0);
+  add(true, header.height, 0);
+  add(sized, std::sqrt(pixel), 5);
+  add(true, zoom, zoom == std::round(zoom) ? 0 : 3);
+  add(true, total / pixels, 5);
+  add(any, total / count, 2);
+  add(any, median, 1);
+  add(any && sized, total / count * pixel, 3);
+  add(any && sized, median * pixel, 3);
+  add(sized, count / (pixels * pixel) * 1e6, 2);
+  return row + ',' + csv_field(note) + ',' + csv_field(file) + '\n';
 }
 
 std::string bowl_runs(const std::vector<Run>& runs, int height) {

@@ -20,6 +20,15 @@ std::string csv_header();
 std::string csv_row(std::string_view image, std::string_view file, const Nucleus& n, double pixel_width,
                     double pixel_height);
 
+/// The heading of images.csv, and a picture as one of its rows. Areas have no mean without a nucleus.
+///   header  the picture's size and pixel size
+///   areas   of its nuclei, pixels
+///   zoom    how many times larger the network saw the picture
+///   note    what was chosen of the file
+std::string images_header();
+std::string images_row(std::string_view image, std::string_view file, const Image& header,
+                       std::vector<std::int64_t> areas, double zoom, std::string_view note);
+
 /// Runs in the Data Science Bowl's format, "start length start length ...". Pixels are counted column by
 /// column, from 1.
 std::string bowl_runs(const std::vector<Run>& runs, int height);

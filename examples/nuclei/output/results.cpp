@@ -1,6 +1,10 @@
 #include "output/results.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "common/error.h"
 #include "common/text.h"
@@ -16,18 +20,95 @@ namespace fs = std::filesystem;
 constexpr int most_shown = 3000;  // pixels a side of a reduced overlay
 constexpr std::int32_t most_labels16 = 65535;
 
+struct OwnFile {
+  const char *folder, *extension;
+};
+
+/// A picture's own files. Of the label images one is written.
+std::vector<OwnFile> own_files(const ResultOptions& o) {
+  std::vector<OwnFile> files;
+  if (o.labels == LabelFormat::png) files.push_back({"labels", ".png"});
+  if (o.labels != LabelFormat::none) files.push_back({"labels", ".tif"});
+  for (const auto& [wanted, file] : {std::pair(o.overlays, OwnFile{"overlays", ".png"}),
+                                     {o.probabilities, {"probabilities", ".tif"}},
+                                     {o.rois, {"rois", ".zip"}},
+                                     {o.geojson, {"geojson", ".geojson"}},
+                                     {o.coco, {"coco", ".json"}}})
+    if (wanted) files.push_back(file);
+  return files;
+}
+
+fs::path path_of(const fs::path& out, const std::string& name, const OwnFile& file) {
+  return out / file.folder / (name + file.extension);
+}
+
 }  // namespace
 
+bool is_wanted(std::size_t file, const ResultOptions& o) {
+  return std::array{o.table, o.table, o.bowl}[file];
+}
+
+void to_json(nlohmann::ordered_json& settings, const ResultOptions& o) {
+  settings["labels"] = static_cast<int>(o.labels);
+  settings["files"] = {o.overlays, o.table, o.probabilities, o.rois, o.geojson, o.coco, o.bowl};
+}
+
+void from_json(const nlohmann::ordered_json& settings, ResultOptions& o) {
+  o.labels = static_cast<LabelFormat>(settings.at("labels").get<int>());
+  const auto& files = settings.at("files");
+  std::size_t at = 0;
+  for (bool* wanted : {&o.overlays, &o.table, &o.probabilities, &o.rois, &o.geojson, &o.coco, &o.bowl})
+    *wanted = files.at(at++);
+}
+
 bool are_there(const fs::path& out, const std::string& name, const ResultOptions& o) {
-  const auto there = [&](const char* folder, const char* extension) {
-    return fs::exists(out / folder / (name + extension));
-  };
-  return (o.labels == LabelFormat::none || there("labels", ".tif") ||
-          (o.labels == LabelFormat::png && there("labels", ".png"))) &&
-         (!o.overlays || there("overlays", ".png")) && (!o.probabilities || there("probabilities", ".tif")) &&
-         (!o.rois || there("rois", ".zip")) && (!o.geojson || there("geojson", ".geojson")) &&
-         (!o.coco || there("coco", ".json")) && (!o.table || fs::exists(out / "nuclei.csv")) &&
-         (!o.bowl || fs::exists(out / "bowl.csv"));
+  const auto there = [&](const OwnFile& file) { return fs::exists(path_of(out, name, file)); };
+  std::vector<OwnFile> files = own_files(o);
+  if (o.labels == LabelFormat::png) files.erase(files.begin() + there(files[0]));  // one of the two
+  for (std::size_t i = 0; i < shared_files.size(); ++i)
+    if (is_wanted(i, o) && !fs::exists(out / shared_files[i])) return false;
+  return std::ranges::all_of(files, there);
+}
+
+void remove_results(const fs::path& out, const std::string& name, const ResultOptions& options) {
+  std::error_code ignored;
+  for (const OwnFile& file : own_files(options)) fs::remove(path_of(out, name, file), ignored);
+}
+
+void remove_earlier_run(const fs::path& out, const std::set<std::string>& inputs) {
+  const std::optional<Finished::Earlier> run = Finished::earlier(out);
+  if (!run) return;
+  ResultOptions options;
+  try {
+    from_json(nlohmann::ordered_json::parse(run->settings), options);
+  } catch (const nlohmann::json::exception&) {
+    return;  // not of this program
+  }
+  std::vector<std::string> names{run->begun};
+  for (const Finished::Entry& entry : run->entries) names.push_back(entry.name);
+  std::vector<fs::path> files;
+  for (const std::string& name : names)
+    for (const OwnFile& file : own_files(options))
+      if (!name.empty()) files.push_back(path_of(out, name, file));
+  for (std::size_t i = 0; i < shared_files.size(); ++i)
+    if (is_wanted(i, options)) files.push_back(out / shared_files[i]);
+  if (options.coco) files.push_back(out / "coco.json");
+  for (const fs::path& file : files)
+    if (inputs.contains(fs::absolute(file).lexically_normal().string()))
+      throw Failure(file.string() +
+                    ": is a result of the earlier run, which --overwrite removes; copy it to "
+                    "another folder, or choose another --out");
+  files.push_back(out / "unfinished");
+  files.push_back(out / "finished.jsonl");
+  for (const fs::path& file : files) {
+    std::error_code error;
+    if (!fs::remove(file, error) && error)
+      throw Failure("removing " + file.string() + ", a result of the earlier run: " + error.message());
+  }
+  for (const OwnFile& file : own_files(options)) {
+    std::error_code not_empty;
+    fs::remove(out / file.folder, not_empty);
+  }
 }
 
 ImageResults::ImageResults(const fs::path& out, const ResultNames& names, const Image& header,
@@ -98,6 +179,7 @@ void ImageResults::rows(int y, int count, const std::int32_t* labels, const floa
 
 void ImageResults::nucleus(const Found& found) {
   const std::string comma = nuclei_++ > 0 ? ",\n" : "\n";
+  areas_.push_back(found.nucleus.area);
   if (options_.table)
     table_ += csv_row(names_.results, names_.file, found.nucleus, header_.pixel_width, header_.pixel_height);
   if (options_.bowl) bowl_ += csv_field(names_.results) + ',' + bowl_runs(found.runs, header_.height) + '\n';
@@ -109,8 +191,12 @@ void ImageResults::nucleus(const Found& found) {
   if (coco_) coco_->add(comma + coco_annotation(found, nuclei_, 1, header_.width, header_.height));
 }
 
-std::string ImageResults::bowl_rows() const {
-  return options_.bowl && nuclei_ == 0 ? csv_field(names_.results) + ",\n" : bowl_;
+std::string ImageResults::shared_rows(std::size_t file, double zoom, const std::string& note) const {
+  if (!is_wanted(file, options_)) return {};
+  const std::string name = shared_files[file];
+  if (name == "nuclei.csv") return table_;
+  if (name == "images.csv") return images_row(names_.results, names_.file, header_, areas_, zoom, note);
+  return nuclei_ == 0 ? csv_field(names_.results) + ",\n" : bowl_;
 }
 
 void ImageResults::finish() {

@@ -3,11 +3,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "imageio/tiff_writer.h"
 #include "imageio/zip_writer.h"
 #include "inference/finder.h"
+#include "output/finished.h"
 #include "output/text_file.h"
 
 namespace nuclei {
@@ -18,7 +23,7 @@ enum class LabelFormat { none, png, tiff };
 struct ResultOptions {
   LabelFormat labels = LabelFormat::png;
   bool overlays = true;
-  bool table = true;           // nuclei.csv
+  bool table = true;           // nuclei.csv and images.csv
   bool probabilities = false;  // the network's maps, as float TIFF
   bool rois = false;           // ImageJ
   bool geojson = false;        // QuPath
@@ -33,8 +38,23 @@ struct ResultNames {
   std::string file;     // the picture's file as it was given: the table's last column
 };
 
+/// These options as finished.jsonl holds them, and back. Throws nlohmann::json::exception.
+void to_json(nlohmann::ordered_json& settings, const ResultOptions& options);
+void from_json(const nlohmann::ordered_json& settings, ResultOptions& options);
+
+/// Whether the pictures share a table, shared_files[file].
+bool is_wanted(std::size_t file, const ResultOptions& options);
+
 /// Whether a picture's own files and those that it shares with others are all in the folder.
 bool are_there(const std::filesystem::path& out, const std::string& name, const ResultOptions& options);
+
+/// Removes a picture's own files.
+void remove_results(const std::filesystem::path& out, const std::string& name, const ResultOptions& options);
+
+/// Removes all files of an earlier run, and folders that are empty then: those that finished.jsonl lists, so
+/// nothing else that lies in the folder. finished.jsonl goes last.
+///   inputs  places (place_of) of pictures to work on; Failure if one of them would be removed
+void remove_earlier_run(const std::filesystem::path& out, const std::set<std::string>& inputs);
 
 /// Writes what is found in one picture as it comes:
 ///   labels/<name>.png or .tif   0 is background, k is nucleus k; 16 bits. 32-bit TIFF above 65535 nuclei and
@@ -42,7 +62,7 @@ bool are_there(const std::filesystem::path& out, const std::string& name, const 
 ///   overlays/<name>.png         outlines on the image, made smaller for pictures worked on in parts
 ///   probabilities/<name>.tif    the network's maps, 32-bit floats
 ///   rois/<name>.zip, geojson/<name>.geojson, coco/<name>.json
-/// and rows() for the files that all pictures share.
+/// and rows for the files that all pictures share.
 class ImageResults : public FindSink {
  public:
   /// `header` gives the picture's size, channels and scale; `map_channels` those of the network.
@@ -54,8 +74,9 @@ class ImageResults : public FindSink {
 
   /// Completes the picture's own files.
   void finish();
-  const std::string& table_rows() const { return table_; }
-  std::string bowl_rows() const;
+  /// The picture's rows of shared_files[file]; empty where the file is not written.
+  ///   zoom, note  how the network saw the picture, and what was chosen of its file
+  std::string shared_rows(std::size_t file, double zoom, const std::string& note) const;
 
  private:
   std::filesystem::path file(const char* folder, const std::string& extension);
@@ -78,6 +99,7 @@ class ImageResults : public FindSink {
   std::unique_ptr<TextFile> geojson_, coco_;
   std::string table_, bowl_;
   std::int64_t nuclei_ = 0;
+  std::vector<std::int64_t> areas_;
 };
 
 }  // namespace nuclei
