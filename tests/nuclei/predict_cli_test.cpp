@@ -158,6 +158,7 @@ TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and
   for (const char* name : {"a.czi", "b.CZI", "c.lif", "notes", "Thumbs.db", ".DS_Store"})
     write_file(in / name, "x");
   write_file(in / "broken.png", "x");
+  fs::create_directory(in / "more");
   const std::string command = w.predict(in.string() + " " + (in / "u8.png").string());
   Result r = shell(command);
   CHECK(r.code == 1);
@@ -165,7 +166,8 @@ TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and
       r.text,
       Contains("page 1 of 3; --page chooses another") && Contains("results are named u8-2") &&
           Contains("u8.png: given twice, taken once") &&
-          Contains("passed over 4 files not PNG, JPEG, BMP or TIFF (2 .czi, 1 .lif, 1 without an ending)") &&
+          Contains("passed over 4 files not PNG, JPEG, BMP or TIFF (2 .czi, 1 .lif, 1 without an ending), "
+                   "2 hidden or system files, 1 folder (searched with --recursive)") &&
           Contains("skipped: ") && Contains("2 images; see") && !Contains("finished before"));
   CHECK_THAT(r.text, !Contains("\n\n"));
   CHECK_THAT(shell(command + " --overwrite --page 1").text, !Contains("--page chooses another"));

@@ -30,12 +30,16 @@ std::vector<fs::path> pictures_in(const fs::path& folder) {
   if (!fs::is_directory(folder, ignored))
     throw Failure("arranging " + folder.string() +
                   ": expected a folder, there is none of this name; check the path");
-  std::vector<fs::path> files = list_folder(folder);
-  std::erase_if(files, [](const fs::path& file) {
+  std::size_t hidden = 0;
+  std::vector<fs::path> files = list_folder(folder, &hidden);
+  const std::size_t others = std::erase_if(files, [](const fs::path& file) {
     std::error_code error;
     return !fs::is_regular_file(file, error);
   });
   if (files.empty())
+  if (hidden > 0 || others > 0)
+    std::fprintf(stderr, "%s: passed over %s and %s\n", printable(folder.string()).c_str(),
+                 counted(hidden, "hidden or system file").c_str(), counted(others, "folder").c_str());
     throw Failure("arranging " + folder.string() + ": expected images, the folder holds no file");
   return files;
 }

@@ -19,12 +19,16 @@ bool is_system_file(const fs::path& path) {
 
 }  // namespace
 
-std::vector<fs::path> list_folder(const fs::path& folder) {
+std::vector<fs::path> list_folder(const fs::path& folder, std::size_t* left_out) {
   std::error_code error;
   std::vector<fs::path> entries;
   fs::directory_iterator at(folder, error);
   for (; !error && at != fs::directory_iterator(); at.increment(error)) {
-    if (!is_system_file(at->path())) entries.push_back(at->path());
+    if (!is_system_file(at->path())) {
+      entries.push_back(at->path());
+    } else if (left_out) {
+      ++*left_out;
+    }
   }
   if (error) throw Failure("listing " + folder.string() + ": " + error.message());
   std::ranges::sort(entries);

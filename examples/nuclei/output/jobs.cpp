@@ -30,6 +30,7 @@ bool has_bowl_layout(const fs::path& folder) {
 struct Search {
   std::vector<fs::path> pictures;
   std::map<std::string, std::size_t> others;  // how many files of which ending were passed over
+  std::size_t hidden = 0, folders = 0;        // how many more were passed over
 };
 
 void search(const fs::path& folder, bool recursive, Search& found) {
@@ -39,7 +40,7 @@ void search(const fs::path& folder, bool recursive, Search& found) {
   }
   const std::size_t before = found.pictures.size();
   const bool one_sample = fs::is_directory(folder / "images") && fs::is_directory(folder / "masks");
-  for (const fs::path& entry : list_folder(folder)) {
+  for (const fs::path& entry : list_folder(folder, &found.hidden)) {
     if (StopOnSignal::signal()) return;
     if (fs::is_regular_file(entry)) {
       if (is_picture(entry)) {
@@ -50,6 +51,8 @@ void search(const fs::path& folder, bool recursive, Search& found) {
     } else if (recursive && !one_sample && fs::is_directory(entry) && !fs::is_symlink(entry) &&
                !fs::exists(entry / "finished.jsonl")) {
       search(entry, recursive, found);
+    } else {
+      found.folders += !one_sample && fs::is_directory(entry);
     }
   }
   if (found.pictures.size() == before && fs::is_directory(folder / "images") && (one_sample || !recursive))
@@ -69,6 +72,18 @@ std::string listed(const std::map<std::string, std::size_t>& others) {
 
 constexpr const char* export_name = "images among them can be exported as TIFF or PNG, in Fiji for example";
 
+/// What was passed over, or nothing.
+std::string passed_over(const Search& found, bool recursive) {
+  std::vector<std::string> parts;
+  if (!found.others.empty()) parts.push_back(listed(found.others));
+  if (found.hidden > 0) parts.push_back(counted(found.hidden, "hidden or system file"));
+  if (found.folders > 0)
+    parts.push_back(counted(found.folders, "folder") + (recursive ? "" : " (searched with --recursive)"));
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "passed over " : ", ") + part;
+  return text + (found.others.empty() ? "" : std::string("; ") + export_name);
+}
+
 std::vector<fs::path> pictures_in(const fs::path& input, bool recursive, std::vector<std::string>& notes) {
   if (!fs::exists(input)) throw Failure(input.string() + ": no such file or folder");
   if (!fs::is_directory(input)) {
@@ -83,8 +98,8 @@ std::vector<fs::path> pictures_in(const fs::path& input, bool recursive, std::ve
                   (recursive ? "" : " (folders inside are searched with --recursive)") +
                   ", or the Data Science Bowl layout" +
                   (found.others.empty() ? "" : "; there are " + listed(found.others) + "; " + export_name));
-  if (!found.others.empty())
-    notes.push_back(input.string() + ": passed over " + listed(found.others) + "; " + export_name);
+  if (const std::string text = passed_over(found, recursive); !text.empty())
+    notes.push_back(input.string() + ": " + text);
   return std::move(found.pictures);
 }
 
