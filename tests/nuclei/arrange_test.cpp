@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "dataset/background.h"
 #include "dataset/bowl_layout.h"
 #include "dataset/diagnosis.h"
 #include "imageio/image.h"
@@ -122,6 +123,28 @@ TEST_CASE("nuclei: of several pages and channels the ones asked for are arranged
   CHECK_THROWS_WITH(attempt({}), Contains("a.tif") && Contains("2 pages"));
   write_pages(root / "masks/a.tif", 4, {{0, 1, 1, 1, 0, 0, 0, 0}}, 2);
   CHECK_THROWS_WITH(attempt({}), Contains("a.tif") && Contains("several channels"));
+}
+
+TEST_CASE("nuclei: a background that has a value is not called a nucleus in silence", "[nuclei][arrange]") {
+  Image dark(20, 20, 1);
+  LabelMap inverted(20, 20), whole(20, 20), right(20, 20);
+  for (int y = 0; y < 20; ++y) {
+    for (int x = 0; x < 20; ++x) {
+      const bool nucleus = (x / 5 + y / 5) % 2 == 0;
+      dark.at(x, y) = nucleus ? 0.8f : 0.1f;
+      right.at(x, y) = nucleus;
+      inverted.at(x, y) = !nucleus;
+      whole.at(x, y) = nucleus ? 2 : 1;
+    }
+  }
+  CHECK(background_labels(dark, right, Modality::fluorescence).empty());
+  CHECK(background_labels(dark, inverted, Modality::fluorescence) == std::vector<std::int32_t>{1});
+  CHECK(background_labels(dark, whole, Modality::fluorescence) == std::vector<std::int32_t>{1});
+  CHECK(background_labels(dark, LabelMap(20, 20), Modality::fluorescence).empty());
+  Image light = dark;
+  for (float& value : light) value = 1 - value;
+  CHECK(background_labels(light, right, Modality::stained).empty());
+  CHECK(background_labels(light, inverted, Modality::stained) == std::vector<std::int32_t>{1});
 }
 
 TEST_CASE("nuclei: what systems leave in folders is passed over", "[nuclei][arrange]") {

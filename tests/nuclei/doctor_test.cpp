@@ -43,6 +43,13 @@ Pixels max_of(Pixels a, const Pixels& b) {
   return a;
 }
 
+/// Four large nuclei, which the frame cuts.
+Pixels corners(std::uint8_t value) {
+  Pixels all(side * side);
+  for (int k = 0; k < 4; ++k) all = max_of(all, disc(k % 2 * (side - 1), k / 2 * (side - 1), 24, value));
+  return all;
+}
+
 void write_grey(const fs::path& file, const Pixels& pixels, int width = side, int height = side) {
   fs::create_directories(file.parent_path());
   write_png8(file, {width, height, 1, pixels});
@@ -98,7 +105,7 @@ struct Planted {
   const char* name;
   void (*plant)(Sound&);
 
-  std::string key() const { return std::string(name).substr(0, std::string(name).find(' ')); }
+  std::string key() const { return std::string(name).substr(0, std::string(name).find_first_of(" ,")); }
 };
 
 constexpr Planted planted[] = {
@@ -118,6 +125,25 @@ constexpr Planted planted[] = {
      [](Sound& s) {
        s.remove_masks("id1");
        write_grey(s.mask_file("id1", 0), Pixels(side * side, 255));
+     }},
+    {"background-mask, nuclei over most of the frame",
+     [](Sound& s) {
+       s.remove_masks("id1");
+       write_grey(s.image_file("id1"), max_of(corners(180), disc(0, 0, 200, 12)));
+       Pixels mask = corners(255);
+       for (auto& value : mask) value = static_cast<std::uint8_t>(255 - value);
+       write_grey(s.mask_file("id1", 0), mask);
+     }},
+    {"background-mask beside those of nuclei, on a light background",
+     [](Sound& s) {
+       s.remove_masks("id1");
+       Pixels picture = corners(180), rest = corners(255);
+       for (auto& value : picture) value = value > 0 ? 60 : 230;
+       for (auto& value : rest) value = static_cast<std::uint8_t>(255 - value);
+       write_grey(s.image_file("id1"), picture);
+       write_grey(s.mask_file("id1", 0), rest);
+       for (int k = 0; k < 4; ++k)
+         write_grey(s.mask_file("id1", k + 1), disc(k % 2 * (side - 1), k / 2 * (side - 1), 24));
      }},
     {"label-image",
      [](Sound& s) {

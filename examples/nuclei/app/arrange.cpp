@@ -14,6 +14,7 @@
 #include "common/error.h"
 #include "common/progress.h"
 #include "common/text.h"
+#include "dataset/background.h"
 #include "dataset/bowl_layout.h"
 #include "dataset/listing.h"
 #include "imageio/image.h"
@@ -36,10 +37,10 @@ std::vector<fs::path> pictures_in(const fs::path& folder) {
     std::error_code error;
     return !fs::is_regular_file(file, error);
   });
-  if (files.empty())
   if (hidden > 0 || others > 0)
     std::fprintf(stderr, "%s: passed over %s and %s\n", printable(folder.string()).c_str(),
                  counted(hidden, "hidden or system file").c_str(), counted(others, "folder").c_str());
+  if (files.empty())
     throw Failure("arranging " + folder.string() + ": expected images, the folder holds no file");
   return files;
 }
@@ -173,6 +174,10 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
       if (!labels.same_size(image))
         throw Failure("arranging " + pair.mask.string() + ": expected the " + size_text(image) +
                       " pixels of its image, it has " + size_text(labels));
+      if (!background_labels(image, labels, modality(image_stats(image))).empty())
+        progress.say(pair.mask.string() +
+                     ": the background seems to be taken for a nucleus; 0 is background, "
+                     "so invert the mask or set its background to 0");
       const std::string id = pair.image.stem().string();
       fs::create_directories(partial / id / "images");
       fs::create_directories(partial / id / "masks");

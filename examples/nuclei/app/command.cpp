@@ -166,6 +166,10 @@ void add_zoom(CLI::App& app, int& zoom) {
       ->default_str("auto");
 }
 
+void add_ignore_faults(CLI::App& app, bool& ignore) {
+  app.add_flag("--ignore-faults", ignore, "go on where nuclei doctor finds errors in the data");
+}
+
 void add_channel(CLI::App& app, std::string& channel) {
   app.add_option("--channel", channel, "channel with the nuclei, by number (from 1) or name")
       ->group(choice_group);

@@ -12,6 +12,7 @@
 #include "common/progress.h"
 #include "common/text.h"
 #include "dataset/bowl_layout.h"
+#include "dataset/diagnosis.h"
 #include "imageio/atomic_file.h"
 #include "inference/segmenter.h"
 #include "report/html_report.h"
@@ -180,6 +181,7 @@ void evaluate(const EvaluateOptions& options) {
   Segmenter segmenter(options.model, select_device(options.device));
   const karyon::AutocastGuard autocast(select_precision(options.precision));
   const std::vector<Sample> samples = scan_bowl(options.data, true);
+  refuse_faults(diagnose(options.data), options.data, options.ignore_faults);
   Evaluation evaluation;
   Baselines baselines;
   double finding = 0;
@@ -248,6 +250,7 @@ struct Evaluate : Command {
                    "where the HTML report goes (default: report.html beside --json or in this folder; "
                    "evaluation.html in the model's folder)");
     app.add_flag("!--no-report", options.write_report, "write no report");
+    add_ignore_faults(app, options.ignore_faults);
     app.footer(
         "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
     add_threads_and_device(app, options.device);

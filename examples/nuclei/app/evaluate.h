@@ -15,12 +15,13 @@ struct EvaluateOptions {
   int zoom = auto_zoom;
   std::string precision = "f32";  // or bf16
   bool write_report = true;
+  bool ignore_faults = false;  // of the images and masks (dataset/diagnosis.h)
   std::string device = "auto";
 };
 
 /// Segments every image of a folder in the Data Science Bowl layout and scores the model and the baselines
 /// against the masks. Prints summaries to stdout and writes the report, and all scores as JSON if `json` is
-/// given. Throws Failure.
+/// given. Throws Failure, also where the data have faults (refuse_faults).
 void evaluate(const EvaluateOptions& options);
 
 }  // namespace nuclei

@@ -29,6 +29,7 @@ struct Train : Command {
                    "passes over the images (default: 40, or what fits in --max-minutes)");
     app.add_option("--max-minutes", options.max_minutes, "stop cleanly after this time");
     for (const Setting& setting : settings) add_setting(app, setting);
+    add_ignore_faults(app, options.ignore_faults);
     app.footer(
         "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume "
         "run\n"

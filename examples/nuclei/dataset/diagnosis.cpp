@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <functional>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include <karyon/core/parallel.h>
 
 #include "common/error.h"
 #include "common/progress.h"
 #include "common/quantile.h"
+#include "common/stop.h"
 #include "common/text.h"
 #include "dataset/bowl_layout.h"
 #include "dataset/examination.h"
@@ -31,9 +35,10 @@ class SetExamination {
   SetExamination(const std::vector<Facts>& facts, std::vector<Finding>& findings)
       : facts_(facts), findings_(findings) {}
 
-  void run() {
+  /// `all_pairs`: also what needs a comparison of all pairs of images.
+  void run(bool all_pairs) {
     look_for_duplicates();
-    look_for_near_duplicates();
+    if (all_pairs) look_for_near_duplicates();
     look_at_names();
     look_at_sizes();
     look_at_brightness();
@@ -168,6 +173,58 @@ std::string what_lies_there(const fs::path& root) {
   return "nothing that could be read";
 }
 
+/// Examines the folders of images on all processors.
+///   take  where the images are to be used: is called with every examination, in order. A signal stops the
+///         reading then, and comparisons of all pairs are left out.
+void examine(const fs::path& root, const std::vector<fs::path>& folders, Diagnosis& diagnosis,
+             const std::function<void(Examination&, std::size_t)>& take = {}) {
+  const auto stopped = [&] { return take && StopOnSignal::signal() != 0; };
+  std::vector<Facts> facts;
+  Progress progress(take ? "reading" : "examining", static_cast<std::int64_t>(folders.size()));
+  constexpr std::size_t at_once = 32;
+  for (std::size_t first = 0; first < folders.size(); first += at_once) {
+    std::vector<Examination> some;
+    for (std::size_t i = first; i < std::min(first + at_once, folders.size()); ++i)
+      some.emplace_back(root, folders[i], static_cast<bool>(take));
+    karyon::parallel_for(static_cast<std::int64_t>(some.size()), 1,
+                         [&](std::int64_t begin, std::int64_t end) {
+                           for (std::int64_t i = begin; i < end && !stopped(); ++i)
+                             some[static_cast<std::size_t>(i)].run();
+                         });
+    if (stopped()) throw Stopped("stopped while reading the images; nothing was written");
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      if (take) take(some[i], first + i);
+      std::ranges::move(some[i].findings, std::back_inserter(diagnosis.findings));
+      facts.push_back(std::move(some[i].facts));
+      diagnosis.images += some[i].images;
+      diagnosis.masks += some[i].masks;
+    }
+    progress.update(static_cast<std::int64_t>(first + some.size()));
+  }
+  progress.finish();
+  SetExamination(facts, diagnosis.findings).run(!take);
+  std::ranges::stable_sort(diagnosis.findings, {}, [](const Finding& finding) { return finding.fault; });
+}
+
+/// The kinds of faults of a severity, with their files: "masks with holes (2: a/masks/1.png, ...)".
+std::string listed(const Diagnosis& diagnosis, Severity severity) {
+  constexpr std::size_t kinds_at_most = 3;
+  std::string text;
+  std::size_t kinds = 0;
+  for (auto first = diagnosis.findings.begin(), last = first; first != diagnosis.findings.end();
+       first = last) {
+    const Fault* fault = first->fault;
+    last = std::find_if(first, diagnosis.findings.end(),
+                        [&](const Finding& finding) { return finding.fault != fault; });
+    if (fault->severity != severity || ++kinds > kinds_at_most) continue;
+    const auto n = static_cast<std::size_t>(last - first);
+    text += (kinds > 1 ? ", " : "") + std::string(fault->title);
+    text += " (" + std::to_string(n) + ": " + (first->file == "." ? first->what : first->file) +
+            (n > 1 ? ", ..." : "") + ")";
+  }
+  return text + (kinds > kinds_at_most ? ", ..." : "");
+}
+
 }  // namespace
 
 std::size_t Diagnosis::count(Severity severity) const {
@@ -196,29 +253,33 @@ Diagnosis diagnose(const fs::path& root) {
     return diagnosis;
   }
 
-  std::vector<Facts> facts;
-  Progress progress("examining", static_cast<std::int64_t>(folders.size()));
-  constexpr std::size_t at_once = 32;
-  for (std::size_t first = 0; first < folders.size(); first += at_once) {
-    std::vector<Examination> some;
-    for (std::size_t i = first; i < std::min(first + at_once, folders.size()); ++i)
-      some.emplace_back(root, folders[i]);
-    karyon::parallel_for(static_cast<std::int64_t>(some.size()), 1,
-                         [&](std::int64_t begin, std::int64_t end) {
-                           for (std::int64_t i = begin; i < end; ++i) some[static_cast<std::size_t>(i)].run();
-                         });
-    for (Examination& one : some) {
-      std::ranges::move(one.findings, std::back_inserter(diagnosis.findings));
-      facts.push_back(std::move(one.facts));
-      diagnosis.images += one.images;
-      diagnosis.masks += one.masks;
-    }
-    progress.update(static_cast<std::int64_t>(first + some.size()));
-  }
-  progress.finish();
-  SetExamination(facts, diagnosis.findings).run();
-  std::ranges::stable_sort(diagnosis.findings, {}, [](const Finding& finding) { return finding.fault; });
+  examine(root, folders, diagnosis);
   return diagnosis;
+}
+
+Examined read_examined(const fs::path& data, const std::vector<Sample>& samples) {
+  Examined all;
+  std::vector<fs::path> folders;
+  for (const Sample& sample : samples) folders.push_back(data / sample.id);
+  examine(data, folders, all.diagnosis, [&](Examination& one, std::size_t i) {
+    std::optional<Example> example = one.take_example();
+    if (!example) {
+      example = read_example(samples[i]);  // says what is wrong, or reads it in another way
+      std::erase_if(one.findings, [](const Finding& f) { return f.fault == &fault("unreadable"); });
+    }
+    all.examples.push_back(std::move(*example));
+  });
+  return all;
+}
+
+void refuse_faults(const Diagnosis& diagnosis, const fs::path& data, bool ignore_faults) {
+  const std::string errors = listed(diagnosis, Severity::error), folder = data.string(),
+                    warnings = listed(diagnosis, Severity::warning),
+                    more = "; nuclei doctor --data " + folder + " says why, and what to do";
+  if (!errors.empty() && !ignore_faults)
+    throw Failure(folder + ": " + errors + more + "; --ignore-faults takes the data as they are");
+  const std::string both = errors + (errors.empty() || warnings.empty() ? "" : ", ") + warnings;
+  if (!both.empty()) std::fprintf(stderr, "warning: %s\n", printable(folder + ": " + both + more).c_str());
 }
 
 }  // namespace nuclei

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "dataset/bowl_layout.h"
 #include "dataset/faults.h"
 
 namespace nuclei {
@@ -18,5 +19,19 @@ struct Diagnosis {
 /// stderr. Whatever is wrong with the data becomes a finding; throws Failure only if the folder cannot be
 /// listed.
 Diagnosis diagnose(const std::filesystem::path& data);
+
+struct Examined {
+  std::vector<Example> examples;
+  Diagnosis diagnosis;
+};
+
+/// Reads samples of a folder, and examines them as diagnose() does while they are in memory. Notes that need
+/// all pairs of images are left out. Throws Failure if a sample cannot be read, Stopped if a signal came
+/// meanwhile.
+Examined read_examined(const std::filesystem::path& data, const std::vector<Sample>& samples);
+
+/// Throws Failure if there is an error among the findings, unless faults are to be ignored. Says in one line
+/// on stderr what is ignored, and what is probably wrong.
+void refuse_faults(const Diagnosis& diagnosis, const std::filesystem::path& data, bool ignore_faults);
 
 }  // namespace nuclei

@@ -9,7 +9,7 @@
 #include "common/error.h"
 #include "common/quantile.h"
 #include "common/text.h"
-#include "dataset/bowl_layout.h"
+#include "dataset/background.h"
 #include "dataset/listing.h"
 #include "instances/components.h"
 
@@ -70,30 +70,39 @@ std::vector<int> part_areas(const Mask& mask, bool diagonal, int first = 1) {
 
 /// A mask as it is stored.
 struct StoredMask {
-  Raster<std::uint64_t> colors;
+  RawImage raw;
   Mask set;  // 1 where any colour channel is above zero
   std::int64_t area = 0;
-  int highest = 0;  // of all colour samples
-  int bit_depth = 8;
+  int highest = 0;                       // of all colour samples
+  int x0 = 0, y0 = 0, x1 = -1, y1 = -1;  // the smallest box that holds what is set
   bool alpha = false, alpha_varies = false;
 
-  explicit StoredMask(const RawImage& raw)
-      : colors(raw.width, raw.height), set(raw.width, raw.height), bit_depth(raw.bit_depth) {
-    const int color_channels = raw.channels <= 2 ? 1 : 3;
-    alpha = raw.channels > color_channels;
-    for (std::size_t i = 0; i < set.size(); ++i) {
-      const std::uint16_t* sample = raw.pixel(i);
-      for (int c = 0; c < color_channels; ++c) {
-        colors[i] = colors[i] << 16 | sample[c];
-        highest = std::max<int>(highest, sample[c]);
-      }
-      set[i] = colors[i] != 0;
-      area += set[i];
-      if (alpha)
-        alpha_varies |= sample[color_channels] != raw.values[static_cast<std::size_t>(color_channels)];
-    }
+  explicit StoredMask(RawImage file)
+      : raw(std::move(file)), set(raw.width, raw.height), x0(raw.width), y0(raw.height) {
+    alpha = raw.channels > colors();
+    const std::uint16_t* sample = raw.values.data();
+    for (int y = 0; y < set.height; ++y)
+      for (int x = 0; x < set.width; ++x, sample += raw.channels) look_at(x, y, sample);
+  }
+  int colors() const { return raw.channels <= 2 ? 1 : 3; }
+  std::uint64_t color(int x, int y) const {
+    std::uint64_t color = 0;
+    for (int c = 0; c < colors(); ++c) color = color << 16 | raw.at(x, y, c);
+    return color;
   }
   double share() const { return static_cast<double>(area) / static_cast<double>(set.size()); }
+
+ private:
+  void look_at(int x, int y, const std::uint16_t* sample) {
+    int brightest = 0;
+    for (int c = 0; c < colors(); ++c) brightest = std::max<int>(brightest, sample[c]);
+    if (alpha) alpha_varies |= sample[colors()] != raw[static_cast<std::size_t>(colors())];
+    if (brightest == 0) return;
+    highest = std::max(highest, brightest);
+    set.at(x, y) = 1;
+    ++area;
+    x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
+  }
 };
 
 namespace {
@@ -111,19 +120,19 @@ Values look_at_values(const StoredMask& mask) {
   };
   std::unordered_map<std::uint64_t, Use> uses;
   std::int64_t weak = 0;
-  const Raster<std::uint64_t>& colors = mask.colors;
-  const std::size_t width = colors.row_size();
-  for (std::size_t i = 0; i < colors.size(); ++i) {
-    const std::uint64_t value = colors[i];
-    if (value == 0) continue;
-    // A region starts at a pixel whose left and upper neighbours have other values. A round region has a few
-    // such pixels.
-    const bool left = i % width > 0 && colors[i - 1] == value;
-    const bool above = i >= width && colors[i - width] == value;
-    Use& use = uses[value];
-    ++use.pixels;
-    use.beginnings += !left && !above;
-    weak += 2 * static_cast<int>(value & 0xffff) < mask.highest;
+  for (int y = mask.y0; y <= mask.y1; ++y) {
+    for (int x = mask.x0; x <= mask.x1; ++x) {
+      if (mask.set.at(x, y) == 0) continue;
+      const std::uint64_t value = mask.color(x, y);
+      // A region starts at a pixel whose left and upper neighbours have other values. A round region has a few
+      // such pixels.
+      const bool left = x > 0 && mask.color(x - 1, y) == value;
+      const bool above = y > 0 && mask.color(x, y - 1) == value;
+      Use& use = uses[value];
+      ++use.pixels;
+      use.beginnings += !left && !above;
+      weak += 2 * static_cast<int>(value & 0xffff) < mask.highest;
+    }
   }
   if (uses.empty()) return {};
   std::vector<double> compact;
@@ -171,7 +180,23 @@ void Examination::run() {
   if (!image_) return;
   look_at_overlaps();
   look_at_truth();
+  if (!keep_) image_.reset();
+}
+
+std::optional<Example> Examination::take_example() {
+  if (!image_ || !as_meant_) return {};
+  Example example{folder_.filename().string(), std::move(*image_), {}};
   image_.reset();
+  example.truth = LabelMap(example.image.width, example.image.height);
+  std::vector<std::int32_t> label(mask_files_.size());
+  for (const std::int32_t owner : owner_)
+    if (owner >= 0) label[static_cast<std::size_t>(owner)] = 1;
+  std::int32_t count = 0;
+  for (std::int32_t& l : label) l = l > 0 ? ++count : 0;  // a mask that lies below others has no pixel
+  std::ranges::transform(owner_, example.truth.begin(), [&](std::int32_t owner) {
+    return owner < 0 ? 0 : label[static_cast<std::size_t>(owner)];
+  });
+  return example;
 }
 
 void Examination::look_at_image(const fs::path& file) {
@@ -218,16 +243,19 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   try {
     read.emplace(read_raw(file));
   } catch (const Failure& e) {
+    as_meant_ = false;
     find("unreadable", file, reason(e, file));
     return;
   }
   const StoredMask& mask = *read;
   if (image_ && !mask.set.same_size(*image_)) {
+    as_meant_ = false;
     find("size-mismatch", file, size_text(mask.set) + " pixels, its image is " + size_text(*image_));
     return;
   }
   const auto all = static_cast<std::int64_t>(mask.set.size());
   if (mask.alpha_varies && (mask.area == 0 || mask.area == all)) {
+    as_meant_ = false;
     find("mask-in-alpha", file, mask.area == 0 ? "the colours are all 0" : "the colours are all set");
     return;
   }
@@ -240,8 +268,8 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   // A nucleus covers a part of the image's frame; the background covers nearly all of it.
   std::int64_t frame = 0, frame_set = 0;
   for (int y = 0; y < mask.set.height; ++y) {
-    for (int x = 0; x < mask.set.width; ++x) {
-      if (x > 0 && y > 0 && x + 1 < mask.set.width && y + 1 < mask.set.height) continue;
+    const bool whole_row = y == 0 || y + 1 == mask.set.height;
+    for (int x = 0; x < mask.set.width; x += whole_row ? 1 : std::max(mask.set.width - 1, 1)) {
       ++frame;
       frame_set += mask.set.at(x, y);
     }
@@ -263,9 +291,9 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
     plain = true;
     look_at_parts(file, mask, only);
   }
-  if (plain && mask.highest < (mask.bit_depth == 16 ? 6554 : 26))
+  if (plain && mask.highest < (mask.raw.bit_depth == 16 ? 6554 : 26))
     find("dark-mask", file,
-         std::to_string(mask.bit_depth) + " bits a pixel, the highest value is " +
+         std::to_string(mask.raw.bit_depth) + " bits a pixel, the highest value is " +
              std::to_string(mask.highest));
   if (mask.alpha && !mask.alpha_varies)
     find("opaque-mask", file, "an alpha channel that is the same everywhere");
@@ -275,25 +303,22 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   mask_files_.push_back(file);
   mask_areas_.push_back(mask.area);
   if (plain) facts.areas.emplace_back(file.lexically_relative(root_).string(), mask.area);
-  for (std::size_t i = 0; i < mask.set.size(); ++i) {
-    if (mask.set[i] == 0) continue;
-    if (owner_[i] >= 0) {
-      ++shared_[{static_cast<std::size_t>(owner_[i]), index}];
-    } else {
-      owner_[i] = static_cast<std::int32_t>(index);
+  for (int y = mask.y0; y <= mask.y1; ++y) {
+    for (int x = mask.x0; x <= mask.x1; ++x) {
+      if (mask.set.at(x, y) == 0) continue;
+      std::int32_t& owner = owner_[mask.set.index(x, y)];
+      if (owner >= 0) {
+        ++shared_[{static_cast<std::size_t>(owner), index}];
+      } else {
+        owner = static_cast<std::int32_t>(index);
+      }
     }
   }
 }
 
 void Examination::look_at_parts(const fs::path& file, const StoredMask& mask, bool only) {
   const Mask& set = mask.set;
-  int x0 = set.width, y0 = set.height, x1 = 0, y1 = 0;
-  for (int y = 0; y < set.height; ++y) {
-    for (int x = 0; x < set.width; ++x) {
-      if (set.at(x, y) == 0) continue;
-      x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
-    }
-  }
+  const int x0 = mask.x0, y0 = mask.y0, x1 = mask.x1, y1 = mask.y1;
   // A frame of background joins all background that is no hole.
   Mask cut(x1 - x0 + 3, y1 - y0 + 3);
   for (int y = y0; y <= y1; ++y)
@@ -358,7 +383,7 @@ void Examination::look_at_truth() {
 
   // Masks with errors need not follow the image.
   const auto is_error = [](const Finding& finding) { return finding.fault->severity == Severity::error; };
-  if (std::ranges::any_of(findings, is_error)) return;
+  if (std::ranges::any_of(findings, is_error) || is_background_marked()) return;
   // The masks follow the image if brightness inside and outside differ.
   double in = 0, out = 0, n_in = 0, n_out = 0, squares = 0;
   for (std::size_t i = 0; i < owner_.size(); ++i) {
@@ -379,4 +404,19 @@ void Examination::look_at_truth() {
              std::string(facts.kind == Modality::fluorescence ? "brighter" : "different") +
              " than outside (difference " + fixed(contrast, 2) + " standard deviations)");
 }
+
+bool Examination::is_background_marked() {
+  LabelMap marked(image_->width, image_->height);
+  std::ranges::transform(owner_, marked.begin(), [](std::int32_t owner) { return owner + 1; });
+  const std::vector<std::int32_t> labels = background_labels(*image_, marked, facts.kind);
+  for (const std::int32_t label : labels) {
+    const auto mask = static_cast<std::size_t>(label - 1);
+    find("background-mask", mask_files_[mask],
+         percent(static_cast<double>(mask_areas_[mask]) / static_cast<double>(marked.size())) +
+             " of the pixels, from edge to edge, and the image is " +
+             (facts.kind == Modality::fluorescence ? "darkest" : "lightest") + " there");
+  }
+  return !labels.empty();
+}
+
 }  // namespace nuclei

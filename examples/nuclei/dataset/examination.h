@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataset/bowl_layout.h"
 #include "dataset/faults.h"
 #include "dataset/groups.h"
 
@@ -30,10 +31,15 @@ struct Facts {
 /// Looks at one image and its masks.
 class Examination {
  public:
-  Examination(const std::filesystem::path& root, const std::filesystem::path& folder)
-      : root_(root), folder_(folder) {}
+  /// `keep`: the image and its nuclei stay in memory, for take_example().
+  Examination(const std::filesystem::path& root, const std::filesystem::path& folder, bool keep = false)
+      : root_(root), folder_(folder), keep_(keep) {}
 
   void run();
+
+  /// The image with its true nuclei, as read_example() reads it. Once, after run(). Nothing if a file could
+  /// not be read as it is meant.
+  std::optional<Example> take_example();
 
   std::vector<Finding> findings;
   Facts facts;
@@ -50,13 +56,16 @@ class Examination {
   void look_at_parts(const std::filesystem::path& file, const StoredMask& mask, bool only);
   void look_at_overlaps();
   void look_at_truth();
+  bool is_background_marked();
   std::string reason(const std::exception& e, const std::filesystem::path& file) const {
     const std::string text = e.what(), prefix = "reading " + file.string() + ": ";
     return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
   }
 
   const std::filesystem::path &root_, folder_;
+  bool keep_;
   std::optional<Image> image_;
+  bool as_meant_ = true;                           // every mask was painted, but for those that are all 0
   std::vector<std::filesystem::path> mask_files_;  // those that were painted
   std::vector<std::int64_t> mask_areas_;
   std::vector<std::int32_t> owner_;  // per pixel: which mask came first, -1 none

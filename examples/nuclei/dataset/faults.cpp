@@ -45,6 +45,11 @@ const std::vector<Fault>& faults() {
        "your Dice would be near 0 because the background is learnt as a nucleus, and the nuclei as "
        "background",
        "invert the file: 0 is background, anything above it nucleus"},
+      {"background-mask", error, "masks of the background",
+       "the background is learnt as a nucleus, and your Dice would be near 0",
+       "remove the file if the nuclei have masks of their own; else invert it: 0 is background, anything "
+       "above "
+       "it nucleus"},
       {"label-image", error, "label images in place of one mask per nucleus",
        "every value above 0 counts as set, so all nuclei of the file would become a single one; Dice looks "
        "right, and the Bowl score is 0",

@@ -27,7 +27,8 @@ struct TrainOptions {
   std::int64_t patience = 0;  // epochs without a better score after which training stops; 0: never stops
   std::int64_t validate_every = 1;  // epochs from one validation to the next; the last one is validated too
   std::uint64_t seed = 1;
-  std::int64_t limit = 0;  // the number of images used, spread over the set; 0: all
+  std::int64_t limit = 0;      // the number of images used, spread over the set; 0: all
+  bool ignore_faults = false;  // of the images and masks (dataset/diagnosis.h)
   std::string device = "auto";
   std::string precision = "f32";  // or bf16: convolutions and what is between them; weights stay f32
 };

@@ -4,11 +4,8 @@
 #include <cstdio>
 #include <functional>
 
-#include <karyon/core/parallel.h>
-
-#include "common/progress.h"
-#include "common/stop.h"
 #include "common/text.h"
+#include "dataset/diagnosis.h"
 #include "dataset/groups.h"
 
 namespace nuclei {
@@ -21,22 +18,6 @@ std::vector<Sample> limited(std::vector<Sample> samples, std::int64_t limit) {
   std::vector<Sample> some;
   for (std::size_t i = 0; i < count; ++i) some.push_back(samples[i * samples.size() / count]);
   return some;
-}
-
-std::vector<Example> read_examples(const std::vector<Sample>& samples) {
-  std::vector<Example> examples(samples.size());
-  Progress progress("reading", static_cast<std::int64_t>(samples.size()));
-  constexpr std::size_t at_once = 32;
-  for (std::size_t first = 0; first < samples.size() && !StopOnSignal::signal(); first += at_once) {
-    const auto n = static_cast<std::int64_t>(std::min(at_once, samples.size() - first));
-    karyon::parallel_for(n, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (auto i = first + static_cast<std::size_t>(begin); i < first + static_cast<std::size_t>(end); ++i)
-        examples[i] = read_example(samples[i]);
-    });
-    progress.update(static_cast<std::int64_t>(first) + n);
-  }
-  if (StopOnSignal::signal()) throw Stopped("stopped while reading the images; nothing was written");
-  return examples;
 }
 
 Split hold_out_fold(const std::vector<int>& fold_of, int fold) {
@@ -60,7 +41,10 @@ std::string split_table(const std::vector<Example>& examples, const std::vector<
 }  // namespace
 
 TrainingData load_data(const TrainOptions& options) {
-  std::vector<Example> examples = read_examples(limited(scan_bowl(options.data, true), options.limit));
+  Examined examined = read_examined(options.data, limited(scan_bowl(options.data, true), options.limit));
+  // A run that is resumed began with these data.
+  if (!options.resume) refuse_faults(examined.diagnosis, options.data, options.ignore_faults);
+  std::vector<Example> examples = std::move(examined.examples);
   std::vector<ImageStats> stats;
   std::vector<Modality> modalities;
   for (const Example& e : examples) {

@@ -15,8 +15,8 @@ struct TrainingData {
   std::string fingerprint;  // of the images and how they were split
 };
 
-/// Reads the images and splits them as the options say. Throws Failure if there are none or one cannot be
-/// read, Stopped if a signal came meanwhile.
+/// Reads the images and splits them as the options say. Throws Failure if there are none, one cannot be read,
+/// or they have faults (refuse_faults) and the run is a new one; Stopped if a signal came meanwhile.
 TrainingData load_data(const TrainOptions& options);
 
 }  // namespace nuclei
