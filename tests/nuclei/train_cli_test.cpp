@@ -81,6 +81,25 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
         1);
 }
 
+TEST_CASE("nuclei: a training that has a time ends in it, and fits its thresholds") {
+  const Workplace w;
+  const fs::path run = w.root / "run";
+  const std::string command = "$nuclei train --data " + w.data.string() +
+                              " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 --out ";
+  Result r = shell(command + run.string() + " --max-minutes 0.03");
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("thresholds {") && !Contains("stopped after"));
+  CHECK_THAT(shell("$nuclei train --resume " + run.string()).text, Contains("epochs are done"));
+
+  // After a break it has the time that was left, or that it is given.
+  const fs::path broken = w.root / "broken";
+  CHECK(shell(signalled(command + broken.string() + " --max-minutes 1", "INT", broken / "model.safetensors"))
+            .code == 130);
+  r = shell("$nuclei train --max-minutes 0.02 --resume " + broken.string());
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("thresholds {"));
+}
+
 TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") {
   const Workplace w;
   const fs::path out = w.root / "folds";

@@ -49,14 +49,16 @@ EpochMetrics metrics_from(const Json& row) {
 Json to_json(const TrainingState& state) {
   Json history = Json::array();
   for (const EpochMetrics& metrics : state.history) history.push_back(to_json(metrics));
-  return {{"epoch", state.epoch},
-          {"batch", state.batch},
-          {"loss_sum", state.loss_sum},
-          {"best", state.best},
-          {"best_epoch", state.best_epoch},
-          {"history", history},
-          {"fingerprint", state.fingerprint},
-          {"thresholds", to_text(state.thresholds)}};
+  Json json = {{"epoch", state.epoch},
+               {"batch", state.batch},
+               {"loss_sum", state.loss_sum},
+               {"best", state.best},
+               {"best_epoch", state.best_epoch},
+               {"history", history},
+               {"fingerprint", state.fingerprint},
+               {"thresholds", to_text(state.thresholds)}};
+  if (state.plan) json["plan"] = {{"phase", state.plan->phase}, {"seconds_left", state.plan->seconds_left}};
+  return json;
 }
 
 TrainingState state_from(const Json& json) {
@@ -69,6 +71,8 @@ TrainingState state_from(const Json& json) {
   state.fingerprint = json.at("fingerprint");
   for (const Json& row : json.at("history")) state.history.push_back(metrics_from(row));
   state.thresholds = thresholds_from(json.at("thresholds"));
+  if (const auto plan = json.find("plan"); plan != json.end())
+    state.plan = {.phase = plan->at("phase"), .seconds_left = plan->at("seconds_left")};
   return state;
 }
 

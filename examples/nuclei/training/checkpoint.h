@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,11 @@ struct EpochMetrics {
 /// A line per epoch, below a header.
 std::string metrics_csv(const std::vector<EpochMetrics>& history);
 
+/// Where the plan of a training that has a time stands (plan.h).
+struct PlanState {
+  double phase = 0, seconds_left = 0;
+};
+
 /// Where a training stands, besides its weights and the optimizer's averages.
 struct TrainingState {
   std::int64_t epoch = 0, batch = 0;  // the next batch to train on
@@ -36,6 +42,7 @@ struct TrainingState {
   std::vector<EpochMetrics> history;
   SegmentOptions thresholds;  // those of the initial model; they are fitted after the last epoch
   std::string fingerprint;    // of the images and how they were split
+  std::optional<PlanState> plan;
 };
 
 /// What is trained.

@@ -20,6 +20,8 @@
 #include "report/html_report.h"
 #include "training/checkpoint.h"
 #include "training/crop_dataset.h"
+#include "training/plan.h"
+#include "training/step.h"
 #include "training/training_data.h"
 #include "training/tune.h"
 
@@ -30,40 +32,7 @@ using karyon::Tensor;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-// Cross entropy of all maps. The two maps that answer yes or no add the overlap of areas (Dice), in which the
-// few pixels of borders and of sparse pictures count as much as those of other pictures.
-Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptions& o) {
-  const karyon::AutocastGuard autocast(select_precision(o.precision));
-  const Tensor logits = model(batch[0]);
-  const Tensor& target = batch[1];
-  const Tensor entropy = karyon::bce_with_logits(logits, target, {.weight = batch[2]});
-  const Tensor overlap = karyon::dice_loss(karyon::split(logits, {2, map_count - 2}, -1)[0],
-                                           karyon::split(target, {2, map_count - 2}, -1)[0]);
-  return entropy * 2 + overlap;
-}
-
-// The share of a step's weights in their moving average. The average forgets weights that are older than a
-// tenth of the training so far, or than 500 steps.
-double average_share(std::int64_t step) { return std::max(0.002, 9 / (10 + static_cast<double>(step))); }
-
-// The next batch of an epoch, on the device that computes.
-template <class Batches>
-std::optional<karyon::Batch> next_batch(Batches& batches, karyon::Device device) {
-  std::optional<karyon::Batch> batch = batches.next();
-  if (batch)
-    for (Tensor& x : *batch) x = x.to(device);
-  return batch;
-}
-
-// The mean cross entropy of the nucleus map.
-double cross_entropy(const PixelMaps& maps, const LabelMap& truth) {
-  double sum = 0;
-  for (std::size_t i = 0; i < maps.pixels(); ++i) {
-    const float p = maps.pixel(i)[nucleus_map];
-    sum -= std::log(std::max(1e-7, static_cast<double>(truth[i] > 0 ? p : 1 - p)));
-  }
-  return sum / static_cast<double>(maps.pixels());
-}
+constexpr std::int64_t schedule_steps = 1'000'000;  // into which a plan's schedule is cut
 
 // A training run. A checkpoint holds all that changes with each step.
 class Training {
@@ -75,6 +44,7 @@ class Training {
   struct Validation {
     Evaluation evaluation;
     double loss = 0;  // summed over the images
+    double seconds = 0;
   };
 
   void check_folder() const;
@@ -82,7 +52,8 @@ class Training {
   void load_images();
   void build(std::unique_ptr<karyon::UNet> initial);
   void plan_epochs();
-  std::int64_t epochs_that_fit() const;
+  void plan_to_fit();
+  double learning_rate(std::int64_t step) const;
   void resume_from(const karyon::TensorFile& checkpoint);
 
   void announce() const;
@@ -90,11 +61,11 @@ class Training {
   bool train_epoch();  // false if it was stopped
   double train_step(const karyon::Batch& batch);
   bool validation_is_due() const;
-  std::optional<Validation> validate() const;  // nothing if it was stopped
+  std::optional<Validation> validate();  // nothing if it was stopped
   void finish_epoch(std::optional<Validation> validation, double seconds);
   bool tune();  // false if it was stopped
 
-  void save_checkpoint() { nuclei::save_checkpoint(checkpoint_path(), options_, epochs_, state_, trained()); }
+  void save_checkpoint();
   void save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
                   const SegmentOptions& thresholds) const;
   void write_metrics() const {
@@ -105,15 +76,18 @@ class Training {
 
   Trained trained() { return {*model_, *average_, *optimizer_}; }
   bool resumes_in_place() const;
-  double minutes() const { return seconds_since(start_) / 60; }
+  double elapsed() const { return seconds_since(start_); }
+  // A plan ends by itself.
   bool time_is_up() const {
-    return StopOnSignal::signal() || (options_.max_minutes && minutes() >= *options_.max_minutes);
+    return StopOnSignal::signal() ||
+           (!plan_ && options_.max_minutes && elapsed() + ending_seconds_ >= *options_.max_minutes * 60);
   }
   std::filesystem::path checkpoint_path() const { return options_.out / "last.ckpt"; }
   std::filesystem::path model_path() const { return options_.out / "model.safetensors"; }
 
   StopOnSignal stop_on_signal_;
   TrainOptions options_;
+  bool epochs_given_;  // by the user
   Clock::time_point start_ = Clock::now();
   karyon::Device device_;
   std::vector<Example> validation_;
@@ -128,12 +102,15 @@ class Training {
   std::unique_ptr<karyon::AdamW> optimizer_;
   std::unique_ptr<karyon::CosineLR> schedule_;
   std::int64_t epochs_ = 0;
+  std::optional<Plan> plan_;   // where the time says how many epochs
+  double ending_seconds_ = 0;  // what fitting the thresholds will take
   TrainingState state_;
 };
 
 // ---- Before the first step
 
-Training::Training(TrainOptions options) : options_(std::move(options)) {
+Training::Training(TrainOptions options)
+    : options_(std::move(options)), epochs_given_(options_.epochs.has_value()) {
   check_options(options_);
   device_ = select_device(options_.device);
   karyon::TensorFile checkpoint;
@@ -146,8 +123,8 @@ Training::Training(TrainOptions options) : options_(std::move(options)) {
   load_images();
   create_folder(options_.out);
   build(std::move(initial));
-  plan_epochs();
   if (options_.resume) resume_from(checkpoint);
+  plan_epochs();
 }
 
 bool Training::resumes_in_place() const {
@@ -203,45 +180,40 @@ void Training::build(std::unique_ptr<karyon::UNet> initial) {
 }
 
 void Training::plan_epochs() {
-  epochs_ = options_.epochs ? *options_.epochs : options_.max_minutes ? epochs_that_fit() : 40;
+  if (!epochs_given_ && (options_.resume ? state_.plan.has_value() : options_.max_minutes.has_value())) {
+    plan_to_fit();
+  } else {
+    state_.plan.reset();
+    epochs_ = options_.epochs.value_or(40);
+  }
   // The rate rises linearly over the first twentieth of the steps, then falls as a cosine to a hundredth.
-  const std::int64_t steps = epochs_ * loader_->size();
+  const std::int64_t steps = plan_ ? schedule_steps : epochs_ * loader_->size();
+  const double resumed_at = optimizer_->lr();
+  optimizer_->set_lr(options_.lr);
   schedule_ = std::make_unique<karyon::CosineLR>(
       *optimizer_,
       karyon::CosineLROptions{.total_steps = steps, .warmup_steps = steps / 20, .min_lr = options_.lr / 100});
+  if (options_.resume) optimizer_->set_lr(resumed_at);
 }
 
-// Times a few steps of a network of the same size, which is thrown away.
-std::int64_t Training::epochs_that_fit() const {
-  karyon::UNet probe(network(options_));
-  probe.to(device_);
-  karyon::AdamW optimizer(probe.parameters());
-  double seconds = 0;
-  for (int i = 0; i < 4; ++i) {
-    auto batches = loader_->epoch(0);
-    const karyon::Batch batch = *next_batch(batches, device_);
-    const auto begin = Clock::now();
-    loss_of(probe, batch, options_).backward();
-    optimizer.step();
-    optimizer.zero_grad();
-    const double time = seconds_since(begin);
-    if (i > 0) seconds = i == 1 ? time : std::min(seconds, time);
-  }
-  double validation_pixels = 0;
-  for (const Example& e : validation_)
-    validation_pixels += static_cast<double>(e.image.width) * e.image.height;
-  const double batch_pixels =
-      static_cast<double>(loader_->options().batch_size * options_.crop * options_.crop);
-  // A forward pass alone takes about a third of a step. The factor 1.2 leaves time for crops, files and other
-  // programs.
-  const double epoch_seconds =
-      1.2 * seconds * (static_cast<double>(loader_->size()) + validation_pixels / batch_pixels / 3);
-  const double left = *options_.max_minutes * 60 - minutes() * 60;
-  const auto epochs = static_cast<std::int64_t>(std::clamp(left / epoch_seconds, 1.0, 200.0));
-  std::fprintf(stderr, "%s per epoch: planning %lld epochs for %s minutes (--epochs overrides)\n",
-               format_duration(epoch_seconds).c_str(), static_cast<long long>(epochs),
-               fixed(*options_.max_minutes, 1).c_str());
-  return epochs;
+// A run that is resumed has the time that was left, unless it gets another.
+void Training::plan_to_fit() {
+  const double now = elapsed(),
+               end = options_.max_minutes ? *options_.max_minutes * 60 : now + state_.plan->seconds_left;
+  plan_.emplace(end, loader_->size(), options_.validate_every,
+                guess_costs(options_, *loader_, device_, validation_));
+  if (state_.plan) plan_->resume(state_.plan->phase);
+  epochs_ = state_.epoch;
+  if (plan_->phase() >= 1) return;
+  plan_->begin_epoch(state_.epoch, state_.batch, elapsed());
+  epochs_ = plan_->epochs();
+  std::fprintf(stderr, "%s per epoch: planning about %lld epochs for %s minutes (--epochs overrides)\n",
+               format_duration(plan_->epoch_seconds()).c_str(), static_cast<long long>(epochs_),
+               fixed(end / 60, 1).c_str());
+}
+
+double Training::learning_rate(std::int64_t step) const {
+  return schedule_->lr_at(plan_ ? std::llround(plan_->phase() * schedule_steps) : step);
 }
 
 void Training::resume_from(const karyon::TensorFile& checkpoint) {
@@ -264,7 +236,10 @@ bool Training::run() {
   write_file_atomically(options_.out / "split.csv", split_csv_);
   if (!state_.history.empty()) write_metrics();
   for (const Example& e : validation_) baselines_.add(e);
-  const bool done = train_all() && tune();
+  bool done = train_all();
+  // Who set a time wants the best model that it gives, also where the run may go on.
+  const bool fits = done || (options_.max_minutes && !StopOnSignal::signal() && state_.best_epoch > 0);
+  if (fits && !tune()) done = false;
   say_how_to_go_on(!done);
   return done;
 }
@@ -284,19 +259,27 @@ void Training::announce() const {
                  static_cast<long long>(epochs_));
 }
 
+void Training::save_checkpoint() {
+  if (plan_) state_.plan = {.phase = plan_->phase(), .seconds_left = plan_->seconds_left(elapsed())};
+  nuclei::save_checkpoint(checkpoint_path(), options_, epochs_, state_, trained());
+}
+
 bool Training::train_all() {
   while (state_.epoch < epochs_) {
-    const auto begin = Clock::now();
+    const double begin = elapsed();
+    if (plan_) plan_->begin_epoch(state_.epoch, state_.batch, begin);
     const bool trained = train_epoch();
+    const double trained_at = elapsed();
     save_checkpoint();
     if (!trained) return false;
-    const double seconds = seconds_since(begin);
     std::optional<Validation> validation;
     if (validation_is_due() && !(validation = validate())) return false;
-    finish_epoch(std::move(validation), seconds);
+    const double validated_in = validation ? validation->seconds : 0;
+    finish_epoch(std::move(validation), trained_at - begin);
     save_checkpoint();
     write_metrics();
     write_report();
+    if (plan_) plan_->rest_took(elapsed() - trained_at - validated_in);
     if (state_.epoch == epochs_) break;
     if (options_.patience > 0 && state_.epoch - state_.best_epoch >= options_.patience) {
       std::fprintf(stderr, "no better score for %lld epochs: this is enough\n",
@@ -317,6 +300,11 @@ bool Training::train_epoch() {
     state_.loss_sum += train_step(*batch);
     ++state_.batch;
     progress.update(state_.batch, "loss " + fixed(state_.loss_sum / static_cast<double>(state_.batch), 4));
+    if (plan_) {
+      const bool goes_on = plan_->step_done(elapsed());
+      epochs_ = plan_->epochs();
+      if (!goes_on) return true;
+    }
     if (time_is_up() && state_.batch < size) return false;
   }
   return true;
@@ -325,7 +313,7 @@ bool Training::train_epoch() {
 // The loss of the batch.
 double Training::train_step(const karyon::Batch& batch) {
   const std::int64_t step = state_.epoch * loader_->size() + state_.batch;
-  optimizer_->set_lr(schedule_->lr_at(step));
+  optimizer_->set_lr(learning_rate(step));
   optimizer_->zero_grad();
   const Tensor loss = loss_of(*model_, batch, options_);
   const auto value = loss.item<double>();
@@ -349,18 +337,27 @@ bool Training::validation_is_due() const {
   return epoch % options_.validate_every == 0 || epoch == epochs_ || time_is_up();
 }
 
-std::optional<Training::Validation> Training::validate() const {
+std::optional<Training::Validation> Training::validate() {
   Validation result;
   if (validation_.empty()) return result;
+  const auto start = Clock::now();
+  double network = 0;
   Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
     const auto begin = Clock::now();
     const PixelMaps maps = predict_maps(*average_, e.image);
+    network += seconds_since(begin);
     const LabelMap found = segment(maps, state_.thresholds);
     result.evaluation.add(e, found, seconds_since(begin));
     result.loss += cross_entropy(maps, e.truth);
     progress.update(static_cast<std::int64_t>(result.evaluation.images().size()));
     if (StopOnSignal::signal()) return {};
+  }
+  result.seconds = seconds_since(start);
+  ending_seconds_ = ending_seconds(network, result.seconds - network);
+  if (plan_) {
+    plan_->validation_took(result.seconds);
+    plan_->ending_will_take(ending_seconds_);
   }
   return result;
 }
@@ -436,7 +433,8 @@ bool Training::tune() {
     if (StopOnSignal::signal()) return false;
   }
   progress.finish();
-  const SegmentOptions fitted = tune_thresholds(maps, truth);
+  const SegmentOptions fitted = tune_thresholds(
+      maps, truth, [&] { return options_.max_minutes && elapsed() >= *options_.max_minutes * 60; });
   evaluation_ = Evaluation();
   for (std::size_t i = 0; i < maps.size(); ++i) evaluation_.add(validation_[i], segment(maps[i], fitted));
   const Scores all = mean(evaluation_.scores());
@@ -472,7 +470,7 @@ void Training::write_report() const {
 void Training::say_how_to_go_on(bool stopped) const {
   if (stopped)
     std::fprintf(stderr, "stopped after %s in epoch %lld of %lld; go on with: nuclei train --resume %s\n",
-                 format_duration(minutes() * 60).c_str(),
+                 format_duration(elapsed()).c_str(),
                  static_cast<long long>(std::min(state_.epoch + 1, epochs_)), static_cast<long long>(epochs_),
                  printable(options_.out.string()).c_str());
   if (std::filesystem::exists(model_path()))

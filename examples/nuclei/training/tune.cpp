@@ -23,7 +23,8 @@ double quality(const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& 
 
 }  // namespace
 
-SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& truth) {
+SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& truth,
+                               const std::function<bool()>& enough) {
   if (maps.empty() || maps.size() != truth.size())
     throw Failure("tuning thresholds: expected true nuclei for each picture, got " +
                   std::to_string(truth.size()) + " for " + std::to_string(maps.size()));
@@ -47,8 +48,11 @@ SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::ve
   for (int round = 0; round < 3 && moved; ++round) {
     moved = false;
     try_all(&SegmentOptions::prominence, 0.08f, 0.1f, 0.12f, 0.15f, 0.18f, 0.22f, 0.27f);
+    if (enough()) break;
     try_all(&SegmentOptions::nucleus, 0.35f, 0.4f, 0.45f, 0.5f, 0.55f, 0.6f, 0.65f);
+    if (enough()) break;
     try_all(&SegmentOptions::min_area, 8, 12, 16, 24, 32, 48);
+    if (enough()) break;
   }
   return best;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "instances/watershed.h"
@@ -10,7 +11,10 @@ namespace nuclei {
 /// Science Bowl score and Dice over the pictures. The search goes through each threshold's grid in turn until
 /// none changes.
 ///   maps, truth  one per picture, of the same sizes; at least one
+///   enough       whether the time is up; asked after each grid
 /// Throws Failure if there are no pictures or the two numbers differ.
-SegmentOptions tune_thresholds(const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& truth);
+SegmentOptions tune_thresholds(
+    const std::vector<PixelMaps>& maps, const std::vector<LabelMap>& truth,
+    const std::function<bool()>& enough = [] { return false; });
 
 }  // namespace nuclei
