@@ -87,9 +87,10 @@ TEST_CASE("bf16 conv_transpose2d", "[cpu]") {
       {{0, 4, 5, 6}, 4, 2, {.stride = 2}},  // no image
       {{1, 1, 1, 6}, 4, 2, {.stride = 2}},
   }));
-  check_bf16("conv_transpose2d",
-             [&](const auto& in) { return conv_transpose2d(in[0], in[1], in[2], options); },
-             {{x}, {{x[3], kernel, kernel, out}, bf16, 0.1}, {{out}, f32}});
+  check_bf16(
+      "conv_transpose2d",
+      [&, &options = options](const auto& in) { return conv_transpose2d(in[0], in[1], in[2], options); },
+      {{x}, {{x[3], kernel, kernel, out}, bf16, 0.1}, {{out}, f32}});
 }
 
 TEST_CASE("bf16 conv2d_affine of parts is conv2d_affine of the joined images", "[cpu]") {

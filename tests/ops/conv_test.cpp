@@ -300,7 +300,7 @@ TEST_CASE("convolution gives the same bits with any number of threads") {
                                                          {{1, 53, 55, 128}, 96, 1}}));
   Generator generator(5);
   const Tensor x0 = randn(shape, generator), w0 = randn({out, 3, 3, shape[3]}, generator);
-  CHECK(same_for_any_thread_count([&] {
+  CHECK(same_for_any_thread_count([&, stride = stride] {
     Tensor x = x0.clone().requires_grad_(), w = w0.clone().requires_grad_();
     const Tensor y = conv2d(x, w, {}, {.stride = stride, .padding = 1});
     y.backward(y.detach());
@@ -318,7 +318,7 @@ TEST_CASE("packed filters are kept while nothing trains, and go with the weights
   const Shape shape =
       transposed ? Shape{channels, kernel, kernel, out} : Shape{out, kernel, kernel, channels};
   Tensor w = randn(shape, generator);
-  auto run = [&](const Tensor& weight) {
+  auto run = [&, kernel = kernel, transposed = transposed](const Tensor& weight) {
     return (transposed ? conv_transpose2d(x, weight, {}, {.stride = 2})
                        : conv2d(x, weight, {}, {.padding = kernel / 2}))
         .to_vector<float>();

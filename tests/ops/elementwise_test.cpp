@@ -310,8 +310,8 @@ TEST_CASE("sum_to undoes a broadcast") {
                                                                      {{2, 3}, {2, 3}},
                                                                      {{0, 3}, {1, 3}}})
     check_op(
-        "sum_to", [to](const auto& x) { return sum_to(x[0], to) * 1; },
-        [to](const auto& x) {
+        "sum_to", [&to = to](const auto& x) { return sum_to(x[0], to) * 1; },
+        [&to = to](const auto& x) {
           // Each element of x adds to the one of `to` that broadcasting would have read.
           Tensor index = arange(to.numel(), {.dtype = f64}).reshape(to);
           const auto target = add(index, zeros_like(x[0])).template to_vector<double>();

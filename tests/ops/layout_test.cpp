@@ -132,8 +132,8 @@ TEST_CASE("pad and crop") {
   for (const auto& [shape, border] : cases)
     for (PadMode mode : {PadMode::zeros, PadMode::reflect}) {
       check_op(
-          "pad", [&](const std::vector<Tensor>& x) { return pad(x[0], border, mode); },
-          [&](const std::vector<Tensor>& x) {
+          "pad", [&, &border = border](const std::vector<Tensor>& x) { return pad(x[0], border, mode); },
+          [&, &border = border](const std::vector<Tensor>& x) {
             const std::int64_t h = x[0].size(1), w = x[0].size(2);
             const Shape out{x[0].size(0), h + border.top + border.bottom, w + border.left + border.right,
                             x[0].size(3)};

@@ -309,12 +309,12 @@ TEST_CASE("batch norm takes the moments that a convolution computed while it wro
   const Tensor y = conv2d(x, w, {}, {.padding = 1});
   const bool kept = y.impl()->storage->cache<cpu::ChannelMoments>() != nullptr;
   CHECK(kept == (std::getenv("KARYON_CONV") == nullptr));
-  auto norm = [&](const Tensor& from) {
+  auto norm = [&, out = out](const Tensor& from) {
     Tensor mean = zeros({out}), var = ones({out});
     const Tensor normalized = batch_norm(from, {}, {}, mean, var, {.training = true, .momentum = 1});
     return std::vector{normalized.detach(), mean, var};
   };
-  const auto taken = norm(y), computed = norm(y.detach().clone()), exact = [&] {
+  const auto taken = norm(y), computed = norm(y.detach().clone()), exact = [&, out = out] {
     Tensor mean = zeros({out}, {.dtype = f64}), var = ones({out}, {.dtype = f64});
     return std::vector{batch_norm(y.detach().to(f64), {}, {}, mean, var, {.training = true, .momentum = 1}),
                        mean, var};
@@ -392,7 +392,7 @@ TEST_CASE("bf16 batch norm takes the moments that a convolution computed while i
                          .padding = 1};
     CHECK((y.impl()->storage->cache<cpu::ChannelMoments>() != nullptr) ==
           (cpu::conv2d_winograd_bf16_refuse(g, bf16) == nullptr && std::getenv("KARYON_CONV") == nullptr));
-    auto moments = [&](const Tensor& from, DType dtype) {
+    auto moments = [&, out = out](const Tensor& from, DType dtype) {
       Tensor mean = zeros({out}, {.dtype = dtype}), var = ones({out}, {.dtype = dtype});
       batch_norm(from, {}, {}, mean, var, {.training = true, .momentum = 1});
       return cat({mean, var}, 0);
