@@ -219,8 +219,8 @@ std::string listed(const Diagnosis& diagnosis, Severity severity) {
     if (fault->severity != severity || ++kinds > kinds_at_most) continue;
     const auto n = static_cast<std::size_t>(last - first);
     text += (kinds > 1 ? ", " : "") + std::string(fault->title);
-    text += " (" + std::to_string(n) + ": " + (first->file == "." ? first->what : first->file) +
-            (n > 1 ? ", ..." : "") + ")";
+    text += first->file == "." ? " (" + first->what + ")"
+                               : " (" + std::to_string(n) + ": " + first->file + (n > 1 ? ", ...)" : ")");
   }
   return text + (kinds > kinds_at_most ? ", ..." : "");
 }
