@@ -1,5 +1,7 @@
 #include "imageio/tiff_file.h"
 
+#include <unistd.h>
+
 #include <cstdarg>
 #include <cstdio>
 
@@ -16,16 +18,32 @@ int keep_message(TIFF*, void* message, const char*, const char* format, va_list 
 }
 int ignore_message(TIFF*, void*, const char*, const char*, va_list) { return 1; }
 
-}  // namespace
-
-TIFF* open_libtiff(const std::filesystem::path& path, const char* mode, std::string* message) {
+template <class Open>
+TIFF* open_with(const Open& open, std::string* message) {
   constexpr tmsize_t largest_block = tmsize_t{1} << 30;  // what a damaged header may ask for
   TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
   TIFFOpenOptionsSetMaxSingleMemAlloc(options, largest_block);
   TIFFOpenOptionsSetErrorHandlerExtR(options, keep_message, message);
   TIFFOpenOptionsSetWarningHandlerExtR(options, ignore_message, nullptr);
-  TIFF* tiff = TIFFOpenExt(path.c_str(), mode, options);
+  TIFF* tiff = open(options);
   TIFFOpenOptionsFree(options);
+  return tiff;
+}
+
+}  // namespace
+
+TIFF* open_libtiff(const std::filesystem::path& path, const char* mode, std::string* message) {
+  return open_with([&](TIFFOpenOptions* options) { return TIFFOpenExt(path.c_str(), mode, options); },
+                   message);
+}
+
+TIFF* open_libtiff(int descriptor, const std::filesystem::path& path, const char* mode,
+                   std::string* message) {
+  const int own = ::dup(descriptor);
+  if (own < 0) return nullptr;
+  TIFF* tiff = open_with(
+      [&](TIFFOpenOptions* options) { return TIFFFdOpenExt(own, path.c_str(), mode, options); }, message);
+  if (!tiff) ::close(own);
   return tiff;
 }
 

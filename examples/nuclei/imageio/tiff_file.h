@@ -12,6 +12,8 @@ namespace nuclei {
 /// Opens a file through libtiff without its global state; null where that fails.
 ///   message  receives the last error, and has to outlive the result
 TIFF* open_libtiff(const std::filesystem::path& path, const char* mode, std::string* message);
+/// The same for a file that is open. Closing the result leaves it open.
+TIFF* open_libtiff(int descriptor, const std::filesystem::path& path, const char* mode, std::string* message);
 
 /// A TIFF file that is read, at one of its directories.
 class TiffFile {

@@ -1,7 +1,5 @@
 #include "imageio/tiff_writer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <string>
 
@@ -17,15 +15,11 @@ constexpr int tile = 256;
 
 TiffWriter::TiffWriter(const std::filesystem::path& path, int width, int height, int channels, Sample sample,
                        double pixel_width, double pixel_height)
-    : path_(path),
-      temporary_(path.parent_path() / ("." + path.filename().string() + ".tmp" + std::to_string(getpid()))),
-      message_(std::make_unique<std::string>()),
-      width_(width),
-      height_(height) {
+    : path_(path), file_(path), message_(std::make_unique<std::string>()), width_(width), height_(height) {
   constexpr double big_from = 3.9e9;
   const int pixel_bytes = channels * (sample == Sample::u16 ? 2 : 4);
   const double bytes = static_cast<double>(width) * height * pixel_bytes;
-  tiff_ = open_libtiff(temporary_, bytes > big_from ? "w8" : "w", message_.get());
+  tiff_ = open_libtiff(file_.descriptor(), path, bytes > big_from ? "w8" : "w", message_.get());
   if (!tiff_) fail();
   TIFFSetField(tiff_, TIFFTAG_IMAGEWIDTH, static_cast<std::uint32_t>(width));
   TIFFSetField(tiff_, TIFFTAG_IMAGELENGTH, static_cast<std::uint32_t>(height));
@@ -52,8 +46,6 @@ TiffWriter::TiffWriter(const std::filesystem::path& path, int width, int height,
 
 TiffWriter::~TiffWriter() {
   if (tiff_) TIFFClose(tiff_);
-  std::error_code ignored;
-  std::filesystem::remove(temporary_, ignored);
 }
 
 void TiffWriter::fail() {
@@ -87,13 +79,9 @@ void TiffWriter::commit() {
     throw Failure("writing " + path_.string() + ": expected " + std::to_string(height_) + " rows, got " +
                   std::to_string(next_));
   if (!TIFFFlush(tiff_)) fail();
-  const int descriptor = TIFFFileno(tiff_);
-  if (fsync(descriptor) != 0) fail();
   TIFFClose(tiff_);
   tiff_ = nullptr;
-  std::error_code error;
-  std::filesystem::rename(temporary_, path_, error);
-  if (error) throw Failure("writing " + path_.string() + ": " + error.message());
+  file_.commit();
 }
 
 }  // namespace nuclei

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include <karyon/core/atomic_file.h>
+
 #include "imageio/raster.h"
 
 struct tiff;
@@ -12,7 +14,7 @@ struct tiff;
 namespace nuclei {
 
 /// Writes a TIFF file row by row: compressed, in tiles, and as BigTIFF if it may exceed 4 GB. The file
-/// appears under its name with commit(). Throws Failure if it cannot be written.
+/// appears under its name with commit(). Throws Failure or karyon::Error if it cannot be written.
 class TiffWriter {
  public:
   enum class Sample { u16, u32, f32 };
@@ -31,7 +33,8 @@ class TiffWriter {
   [[noreturn]] void fail();
   void write_tiles();
 
-  std::filesystem::path path_, temporary_;
+  std::filesystem::path path_;
+  karyon::AtomicFile file_;
   std::unique_ptr<std::string> message_;
   tiff* tiff_ = nullptr;
   int width_, height_, next_ = 0;
