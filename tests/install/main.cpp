@@ -28,7 +28,11 @@ struct MyNet : karyon::Module {
   karyon::Linear head{8, 1, {.bias = false}};
 };
 
-int main() {
+int main(int count, char**) {
+  if (count > 1) {  // any argument: only the devices
+    std::cout << karyon::why_unavailable(karyon::DeviceType::cuda) << '\n';
+    return 0;
+  }
   std::cout << "karyon " << karyon::version() << '\n';
   karyon::manual_seed(3);
   MyNet net;

@@ -1,6 +1,7 @@
 # Installs Karyon and uses it as a stranger would, each time from an empty folder:
 #   installed from BUILD           its headers are the public ones, complete and free of private libraries;
 #                                  find_package, build, run
+#                                  the CUDA part is opened from the prefix, and from nowhere else
 #   add_subdirectory, shared       build, run; that, installed; find_package, build, run
 cmake_minimum_required(VERSION 3.24)
 set(work ${BUILD}/tests/install)
@@ -69,12 +70,46 @@ function(check_paths prefix)
   endforeach()
 endfunction()
 
+# shared_library(FILE [SOURCE])
+function(shared_library file source)
+  file(WRITE ${work}/library.cpp "${source}")
+  run(${COMPILER} -shared -fPIC -o ${file} ${work}/library.cpp)
+endfunction()
+
+# check_cuda(PREFIX NAME): a CUDA part in the prefix is found by work/NAME/stranger. Files of that name beside the
+# program, which are something else, and in the current folder are no reason to miss it or to run other code.
+function(check_cuda prefix name)
+  file(GLOB package ${prefix}/lib*/cmake/karyon ${prefix}/lib/*/cmake/karyon)
+  cmake_path(SET libraries NORMALIZE ${package}/../..)
+  file(REMOVE ${libraries}/libkaryon_cuda.so)
+  shared_library(${libraries}/libkaryon_cuda.so [[
+    #include <cstring>
+    extern "C" void* karyon_cuda_open(const char*, char* why, std::size_t) { std::strcpy(why, "ours says no"); return nullptr; }
+    extern "C" void* karyon_cuda_kernel(const char*) { return nullptr; }
+  ]])
+  shared_library(${work}/${name}/libkaryon_cuda.so "int another;")
+  file(MAKE_DIRECTORY ${work}/data/stranger)
+  shared_library(${work}/data/libkaryon_cuda.so [[
+    #include <cstdlib>
+    static const int now = (std::abort(), 0);
+  ]])
+  foreach(path "" ":" ".")
+    execute_process(COMMAND ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${path} ${work}/${name}/stranger devices
+      WORKING_DIRECTORY ${work}/data RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    if(NOT code EQUAL 0 OR NOT output MATCHES "^ours says no\n$")
+      message(FATAL_ERROR "the CUDA part in ${libraries} is not opened with LD_LIBRARY_PATH='${path}': ${output}")
+    endif()
+  endforeach()
+endfunction()
+
 install(${BUILD} prefix)
 check_headers(${work}/prefix)
 check_paths(${work}/prefix)
 stranger(installed -DCMAKE_PREFIX_PATH=${work}/prefix)
+check_cuda(${work}/prefix installed)
 
 stranger(subdirectory -DKARYON_SOURCE=${ROOT} -DBUILD_SHARED_LIBS=ON)
 install(${work}/subdirectory prefix-shared)
 check_headers(${work}/prefix-shared)
 stranger(installed-shared -DCMAKE_PREFIX_PATH=${work}/prefix-shared)
+check_cuda(${work}/prefix-shared installed-shared)

@@ -1,5 +1,7 @@
 // The program and its devices: what it says without a GPU, and that it learns on one what it learns on the
 // CPU, in f32 and in bf16.
+#include <dlfcn.h>
+
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <sstream>
@@ -40,6 +42,13 @@ std::map<std::string, std::vector<double>> metrics(const fs::path& folder) {
   return out;
 }
 
+// Any shared library.
+fs::path a_library() {
+  Dl_info info{};
+  REQUIRE(dladdr(dlsym(RTLD_DEFAULT, "cos"), &info) != 0);
+  return info.dli_fname;
+}
+
 }  // namespace
 
 TEST_CASE("nuclei: without a GPU it says why in one line, and auto goes on without") {
@@ -64,8 +73,32 @@ TEST_CASE("nuclei: without a GPU it says why in one line, and auto goes on witho
   CHECK_THAT(r.text, Contains("on the CPU, without CUDA: /nowhere"));
   CHECK_THAT(shell(nowhere + evaluate + "cpu").text, !Contains("CUDA"));
   // A library, but another one.
-  r = shell("KARYON_CUDA_PLUGIN=libm.so.6 $nuclei info --devices");
-  CHECK_THAT(r.text, Contains("libm.so.6 is not Karyon's CUDA backend"));
+  r = shell("KARYON_CUDA_PLUGIN=" + a_library().string() + " $nuclei info --devices");
+  CHECK_THAT(r.text, Contains(a_library().string() + " is not Karyon's CUDA backend"));
+  for (const char* relative : {"libm.so.6", "./libkaryon_cuda.so"}) {
+    r = shell("KARYON_CUDA_PLUGIN=" + std::string(relative) + " $nuclei info --devices");
+    CHECK_THAT(r.text, Contains("KARYON_CUDA_PLUGIN: expects a path that begins with /, got " +
+                                std::string(relative)));
+  }
+}
+
+TEST_CASE("nuclei: no library of the current folder is opened") {
+  const TempFolder folder;
+  const fs::path data = folder.path() / "data";
+  fs::create_directories(data / "nuclei");  // what a search for the program by its name would find
+  fs::create_directories(folder.path() / "lib");
+  for (const fs::path& place : {data, data / "nuclei", folder.path() / "lib"})
+    fs::copy_file(a_library(), place / "libkaryon_cuda.so");
+  const std::string here = "cd " + data.string() + "; PATH=$(dirname $nuclei):$PATH; ";
+  for (const char* call : {"nuclei", "LD_LIBRARY_PATH=: nuclei", "LD_LIBRARY_PATH=. nuclei",
+                           "bash -c 'exec -a ./nuclei nuclei \"$@\"' -"}) {
+    const Result r = shell(here + call + " info --devices");
+    CHECK(r.code == 0);
+    CHECK_THAT(r.text, !Contains("is not Karyon's") && !Contains(folder.path().string()));
+  }
+  const Result r = shell(here + "bash -c 'exec -a " + (data / "nuclei").string() + " nuclei info --devices'");
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, !Contains("is not Karyon's"));
 }
 
 TEST_CASE("nuclei: a training on the device of the tests has the CPU's losses") {
