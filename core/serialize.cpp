@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cmath>
@@ -6,7 +7,9 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <span>
 #include <system_error>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -65,14 +68,128 @@ const ForeignType foreign_types[] = {{"F16", 2, f32, widen_half},
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
+// A tensor of the file, as the header has it.
+struct Entry {
+  DType dtype = f32;
+  const ForeignType* foreign = nullptr;  // the type in the file, if Karyon has no such type
+  std::size_t element = 0;               // bytes in the file; 0: no type was given
+  std::array<std::int64_t, Shape::max_dims> sizes{};
+  std::array<std::uint64_t, 2> offsets{};  // in the data: begin and end
+  std::size_t dims = 0, offset_count = 0;
+  bool has_shape = false;
+};
+
+struct Header {
+  std::map<std::string, Entry> entries;
+  std::map<std::string, std::string> metadata;
+};
+
+// Reads a header value by value and refuses the first one that does not belong there. Whatever the file holds,
+// this takes little more memory than what it describes.
+class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit HeaderReader(std::string where) : where_(std::move(where)) {}
+  Header header;
+
+  bool start_object(std::size_t) override {
+    if (in_ == In::file) return in_ = In::header, true;
+    check(in_ == In::header, where_, misplaced());
+    if (name_ == "__metadata__") return in_ = In::metadata, true;
+    const auto [at, added] = header.entries.try_emplace(name_);
+    check(added, where_, "tensor '", name_, "' is there twice: damaged");
+    check(header.entries.size() <= most_entries, where_, "more than ", most_entries, " tensors");
+    entry_ = &at->second;
+    return in_ = In::entry, true;
+  }
+  bool end_object() override {
+    in_ = in_ == In::header ? In::file : In::header;
+    return true;
+  }
+  bool start_array(std::size_t) override {
+    check(in_ == In::entry && (key_ == "shape" || key_ == "data_offsets"), where_, misplaced());
+    in_ = key_ == "shape" ? In::shape : In::offsets;
+    if (in_ == In::shape) entry_->has_shape = true;
+    return true;
+  }
+  bool end_array() override { return in_ = In::entry, true; }
+  bool key(std::string& key) override {
+    (in_ == In::header ? name_ : key_) = key;
+    return true;
+  }
+  bool string(std::string& text) override {
+    if (in_ == In::metadata) {
+      header.metadata[key_] = text;
+      check(header.metadata.size() <= most_entries, where_, "more than ", most_entries, " texts");
+    } else if (in_ == In::entry && key_ == "dtype") {
+      set_type(text);
+    } else {
+      pass_over();
+    }
+    return true;
+  }
+  bool number_unsigned(std::uint64_t number) override {
+    if (in_ == In::shape) {
+      check(entry_->dims < Shape::max_dims, where_, "tensor '", name_, "' has more than ", Shape::max_dims,
+            " dimensions");
+      check(number <= std::numeric_limits<std::int64_t>::max(), where_, "tensor '", name_,
+            "' does not fit in the file: truncated, or damaged");
+      entry_->sizes[entry_->dims++] = static_cast<std::int64_t>(number);
+    } else if (in_ == In::offsets) {
+      check(entry_->offset_count < 2, where_, "tensor '", name_, "' has no data_offsets");
+      entry_->offsets[entry_->offset_count++] = number;
+    } else {
+      pass_over();
+    }
+    return true;
+  }
+  bool number_integer(std::int64_t) override { return pass_over(); }
+  bool number_float(double, const std::string&) override { return pass_over(); }
+  bool boolean(bool) override { return pass_over(); }
+  bool null() override { return pass_over(); }
+  bool binary(nlohmann::json::binary_t&) override { return pass_over(); }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) override {
+    throw Error(where_ + "not a safetensors file: its header is no JSON at byte " +
+                std::to_string(8 + position));
+  }
+
+ private:
+  enum class In { file, header, metadata, entry, shape, offsets };
+  static constexpr std::size_t most_entries = 250'000;
+
+  std::string misplaced() const {
+    return "not a safetensors file: its header has another structure" +
+           (name_.empty() ? "" : " at '" + name_ + "'");
+  }
+  // A tensor may have entries that are not known here.
+  bool pass_over() const {
+    check(in_ == In::entry, where_, misplaced());
+    return true;
+  }
+  void set_type(const std::string& type) {
+    for (const auto& [known, its_name] : dtype_names)
+      if (type == its_name) entry_->dtype = known, entry_->element = element_size(known);
+    for (const ForeignType& other : foreign_types)
+      if (type == other.name)
+        entry_->foreign = &other, entry_->dtype = other.dtype, entry_->element = other.bytes;
+    check(entry_->element > 0, where_, "tensor '", name_, "' has unsupported type ", type);
+  }
+
+  std::string where_, name_, key_;
+  In in_ = In::file;
+  Entry* entry_ = nullptr;
+};
+
 // Reads a file whose header gives the type, shape and place of each tensor. Every value is checked before
 // use.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& path) : where_("load: " + path.string() + ": ") {
     std::error_code error;
-    check(std::filesystem::exists(path, error), where_, "no such file");
-    check(!std::filesystem::is_directory(path, error), where_, "is a folder, expected a safetensors file");
+    const std::filesystem::file_status status = std::filesystem::status(path, error);
+    check(std::filesystem::exists(status), where_, "no such file");
+    check(!std::filesystem::is_directory(status), where_, "is a folder, expected a safetensors file");
+    check(std::filesystem::is_regular_file(status), where_,
+          "is a pipe or a device, expected a safetensors file");
     errno = 0;
     in_.open(path, std::ios::binary);
     check(in_.good(), where_, reason(errno));
@@ -81,30 +198,17 @@ class SafetensorsReader {
   }
 
   TensorFile read() {
-    const nlohmann::json header = read_header();
-    for (const auto& [name, entry] : header.items())
-      if (name != "__metadata__" && entry.contains("data_offsets"))
-        check(entry["data_offsets"].at(1).get<std::uint64_t>() <= data_bytes_, where_, "tensor '", name,
-              "' ends beyond the file: truncated, or damaged");
-    TensorFile file;
-    for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__")
-        file.metadata = entry.get<std::map<std::string, std::string>>();
-      else
-        file.tensors.emplace(name, read_tensor(check_entry(name, entry)));
-    }
+    Header header = read_header();
+    for (const auto& [name, entry] : header.entries)
+      check(entry.offset_count < 2 || entry.offsets[1] <= data_bytes_, where_, "tensor '", name,
+            "' ends beyond the file: truncated, or damaged");
+    TensorFile file{.metadata = std::move(header.metadata)};
+    for (const auto& [name, entry] : header.entries) file.tensors.emplace(name, read_tensor(name, entry));
     return file;
   }
 
  private:
-  struct Entry {
-    DType dtype = f32;
-    const ForeignType* foreign = nullptr;  // the type in the file, if Karyon has no such type
-    std::vector<std::int64_t> sizes;
-    std::uint64_t begin = 0, bytes = 0;  // in the data
-  };
-
-  nlohmann::json read_header() {
+  Header read_header() {
     std::uint64_t length = 0;
     in_.read(reinterpret_cast<char*>(&length), sizeof length);
     check(in_.good() && length <= file_bytes_ - 8 && length <= (std::uint64_t{100} << 20), where_,
@@ -114,53 +218,45 @@ class SafetensorsReader {
     check(in_.good(), where_, "truncated");
     data_begin_ = 8 + length;
     data_bytes_ = file_bytes_ - data_begin_;
-    nlohmann::json header = nlohmann::json::parse(text);
-    check(header.is_object(), where_, "not a safetensors file: the header is not an object");
-    return header;
+    HeaderReader reader(where_);
+    nlohmann::json::sax_parse(text, &reader);
+    return std::move(reader.header);
   }
 
-  Entry check_entry(const std::string& name, const nlohmann::json& json) {
-    Entry entry;
-    const auto type = json.at("dtype").get<std::string>();
-    std::size_t element = 0;  // bytes in the file
-    for (const auto& [known, its_name] : dtype_names)
-      if (type == its_name) entry.dtype = known, element = element_size(known);
-    for (const ForeignType& other : foreign_types)
-      if (type == other.name) entry.foreign = &other, entry.dtype = other.dtype, element = other.bytes;
-    check(element > 0, where_, "tensor '", name, "' has unsupported type ", type);
-    entry.sizes = json.at("shape").get<std::vector<std::int64_t>>();
-    check(entry.sizes.size() <= Shape::max_dims, where_, "tensor '", name, "' has ", entry.sizes.size(),
-          " dimensions");
-    const bool nothing = std::ranges::find(entry.sizes, 0) != entry.sizes.end();
-    entry.bytes = nothing ? 0 : element;
-    for (const std::int64_t s : entry.sizes) {
-      check(s >= 0 && (nothing || entry.bytes <= data_bytes_ / static_cast<std::uint64_t>(s)), where_,
-            "tensor '", name, "' does not fit in the file: truncated, or damaged");
-      entry.bytes *= static_cast<std::uint64_t>(s);
+  // The tensor's bytes in the file.
+  std::uint64_t checked_bytes(const std::string& name, const Entry& entry) {
+    check(entry.element > 0, where_, "tensor '", name, "' has no dtype");
+    check(entry.has_shape, where_, "tensor '", name, "' has no shape");
+    check(entry.offset_count == 2, where_, "tensor '", name, "' has no data_offsets");
+    const std::span sizes(entry.sizes.data(), entry.dims);
+    const bool nothing = std::ranges::find(sizes, 0) != sizes.end();
+    std::uint64_t bytes = nothing ? 0 : entry.element;
+    for (const std::int64_t s : sizes) {
+      check(nothing || bytes <= data_bytes_ / static_cast<std::uint64_t>(s), where_, "tensor '", name,
+            "' does not fit in the file: truncated, or damaged");
+      bytes *= static_cast<std::uint64_t>(s);
     }
     // Tensors do not overlap, so a small file cannot ask for a lot of memory.
-    claimed_ += entry.bytes;
+    claimed_ += bytes;
     check(claimed_ <= data_bytes_, where_, "tensor '", name, "' overlaps another: damaged");
-    const auto& offsets = json.at("data_offsets");
-    check(offsets.is_array() && offsets.size() == 2, where_, "tensor '", name, "' has no data_offsets");
-    entry.begin = offsets[0].get<std::uint64_t>();
-    const auto end = offsets[1].get<std::uint64_t>();
-    check(entry.begin <= end && end <= data_bytes_ && end - entry.begin == entry.bytes, where_, "tensor '",
-          name, "' does not fit in the file: truncated, or damaged");
-    return entry;
+    const auto [begin, end] = entry.offsets;
+    check(begin <= end && end <= data_bytes_ && end - begin == bytes, where_, "tensor '", name,
+          "' does not fit in the file: truncated, or damaged");
+    return bytes;
   }
 
-  Tensor read_tensor(const Entry& entry) {
-    Tensor x = empty(Shape(entry.sizes), {.dtype = entry.dtype});
-    std::vector<char> buffer(entry.foreign ? entry.bytes : 0);
-    in_.seekg(static_cast<std::streamoff>(data_begin_ + entry.begin));
+  Tensor read_tensor(const std::string& name, const Entry& entry) {
+    const std::uint64_t bytes = checked_bytes(name, entry);
+    Tensor x = empty(Shape(std::span(entry.sizes.data(), entry.dims)), {.dtype = entry.dtype});
+    std::vector<char> buffer(entry.foreign ? bytes : 0);
+    in_.seekg(static_cast<std::streamoff>(data_begin_ + entry.offsets[0]));
     in_.read(entry.foreign ? buffer.data() : static_cast<char*>(x.data_ptr()),
-             static_cast<std::streamsize>(entry.bytes));
+             static_cast<std::streamsize>(bytes));
     check(in_.good(), where_, "truncated");
     if (entry.foreign) entry.foreign->widen(buffer.data(), x);
     if (entry.dtype == boolean) {  // any other byte would be undefined as a bool
       auto* raw = static_cast<std::uint8_t*>(x.data_ptr());
-      for (std::uint64_t i = 0; i < entry.bytes; ++i) raw[i] = raw[i] != 0;
+      for (std::uint64_t i = 0; i < bytes; ++i) raw[i] = raw[i] != 0;
     }
     return x;
   }
@@ -195,8 +291,8 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
   std::string text;
   try {
     text = header.dump();
-  } catch (const nlohmann::json::exception& e) {
-    throw Error("save: " + path.string() + ": names and metadata must be UTF-8: " + e.what());
+  } catch (const nlohmann::json::exception&) {
+    throw Error("save: " + path.string() + ": names and metadata must be UTF-8");
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data starts aligned
 
@@ -209,13 +305,6 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
   out.commit();
 }
 
-TensorFile load_safetensors(const std::filesystem::path& path) {
-  SafetensorsReader reader(path);
-  try {
-    return reader.read();
-  } catch (const nlohmann::json::exception& e) {
-    throw Error("load: " + path.string() + ": not a safetensors file: " + e.what());
-  }
-}
+TensorFile load_safetensors(const std::filesystem::path& path) { return SafetensorsReader(path).read(); }
 
 }  // namespace karyon

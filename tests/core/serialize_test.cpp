@@ -1,4 +1,5 @@
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -120,6 +121,20 @@ TEST_CASE("safetensors: headers that lie are refused") {
        with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}})", 8)},
       {"offsets that disagree with the shape",
        with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}})", 8)},
+      {"no shape", with_header(R"({"a": {"dtype": "F32", "data_offsets": [0, 4]}})", 4)},
+      {"a shape that is no array",
+       with_header(R"({"a": {"dtype": "F32", "shape": 1, "data_offsets": [0, 4]}})", 4)},
+      {"a size that is no whole number",
+       with_header(R"({"a": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}})", 4)},
+      {"three offsets",
+       with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 4]}})", 4)},
+      {"a tensor twice", with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},)"
+                                     R"( "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})",
+                                     4)},
+      {"arrays in arrays",
+       with_header(R"({"a": {"dtype": "F32", "shape": [[1]], "data_offsets": [0, 4]}})", 4)},
+      {"objects in a tensor", with_header(R"({"a": {"b": {}}})")},
+      {"two headers", with_header(R"({} {})")},
       {"metadata that is no text", with_header(R"({"__metadata__": {"a": 1}})")},
   };
   for (const auto& [what, bytes] : lies) {
@@ -129,11 +144,37 @@ TEST_CASE("safetensors: headers that lie are refused") {
   }
 }
 
+TEST_CASE("safetensors: a header of brackets takes no more memory than its text") {
+  const TempFolder folder;
+  const std::size_t count = std::size_t{4} << 20;
+  std::string flat = R"({"a":[)", texts = R"({"__metadata__":{)";
+  for (std::size_t i = 0; i < count / 3; ++i) flat += "[],";
+  for (std::size_t i = 0; i < count / 12; ++i) texts += '"' + std::to_string(i) + R"(":"",)";
+  const std::string deep(count, '['), entries = R"({"a":)" + std::string(count, '{');
+  for (const std::string& text : {deep, flat, entries, R"({"a":{"shape":)" + deep, texts + R"("z":""}})"}) {
+    write_file(folder / "brackets", with_header(text));
+    rusage before{}, after{};
+    ::getrusage(RUSAGE_SELF, &before);
+    CHECK_THROWS_WITH(load_safetensors(folder / "brackets"),
+                      Catch::Contains("brackets: ") && !Catch::Contains("json.exception"));
+    ::getrusage(RUSAGE_SELF, &after);
+#ifndef __SANITIZE_ADDRESS__                                // which keeps what is freed
+    CHECK(after.ru_maxrss - before.ru_maxrss < 64 * 1024);  // KiB
+#endif
+  }
+}
+
 TEST_CASE("safetensors: what cannot be read says why") {
   const TempFolder folder;
   CHECK_THROWS_WITH(load_safetensors(folder / "missing"), Catch::Contains("missing: no such file"));
   std::filesystem::create_directory(folder / "folder");
   CHECK_THROWS_WITH(load_safetensors(folder / "folder"), Catch::Contains("is a folder"));
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(load_safetensors(folder / "pipe"), Catch::Contains("pipe: is a pipe or a device"));
+  CHECK_THROWS_WITH(load_safetensors("/dev/zero"), Catch::Contains("is a pipe or a device"));
+  write_file(folder / "text", with_header("hello"));
+  CHECK_THROWS_WITH(load_safetensors(folder / "text"),
+                    Catch::Contains("its header is no JSON at byte") && !Catch::Contains("json.exception"));
 }
 
 TEST_CASE("safetensors: a failed save leaves the old file and nothing else") {
