@@ -9,6 +9,7 @@
 #include "dataset/bowl_layout.h"
 #include "dataset/diagnosis.h"
 #include "imageio/image.h"
+#include "imageio/partial_folder.h"
 #include "pages.h"
 #include "temp_folder.h"
 
@@ -92,6 +93,46 @@ TEST_CASE("nuclei: what cannot be paired or read is explained, and nothing is wr
   CHECK_THROWS_WITH(attempt(), Contains("is there already"));
   fs::remove(root / "out/keep");
   CHECK(attempt().images == 2);
+}
+
+TEST_CASE("nuclei: arrange removes what it made and nothing else", "[nuclei][arrange]") {
+  const TempFolder root;
+  fs::create_directories(root / "images");
+  fs::create_directories(root / "masks");
+  write_grey(root / "images/a.png", {9, 200, 9, 190});
+  write_grey(root / "masks/a.png", {0, 1, 0, 1});
+  const auto attempt = [&] { return arrange(root / "images", root / "masks", root / "out"); };
+  for (const char* name : {"out.partial", "out.partial-0"}) {
+    fs::create_directories(root / name);
+    write_file((root / name) / "precious", "text");
+  }
+  CHECK(attempt().images == 1);
+  fs::remove_all(root / "out");
+  write_file(root / "images/b.png", "no image");
+  write_file(root / "masks/b.png", "no image");
+  CHECK_THROWS_AS(attempt(), Failure);
+  CHECK(root.entry_count() == 4);
+  for (const char* name : {"out.partial", "out.partial-0"})
+    CHECK(read_file((root / name) / "precious") == "text");
+  fs::remove(root / "images/b.png");
+  fs::remove(root / "masks/b.png");
+
+  // What a killed run left is removed, and not what a running one makes.
+  fs::create_directories(root / "out.partial-1/a");
+  write_file(root / "out.partial-1/.nuclei-partial", "");
+  const PartialFolder running(root / "out");
+  CHECK(running.path() == root / "out.partial-1");
+  CHECK_FALSE(fs::exists(root / "out.partial-1/a"));
+  CHECK(attempt().images == 1);
+  CHECK(fs::exists(running.path()));
+  CHECK_FALSE(fs::exists(root / "out/.nuclei-partial"));
+
+  // A folder that somebody fills meanwhile stays.
+  PartialFolder late(root / "late");
+  fs::create_directories(root / "late");
+  write_file(root / "late/precious", "text");
+  CHECK_THROWS_WITH(late.commit(), Contains("late") && Contains("not empty"));
+  CHECK(read_file(root / "late/precious") == "text");
 }
 
 TEST_CASE("nuclei: of several pages and channels the ones asked for are arranged", "[nuclei][arrange]") {

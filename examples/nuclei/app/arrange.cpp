@@ -18,6 +18,7 @@
 #include "dataset/bowl_layout.h"
 #include "dataset/listing.h"
 #include "imageio/image.h"
+#include "imageio/partial_folder.h"
 #include "imageio/tiff_source.h"
 #include "instances/components.h"
 
@@ -148,6 +149,31 @@ void write_image(const fs::path& from, const Image& image, bool as_it_is, const 
   }
 }
 
+/// Writes an image and its masks. Returns the number of nuclei.
+std::size_t write_pair(const Pair& pair, const Image& image, const ReadOptions& choice, const fs::path& root,
+                       Progress& progress) {
+  const LabelMap labels = labels_of(pair.mask);
+  if (!labels.same_size(image))
+    throw Failure("arranging " + pair.mask.string() + ": expected the " + size_text(image) +
+                  " pixels of its image, it has " + size_text(labels));
+  if (!background_labels(image, labels, modality(image_stats(image))).empty())
+    progress.say(pair.mask.string() +
+                 ": the background seems to be taken for a nucleus; 0 is background, "
+                 "so invert the mask or set its background to 0");
+  const std::string id = pair.image.stem().string();
+  fs::create_directories(root / id / "images");
+  fs::create_directories(root / id / "masks");
+  const bool as_it_is = is_bowl_picture(pair.image) && !is_tiff(pair.image) && choice.channel.empty();
+  write_image(pair.image, image, as_it_is, root / id / "images" / (id + ".png"));
+  const std::int32_t nuclei = max_label(labels);
+  for (std::int32_t label = 1; label <= std::max(nuclei, 1); ++label) {
+    Picture mask(labels.width, labels.height);
+    std::ranges::transform(labels, mask.begin(), [&](std::int32_t at) { return at == label ? 255 : 0; });
+    write_png8(root / id / "masks" / (padded(label, 4) + ".png"), mask);
+  }
+  return static_cast<std::size_t>(nuclei);
+}
+
 }  // namespace
 
 Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& out,
@@ -157,50 +183,23 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
   std::error_code error;
   if (fs::exists(out, error) && !(fs::is_directory(out, error) && fs::is_empty(out, error)))
     throw Failure("arranging: " + out.string() + " is there already; choose another --out, or remove it");
-  // Files are written to a folder beside it first, so that an incomplete one is not taken for a data set.
-  fs::path partial = out.has_filename() ? out : out.parent_path();
-  partial += ".partial";
   Arranged arranged;
   std::set<std::string> noted;
   try {
-    fs::remove_all(partial);
+    // An incomplete folder is not taken for a data set.
+    PartialFolder partial(out);
     Progress progress("arranging", static_cast<std::int64_t>(pairs.size()));
     for (const Pair& pair : pairs) {
       std::string note;
       const Image image = read_image(pair.image, choice, &note);
       // The same note is printed once, not for every image.
       if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
-      LabelMap labels = labels_of(pair.mask);
-      if (!labels.same_size(image))
-        throw Failure("arranging " + pair.mask.string() + ": expected the " + size_text(image) +
-                      " pixels of its image, it has " + size_text(labels));
-      if (!background_labels(image, labels, modality(image_stats(image))).empty())
-        progress.say(pair.mask.string() +
-                     ": the background seems to be taken for a nucleus; 0 is background, "
-                     "so invert the mask or set its background to 0");
-      const std::string id = pair.image.stem().string();
-      fs::create_directories(partial / id / "images");
-      fs::create_directories(partial / id / "masks");
-      const bool as_it_is = is_bowl_picture(pair.image) && !is_tiff(pair.image) && choice.channel.empty();
-      write_image(pair.image, image, as_it_is, partial / id / "images" / (id + ".png"));
-      const std::int32_t nuclei = max_label(labels);
-      for (std::int32_t label = 1; label <= std::max(nuclei, 1); ++label) {
-        Picture mask(labels.width, labels.height);
-        std::ranges::transform(labels, mask.begin(), [&](std::int32_t at) { return at == label ? 255 : 0; });
-        write_png8(partial / id / "masks" / (padded(label, 4) + ".png"), mask);
-      }
-      ++arranged.images;
-      arranged.nuclei += static_cast<std::size_t>(nuclei);
-      progress.update(static_cast<std::int64_t>(arranged.images));
+      arranged.nuclei += write_pair(pair, image, choice, partial.path(), progress);
+      progress.update(static_cast<std::int64_t>(++arranged.images));
     }
-    fs::remove(out);  // if it exists, it is empty
-    fs::rename(partial, out);
+    partial.commit();
   } catch (const fs::filesystem_error& e) {
-    fs::remove_all(partial, error);
     throw Failure(std::string("arranging: ") + e.what());
-  } catch (...) {
-    fs::remove_all(partial, error);
-    throw;
   }
   return arranged;
 }
