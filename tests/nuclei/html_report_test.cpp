@@ -7,8 +7,10 @@
 #include <string>
 
 #include "dataset/synthetic.h"
+#include "program.h"
 #include "report/chart.h"
 #include "report/html.h"
+#include "temp_folder.h"
 
 using namespace nuclei;
 using Catch::Contains;
@@ -61,6 +63,23 @@ TEST_CASE("nuclei: a report is one file that asks for nothing else", "[nuclei][r
   }
   CHECK_THAT(html,
              Contains("How training went") && Contains("Otsu") && Contains("class=\"out missed true\""));
+
+  // The policy allows the style and the script that are there, pictures in the page, and nothing else.
+  const auto between = [&](const std::string& begin, const std::string& end) {
+    const std::size_t at = html.find(begin) + begin.size();
+    return html.substr(at, html.find(end, at) - at);
+  };
+  const karyon::test::TempFolder folder;
+  karyon::test::write_file(folder / "script", between("<script>", "</script>"));
+  const test::Result hash =
+      test::shell("openssl dgst -sha256 -binary " + (folder / "script").string() + " | base64");
+  CHECK(count(html, "<script") == 1);
+  CHECK(count(html, "<style") == 1);
+  CHECK(between("Content-Security-Policy\" content=\"", "\"") ==
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-" +
+            hash.text.substr(0, 44) + "'; base-uri 'none'; form-action 'none'");
+  for (const char* handler : {" onclick=", " onload=", " onerror=\"", "javascript:", "eval("})
+    CHECK(count(html, handler) == 0);
 
   const std::string nothing = html_report({.title = "Training"}, Evaluation(), Baselines());
   CHECK_THAT(nothing, Contains("no images to score"));

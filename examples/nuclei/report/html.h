@@ -19,5 +19,7 @@ std::string html_card(const std::string& body);
 /// The style sheet and the script of the report's page.
 extern const char* const report_style;
 extern const char* const report_script;
+/// What the Content-Security-Policy knows the script by: SHA-256, base64.
+extern const char* const report_script_sha256;
 
 }  // namespace nuclei

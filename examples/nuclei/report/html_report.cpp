@@ -235,17 +235,25 @@ std::string scores_sections(const Evaluation& evaluation, const Baselines& basel
   return html;
 }
 
+/// A browser asks for nothing, and runs this one script only: whatever names and metadata hold, they are text.
+std::string policy() {
+  return std::string(
+             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+             "style-src 'unsafe-inline'; img-src data:; script-src 'sha256-") +
+         report_script_sha256 + "'; base-uri 'none'; form-action 'none'\">\n";
+}
+
 }  // namespace
 
 std::string html_report(const ReportPage& page, const Evaluation& evaluation, const Baselines& baselines) {
   const bool any = !evaluation.images().empty();
   const std::string training = training_curves(page.metrics_csv);
-  std::string html =
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" "
-      "content=\"width=device-width, initial-scale=1\">\n<title>" +
-      html_escape(page.title + ": " + page.subject) + "</title>\n<style>" + report_style +
-      "</style></head><body>\n";
-  html += "<header><div><div class=\"eyebrow\">nuclei report</div><h1>" + html_escape(page.title) +
+  std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n" + policy() +
+                     "<meta name=\"viewport\" "
+                     "content=\"width=device-width, initial-scale=1\">\n<title>" +
+                     html_escape(page.title + ": " + page.subject) + "</title>\n<style>" + report_style +
+                     "</style></head><body>\n";
+  html += "<header><div>" + std::string(report_mark) + "<h1>" + html_escape(page.title) +
           "</h1><p class=\"subject\">" + html_escape(page.subject) + "</p><nav aria-label=\"sections\">";
   const auto link = [&](const char* id, const char* text) {
     html += "<a href=\"#" + std::string(id) + "\">" + text + "</a>";

@@ -8,6 +8,9 @@
 
 namespace nuclei {
 
+/// Every report holds this.
+inline constexpr const char* report_mark = "<div class=\"eyebrow\">nuclei report</div>";
+
 /// What a report tells beside the scores.
 struct ReportPage {
   std::string title;        // "Evaluation", "Training"

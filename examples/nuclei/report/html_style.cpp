@@ -207,4 +207,7 @@ for (const table of document.querySelectorAll('table.long')) {
 }
 )js";
 
+// The test of the report tells the new one when the script has changed.
+const char* const report_script_sha256 = "NyL+jamEa4rO4ehmWVkNidv3KgblzJU7ihRHeVmqJZk=";
+
 }  // namespace nuclei
