@@ -72,7 +72,8 @@ Json to_json(const Diagnosis& diagnosis, const std::filesystem::path& data) {
 
 struct Doctor : Command {
   std::filesystem::path data;
-  std::filesystem::path json;   // empty: not written
+  std::filesystem::path json;  // empty: not written
+  bool overwrite = false;
   bool all = false;             // list every file, not the first few of each kind
   std::string device = "auto";  // accepted, but nothing here computes on it
 
@@ -81,6 +82,7 @@ struct Doctor : Command {
   void add_options(CLI::App& app) override {
     app.add_option("--data", data, "folder in the Data Science Bowl layout")->required();
     app.add_option("--json", json, "write every finding here too");
+    app.add_flag("--overwrite", overwrite, "replace a file of --json that doctor did not write");
     app.add_flag("--all", all, "list every file, not the first few of each kind");
     app.footer(
         "Example:\n  nuclei doctor --data my_images\nEnds with 1 if there is an error among the findings.");
@@ -88,7 +90,10 @@ struct Doctor : Command {
   }
 
   int run() override {
-    if (!json.empty()) require_folder_of(json);
+    if (!json.empty()) {
+      require_folder_of(json);
+      if (!overwrite) require_ours(json, "\"findings\": [");
+    }
     const Diagnosis diagnosis = diagnose(data);
     print(diagnosis, all);
     if (!json.empty())

@@ -176,8 +176,14 @@ fs::path default_report(const EvaluateOptions& options) {
 
 void evaluate(const EvaluateOptions& options) {
   const auto start = Clock::now();
-  for (const fs::path& file : {options.json, options.report})
-    if (!file.empty()) require_folder_of(file);
+  const fs::path report = !options.write_report    ? fs::path()
+                          : options.report.empty() ? default_report(options)
+                                                   : options.report;
+  for (const auto& [file, mark] : {std::pair(options.json, "\"all_background\""), {report, report_mark}}) {
+    if (file.empty()) continue;
+    require_folder_of(file);
+    if (!options.overwrite) require_ours(file, mark);
+  }
   Segmenter segmenter(options.model, select_device(options.device));
   const karyon::AutocastGuard autocast(select_precision(options.precision));
   const std::vector<Sample> samples = scan_bowl(options.data, true);
@@ -214,7 +220,6 @@ void evaluate(const EvaluateOptions& options) {
         everything(options, evaluation, baselines).dump(2, ' ', false, Json::error_handler_t::replace) +
             "\n");
   if (options.write_report) {
-    const fs::path report = options.report.empty() ? default_report(options) : options.report;
     const double total = seconds_since(start), n = static_cast<double>(samples.size());
     const ReportPage page{
         .title = "Evaluation",
@@ -251,6 +256,7 @@ struct Evaluate : Command {
                    "evaluation.html in the model's folder)");
     app.add_flag("!--no-report", options.write_report, "write no report");
     add_ignore_faults(app, options.ignore_faults);
+    app.add_flag("--overwrite", options.overwrite, "replace files that no earlier evaluation wrote");
     app.footer(
         "Example:\n  nuclei evaluate --model run/model.safetensors --data stage1_test --json scores.json");
     add_threads_and_device(app, options.device);

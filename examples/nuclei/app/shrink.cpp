@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "common/text.h"
+#include "imageio/atomic_file.h"
 #include "inference/segmenter.h"
 
 namespace nuclei {
@@ -12,6 +13,7 @@ namespace {
 // model.
 struct Shrink : Command {
   std::filesystem::path model, out;
+  bool overwrite = false;
 
   Shrink() : Command("shrink", "write a copy of a model at half the size, to pass on") {}
 
@@ -20,11 +22,13 @@ struct Shrink : Command {
                    "model.safetensors of a run, or default: the one that comes with nuclei")
         ->required();
     app.add_option("--out", out, "file to write")->required();
+    app.add_flag("--overwrite", overwrite, "replace the file if it is there");
     app.footer("Example:\n  nuclei shrink run/model.safetensors --out nuclei.safetensors");
   }
 
   int run() override {
     model = model_file(model);
+    if (!overwrite) require_free(out);
     const Segmenter checked(model, karyon::Device::cpu());
     karyon::TensorFile file = karyon::load_safetensors(model);
     for (auto& [name, tensor] : file.tensors)

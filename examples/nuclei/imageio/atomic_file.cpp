@@ -10,6 +10,16 @@
 
 namespace nuclei {
 
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& path) {
+  throw Failure(path.string() +
+                " is there already; choose another name, or replace it by "
+                "--overwrite");
+}
+
+}  // namespace
+
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {
   try {
     karyon::AtomicFile file(path);
@@ -25,6 +35,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 }
 
 std::string read_if_there(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    throw Failure("reading " + path.string() + ": expected a file, this is a folder, a pipe or a device");
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file) text << file.rdbuf();
@@ -36,6 +50,22 @@ void require_folder_of(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error))
     throw Failure(path.string() + ": there is no folder " + folder.string() + "; create it first");
+}
+
+void require_ours(const std::filesystem::path& path, std::string_view mark) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return;  // a device is meant to be written
+  constexpr std::size_t looked_at = 1 << 16;
+  std::string start(looked_at, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<std::size_t>(file.gcount()));
+  if (start.find(mark) == std::string::npos) refuse(path);
+}
+
+void require_free(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) refuse(path);
 }
 
 void create_folder(const std::filesystem::path& folder) {
