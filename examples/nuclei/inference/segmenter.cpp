@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json.h"
 #include "common/text.h"
 
 namespace nuclei {
@@ -152,14 +153,11 @@ std::string to_text(const SegmentOptions& o) {
 }
 
 SegmentOptions thresholds_from(const std::string& text) {
-  try {
-    const Json saved = Json::parse(text);
-    return {.nucleus = saved.at("nucleus"),
-            .prominence = saved.at("prominence"),
-            .min_area = saved.at("min_area")};
-  } catch (const Json::exception& e) {
-    throw Failure(std::string("damaged thresholds: ") + e.what());
-  }
+  return read_json(text, "its thresholds", [](const Json& saved) {
+    return SegmentOptions{.nucleus = saved.at("nucleus"),
+                          .prominence = saved.at("prominence"),
+                          .min_area = saved.at("min_area")};
+  });
 }
 
 Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {

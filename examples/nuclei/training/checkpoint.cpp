@@ -1,11 +1,14 @@
 #include "training/checkpoint.h"
 
+#include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/json.h"
 #include "common/text.h"
 #include "inference/segmenter.h"
 
@@ -76,6 +79,47 @@ TrainingState state_from(const Json& json) {
   return state;
 }
 
+// Numbers that no training reaches could make the next one run for ever, or beyond its arrays.
+void check_state(const TrainingState& state) {
+  const auto require = [](bool ok, const std::string& what) {
+    if (!ok) throw Failure("damaged: " + what);
+  };
+  require(state.epoch >= 0 && state.epoch <= max_epochs, "it is in epoch " + std::to_string(state.epoch));
+  require(state.batch >= 0, "it is in batch " + std::to_string(state.batch));
+  require(state.best_epoch >= 0 && state.best_epoch <= state.epoch,
+          "the best epoch is " + std::to_string(state.best_epoch) + " of " + std::to_string(state.epoch));
+  require(std::cmp_equal(state.history.size(), state.epoch),
+          "scores of " + std::to_string(state.history.size()) + " epochs, expected " +
+              std::to_string(state.epoch));
+  require(std::isfinite(state.loss_sum) && std::isfinite(state.best), "a score is not a number");
+}
+
+// The largest weights must be in the file before a network of that size is built.
+void check_network(const karyon::TensorFile& checkpoint, const TrainOptions& options) {
+  const karyon::UNetOptions o = network(options);
+  const std::int64_t bottom = o.base_width << o.depth;
+  for (const auto& [name, shape] :
+       {std::pair("model.down.0.conv1.weight", karyon::Shape{o.base_width, o.in_channels, 3, 3}),
+        {"model.bottom.conv2.weight", karyon::Shape{bottom, bottom, 3, 3}}}) {
+    const auto found = checkpoint.tensors.find(name);
+    if (found == checkpoint.tensors.end() || found->second.shape() != shape)
+      throw Failure("damaged: its weights are not those of a network of base_width " +
+                    std::to_string(o.base_width) + " and depth " + std::to_string(o.depth));
+  }
+}
+
+// What task() returns. Its errors name the file.
+template <class Task>
+auto of_file(const std::filesystem::path& file, const Task& task) {
+  try {
+    return task();
+  } catch (const UsageError& e) {  // the settings are the file's, not the user's
+    throw Failure(file.string() + ": damaged: " + e.what());
+  } catch (const std::runtime_error& e) {
+    throw Failure(file.string() + ": " + e.what());
+  }
+}
+
 // The tensors whose names begin with `prefix`, which is left out.
 karyon::StateDict part_of(const karyon::TensorFile& file, const std::string& prefix) {
   karyon::StateDict part;
@@ -111,26 +155,31 @@ karyon::TensorFile open_checkpoint(const std::filesystem::path& file, TrainOptio
   const auto found = checkpoint.metadata.find("nuclei.options");
   if (found == checkpoint.metadata.end())
     throw Failure(file.string() + ": is not a checkpoint of nuclei train; expected RUN/last.ckpt");
-  try {
-    read_settings(Json::parse(found->second), options);
-  } catch (const Json::exception& e) {
-    throw Failure(file.string() + ": damaged checkpoint: " + e.what());
-  }
+  of_file(file, [&] {
+    read_json(found->second, "its settings", [&](const Json& json) {
+      read_settings(json, options);
+      return 0;
+    });
+    check_options(options);
+    check_network(checkpoint, options);
+    return 0;
+  });
   if (options.out.empty()) options.out = file.parent_path().empty() ? "." : file.parent_path();
   return checkpoint;
 }
 
-TrainingState read_state(const karyon::TensorFile& checkpoint, const Trained& trained) {
-  trained.model.load_state_dict(part_of(checkpoint, "model."));
-  trained.average.load_state_dict(part_of(checkpoint, "average."));
-  trained.optimizer.load_state_dict(part_of(checkpoint, "optimizer."));
-  try {
-    return state_from(Json::parse(checkpoint.metadata.at("nuclei.state")));
-  } catch (const Json::exception& e) {
-    throw Failure(std::string("--resume: damaged checkpoint: ") + e.what());
-  } catch (const std::out_of_range&) {
-    throw Failure("--resume: damaged checkpoint: it holds no state");
-  }
+TrainingState read_state(const std::filesystem::path& file, const karyon::TensorFile& checkpoint,
+                         const Trained& trained) {
+  return of_file(file, [&] {
+    trained.model.load_state_dict(part_of(checkpoint, "model."));
+    trained.average.load_state_dict(part_of(checkpoint, "average."));
+    trained.optimizer.load_state_dict(part_of(checkpoint, "optimizer."));
+    const auto text = checkpoint.metadata.find("nuclei.state");
+    if (text == checkpoint.metadata.end()) throw Failure("damaged: it holds no state");
+    TrainingState state = read_json(text->second, "its state", state_from);
+    check_state(state);
+    return state;
+  });
 }
 
 void save_checkpoint(const std::filesystem::path& file, const TrainOptions& options, std::int64_t epochs,
@@ -143,7 +192,5 @@ void save_checkpoint(const std::filesystem::path& file, const TrainOptions& opti
                          {"nuclei.state", dump(to_json(state))}};
   karyon::save_safetensors(file, checkpoint);
 }
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace nuclei

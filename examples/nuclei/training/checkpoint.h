@@ -56,18 +56,17 @@ struct Trained {
 std::filesystem::path checkpoint_file(const std::filesystem::path& run);
 
 /// Takes the settings of a run from its checkpoint. If `out` is empty, the checkpoint's folder is used.
-/// Throws Failure if the file is no checkpoint or is damaged.
+/// Throws Failure if the file is no checkpoint or is damaged. Its weights have the sizes that the settings say.
 ///   returns  the checkpoint's tensors and entries, for read_state()
 karyon::TensorFile open_checkpoint(const std::filesystem::path& file, TrainOptions& options);
 
 /// Throws Failure or karyon::Error if the checkpoint is damaged or of another network.
-TrainingState read_state(const karyon::TensorFile& checkpoint, const Trained& trained);
+///   file  where it was, for messages
+TrainingState read_state(const std::filesystem::path& file, const karyon::TensorFile& checkpoint,
+                         const Trained& trained);
 
 /// Throws karyon::Error if it cannot be written.
 void save_checkpoint(const std::filesystem::path& file, const TrainOptions& options, std::int64_t epochs,
                      const TrainingState& state, const Trained& trained);
-
-/// JSON in one line. Bytes that are not UTF-8, which paths may hold, are replaced.
-std::string dump(const nlohmann::json& json);
 
 }  // namespace nuclei

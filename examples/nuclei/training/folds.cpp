@@ -9,6 +9,7 @@
 #include <karyon/karyon.h>
 
 #include "common/error.h"
+#include "common/json.h"
 #include "common/text.h"
 #include "imageio/atomic_file.h"
 #include "inference/segmenter.h"
@@ -43,10 +44,16 @@ bool train_folds(const TrainOptions& options) {
       return false;
     }
     std::map<std::string, std::string> metadata;
-    karyon::load_unet(one.out / "model.safetensors", &metadata);
-    Json result = Json::parse(metadata.at("nuclei.validation"));
+    const auto model = one.out / "model.safetensors";
+    karyon::load_unet(model, &metadata);
+    const auto entry = [&](const char* key) {
+      const auto found = metadata.find(key);
+      if (found == metadata.end()) throw Failure(model.string() + ": expected an entry " + key + ", there is none");
+      return parse_json(found->second, model.string());
+    };
+    Json result = entry("nuclei.validation");
     result["fold"] = fold;
-    result["thresholds"] = Json::parse(metadata.at(thresholds_key));
+    result["thresholds"] = entry(thresholds_key);
     results.push_back(result);
   }
   Json all = {{"folds", results}};

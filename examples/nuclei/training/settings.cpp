@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
+#include "common/text.h"
 #include "inference/segmenter.h"
 
 namespace nuclei {
@@ -20,8 +21,9 @@ void check_options(const TrainOptions& o) {
   auto require = [](bool ok, const std::string& text) {
     if (!ok) throw UsageError(text);
   };
-  require(!o.epochs || *o.epochs >= 1,
-          "--epochs: expects 1 or more, got " + std::to_string(o.epochs.value_or(0)));
+  require(!o.epochs || (*o.epochs >= 1 && *o.epochs <= max_epochs),
+          "--epochs: expects 1 to " + std::to_string(max_epochs) + ", got " +
+              std::to_string(o.epochs.value_or(0)));
   require(!o.max_minutes || *o.max_minutes > 0, "--max-minutes: expects more than 0");
   require(o.crop >= 16 && o.crop <= 4096, "--crop: expects 16 to 4096 pixels, got " + std::to_string(o.crop));
   require(o.batch_size >= 1, "--batch-size: expects 1 or more, got " + std::to_string(o.batch_size));
@@ -48,18 +50,18 @@ void check_options(const TrainOptions& o) {
 }
 
 nlohmann::json to_json(const TrainOptions& options, std::int64_t epochs) {
-  nlohmann::json json = {{"data", std::filesystem::absolute(options.data).string()},
+  nlohmann::json json = {{"data", to_utf8(std::filesystem::absolute(options.data).string())},
                          {"epochs", epochs},
-                         {"init", options.init ? options.init->filename().string() : ""}};
+                         {"init", options.init ? to_utf8(options.init->filename().string()) : ""}};
   for (const Setting& setting : settings)
     std::visit([&](auto member) { json[setting.name] = options.*member; }, setting.member);
   return json;
 }
 
 void read_settings(const nlohmann::json& saved, TrainOptions& options) {
-  if (options.data.empty()) options.data = saved.at("data").get<std::string>();
+  if (options.data.empty()) options.data = from_utf8(saved.at("data").get<std::string>());
   if (!options.epochs) options.epochs = saved.at("epochs").get<std::int64_t>();
-  if (const auto init = saved.value("init", ""); !init.empty()) options.init = init;
+  if (const auto init = saved.value("init", ""); !init.empty()) options.init = from_utf8(init);
   for (const Setting& setting : settings)
     std::visit(
         [&](auto member) {

@@ -13,6 +13,9 @@
 
 namespace nuclei {
 
+/// More than any training has; so steps can be counted.
+inline constexpr std::int64_t max_epochs = 1'000'000;
+
 struct TrainOptions {
   std::filesystem::path data, out;
   std::optional<std::filesystem::path> resume;

@@ -10,6 +10,7 @@
 #include <karyon/karyon.h>
 
 #include "common/error.h"
+#include "common/json.h"
 #include "common/progress.h"
 #include "common/stop.h"
 #include "common/text.h"
@@ -217,13 +218,17 @@ double Training::learning_rate(std::int64_t step) const {
 }
 
 void Training::resume_from(const karyon::TensorFile& checkpoint) {
-  TrainingState saved = read_state(checkpoint, trained());
+  const auto file = checkpoint_file(*options_.resume);
+  TrainingState saved = read_state(file, checkpoint, trained());
   if (saved.fingerprint != state_.fingerprint)
     throw Failure(options_.data.string() +
                   ": not the images that this run began with (or split otherwise); give them with --data, "
                   "or start a new run");
+  if (saved.batch > loader_->size())
+    throw Failure(file.string() + ": damaged: it is in batch " + std::to_string(saved.batch) + " of " +
+                  std::to_string(loader_->size()));
   state_ = std::move(saved);
-  const auto best = checkpoint_file(*options_.resume).parent_path() / "model.safetensors";
+  const auto best = file.parent_path() / "model.safetensors";
   if (!resumes_in_place() && std::filesystem::exists(best)) std::filesystem::copy_file(best, model_path());
 }
 
@@ -454,7 +459,7 @@ void Training::write_report() const {
                   .metrics_csv = metrics_csv(state_.history)};
   const Json decisive = to_json(options_, epochs_);
   for (const auto& [name, value] : decisive.items())
-    page.configuration.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+    page.configuration.emplace_back(name, value.is_string() ? from_utf8(value.get<std::string>()) : value.dump());
   double training = 0, finding = 0;
   for (const EpochMetrics& epoch : state_.history) training += epoch.seconds;
   for (const ImageScores& image : evaluation_.images()) finding += image.seconds;
