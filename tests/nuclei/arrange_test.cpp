@@ -8,6 +8,7 @@
 #include "dataset/background.h"
 #include "dataset/bowl_layout.h"
 #include "dataset/diagnosis.h"
+#include "dataset/listing.h"
 #include "imageio/image.h"
 #include "imageio/partial_folder.h"
 #include "pages.h"
@@ -186,6 +187,29 @@ TEST_CASE("nuclei: a background that has a value is not called a nucleus in sile
   for (float& value : light) value = 1 - value;
   CHECK(background_labels(light, right, Modality::stained).empty());
   CHECK(background_labels(light, inverted, Modality::stained) == std::vector<std::int32_t>{1});
+}
+
+TEST_CASE("nuclei: .ome.tif is one ending", "[nuclei][arrange]") {
+  for (const auto& [file, name] : {std::pair{"a.tif", "a"},
+                                   {"a.ome.tif", "a"},
+                                   {"A.OME.TIFF", "A"},
+                                   {"x/a.b.ome.btf", "a.b"},
+                                   {"a.b.png", "a.b"},
+                                   {"some.tif", "some"},
+                                   {".ome.tif", ".ome"}})
+    CHECK(name_of(file) == name);
+  const TempFolder root;
+  for (const char* folder : {"images", "masks"}) fs::create_directories(root / folder);
+  for (const auto& [image, mask] : {std::pair{"a.ome.tif", "a.png"},
+                                    {"b.ome.tiff", "b_mask.png"},
+                                    {"c.png", "c.ome.tif"},
+                                    {"d.ome.tif", "d.ome.tif"}}) {
+    write_pages(root / "images" / image, 4, {{9, 200, 9, 190}});
+    write_pages(root / "masks" / mask, 4, {{0, 1, 0, 1}});
+  }
+  CHECK(arrange(root / "images", root / "masks", root / "out").images == 4);
+  for (const char* name : {"a", "b", "c", "d"})
+    CHECK(fs::exists(root / "out" / name / "images" / (std::string(name) + ".png")));
 }
 
 TEST_CASE("nuclei: what systems leave in folders is passed over", "[nuclei][arrange]") {

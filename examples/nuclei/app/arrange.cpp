@@ -60,7 +60,7 @@ struct Pair {
 std::vector<Pair> pair_up(const std::vector<fs::path>& images, const std::vector<fs::path>& masks) {
   std::map<std::string, Pair> pairs;
   for (const fs::path& image : images) {
-    const auto [at, added] = pairs.try_emplace(image.stem().string(), Pair{image, {}});
+    const auto [at, added] = pairs.try_emplace(name_of(image), Pair{image, {}});
     if (!added)
       throw Failure("arranging " + image.string() + ": expected names that differ before their endings, " +
                     at->second.image.filename().string() + " is there too; rename one");
@@ -69,7 +69,7 @@ std::vector<Pair> pair_up(const std::vector<fs::path>& images, const std::vector
     Pair* best = nullptr;
     std::size_t longest = 0;
     for (auto& [stem, pair] : pairs) {
-      if (!belongs(mask.stem().string(), stem) || (best && stem.size() <= longest)) continue;
+      if (!belongs(name_of(mask), stem) || (best && stem.size() <= longest)) continue;
       best = &pair;
       longest = stem.size();
     }
@@ -160,7 +160,7 @@ std::size_t write_pair(const Pair& pair, const Image& image, const ReadOptions& 
     progress.say(pair.mask.string() +
                  ": the background seems to be taken for a nucleus; 0 is background, "
                  "so invert the mask or set its background to 0");
-  const std::string id = pair.image.stem().string();
+  const std::string id = name_of(pair.image);
   fs::create_directories(root / id / "images");
   fs::create_directories(root / id / "masks");
   const bool as_it_is = is_bowl_picture(pair.image) && !is_tiff(pair.image) && choice.channel.empty();

@@ -16,6 +16,7 @@
 #include "common/progress.h"
 #include "common/stop.h"
 #include "common/text.h"
+#include "dataset/listing.h"
 #include "imageio/atomic_file.h"
 #include "imageio/image_source.h"
 #include "inference/segmenter.h"
@@ -60,12 +61,9 @@ class CheckedSink : public FindSink {
   FindSink& sink_;
 };
 
-/// The file's stem, and the page's number where there are several.
+/// The image's name, and the page's number where there are several.
 std::string own_name(const Job& job) {
-  std::string stem = job.file.stem().string();
-  if (const std::string l = lower(stem); l.size() > 4 && l.ends_with(".ome")) stem.resize(stem.size() - 4);
-  if (job.paged) stem += "-page" + std::to_string(job.page.value_or(1));
-  return stem;
+  return name_of(job.file) + (job.paged ? "-page" + std::to_string(job.page.value_or(1)) : "");
 }
 
 std::string settings_of(const PredictOptions& o, const fs::path& model) {

@@ -35,4 +35,9 @@ std::vector<fs::path> list_folder(const fs::path& folder, std::size_t* left_out)
   return entries;
 }
 
+std::string name_of(const std::filesystem::path& file) {
+  const std::filesystem::path stem = file.stem();
+  return (lower(stem.extension().string()) == ".ome" ? stem.stem() : stem).string();
+}
+
 }  // namespace nuclei

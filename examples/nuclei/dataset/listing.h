@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace nuclei {
@@ -11,5 +12,8 @@ namespace nuclei {
 ///   left_out  how many that are is added here
 std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder,
                                                std::size_t* left_out = nullptr);
+
+/// An image's name: its file's without the ending. `.ome.tif` and its like are one ending.
+std::string name_of(const std::filesystem::path& file);
 
 }  // namespace nuclei

@@ -17,7 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_picture(const fs::path& path) {
-  static const std::set<std::string> known{".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".tf8", ".btf"};
+  static const std::set<std::string> known{".png",  ".jpg", ".jpeg", ".bmp", ".tif",
+                                           ".tiff", ".tf2", ".tf8",  ".btf"};
   return known.contains(lower(path.extension().string()));
 }
 
