@@ -11,6 +11,7 @@
 #include "inference/segmenter.h"
 #include "pages.h"
 #include "program.h"
+#include "tiff_stack.h"
 #include "workplace.h"
 
 namespace fs = std::filesystem;
@@ -182,6 +183,20 @@ TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and
   write_file(in / "a.czi", "x");
   CHECK_THAT(shell(w.predict(in.string())).text,
              Contains("no images here") && Contains("1 .czi") && Contains("TIFF"));
+}
+
+TEST_CASE("nuclei: what a file tells of and cannot be read is said, whatever page is asked for") {
+  const Workplace w;
+  const fs::path file = w.root / "a.ome.tif";
+  nuclei::test::write(file, nuclei::test::stack(2),
+                      "<OME><Image><Pixels SizeC=\"3\"><TiffData/></Pixels></Image></OME>");
+  for (const char* options : {"", " --page 1 --channel 2", " --page all"}) {
+    fs::remove_all(w.root / "out");
+    const Result r = shell(w.predict(file.string() + options));
+    CHECK(r.code == 0);
+    CHECK_THAT(r.text, Contains("its OME-XML tells of 3 planes, 2 are in this file"));
+  }
+  CHECK(fs::exists(w.root / "out/labels/a.png"));
 }
 
 TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrored maps") {

@@ -201,8 +201,9 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
   const std::unique_ptr<ImageSource> source =
       open_image(job.file, {.page = job.page, .channel = options_.channel});
   // The same note is printed once, not for every picture of a folder.
-  if (!source->note().empty() && noted_.insert(source->note()).second)
-    progress_->say(job.file.string() + ": " + source->note());
+  const bool both = !source->note().empty() && !source->remark().empty();
+  const std::string note = source->note() + (both ? "; " : "") + source->remark();
+  if (!note.empty() && noted_.insert(note).second) progress_->say(job.file.string() + ": " + note);
   Image header = source->header();
   if (options_.pixel_size > 0) header.pixel_width = header.pixel_height = options_.pixel_size;
 
@@ -221,7 +222,7 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
       Finished::Entry entry{key, name, found.nuclei, {}};
       for (std::size_t i = 0; i < shared_.size(); ++i) {
         if (!shared_[i]) continue;
-        shared_[i]->add(result->shared_rows(i, found.zoom, source->note()));
+        shared_[i]->add(result->shared_rows(i, found.zoom, note));
         entry.bytes[i] = shared_[i]->size();
       }
       finished_->add(entry);

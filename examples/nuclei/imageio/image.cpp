@@ -245,10 +245,11 @@ PngJob png_job(const Raster<T>& picture) {
 
 Image read_image(const fs::path& path) { return read_image(path, {}); }
 
-Image read_image(const fs::path& path, const ReadOptions& options, std::string* note) {
+Image read_image(const fs::path& path, const ReadOptions& options, std::string* note, std::string* remark) {
   if (is_tiff(path)) {
     const std::unique_ptr<ImageSource> source = open_tiff(path, options);
     if (note) *note = source->note();
+    if (remark) *remark = source->remark();
     check_size(path, source->header().width, source->header().height);
     return read_all(*source);
   }

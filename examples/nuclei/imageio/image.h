@@ -35,9 +35,11 @@ inline constexpr std::int64_t max_pixels = std::int64_t{1} << 27;
 /// unless the options choose others; see open_tiff. Throws Failure if the file is missing, empty, of another
 /// format, damaged (for PNG every checksum is verified), cut short anywhere, above max_pixels, or without the
 /// page or channel asked for.
-///   note  receives ImageSource::note(): what was chosen where the file leaves a choice
+///   note    receives ImageSource::note(): what was chosen where the file leaves a choice
+///   remark  receives ImageSource::remark(): what is passed over
 Image read_image(const std::filesystem::path& path);
-Image read_image(const std::filesystem::path& path, const ReadOptions& options, std::string* note = nullptr);
+Image read_image(const std::filesystem::path& path, const ReadOptions& options, std::string* note = nullptr,
+                 std::string* remark = nullptr);
 
 /// 1 inside, 0 outside; one channel.
 using Mask = Raster<std::uint8_t>;

@@ -20,6 +20,8 @@ class ImageSource {
   const Image& header() const { return header_; }
   /// What was chosen where the file leaves a choice ("channel 1 of 3 ..."), or nothing.
   const std::string& note() const { return note_; }
+  /// What of the file is passed over or not understood, whatever is chosen, or nothing.
+  const std::string& remark() const { return remark_; }
 
   /// Reads rows y ... y + count - 1 into [count, width, channels]. Cheapest when y ascends. NaN is a hole: a
   /// pixel without a value. The file has NaN or infinity there, or a value beyond -1e38 ... 1e38, such as
@@ -31,7 +33,7 @@ class ImageSource {
 
  protected:
   Image header_;
-  std::string note_;
+  std::string note_, remark_;
 };
 
 /// What to take from a file that holds more than one picture.

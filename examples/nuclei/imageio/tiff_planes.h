@@ -3,6 +3,7 @@
 #include <string>
 
 #include "imageio/image_source.h"
+#include "imageio/tiff_description.h"
 #include "imageio/tiff_file.h"
 #include "imageio/tiff_rows.h"
 
@@ -10,13 +11,13 @@ namespace nuclei {
 
 /// The picture that is read from a file of pages and channels.
 struct TiffPlane {
-  tdir_t directory = 0;
+  StoredPlane stored;
   TiffLayout layout;
   int first_sample = 0;
   bool colour = false;  // its colours are taken as a whole, not one channel of it
   /// Micrometres; 0 where the file does not say.
   double pixel_width = 0, pixel_height = 0;
-  std::string note;  // see ImageSource::note()
+  std::string note, remark;  // see ImageSource
 };
 
 /// Finds the page and channel that the options ask for. The file then stands at their directory. Throws

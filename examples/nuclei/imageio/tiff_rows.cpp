@@ -122,9 +122,11 @@ void check_complete(const TiffFile& file) {
   }
 }
 
-TiffRows::TiffRows(const std::filesystem::path& path, tdir_t directory, const TiffLayout& layout)
+TiffRows::TiffRows(const std::filesystem::path& path, tdir_t directory, const TiffLayout& layout,
+                   std::uint64_t behind)
     : layout_(layout), file_(path) {
   file_.go_to(directory);
+  if (behind > 0) stack_ = find_in_stack(file_, behind);
   if (file_.field<std::uint16_t>(TIFFTAG_PHOTOMETRIC, 0) == PHOTOMETRIC_YCBCR)
     TIFFSetField(file_.get(), TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
   per_pixel_ = layout.planar == PLANARCONFIG_CONTIG ? layout.samples : 1;
@@ -142,6 +144,11 @@ TiffRows::TiffRows(const std::filesystem::path& path, tdir_t directory, const Ti
 
 void TiffRows::read_line(int y, std::uint16_t plane) {
   if (line_ == y && plane_ == plane) return;
+  if (stack_) {
+    if (!read_row(file_, *stack_, y, buffer_)) damaged(y);
+    line_ = y;
+    return;
+  }
   // Compressed strips are decoded from their start.
   const auto start = static_cast<int>(static_cast<std::uint32_t>(y) / rows_per_strip_ * rows_per_strip_);
   const bool goes_on = plane_ == plane && line_ >= start && line_ < y;

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "imageio/tiff_file.h"
+#include "imageio/tiff_stack.h"
 
 namespace nuclei {
 
@@ -77,7 +79,9 @@ void for_each_sample(const TiffLayout& l, const std::uint8_t* raw, std::size_t f
 /// forwards.
 class TiffRows {
  public:
-  TiffRows(const std::filesystem::path& path, tdir_t directory, const TiffLayout& layout);
+  /// `behind`: how many planes of a stack the page lies behind the directory's own; see tiff_stack.h.
+  TiffRows(const std::filesystem::path& path, tdir_t directory, const TiffLayout& layout,
+           std::uint64_t behind = 0);
 
   /// Calls visit(x, value) for sample `sample` of each pixel of row y.
   template <class Visit>
@@ -112,6 +116,7 @@ class TiffRows {
   TiffFile file_;
   std::size_t per_pixel_ = 1, tile_row_bytes_ = 0;
   std::vector<std::uint8_t> buffer_, tile_;  // a row, or the tiles of a band
+  std::optional<StackPlane> stack_;
   std::uint32_t rows_per_strip_ = 1;
   int line_ = -1, band_ = -1;
   std::uint16_t plane_ = 0;

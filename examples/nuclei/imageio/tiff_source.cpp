@@ -26,6 +26,7 @@ class TiffSource : public ImageSource {
     layout_ = std::move(plane.layout);
     first_sample_ = plane.first_sample;
     note_ = std::move(plane.note);
+    remark_ = std::move(plane.remark);
     header_.width = static_cast<int>(layout_.width);
     header_.height = static_cast<int>(layout_.height);
     header_.bit_depth = std::max<int>(layout_.bits, 8);
@@ -37,7 +38,8 @@ class TiffSource : public ImageSource {
       header_.channels = 1;
     const bool planar = layout_.planar == PLANARCONFIG_SEPARATE;
     for (int c = 0; c < (planar ? header_.channels : 1); ++c)
-      rows_.push_back(std::make_unique<TiffRows>(file.path(), plane.directory, layout_));
+      rows_.push_back(
+          std::make_unique<TiffRows>(file.path(), plane.stored.directory, layout_, plane.stored.behind));
     set_scale();
   }
 
