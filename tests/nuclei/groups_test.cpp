@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -202,4 +203,16 @@ TEST_CASE("nuclei: the Data Science Bowl set is scanned, grouped and split", "[n
 
   const Example example = read_example(samples.front());
   CHECK(max_label(example.truth) == static_cast<std::int32_t>(samples.front().masks.size()));
+}
+
+TEST_CASE("nuclei: holes do not count in what is known of an image", "[nuclei][groups]") {
+  Image image(8, 4, 1, std::vector<float>(32, 0.25f));
+  const ImageStats known = image_stats(image);
+  image[3] = std::numeric_limits<float>::quiet_NaN();
+  image[9] = -std::numeric_limits<float>::infinity();
+  const ImageStats stats = image_stats(image);
+  CHECK(stats.mean == known.mean);
+  CHECK(stats.background == known.background);
+  std::ranges::fill(image, std::numeric_limits<float>::quiet_NaN());
+  CHECK(image_stats(image).mean[0] == 0);
 }

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <limits>
 
 #include "common/error.h"
 #include "drawing.h"
@@ -102,6 +103,26 @@ TEST_CASE("nuclei: shapes have the measures of scikit-image", "[nuclei][measure]
     if (s.major > s.minor + 1e-9) CHECK(n.orientation == Approx(s.orientation).margin(1e-6));
     CHECK(n.solidity == Approx(s.solidity));
   }
+}
+
+TEST_CASE("nuclei: holes are not measured, and what is all holes was not seen", "[nuclei][measure]") {
+  constexpr float hole = std::numeric_limits<float>::quiet_NaN();
+  Image image{4, 2, 1, {0.2f, hole, 0.6f, hole, 0.4f, hole, hole, hole}};
+  LabelMap map = drawn_labels(4, 2, "aa.c aa.c");
+  const std::vector<Nucleus> nuclei = measure(map, image);
+  REQUIRE(nuclei.size() == 2);
+  CHECK(nuclei[0].area == 4);
+  CHECK(nuclei[0].cx == 0.5);
+  CHECK(nuclei[0].mean_intensity == 76.5);
+  CHECK(nuclei[0].min_intensity == 51);
+  CHECK(nuclei[0].max_intensity == 102);
+  CHECK(nuclei[0].total_intensity == 153);
+  CHECK(nuclei[0].std_intensity == 25.5);
+  CHECK(std::isnan(nuclei[1].mean_intensity));
+  drop_unseen(map, 1, image.values.data());
+  CHECK(map == drawn_labels(4, 2, "aa.. aa.."));
+  const Image colour{1, 1, 3, {0.2f, hole, 0.2f}};
+  CHECK(std::isnan(measure(drawn_labels(1, 1, "a"), colour).at(0).max_intensity));
 }
 
 TEST_CASE("nuclei: an image of another size is not measured", "[nuclei][measure]") {

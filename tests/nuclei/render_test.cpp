@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
+#include <limits>
 #include <string>
 
 #include "common/error.h"
@@ -106,4 +107,18 @@ TEST_CASE("nuclei: an overlay of another size is refused", "[nuclei][render]") {
   CHECK_THROWS_AS(overlay(flat(4, 3), small), Failure);
   CHECK_THROWS_AS(overlay(flat(4, 3), LabelMap(4, 3), &small), Failure);
   CHECK_THROWS_AS(overlay({}, {}), Failure);
+}
+
+TEST_CASE("nuclei: holes are drawn as background", "[nuclei][render]") {
+  for (const bool light : {false, true}) {
+    Image image(20, 10);
+    for (std::size_t i = 0; i < 200; ++i) {
+      const float v = i < 150 ? 0.1f : 0.1f + 0.004f * static_cast<float>(i);
+      image[i] = i % 20 == 0 ? std::numeric_limits<float>::quiet_NaN() : light ? 1 - v : v;
+    }
+    const int background = light ? 255 : 0;
+    CHECK(color(overlay(image, LabelMap(20, 10)), 0, 4) == Color{background, background, background});
+  }
+  CHECK(color(overlay(flat_image(3, 3, std::numeric_limits<float>::infinity()), LabelMap(3, 3)), 1, 1) ==
+        Color{255, 255, 255});
 }

@@ -18,6 +18,7 @@
 #include "dataset/bowl_layout.h"
 #include "dataset/listing.h"
 #include "imageio/image.h"
+#include "imageio/image_source.h"
 #include "imageio/partial_folder.h"
 #include "imageio/tiff_source.h"
 #include "instances/components.h"
@@ -190,9 +191,8 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
     PartialFolder partial(out);
     Progress progress("arranging", static_cast<std::int64_t>(pairs.size()));
     for (const Pair& pair : pairs) {
-      std::string note, remark;
-      const Image image = read_image(pair.image, choice, &note, &remark);
-      if (!remark.empty()) note += (note.empty() ? "" : "; ") + remark;
+      std::string note;
+      const Image image = read_all(pair.image, choice, &note);
       // The same note is printed once, not for every image.
       if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
       arranged.nuclei += write_pair(pair, image, choice, partial.path(), progress);

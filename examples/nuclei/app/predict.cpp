@@ -201,8 +201,7 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
   const std::unique_ptr<ImageSource> source =
       open_image(job.file, {.page = job.page, .channel = options_.channel});
   // The same note is printed once, not for every picture of a folder.
-  const bool both = !source->note().empty() && !source->remark().empty();
-  const std::string note = source->note() + (both ? "; " : "") + source->remark();
+  const std::string note = source->note_and_remark();
   if (!note.empty() && noted_.insert(note).second) progress_->say(job.file.string() + ": " + note);
   Image header = source->header();
   if (options_.pixel_size > 0) header.pixel_width = header.pixel_height = options_.pixel_size;

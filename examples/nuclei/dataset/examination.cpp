@@ -11,6 +11,7 @@
 #include "common/text.h"
 #include "dataset/background.h"
 #include "dataset/listing.h"
+#include "imageio/image_source.h"
 #include "instances/components.h"
 
 namespace nuclei {
@@ -202,7 +203,9 @@ std::optional<Example> Examination::take_example() {
 void Examination::look_at_image(const fs::path& file) {
   facts.image = file.lexically_relative(root_).string();
   try {
-    image_ = read_image(file);
+    std::string note;
+    image_ = read_all(file, {}, &note);
+    if (!note.empty()) find("one-colour", file, note);
   } catch (const Failure& e) {
     find("unreadable", file, reason(e, file));
     return;

@@ -115,6 +115,8 @@ const std::vector<Fault>& faults() {
        "nothing, or save them without"},
       {"dark-in-viewers", note, "16-bit images that use little of their range",
        "read right: contrast is stretched by percentiles; viewers may show them black", "nothing"},
+      {"one-colour", note, "one channel saved in a colour",
+       "read right: as that channel, in training, evaluate and predict alike", "nothing"},
       {"ignored-file", note, "other files", "they are passed over", "nothing"},
   };
   return all;

@@ -108,19 +108,22 @@ ImageStats image_stats(const Image& image) {
   std::array<double, 3> sum{}, squares{};
   std::array<std::size_t, bin_count> histogram{};
   double saturation = 0;
+  std::size_t seen = 0;  // pixels
   for (std::size_t i = 0; i < image.pixels(); ++i) {
     const float* pixel = image.pixel(i);
     std::array<double, 3> color{};
+    for (std::size_t c = 0; c < 3; ++c) color[c] = pixel[std::min(c, image.depth() - 1)];
+    const double brightness = (color[0] + color[1] + color[2]) / 3;
+    if (!std::isfinite(brightness)) continue;  // a hole
+    ++seen;
     for (std::size_t c = 0; c < 3; ++c) {
-      color[c] = pixel[std::min(c, image.depth() - 1)];
       sum[c] += color[c];
       squares[c] += color[c] * color[c];
     }
     saturation += std::ranges::max(color) - std::ranges::min(color);
-    const double brightness = (color[0] + color[1] + color[2]) / 3;
     ++histogram[static_cast<std::size_t>(std::clamp(brightness, 0.0, 1.0) * (bin_count - 1) + 0.5)];
   }
-  const auto n = static_cast<double>(image.pixels());
+  const auto n = static_cast<double>(std::max<std::size_t>(seen, 1));
   ImageStats stats{.width = image.width, .height = image.height};
   stats.grey = saturation / n < grey_saturation;
   for (std::size_t c = 0; c < 3; ++c) {

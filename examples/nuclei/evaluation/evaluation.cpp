@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 
 #include "common/error.h"
@@ -17,6 +18,11 @@ Raster<float> brightness(const Image& image) {
     const float* pixel = image.pixel(i);
     grey[i] = static_cast<float>(std::accumulate(pixel, pixel + image.channels, 0.0) / image.channels);
   }
+  // Holes take the value of another pixel, so that the threshold and its sides stay as they are.
+  const auto value = std::ranges::find_if(grey, [](float v) { return std::isfinite(v); });
+  const float known = value == grey.end() ? 0 : *value;
+  std::ranges::replace_if(
+      grey, [](float v) { return !std::isfinite(v); }, known);
   return grey;
 }
 

@@ -312,7 +312,8 @@ Mask read_mask(const fs::path& path, int width, int height) {
 Picture to_8_bits(const Image& image) {
   Picture picture(image.width, image.height, image.channels);
   std::ranges::transform(image, picture.begin(), [](float value) {
-    return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 255));
+    return static_cast<std::uint8_t>(std::isnan(value) ? 0
+                                                       : std::lround(std::clamp(value, 0.0f, 1.0f) * 255));
   });
   return picture;
 }

@@ -61,7 +61,7 @@ RawImage read_raw(const std::filesystem::path& path);
 /// A picture to show: 8 bits; channels are 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
 using Picture = Raster<std::uint8_t>;
 
-/// The image with 8 bits: values are clamped to [0, 1] and rounded to 0, ..., 255.
+/// The image with 8 bits: values are clamped to [0, 1] and rounded to 0, ..., 255. Holes are 0.
 Picture to_8_bits(const Image& image);
 
 /// Writes an 8-bit PNG atomically (see write_file_atomically). Throws Failure if the file cannot be written

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <utility>
 
+#include "common/error.h"
+#include "imageio/one_colour.h"
 #include "imageio/tiff_source.h"
 
 namespace nuclei {
@@ -41,15 +44,35 @@ void for_each_brightness(ImageSource& source, const Visit& visit) {
     const int count = std::min(rows_at_once, h.height - y);
     source.read(y, count, rows.values.data());
     for (const float* p = rows.row(0); p != rows.row(count); p += h.channels)
-      visit(ordered(std::accumulate(p, p + h.channels, 0.0f) / static_cast<float>(h.channels)));
+      if (const float v = std::accumulate(p, p + h.channels, 0.0f) / static_cast<float>(h.channels);
+          std::isfinite(v))
+        visit(ordered(v));
   }
+}
+
+Image without_values(const Image& image) {
+  Image header;
+  header.width = image.width;
+  header.height = image.height;
+  header.channels = image.channels;
+  header.bit_depth = image.bit_depth;
+  header.scale = image.scale;
+  header.offset = image.offset;
+  header.integers = image.integers;
+  header.pixel_width = image.pixel_width;
+  header.pixel_height = image.pixel_height;
+  return header;
 }
 
 }  // namespace
 
 std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options) {
-  if (is_tiff(path)) return open_tiff(path, options);
-  return std::make_unique<MemorySource>(read_image(path, options));
+  return in_one_channel(is_tiff(path) ? open_tiff(path, options)
+                                      : std::make_unique<MemorySource>(read_image(path, options)));
+}
+
+std::string ImageSource::note_and_remark() const {
+  return note_ + (note_.empty() || remark_.empty() ? "" : "; ") + remark_;
 }
 
 Image read_all(ImageSource& source) {
@@ -59,13 +82,32 @@ Image read_all(ImageSource& source) {
   return image;
 }
 
-// The first pass counts the upper 16 bits of all pixels. The second counts the lower 16 bits of those pixels
+Image read_all(const std::filesystem::path& path, const ReadOptions& options, std::string* note) {
+  const std::unique_ptr<ImageSource> source = open_image(path, options);
+  const Image& h = source->header();
+  if (h.pixels() > static_cast<std::size_t>(max_pixels))
+    throw Failure("reading " + path.string() + ": it has " + size_text(h) + " pixels, the limit is " +
+                  std::to_string(max_pixels >> 20) + " Mi; cut the image into tiles");
+  if (note) *note = source->note_and_remark();
+  return read_all(*source);
+}
+
+ImageRows::ImageRows(const Image& image) : image_(image) { header_ = without_values(image); }
+
+void ImageRows::read(int y, int count, float* pixels) {
+  std::copy(image_.row(y), image_.row(y + count), pixels);
+}
+
+// The first pass counts the upper 16 bits of all pixels that are no holes. The second counts the lower 16 bits of those pixels
 // whose upper bits are those of a quantile.
-std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares) {
+std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares,
+                                        std::int64_t* holes) {
   constexpr std::size_t half = std::size_t{1} << 16;
-  const double pixels = static_cast<double>(source.header().width) * source.header().height;
   std::vector<std::uint64_t> upper(half);
   for_each_brightness(source, [&](std::uint32_t key) { ++upper[key >> 16]; });
+  const std::uint64_t pixels = std::accumulate(upper.begin(), upper.end(), std::uint64_t{0});
+  if (holes) *holes = static_cast<std::int64_t>(source.header().pixels() - pixels);
+  if (pixels == 0) return std::vector<float>(shares.size());
 
   struct Place {
     std::uint32_t upper;
@@ -74,7 +116,7 @@ std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<d
   std::vector<Place> places;
   std::map<std::uint32_t, std::vector<std::uint64_t>> lower;
   for (const double share : shares) {
-    auto rank = static_cast<std::uint64_t>(share * (pixels - 1));
+    auto rank = static_cast<std::uint64_t>(share * static_cast<double>(pixels - 1));
     std::uint32_t bits = 0;
     while (rank >= upper[bits]) rank -= upper[bits++];
     places.push_back({bits, rank});
@@ -90,7 +132,8 @@ std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<d
   for (Place place : places) {
     const std::vector<std::uint64_t>& counts = lower[place.upper];
     std::uint32_t bits = 0;
-    while (place.rank >= counts[bits]) place.rank -= counts[bits++];
+    while (bits < half && place.rank >= counts[bits]) place.rank -= counts[bits++];
+    if (bits == half) throw Failure("the image changed while it was read; wait until nothing writes to it");
     values.push_back(from_ordered(place.upper << 16 | bits));
   }
   return values;

@@ -22,6 +22,8 @@ class ImageSource {
   const std::string& note() const { return note_; }
   /// What of the file is passed over or not understood, whatever is chosen, or nothing.
   const std::string& remark() const { return remark_; }
+  /// Both in one line.
+  std::string note_and_remark() const;
 
   /// Reads rows y ... y + count - 1 into [count, width, channels]. Cheapest when y ascends. NaN is a hole: a
   /// pixel without a value. The file has NaN or infinity there, or a value beyond -1e38 ... 1e38, such as
@@ -44,14 +46,33 @@ struct ReadOptions {
   std::string channel;
 };
 
-/// Opens any image file. PNG, JPEG and BMP are decoded at once, a TIFF as it is read.
+/// Opens any image file. PNG, JPEG and BMP are decoded at once, a TIFF as it is read. A channel that was saved
+/// in a colour is read as that channel (in_one_channel).
 std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options = {});
 
 /// Reads a whole source into memory.
 Image read_all(ImageSource& source);
+/// The same for a file, as open_image() gives it. Throws Failure above max_pixels.
+///   note  receives the source's note
+Image read_all(const std::filesystem::path& path, const ReadOptions& options = {},
+               std::string* note = nullptr);
 
-/// The brightness (mean of the channels) below which each share of the pixels lies: quantile() of all pixels.
-/// The source is read twice; the pixels are not held in memory.
-std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares);
+/// A picture in memory, read like one in a file. The image must outlive it.
+class ImageRows : public ImageSource {
+ public:
+  explicit ImageRows(const Image& image);
+  void read(int y, int count, float* pixels) override;
+  std::size_t held_bytes() const override { return 0; }
+
+ private:
+  const Image& image_;
+};
+
+/// The brightness (mean of the channels) below which each share of the pixels lies: quantile() of all pixels
+/// but the holes, 0 where all are holes. The source is read twice; the pixels are not held in memory.
+///   holes  receives how many pixels are holes
+/// Throws Failure if the pixels change between the two.
+std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares,
+                                        std::int64_t* holes = nullptr);
 
 }  // namespace nuclei

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 
 namespace nuclei {
 namespace {
@@ -11,29 +13,26 @@ namespace {
 // The most extreme few pixels tell the two cases apart.
 constexpr std::array level_shares{0.0005, 0.005, 0.5, 0.995, 0.9995};
 
-/// A picture in memory, read like one in a file.
-class ImageRows : public ImageSource {
- public:
-  explicit ImageRows(const Image& image) : image_(image) {
-    header_.width = image.width;
-    header_.height = image.height;
-    header_.channels = image.channels;
-  }
-  void read(int y, int count, float* pixels) override {
-    std::copy(image_.row(y), image_.row(y + count), pixels);
-  }
-  std::size_t held_bytes() const override { return 0; }
-
- private:
-  const Image& image_;
-};
-
 }  // namespace
 
 Levels find_levels(ImageSource& source) {
-  const std::vector<float> q = brightness_quantiles(source, {level_shares.begin(), level_shares.end()});
+  constexpr double least_steps = 5.1;  // between black and white; noise below that is not stretched
+  Levels levels{};
+  const std::vector<float> q =
+      brightness_quantiles(source, {level_shares.begin(), level_shares.end()}, &levels.holes);
   const float least = (q[4] - q[0]) / 4;
-  return {std::min(q[1], q[4] - least), q[2], std::max(q[3], q[0] + least)};
+  levels.low = std::min(q[1], q[4] - least);
+  levels.middle = q[2];
+  levels.high = std::max(q[3], q[0] + least);
+  // A step is a grey level, or the smallest difference between floats of this size.
+  const double size =
+      std::max({std::abs(levels.low), std::abs(levels.high), std::numeric_limits<float>::min()});
+  const double step =
+      source.header().integers ? 1 / source.header().scale : size * std::numeric_limits<float>::epsilon();
+  levels.range = std::max(levels.high - levels.low, static_cast<float>(least_steps * step));
+  if (levels.range > levels.high - levels.low && levels.light_background())
+    levels.low = levels.high - levels.range;  // the background stays light
+  return levels;
 }
 
 Levels find_levels(const Image& image) {
@@ -42,14 +41,15 @@ Levels find_levels(const Image& image) {
 }
 
 void normalize(const float* pixels, std::size_t count, int channels, const Levels& levels, float* out) {
-  // A nearly flat picture is not stretched into noise.
-  const float low = levels.low, range = std::max(levels.high - low, 0.02f);
+  const float low = levels.low, range = levels.range;
+  constexpr float background = 0;
   const bool light_background = levels.light_background();
   for (std::size_t i = 0; i < count; ++i) {
     const float* p = pixels + i * static_cast<std::size_t>(channels);
     for (std::size_t c = 0; c < 3; ++c) {
-      const float v = (p[channels == 3 ? c : 0] - low) / range;
-      out[3 * i + c] = std::clamp(light_background ? 1 - v : v, -0.25f, 1.5f);
+      const float value = p[channels == 3 ? c : 0], v = (value - low) / range;
+      out[3 * i + c] =
+          std::isfinite(value) ? std::clamp(light_background ? 1 - v : v, -0.25f, 1.5f) : background;
     }
   }
 }

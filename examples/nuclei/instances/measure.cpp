@@ -145,6 +145,7 @@ void measure_shape(const LabelMap& map, Nucleus& n) {
 
 std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const float* pixels) {
   PerLabel<Nucleus> by_label(max_label(map));
+  PerLabel<std::int64_t> valued(by_label.highest());  // pixels that are no holes
   const int channels = header.channels;
   const auto value = [&](const float* pixel) {
     double sum = 0;
@@ -162,13 +163,15 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const flo
   };
   for_each_pixel([&](Nucleus& n, int x, int y, std::int32_t label, const float* pixel) {
     const double v = value(pixel);
-    if (n.area == 0) n = {.label = label, .x0 = x, .y0 = y, .min_intensity = v, .max_intensity = v};
+    if (n.area == 0) n = {.label = label, .x0 = x, .y0 = y};
     ++n.area;
     n.cx += x;  // sums until the end of the scan
     n.cy += y;
     n.x0 = std::min(n.x0, x);
     n.x1 = std::max(n.x1, x + 1);
     n.y1 = y + 1;
+    if (!std::isfinite(v)) return;
+    if (valued[label]++ == 0) n.min_intensity = n.max_intensity = v;
     n.total_intensity += v;
     n.min_intensity = std::min(n.min_intensity, v);
     n.max_intensity = std::max(n.max_intensity, v);
@@ -178,19 +181,33 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const flo
     const auto area = static_cast<double>(n.area);
     n.cx /= area;
     n.cy /= area;
-    n.mean_intensity = n.total_intensity / area;
+    n.mean_intensity = n.total_intensity / static_cast<double>(valued[n.label]);
+    if (valued[n.label] == 0) n.min_intensity = n.max_intensity = n.mean_intensity;
   }
   for_each_pixel([&](Nucleus& n, int, int, std::int32_t, const float* pixel) {
     const double d = value(pixel) - n.mean_intensity;
-    n.std_intensity += d * d;
+    if (std::isfinite(d)) n.std_intensity += d * d;
   });
   std::vector<Nucleus> nuclei;
   std::ranges::copy_if(by_label, std::back_inserter(nuclei), [](const Nucleus& n) { return n.area > 0; });
   for (Nucleus& n : nuclei) {
-    n.std_intensity = std::sqrt(n.std_intensity / static_cast<double>(n.area));
+    n.std_intensity = std::sqrt(n.std_intensity / static_cast<double>(valued[n.label]));
     measure_shape(map, n);
   }
   return nuclei;
+}
+
+void drop_unseen(LabelMap& map, int channels, const float* pixels) {
+  PerLabel<std::uint8_t> seen(max_label(map));
+  const auto is_hole = [&](const float* pixel) {
+    return !std::all_of(pixel, pixel + channels, [](float v) { return std::isfinite(v); });
+  };
+  for (const std::int32_t label : map) {
+    if (label != 0 && !is_hole(pixels)) seen[label] = 1;
+    pixels += channels;
+  }
+  for (std::int32_t& label : map)
+    if (label != 0 && !seen[label]) label = 0;
 }
 
 std::vector<Nucleus> measure(const LabelMap& map, const Image& image) {

@@ -20,7 +20,7 @@ struct Nucleus {
   double eccentricity = 0;                // of that ellipse: 0 is a circle
   double orientation = 0;  // degrees from the x axis to the major axis, counterclockwise as seen, (-90, 90]
   double solidity = 0;     // area / pixels in the convex hull
-  /// Mean of the channels, on the file's scale.
+  /// Mean of the channels, on the file's scale. Holes are left out; where all pixels are holes it is NaN.
   double mean_intensity = 0, min_intensity = 0, max_intensity = 0, std_intensity = 0, total_intensity = 0;
 };
 
@@ -29,5 +29,8 @@ std::vector<Nucleus> measure(const LabelMap& map, const Image& image);
 
 /// The same for pixels [map.height, map.width, channels] of an image with this header.
 std::vector<Nucleus> measure(const LabelMap& map, const Image& header, const float* pixels);
+
+/// Takes away the nuclei whose pixels are all holes: nothing was seen of them.
+void drop_unseen(LabelMap& map, int channels, const float* pixels);
 
 }  // namespace nuclei

@@ -26,6 +26,7 @@ struct Stretch {
   float low = 0, scale = 1, gamma = 1;
 
   std::uint8_t operator()(float value) const {
+    if (!std::isfinite(value)) return is_light() ? 255 : 0;  // a hole is background
     const float linear = std::clamp((value - low) * scale, 0.0f, 1.0f);
     return static_cast<std::uint8_t>(std::pow(linear, gamma) * 255 + 0.5f);
   }
@@ -35,6 +36,8 @@ struct Stretch {
 Stretch find_stretch(const Image& image) {
   constexpr float dark_gamma = 0.65f;  // shows dim nuclei beside bright ones
   std::vector<float> values = image.values;
+  std::erase_if(values, [](float v) { return !std::isfinite(v); });
+  if (values.empty()) return {};
   const float low = quantile(values, 0.005), middle = quantile(values, 0.5), high = quantile(values, 0.998);
   if (high <= low) return {};
   return {low, 1 / (high - low), (middle - low) / (high - low) > 0.4f ? 1 : dark_gamma};
