@@ -51,6 +51,7 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "predict --page 0 image.png",
                                 "predict --page x image.png",
                                 "predict --zoom 3 image.png",
+                                "predict --zoom 0.3 image.png",
                                 "predict --precision f16 image.png",
                                 "evaluate --data x --precision f64",
                                 "predict --max-memory much image.png",

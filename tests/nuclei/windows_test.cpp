@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <numeric>
 
 #include "common/error.h"
@@ -112,7 +114,7 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
          {std::tuple{221, 197, Style::fluorescence}, {610, 67, Style::stained}, {50, 830, Style::mixed}}) {
       const auto file = picture(setup.folder, width, height, style);
       FindSummary whole, tiled;
-      for (const auto& [tta, zoom, precision] : {std::tuple(false, 1, karyon::f32),
+      for (const auto& [tta, zoom, precision] : {std::tuple(false, 1.0, karyon::f32),
                                                  {true, 1, karyon::f32},
                                                  {false, 2, karyon::f32},
                                                  {true, 2, karyon::f32},
@@ -140,13 +142,35 @@ TEST_CASE("nuclei: the library's own path gives the same maps", "[nuclei][tiles]
   const Setup setup;
   Segmenter segmenter(setup.model, karyon::Device::cpu());
   const auto file = picture(setup.folder, 131, 93, Style::stained);
-  for (const int zoom : {auto_zoom, 1, 2}) {
+  for (const double zoom : {auto_zoom, 1.0, 2.0, 0.5, 0.25, 4.0}) {
     const Keep keep = run(segmenter, file, {.zoom = zoom});
     CHECK((keep.maps == predict_maps(*segmenter.model, read_image(file), false, zoom).values));
   }
 }
 
-TEST_CASE("nuclei: a picture of small nuclei is seen enlarged, others are not", "[nuclei][tiles]") {
+TEST_CASE("nuclei: windows on a shrunk picture give every bit of the whole", "[nuclei][tiles]") {
+  const Setup setup;
+  Segmenter segmenter(setup.model, karyon::Device::cpu());
+  for (const auto& [width, height] : {std::pair(47, 850), {850, 43}}) {
+    const auto file = picture(setup.folder, width, height, Style::fluorescence);
+    for (const auto& [tta, zoom] : {std::pair(false, 0.5), {true, 0.5}, {false, 0.25}}) {
+      FindSummary whole, tiled;
+      const Keep a = run(segmenter, file, {.tta = tta, .zoom = zoom}, &whole);
+      const auto pixels =
+          static_cast<std::size_t>(std::min(width, height) * (zoom < 0.5 ? 750 : 420) * zoom * zoom);
+      const std::size_t memory = karyon::unet_window(segmenter.model->options).bytes_per_pixel * pixels;
+      const Keep b = run(segmenter, file, {.tta = tta, .zoom = zoom, .window_memory = memory}, &tiled);
+      CHECK_FALSE(whole.tiled);
+      CHECK(tiled.tiled);
+      CHECK(tiled.exact);
+      CHECK(tiled.zoom == zoom);
+      CHECK((a.maps == b.maps));
+      CHECK((a.labels == b.labels));
+    }
+  }
+}
+
+TEST_CASE("nuclei: small nuclei are seen enlarged, large ones shrunk", "[nuclei][tiles]") {
   const TempFolder folder;
   save_brightness_net(folder / "model.safetensors");
   Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
@@ -172,8 +196,9 @@ TEST_CASE("nuclei: a picture of small nuclei is seen enlarged, others are not", 
     for (std::size_t i = 0; i < pixels.size(); ++i) wrong += (keep.labels[i] != 0) != (pixels[i] != 0);
     CHECK(wrong * 20 <= pixels.size());
     FindSummary told;
-    run(segmenter, folder / "a.png", {.zoom = 3 - summary.zoom}, &told);
-    CHECK(told.zoom == 3 - summary.zoom);
+    const double other_zoom = summary.zoom == 1 ? 2 : 1;
+    run(segmenter, folder / "a.png", {.zoom = other_zoom}, &told);
+    CHECK(told.zoom == other_zoom);
     return summary.zoom;
   };
   CHECK(zoom_of(200, 150, 12, 12) == 2);
@@ -182,6 +207,8 @@ TEST_CASE("nuclei: a picture of small nuclei is seen enlarged, others are not", 
   CHECK(zoom_of(300, 1300, 40, 8) == 1);        // most are not small
   CHECK(zoom_of(200, 150, 300, 300) == 1);      // nothing to measure
   CHECK(zoom_of(200, 150, 12, 12, true) == 1);  // a light background
+  CHECK(zoom_of(500, 400, 90, 90) == 0.25);
+  CHECK(zoom_of(500, 400, 90, 90, true) == 0.25);
 }
 
 TEST_CASE("nuclei: bands of rows give the same nuclei, however they touch", "[nuclei][tiles]") {
@@ -291,6 +318,33 @@ TEST_CASE("nuclei: the memory that is asked for is enough, and little less is no
       CHECK_THROWS_WITH(run(segmenter, file, {.max_memory = enough - 1'000'000}), Contains("--max-memory"));
     }
   }
+}
+
+TEST_CASE("nuclei: holes are no nuclei, and a nucleus that reaches into one stays", "[nuclei][tiles]") {
+  const TempFolder folder;
+  save_brightness_net(folder / "model.safetensors");
+  Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
+  Image image(80, 60);
+  const auto fill = [&](int x0, int y0, int x1, int y1, float value) {
+    for (int y = y0; y < y1; ++y)
+      for (int x = x0; x < x1; ++x) image.at(x, y) = value;
+  };
+  fill(0, 0, 80, 60, 0.1f);
+  for (int x = 5; x < 70; x += 20) fill(x, 10, x + 12, 22, 0.8f);
+  fill(5, 14, 9, 18, std::numeric_limits<float>::quiet_NaN());    // inside the first
+  fill(40, 30, 70, 50, std::numeric_limits<float>::quiet_NaN());  // in the background
+  ImageRows source(image);
+  Keep keep;
+  keep.width = 80;
+  keep.channels = 1;
+  const FindSummary summary = find_nuclei(segmenter, source, {.zoom = 1}, keep);
+  CHECK(summary.holes == 16 + 600);
+  REQUIRE(keep.found.size() == 4);
+  CHECK(keep.found[0].nucleus.min_intensity == 204);
+  CHECK(segmenter(image, false, 1) == LabelMap(80, 60, 1, keep.labels));
+  // Without a single value there is nothing.
+  fill(0, 0, 80, 60, std::numeric_limits<float>::quiet_NaN());
+  CHECK(find_nuclei(segmenter, source, {}, *std::make_unique<Keep>()).nuclei == 0);
 }
 
 TEST_CASE("nuclei: quantiles in two passes are those of sorting", "[nuclei][tiles]") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <sstream>
@@ -155,14 +156,18 @@ void add_tta(CLI::App& app, bool& tta) {
                "average over eight turned and mirrored versions: a little better, eight times as slow");
 }
 
-void add_zoom(CLI::App& app, int& zoom) {
+void add_zoom(CLI::App& app, double& zoom) {
   app.add_option_function<std::string>(
-         "--zoom", [&zoom](const std::string& text) { zoom = text == "auto" ? auto_zoom : text[0] - '0'; },
-         "how many times larger the network sees an image: 1, 2, or auto, which is 2 for small nuclei "
-         "(median "
-         "below " +
-             std::to_string(static_cast<int>(small_diameter)) + " pixels) on a dark background")
-      ->check(choice({"auto", "1", "2"}))
+         "--zoom",
+         [&zoom](const std::string& text) {
+           zoom = text == "auto" ? auto_zoom : std::strtod(text.c_str(), nullptr);
+         },
+         "how many times larger the network sees an image: 0.25, 0.5, 1, 2, 4, or auto, which measures the "
+         "nuclei: below " +
+             std::to_string(static_cast<int>(small_diameter)) +
+             " pixels on a dark background it is 2, above " +
+             std::to_string(static_cast<int>(large_diameter)) + " it is 0.5 or 0.25")
+      ->check(choice({"auto", "0.25", "0.5", "1", "2", "4"}))
       ->default_str("auto");
 }
 

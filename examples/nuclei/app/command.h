@@ -57,7 +57,7 @@ void add_precision(CLI::App& app, std::string& precision, const std::string& eff
 
 /// How the network looks at an image: --tta, --zoom.
 void add_tta(CLI::App& app, bool& tta);
-void add_zoom(CLI::App& app, int& zoom);
+void add_zoom(CLI::App& app, double& zoom);
 void add_ignore_faults(CLI::App& app, bool& ignore);
 
 /// The group of options that choose a picture of a file, and one of them.

@@ -24,7 +24,9 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-std::string zoom_text(int zoom) { return zoom == auto_zoom ? "auto" : std::to_string(zoom); }
+std::string zoom_text(double zoom) {
+  return zoom == auto_zoom ? "auto" : fixed(zoom, zoom == 0.25 ? 2 : zoom == 0.5 ? 1 : 0);
+}
 
 // --- JSON
 

@@ -12,7 +12,7 @@ struct EvaluateOptions {
   std::filesystem::path json;    // empty: not written
   std::filesystem::path report;  // empty: report.html or evaluation.html
   bool tta = false;
-  int zoom = auto_zoom;
+  double zoom = auto_zoom;
   std::string precision = "f32";  // or bf16
   bool write_report = true;
   bool ignore_faults = false;  // of the images and masks (dataset/diagnosis.h)

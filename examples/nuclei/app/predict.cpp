@@ -100,6 +100,7 @@ class Prediction {
   void work_on(const Job& job, std::int64_t number);
   std::string take_name(const Job& job);
   FindSummary find(ImageSource& source, ImageResults& result, const std::string& name, std::int64_t number);
+  void say_what_was_seen(const Job& job, const FindSummary& found);
   void finish();
 
   const PredictOptions& options_;
@@ -231,13 +232,26 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
                      ": nuclei that touch reach over more rows than --max-memory leaves room for; they were "
                      "separated in parts");
     summary_.nuclei += found.nuclei;
-    summary_.enlarged += found.zoom > 1;
+    if (options_.zoom == auto_zoom) ++summary_.by_zoom[found.zoom];
+    say_what_was_seen(job, found);
     ++summary_.images;
   } catch (...) {
     remove_results(options_.out, name, options_.results);  // of a part of the picture
     names_.erase(name);
     throw;
   }
+}
+
+void Prediction::say_what_was_seen(const Job& job, const FindSummary& found) {
+  const std::string file = job.file.string();
+  if (found.holes > 0)
+    progress_->say(file + ": " + counted(static_cast<std::size_t>(found.holes), "pixel") +
+                   " without a value (NaN or infinite): taken for background, and not measured");
+  if (found.size.too_large || found.size.too_small)
+    progress_->say(file + ": nuclei of about " + fixed(found.size.diameter, 0) + " pixels across are too " +
+                   (found.size.too_large ? "large" : "small") +
+                   " for the model, whatever --zoom: expect wrong results" +
+                   (found.size.too_large ? ", or shrink the image" : ""));
 }
 
 /// A name for the picture's results that no other picture has.
@@ -390,9 +404,13 @@ struct Predict : Command {
     if (done.images > 0)
       std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
                   counted(done.images, "image").c_str(), out.c_str());
-    if (done.enlarged > 0 && options.zoom == auto_zoom)
-      std::printf("%s: small nuclei, so the network saw them twice as large (--zoom)\n",
-                  counted(done.enlarged, "image").c_str());
+    for (const auto& [zoom, images] : done.by_zoom)
+      if (zoom != 1)
+        std::printf("%s: %s nuclei, so the network saw them %s as large (--zoom)\n",
+                    counted(images, "image").c_str(), zoom > 1 ? "small" : "large",
+                    zoom > 1      ? "twice"
+                    : zoom == 0.5 ? "half"
+                                  : "a quarter");
     if (done.skipped > 0)
       std::printf("%s finished before%s\n", counted(done.skipped, "image").c_str(),
                   done.images > 0 ? "" : ("; see " + out).c_str());

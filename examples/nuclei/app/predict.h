@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@ struct PredictOptions {
   double pixel_size = 0;    // micrometres; 0: what the file says
   std::size_t max_memory = 2'000'000'000;
   bool tta = false;
-  int zoom = auto_zoom;
+  double zoom = auto_zoom;
   std::string precision = "f32";  // or bf16
   bool resume = false;            // skip what an interrupted run has finished
   bool overwrite = false;         // replace the results of an earlier run
@@ -31,7 +32,7 @@ struct PredictOptions {
 
 struct PredictSummary {
   std::size_t images = 0, failed = 0, skipped = 0;
-  std::size_t enlarged = 0;  // images whose nuclei are small, which the network saw enlarged
+  std::map<double, std::size_t> by_zoom;  // images, by the zoom that --zoom auto chose
   std::int64_t nuclei = 0;
   bool interrupted = false;
 };

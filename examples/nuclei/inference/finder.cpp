@@ -15,6 +15,7 @@ namespace {
 
 // Rows above a band that may change its nuclei: gaps are closed and holes filled across its first row.
 constexpr int margin = 16;
+static_assert(most_speck <= tail_rows);
 constexpr std::size_t program = std::size_t{120} << 20;  // code, libraries, buffers of files
 constexpr std::size_t decode_bytes = 72;                 // per pixel of a band, beside the maps
 
@@ -55,7 +56,7 @@ struct Plan {
 
 // Nothing if memory does not suffice.
 std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, const ImageSource& source,
-                                const FindOptions& options, int zoom) {
+                                const FindOptions& options, double zoom) {
   const Image& image = source.header();
   const karyon::UNetOptions& net = segmenter.model->options;
   std::size_t weights = 0;
@@ -64,9 +65,8 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
   // Weights as read, weights as kept, and the largest layer's filters as convolutions transform them.
   const std::size_t fixed = program + 4 * weights + source.held_bytes();
   const auto width = static_cast<std::size_t>(image.width), height = static_cast<std::size_t>(image.height);
-  const std::size_t row =
-      width * sizeof(float) *
-      (static_cast<std::size_t>(image.channels) + static_cast<std::size_t>(net.out_channels));
+  const std::size_t pixel_row = width * sizeof(float) * image.depth(),
+                    row = pixel_row + width * sizeof(float) * static_cast<std::size_t>(net.out_channels);
   const std::size_t free = memory > fixed ? memory - fixed : 0;
   // Turned windows may start anywhere, so they are up to a grid wider.
   const auto for_network = [&](std::size_t bytes) {
@@ -89,14 +89,20 @@ std::optional<Plan> plan_within(std::size_t memory, const Segmenter& segmenter, 
     int band = static_cast<int>(std::min<std::size_t>(height, free / 3 / (width * decode_bytes)));
     if (options.band_rows > 0) band = std::min(band, options.band_rows);
     const std::size_t rows = static_cast<std::size_t>(window) + static_cast<std::size_t>(band);
-    if (band > 2 * tail_rows && rows * row <= free / 4) return Plan{*tiling, band};
+    // A window on a shrunk picture has many rows beyond its core, of which there are no maps.
+    const std::size_t bytes =
+        zoom < 1 ? rows * pixel_row +
+                       static_cast<std::size_t>(std::min(image.height, tiling->core_height) + band) *
+                           (row - pixel_row)
+                 : rows * row;
+    if (band > 2 * tail_rows && bytes <= free / 4) return Plan{*tiling, band};
     const int less = window - tiling->grid;
     if (band <= 2 * tail_rows || less < 2 * tiling->halo + tiling->grid) return {};
     limit = less;
   }
 }
 
-Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options, int zoom) {
+Plan plan(const Segmenter& segmenter, const ImageSource& source, const FindOptions& options, double zoom) {
   if (const auto found = plan_within(options.max_memory, segmenter, source, options, zoom)) return *found;
   // The least memory that suffices, in megabytes: double until it does, then search between.
   constexpr std::size_t mega = 1'000'000, most = 1'000'000'000;  // of megabytes
@@ -148,6 +154,8 @@ class Finder {
   FindSummary run() {
     const Tiling& t = plan_.tiling;
     summary_.zoom = t.zoom;
+    summary_.size = size_;
+    summary_.holes = levels_.holes;
     summary_.whole = plan_.band_rows >= image_.height;
     summary_.tiled = t.core_width < image_.width || t.core_height < image_.height;
     summary_.exact = !summary_.tiled || t.exact;
@@ -159,27 +167,32 @@ class Finder {
   std::size_t width() const { return static_cast<std::size_t>(image_.width); }
 
   /// The memory that is needed must not depend on what the picture shows, so it has to suffice for either
-  /// zoom.
+  /// usual zoom. Only large nuclei in a large picture may need more, which is said once they are measured.
   Plan make_plan() {
     const bool measured = options_.zoom == auto_zoom;
     const Plan largest = plan(segmenter_, source_, options_, measured ? 2 : options_.zoom);
     levels_ = find_levels(source_);
-    return measured && measured_zoom() == 1 ? plan(segmenter_, source_, options_, 1) : largest;
+    if (!measured) return largest;
+    size_ = measured_size();
+    return size_.zoom == 2 ? largest : plan(segmenter_, source_, options_, size_.zoom);
   }
 
-  int measured_zoom() {
-    const std::size_t row = width() * static_cast<std::size_t>(image_.channels);
-    std::vector<float> rows;  // of the parts that begin at row `top`
-    int top = -1;
-    return choose_zoom(*segmenter_.model, image_.width, image_.height, levels_,
-                       [&](const Rect& part, float* out) {
-                         if (part.y0 != top) {
-                           top = part.y0;
-                           rows.resize(row * static_cast<std::size_t>(part.height()));
-                           source_.read(top, part.height(), rows.data());
-                         }
-                         normalize_part(rows.data(), part, out);
-                       });
+  NucleusSize measured_size() {
+    const std::size_t row = width() * image_.depth();
+    std::vector<float> rows;  // top ... end - 1
+    int top = 0, end = 0;
+    return choose_zoom(
+        *segmenter_.model, image_.width, image_.height, levels_,
+        [&](const Rect& part, float* out) {
+          if (part.y0 != top || part.y1 != end) {
+            top = part.y0;
+            end = part.y1;
+            rows.resize(row * static_cast<std::size_t>(part.height()));
+            source_.read(top, part.height(), rows.data());
+          }
+          normalize_part(rows.data(), part, out);
+        },
+        segmenter_.learned);
   }
 
   /// The network's input for a part of the picture.
@@ -222,7 +235,8 @@ class Finder {
     predict_until(bottom);
     const float *begin = maps_.row(top),
                 *end = begin + static_cast<std::size_t>(bottom - top) * width() * channels_;
-    LabelMap map = segmenter_.decode({image_.width, bottom - top, static_cast<int>(channels_), {begin, end}});
+    LabelMap map = segmenter_.decode({image_.width, bottom - top, static_cast<int>(channels_), {begin, end}},
+                                     plan_.tiling.zoom);
     const int start = done_ - top;  // the band's first row, in the map
     BandCut band = cut_band(Clumps(map), start, bottom == image_.height, cut_);
     taken_.extend(bottom);
@@ -253,6 +267,7 @@ class Finder {
       std::int32_t& label = map[i];
       if (i < above || !keep[static_cast<std::size_t>(label)]) label = 0;
     }
+    if (levels_.holes > 0) drop_unseen(map, image_.channels, pixels_.row(top));
     std::int32_t* taken = taken_.row(done_);
     for (std::size_t i = above; i < map.size(); ++i, ++taken) {
       if (map[i] == 0) continue;
@@ -328,6 +343,7 @@ class Finder {
   FindSink& sink_;
   std::function<void(double)> progress_;
   Levels levels_{};
+  NucleusSize size_;
   Plan plan_;
   std::size_t channels_;
   RowBuffer<float> pixels_, maps_;

@@ -12,7 +12,7 @@ namespace nuclei {
 struct FindOptions {
   std::size_t max_memory = std::size_t{2} << 30;  // bytes, all in all
   bool tta = false;                               // average over eight turned and mirrored versions
-  int zoom = auto_zoom;                           // how many times larger the network sees the picture
+  double zoom = auto_zoom;                        // how many times larger the network sees the picture
   // Smaller than memory asks for, for tests: the most bytes for a window of the network, and the most rows
   // that are separated into nuclei at a time.
   std::size_t window_memory = 0;
@@ -41,11 +41,13 @@ class FindSink {
 
 struct FindSummary {
   std::int64_t nuclei = 0;
-  bool whole = true;     // separated at once
-  int zoom = 1;          // how many times larger the network saw the picture
-  bool tiled = false;    // the network worked on windows
-  bool exact = true;     // the network's answer is that of one window, bit for bit
-  std::int64_t cut = 0;  // clumps of touching nuclei that were too large to separate as a whole
+  bool whole = true;       // separated at once
+  double zoom = 1;         // how many times larger the network saw the picture
+  NucleusSize size;        // as choose_zoom() says, if it was asked
+  std::int64_t holes = 0;  // pixels without a value
+  bool tiled = false;      // the network worked on windows
+  bool exact = true;       // the network's answer is that of one window, bit for bit
+  std::int64_t cut = 0;    // clumps of touching nuclei that were too large to separate as a whole
 };
 
 /// Finds the nuclei of a picture of any size in bounded memory.

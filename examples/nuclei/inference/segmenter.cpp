@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
-#include <numbers>
 
 #include <nlohmann/json.hpp>
 
 #include "common/error.h"
 #include "common/json.h"
 #include "common/text.h"
+#include "instances/measure.h"
 
 namespace nuclei {
 
@@ -81,63 +79,18 @@ std::unique_ptr<karyon::UNet> load_model(const std::filesystem::path& file,
   }
 }
 
-// The maps of a picture as one window.
-PixelMaps whole_maps(karyon::UNet& model, int width, int height, int zoom, bool tta, const ReadPixels& read) {
-  const Tiling whole =
-      *plan_tiles(model.options, width, height, std::numeric_limits<std::size_t>::max(), 0, zoom);
-  PixelMaps maps(width, height, map_count);
-  predict_core(model, whole, width, height, {0, 0, width, height}, tta, read, maps.values.data(),
-               static_cast<std::size_t>(width));
-  return maps;
-}
-
-// The diameter of a disc with the median area of the nuclei, pixels; 0 where there is none.
-double median_diameter(const std::vector<LabelMap>& maps) {
-  std::vector<std::int64_t> areas;
-  for (const LabelMap& map : maps) {
-    const PerLabel<std::int64_t> area = label_areas(map);
-    areas.insert(areas.end(), area.begin() + 1, area.end());
-  }
-  if (areas.empty()) return 0;
-  const auto middle = areas.begin() + static_cast<std::ptrdiff_t>(areas.size() / 2);
-  std::nth_element(areas.begin(), middle, areas.end());
-  return 2 * std::sqrt(static_cast<double>(*middle) / std::numbers::pi);
+double chosen(karyon::UNet& model, const Raster<float>& input, const Levels& levels, double zoom,
+              double learned) {
+  if (zoom != auto_zoom) return zoom;
+  return choose_zoom(model, input.width, input.height, levels, pixels_of(input), learned).zoom;
 }
 
 }  // namespace
 
-int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels, const ReadPixels& read) {
-  if (levels.light_background()) return 1;
-  static constexpr int part_size = 256, parts_per_side = 4;
-  // Where parts begin along a side. They are spread evenly, and cover a short side.
-  const auto begins = [](int size) {
-    const int count = std::clamp((size + part_size / 2) / part_size, 1, parts_per_side),
-              free = std::max(0, size - part_size);
-    std::vector<int> at;
-    for (int i = 0; i < count; ++i)
-      at.push_back(count == 1 ? free / 2 : static_cast<int>(std::int64_t{free} * i / (count - 1)));
-    return at;
-  };
-  std::vector<LabelMap> found;
-  for (const int y : begins(height))
-    for (const int x : begins(width))
-      found.push_back(segment(whole_maps(model, std::min(width, part_size), std::min(height, part_size), 1,
-                                         false, [&](const Rect& part, float* out) {
-                                           read({x + part.x0, y + part.y0, x + part.x1, y + part.y1}, out);
-                                         })));
-  const double diameter = median_diameter(found);
-  return diameter > 0 && diameter < small_diameter ? 2 : 1;
-}
-
-PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta, int zoom) {
+PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta, double zoom, double learned) {
   const Levels levels = find_levels(image);
   const Raster<float> input = normalize(image, levels);
-  const auto read = [&](const Rect& part, float* out) {
-    for (int y = part.y0; y < part.y1; ++y)
-      out = std::copy(&input.at(part.x0, y), input.row(y) + 3 * part.x1, out);
-  };
-  if (zoom == auto_zoom) zoom = choose_zoom(model, image.width, image.height, levels, read);
-  return whole_maps(model, image.width, image.height, zoom, tta, read);
+  return whole_maps(model, input, chosen(model, input, levels, zoom, learned), tta);
 }
 
 std::string to_text(const SegmentOptions& o) {
@@ -174,12 +127,27 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
       throw Failure(file.string() + ": " + e.what());
     }
   }
+  if (const auto found = metadata.find(diameter_key); found != metadata.end())
+    learned = std::max(0.0, std::strtod(found->second.c_str(), nullptr));
   model->to(device);
   model->eval();
 }
 
-LabelMap Segmenter::operator()(const Image& image, bool tta, int zoom) {
-  return decode(predict_maps(*model, image, tta, zoom));
+LabelMap Segmenter::operator()(const Image& image, bool tta, double zoom) {
+  const Levels levels = find_levels(image);
+  const Raster<float> input = normalize(image, levels);
+  zoom = chosen(*model, input, levels, zoom, learned);
+  LabelMap map = decode(whole_maps(*model, input, zoom, tta), zoom);
+  drop_unseen(map, image.channels, image.values.data());
+  return map;
+}
+
+LabelMap Segmenter::decode(const PixelMaps& maps, double zoom) const {
+  SegmentOptions options = thresholds;
+  if (zoom < 1)
+    options.min_area =
+        std::max(options.min_area, std::min(most_speck, static_cast<int>(options.min_area / (zoom * zoom))));
+  return segment(maps, options);
 }
 
 }  // namespace nuclei

@@ -11,6 +11,7 @@
 #include "imageio/image.h"
 #include "inference/normalize.h"
 #include "inference/windows.h"
+#include "inference/zoom.h"
 #include "instances/watershed.h"
 
 namespace nuclei {
@@ -31,21 +32,15 @@ std::filesystem::path default_model();
 /// The file of a model that the user names: default_model() for nothing and for "default".
 std::filesystem::path model_file(const std::filesystem::path& name);
 
-/// The model separates touching nuclei best if they are 20 to 60 pixels wide. So it sees a picture of smaller
-/// ones enlarged.
-inline constexpr double small_diameter = 22;  // pixels
-inline constexpr int auto_zoom = 0;           // as choose_zoom() says
-
-/// How many times larger the model should see a picture: 2 if the background is dark and nuclei are small,
-/// else 1. Nuclei are small if the median of those in up to 16 parts of the picture, as a disc, is below
-/// small_diameter. On a light background (stained tissue, brightfield) enlarging did not help.
-///   read  gives normalized pixels; it is asked for parts by ascending rows
-int choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels, const ReadPixels& read);
-
 /// The model's maps of a picture. The model is in evaluation mode and has map_count outputs.
 ///   tta   the mean over the picture's eight turned and mirrored versions
-///   zoom  how many times larger the model sees the picture: 1, 2 or auto_zoom
-PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false, int zoom = auto_zoom);
+///   zoom  how many times larger the model sees the picture, or auto_zoom
+///   learned  see choose_zoom()
+PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false, double zoom = auto_zoom,
+                       double learned = 0);
+
+/// The median diameter of the nuclei that a model learned from, as its file holds it.
+inline constexpr const char* diameter_key = "nuclei.diameter";
 
 /// Thresholds as a model's file holds them.
 inline constexpr const char* thresholds_key = "nuclei.thresholds";
@@ -53,19 +48,24 @@ std::string to_text(const SegmentOptions& options);
 /// Throws Failure if it is not what to_text() wrote.
 SegmentOptions thresholds_from(const std::string& text);
 
+/// The largest speck that is ever dropped, pixels.
+inline constexpr int most_speck = 64;
+
 /// A trained network and what its file says about it.
 struct Segmenter {
   /// Throws Failure if the file is not a network for nuclei (for a training checkpoint it says where the
   /// model is), karyon::Error if it cannot be read.
   Segmenter(const std::filesystem::path& file, karyon::Device device);
-  LabelMap operator()(const Image& image, bool tta = false, int zoom = auto_zoom);
+  LabelMap operator()(const Image& image, bool tta = false, double zoom = auto_zoom);
   /// Separates the nuclei in the network's maps. Nuclei that do not touch, directly or through others, do not
-  /// influence each other.
-  LabelMap decode(const PixelMaps& maps) const { return segment(maps, thresholds); }
+  /// influence each other. Nuclei of more than most_speck pixels are never dropped.
+  ///   zoom  how many times larger the network saw the picture: where it was shrunk, specks are larger
+  LabelMap decode(const PixelMaps& maps, double zoom) const;
 
   std::unique_ptr<karyon::UNet> model;
   std::map<std::string, std::string> metadata;
   SegmentOptions thresholds;
+  double learned = 0;  // the median diameter of the nuclei that it learned from; 0 if it does not say
 };
 
 }  // namespace nuclei

@@ -6,6 +6,8 @@
 
 #include <karyon/karyon.h>
 
+#include "imageio/raster.h"
+
 namespace nuclei {
 
 /// Pixels [x0, x1) x [y0, y1) of a picture.
@@ -23,21 +25,22 @@ struct Rect {
 /// `grid`.
 ///
 /// All sizes are in pixels of the picture. The network may see it `zoom` times larger; then `zoom` times
-/// `grid` is the alignment that the network needs.
+/// `grid` is the alignment that the network needs. Where zoom is below 1, it sees means of pixels, and its
+/// maps are interpolated.
 struct Tiling {
   int core_width, core_height;  // the picture's, if one window holds it all; else multiples of grid
   int grid, halo;
   bool exact;  // results are those of one window to the last bit; else up to rounding
-  int zoom = 1;
+  double zoom = 1;
 };
 
 /// Windows that fit into `memory` bytes and are no taller than `height_limit` (0: any). Above 64 megapixels
 /// they overlap by the receptive field only: the halo that keeps every bit would take two to three times as
-/// long. Returns nothing if no window fits. A network with group norms needs one window for the whole
-/// picture.
-///   zoom  a power of two
+/// long. The limit is 32 and 16 megapixels where the network sees a half and a quarter. Returns nothing if no
+/// window fits. A network with group norms needs one window for the whole picture.
+///   zoom  a power of two, 1/4 to 4
 std::optional<Tiling> plan_tiles(const karyon::UNetOptions& options, int width, int height,
-                                 std::size_t memory, int height_limit = 0, int zoom = 1);
+                                 std::size_t memory, int height_limit = 0, double zoom = 1);
 
 /// Gives the network's input for a part of the picture: [height, width, 3].
 using ReadPixels = std::function<void(const Rect& part, float* out)>;
@@ -49,5 +52,16 @@ using ReadPixels = std::function<void(const Rect& part, float* out)>;
 /// The maps of a pixel do not depend on the core that holds it, within what tiling.exact promises.
 void predict_core(karyon::UNet& model, const Tiling& tiling, int width, int height, const Rect& core,
                   bool tta, const ReadPixels& read, float* out, std::size_t out_stride);
+
+/// Gives parts of a picture in memory, [height, width, 3], which must outlive the result.
+ReadPixels pixels_of(const Raster<float>& picture);
+
+/// Parts of a picture, shrunk: the mean of each `shrink` x `shrink` pixels, or of fewer at a part's ends. The
+/// parts begin and end at the same rows.
+std::vector<Raster<float>> shrunk(const std::vector<Rect>& parts, int shrink, const ReadPixels& read);
+
+/// The network's maps of a picture as one window.
+Raster<float> whole_maps(karyon::UNet& model, const Raster<float>& picture, double zoom = 1,
+                         bool tta = false);
 
 }  // namespace nuclei

@@ -92,6 +92,7 @@ class Training {
   Clock::time_point start_ = Clock::now();
   karyon::Device device_;
   std::vector<Example> validation_;
+  double diameter_ = 0;  // the median of the nuclei to learn from, pixels
   std::string split_csv_;
   Evaluation evaluation_;  // of the last epoch that was scored
   Baselines baselines_;
@@ -156,6 +157,12 @@ std::unique_ptr<karyon::UNet> Training::initial_model() {
 
 void Training::load_images() {
   TrainingData data = load_data(options_);
+  std::vector<std::int64_t> areas;
+  for (const Example& e : data.training) {
+    const PerLabel<std::int64_t> of_image = label_areas(e.truth);
+    areas.insert(areas.end(), of_image.begin() + 1, of_image.end());
+  }
+  diameter_ = median_diameter(std::move(areas));
   validation_ = std::move(data.validation);
   split_csv_ = std::move(data.split_csv);
   state_.fingerprint = std::move(data.fingerprint);
@@ -350,7 +357,7 @@ std::optional<Training::Validation> Training::validate() {
   Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
     const auto begin = Clock::now();
-    const PixelMaps maps = predict_maps(*average_, e.image);
+    const PixelMaps maps = predict_maps(*average_, e.image, false, auto_zoom, diameter_);
     network += seconds_since(begin);
     const LabelMap found = segment(maps, state_.thresholds);
     result.evaluation.add(e, found, seconds_since(begin));
@@ -411,6 +418,7 @@ void Training::save_model(const karyon::UNet& model, std::int64_t epoch, const s
   saved.erase("data");  // whoever gets the model need not know where the images lay
   std::map<std::string, std::string> metadata{{"nuclei.options", dump(saved)},
                                               {"nuclei.epoch", std::to_string(epoch)},
+                                              {diameter_key, fixed(diameter_, 1)},
                                               {thresholds_key, to_text(thresholds)}};
   if (!scores.empty()) {
     const Scores all = mean(scores);
@@ -432,7 +440,7 @@ bool Training::tune() {
   std::vector<LabelMap> truth;
   Progress progress("fitting thresholds", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
-    maps.push_back(predict_maps(*best.model, e.image));
+    maps.push_back(predict_maps(*best.model, e.image, false, auto_zoom, diameter_));
     truth.push_back(e.truth);
     progress.update(static_cast<std::int64_t>(maps.size()));
     if (StopOnSignal::signal()) return false;
