@@ -86,7 +86,7 @@ TEST_CASE(
   const std::string pipe = (w.root / "pipe").string(), data = w.data.string(), model = w.model().string();
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
   for (const std::string& command :
-       {"predict --model " + pipe + " " + w.a_picture().string(), "info " + pipe, "info /dev/zero",
+       {"predict --model " + pipe + " " + w.a_picture().string(), "info " + pipe, std::string("info /dev/zero"),
         "shrink " + pipe + " --out " + (w.root / "s").string(),
         "evaluate --data " + data + " --model " + pipe, "evaluate --data " + pipe + " --model " + model,
         "doctor --data " + pipe, "train --resume " + pipe,
