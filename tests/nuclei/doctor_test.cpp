@@ -11,7 +11,7 @@
 #include "dataset/bowl_layout.h"
 #include "dataset/diagnosis.h"
 #include "dataset/synthetic.h"
-#include "imageio/image.h"
+#include "imageio/label_image.h"
 #include "temp_folder.h"
 
 using namespace nuclei;
@@ -85,8 +85,8 @@ struct Sound {
     fs::create_directories(root / id / "masks");
   }
   Pixels pixels_of(const fs::path& file) const {
-    const RawImage raw = read_raw(file);
-    return {raw.begin(), raw.end()};
+    const LabelImage labels = read_label_image(file);
+    return {labels.begin(), labels.end()};
   }
   std::multiset<std::string> found() const {
     std::multiset<std::string> keys;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "imageio/label_image.h"
 #include "temp_folder.h"
 
 using namespace nuclei;

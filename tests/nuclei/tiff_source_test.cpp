@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 #include "imageio/image.h"
+#include "imageio/label_image.h"
 #include "imageio/tiff_source.h"
 #include "imageio/tiff_writer.h"
 #include "temp_folder.h"

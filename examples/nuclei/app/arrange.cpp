@@ -1,7 +1,6 @@
 #include "app/arrange.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cmath>
 #include <cstdio>
@@ -16,12 +15,12 @@
 #include "common/text.h"
 #include "dataset/background.h"
 #include "dataset/bowl_layout.h"
+#include "dataset/label_import.h"
 #include "dataset/listing.h"
 #include "imageio/image.h"
 #include "imageio/image_source.h"
 #include "imageio/partial_folder.h"
 #include "imageio/tiff_source.h"
-#include "instances/components.h"
 
 namespace nuclei {
 namespace {
@@ -93,49 +92,6 @@ std::vector<Pair> pair_up(const std::vector<fs::path>& images, const std::vector
   return result;
 }
 
-/// Each nucleus of a mask file as a label.
-LabelMap labels_of(const fs::path& file) {
-  std::string several;
-  const Image mask = read_image(file, {}, &several);
-  if (!several.empty()) {
-    const int pages = page_count(file);
-    throw Failure("arranging " + file.string() + ": expected a mask of one page and one channel, it has " +
-                  (pages > 1 ? std::to_string(pages) + " pages" : "several channels") +
-                  "; save the one that belongs to the image as a file of its own");
-  }
-  std::map<std::array<float, 3>, std::int32_t> values;
-  LabelMap map(mask.width, mask.height);
-  for (std::size_t i = 0; i < map.size(); ++i) {
-    std::array<float, 3> value{};
-    for (std::size_t c = 0; c < 3; ++c) value[c] = mask.pixel(i)[std::min(c, mask.depth() - 1)];
-    if (value == std::array<float, 3>{}) continue;
-    map[i] = values.try_emplace(value, static_cast<std::int32_t>(values.size()) + 1).first->second;
-  }
-  if (values.size() == 1) {
-    return label_components({map.width, map.height, 1, {map.begin(), map.end()}});
-  }
-  // Values that compression or smoothing left in between are scattered: most have no neighbour of the same
-  // value.
-  std::size_t alone = 0, total = 0;
-  const std::size_t width = map.row_size();
-  for (std::size_t i = 0; i < map.size(); ++i) {
-    if (map[i] == 0) continue;
-    const bool left = i % width > 0 && map[i - 1] == map[i];
-    const bool right = (i + 1) % width > 0 && map[i + 1] == map[i];
-    const bool above = i >= width && map[i - width] == map[i];
-    const bool below = i + width < map.size() && map[i + width] == map[i];
-    ++total;
-    alone += !left && !right && !above && !below;
-  }
-  if (50 * alone > total)
-    throw Failure("arranging " + file.string() +
-                  ": expected 0 for background and one value or colour per nucleus, there are " +
-                  std::to_string(values.size()) +
-                  " values, many of them scattered as lossy compression leaves them; save the mask as PNG "
-                  "without smoothing");
-  return map;
-}
-
 void write_image(const fs::path& from, const Image& image, bool as_it_is, const fs::path& to) {
   if (as_it_is) {
     fs::copy_file(from, to);
@@ -153,7 +109,9 @@ void write_image(const fs::path& from, const Image& image, bool as_it_is, const 
 /// Writes an image and its masks. Returns the number of nuclei.
 std::size_t write_pair(const Pair& pair, const Image& image, const ReadOptions& choice, const fs::path& root,
                        Progress& progress) {
-  const LabelMap labels = labels_of(pair.mask);
+  std::string note;
+  const LabelMap labels = import_labels(pair.mask, &note);
+  if (!note.empty()) progress.say(pair.mask.string() + ": " + note);
   if (!labels.same_size(image))
     throw Failure("arranging " + pair.mask.string() + ": expected the " + size_text(image) +
                   " pixels of its image, it has " + size_text(labels));

@@ -199,8 +199,8 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
     ++summary_.skipped;
     return;
   }
-  const std::unique_ptr<ImageSource> source =
-      open_image(job.file, {.page = job.page, .channel = options_.channel});
+  const std::unique_ptr<ImageSource> source = open_image(
+      job.file, {.page = job.page, .channel = options_.channel, .max_memory = options_.max_memory});
   // The same note is printed once, not for every picture of a folder.
   const std::string note = source->note_and_remark();
   if (!note.empty() && noted_.insert(note).second) progress_->say(job.file.string() + ": " + note);

@@ -9,6 +9,7 @@
 #include "dataset/listing.h"
 #include "imageio/atomic_file.h"
 #include "imageio/image_source.h"
+#include "imageio/label_image.h"
 
 namespace nuclei {
 

@@ -12,6 +12,7 @@
 #include "dataset/background.h"
 #include "dataset/listing.h"
 #include "imageio/image_source.h"
+#include "imageio/label_image.h"
 #include "instances/components.h"
 
 namespace nuclei {
@@ -71,35 +72,22 @@ std::vector<int> part_areas(const Mask& mask, bool diagonal, int first = 1) {
 
 /// A mask as it is stored.
 struct StoredMask {
-  RawImage raw;
-  Mask set;  // 1 where any colour channel is above zero
+  LabelImage values;
+  Mask set;  // 1 where the value is not 0
   std::int64_t area = 0;
-  int highest = 0;                       // of all colour samples
   int x0 = 0, y0 = 0, x1 = -1, y1 = -1;  // the smallest box that holds what is set
-  bool alpha = false, alpha_varies = false;
 
-  explicit StoredMask(RawImage file)
-      : raw(std::move(file)), set(raw.width, raw.height), x0(raw.width), y0(raw.height) {
-    alpha = raw.channels > colors();
-    const std::uint16_t* sample = raw.values.data();
+  explicit StoredMask(LabelImage labels)
+      : values(std::move(labels)), set(values.width, values.height), x0(values.width), y0(values.height) {
+    const std::uint64_t* value = values.values.data();
     for (int y = 0; y < set.height; ++y)
-      for (int x = 0; x < set.width; ++x, sample += raw.channels) look_at(x, y, sample);
-  }
-  int colors() const { return raw.channels <= 2 ? 1 : 3; }
-  std::uint64_t color(int x, int y) const {
-    std::uint64_t color = 0;
-    for (int c = 0; c < colors(); ++c) color = color << 16 | raw.at(x, y, c);
-    return color;
+      for (int x = 0; x < set.width; ++x, ++value)
+        if (*value != 0) add(x, y);
   }
   double share() const { return static_cast<double>(area) / static_cast<double>(set.size()); }
 
  private:
-  void look_at(int x, int y, const std::uint16_t* sample) {
-    int brightest = 0;
-    for (int c = 0; c < colors(); ++c) brightest = std::max<int>(brightest, sample[c]);
-    if (alpha) alpha_varies |= sample[colors()] != raw[static_cast<std::size_t>(colors())];
-    if (brightest == 0) return;
-    highest = std::max(highest, brightest);
+  void add(int x, int y) {
     set.at(x, y) = 1;
     ++area;
     x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
@@ -123,16 +111,16 @@ Values look_at_values(const StoredMask& mask) {
   std::int64_t weak = 0;
   for (int y = mask.y0; y <= mask.y1; ++y) {
     for (int x = mask.x0; x <= mask.x1; ++x) {
-      if (mask.set.at(x, y) == 0) continue;
-      const std::uint64_t value = mask.color(x, y);
+      const std::uint64_t value = mask.values.at(x, y);
+      if (value == 0) continue;
       // A region starts at a pixel whose left and upper neighbours have other values. A round region has a few
       // such pixels.
-      const bool left = x > 0 && mask.color(x - 1, y) == value;
-      const bool above = y > 0 && mask.color(x, y - 1) == value;
+      const bool left = x > 0 && mask.values.at(x - 1, y) == value;
+      const bool above = y > 0 && mask.values.at(x, y - 1) == value;
       Use& use = uses[value];
       ++use.pixels;
       use.beginnings += !left && !above;
-      weak += 2 * static_cast<int>(value & 0xffff) < mask.highest;
+      weak += 2 * (mask.values.colours ? value & 0xffff : value) < mask.values.highest;
     }
   }
   if (uses.empty()) return {};
@@ -222,7 +210,7 @@ void Examination::look_at_image(const fs::path& file) {
 
 void Examination::look_at_brightness(const fs::path& file) {
   const Image& image = *image_;
-  const double levels = image.bit_depth == 16 ? 65535 : 255;
+  const double levels = std::abs(image.scale);
   std::vector<float> values = image.values;
   const double high = quantile(values, 0.999), low = quantile(values, 0.001), highest = quantile(values, 1);
   const double range = (high - low) * levels;
@@ -232,7 +220,7 @@ void Examination::look_at_brightness(const fs::path& file) {
     find("low-contrast", file,
          "brightness from " + fixed(low * levels, 0) + " to " + fixed(high * levels, 0) + " of " +
              fixed(levels, 0));
-  } else if (image.bit_depth == 16 && highest < 0.1) {
+  } else if (image.bit_depth == 16 && highest * levels < 6554) {
     find("dark-in-viewers", file,
          "16 bits a pixel, the lightest is " + fixed(highest * levels, 0) + " of 65535");
   }
@@ -244,7 +232,7 @@ void Examination::look_at_brightness(const fs::path& file) {
 void Examination::look_at_mask(const fs::path& file, bool only) {
   std::optional<StoredMask> read;
   try {
-    read.emplace(read_raw(file));
+    read.emplace(read_label_image(file));
   } catch (const Failure& e) {
     as_meant_ = false;
     find("unreadable", file, reason(e, file));
@@ -257,7 +245,7 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
     return;
   }
   const auto all = static_cast<std::int64_t>(mask.set.size());
-  if (mask.alpha_varies && (mask.area == 0 || mask.area == all)) {
+  if (mask.values.alpha_varies && (mask.area == 0 || mask.area == all)) {
     as_meant_ = false;
     find("mask-in-alpha", file, mask.area == 0 ? "the colours are all 0" : "the colours are all set");
     return;
@@ -268,15 +256,6 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   }
   facts.any_nucleus = true;
 
-  // A nucleus covers a part of the image's frame; the background covers nearly all of it.
-  std::int64_t frame = 0, frame_set = 0;
-  for (int y = 0; y < mask.set.height; ++y) {
-    const bool whole_row = y == 0 || y + 1 == mask.set.height;
-    for (int x = 0; x < mask.set.width; x += whole_row ? 1 : std::max(mask.set.width - 1, 1)) {
-      ++frame;
-      frame_set += mask.set.at(x, y);
-    }
-  }
   const Values values = look_at_values(mask);
   bool plain = false;
   if (mask.area == all && values.distinct == 1) {
@@ -288,17 +267,17 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
     find("grey-mask", file,
          std::to_string(values.distinct) + " values besides 0, " + percent(values.weak) +
              " of the set pixels are darker than half");
-  } else if (mask.share() > 0.5 && 10 * frame_set > 9 * frame) {
+  } else if (rival_of_background(mask.values).value != 0) {
     find("inverted-mask", file, percent(mask.share()) + " of the pixels are set");
   } else {
     plain = true;
     look_at_parts(file, mask, only);
   }
-  if (plain && mask.highest < (mask.raw.bit_depth == 16 ? 6554 : 26))
+  if (plain && mask.values.highest < (mask.values.bit_depth > 8 ? 6554 : 26))
     find("dark-mask", file,
-         std::to_string(mask.raw.bit_depth) + " bits a pixel, the highest value is " +
-             std::to_string(mask.highest));
-  if (mask.alpha && !mask.alpha_varies)
+         std::to_string(mask.values.bit_depth) + " bits a pixel, the highest value is " +
+             std::to_string(mask.values.highest));
+  if (mask.values.alpha && !mask.values.alpha_varies)
     find("opaque-mask", file, "an alpha channel that is the same everywhere");
 
   if (owner_.empty()) return;

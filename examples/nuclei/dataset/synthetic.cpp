@@ -10,6 +10,7 @@
 
 #include "common/error.h"
 #include "common/text.h"
+#include "imageio/limits.h"
 
 // Drawing uses only +, -, *, / and sqrt, which give the same bits on every machine. sin and exp do not.
 

@@ -15,7 +15,7 @@ struct Image : Raster<float> {
 
   int bit_depth = 8;  // of the file it came from: 8, 16, 32 or 64
 
-  /// A value in the file is offset + scale * pixel.
+  /// A value in the file is offset + scale * pixel. The scale is below 0 where low values are light.
   double scale = 255;
   double offset = 0;
   bool integers = true;  // whether the file holds integers
@@ -26,15 +26,10 @@ struct Image : Raster<float> {
 
 struct ReadOptions;  // image_source.h
 
-/// Larger pictures are refused before anything is allocated for them: a damaged or hostile header
-/// may claim any size.
-inline constexpr std::int64_t max_pixels = std::int64_t{1} << 27;
-
-/// Reads a PNG, JPEG, BMP or TIFF file; 16-bit PNG keeps its full depth. Grey stays one channel, palettes
-/// become RGB, an alpha channel is dropped. A TIFF with several pages or channels gives the first ones,
-/// unless the options choose others; see open_tiff. Throws Failure if the file is missing, empty, of another
-/// format, damaged (for PNG every checksum is verified), cut short anywhere, above max_pixels, or without the
-/// page or channel asked for.
+/// Reads a PNG, JPEG, BMP or TIFF file with its full depth. Grey stays one channel; palettes become RGB, or one
+/// channel of their indices where they are look-up tables; an alpha channel is dropped. A TIFF with several
+/// pages or channels gives the first ones, unless the options choose others; see open_tiff. Throws Failure like
+/// open_image, if the file is cut short anywhere, and above max_pixels.
 ///   note    receives ImageSource::note(): what was chosen where the file leaves a choice
 ///   remark  receives ImageSource::remark(): what is passed over
 Image read_image(const std::filesystem::path& path);
@@ -43,20 +38,6 @@ Image read_image(const std::filesystem::path& path, const ReadOptions& options, 
 
 /// 1 inside, 0 outside; one channel.
 using Mask = Raster<std::uint8_t>;
-
-/// Reads a mask of any bit depth: 1 where any colour channel is above zero, else 0. Throws Failure like
-/// read_image, and if the file is not `width` by `height` pixels.
-Mask read_mask(const std::filesystem::path& path, int width, int height);
-
-/// A file as it is stored. Values reach to 255 or 65535; channels are 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
-struct RawImage : Raster<std::uint16_t> {
-  using Raster::Raster;
-
-  int bit_depth = 8;  // 8 or 16
-};
-
-/// Reads a file without scaling its values. Throws Failure like read_image.
-RawImage read_raw(const std::filesystem::path& path);
 
 /// A picture to show: 8 bits; channels are 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
 using Picture = Raster<std::uint8_t>;

@@ -2,31 +2,65 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cmath>
+#include <fstream>
 #include <map>
 #include <numeric>
-#include <utility>
+#include <system_error>
 
 #include "common/error.h"
+#include "imageio/decoded_source.h"
+#include "imageio/limits.h"
 #include "imageio/one_colour.h"
 #include "imageio/tiff_source.h"
 
 namespace nuclei {
 namespace {
 
-class MemorySource : public ImageSource {
- public:
-  explicit MemorySource(Image image) : values_(std::exchange(image.values, {})) {
-    header_ = std::move(image);
-  }
-  void read(int y, int count, float* pixels) override {
-    std::copy(values_.data() + header_.index(0, y), values_.data() + header_.index(0, y + count), pixels);
-  }
-  std::size_t held_bytes() const override { return values_.size() * sizeof(float); }
+namespace fs = std::filesystem;
 
- private:
-  std::vector<float> values_;
-};
+bool starts_with(const std::vector<unsigned char>& bytes, const std::vector<unsigned char>& prefix) {
+  return bytes.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), bytes.begin());
+}
+
+/// The first bytes of a file.
+std::vector<unsigned char> first_bytes(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) fail_reading(path, "no such file; check the path");
+  if (fs::is_directory(status)) fail_reading(path, "expected an image file, this is a folder");
+  if (!fs::is_regular_file(status)) fail_reading(path, "expected an image file, this is a device or a pipe");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail_reading(path, std::generic_category().message(errno));
+  std::vector<unsigned char> bytes(8);
+  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  if (file.bad()) fail_reading(path, "the disk reported a read error");
+  if (bytes.empty()) fail_reading(path, "the file is empty; copy it again");
+  return bytes;
+}
+
+std::unique_ptr<SampleSource> open_by_content(const fs::path& path, const ReadOptions& options) {
+  const std::vector<unsigned char> png{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, jpeg{0xff, 0xd8, 0xff},
+      bmp{'B', 'M'};
+  const std::vector<unsigned char> bytes = first_bytes(path);
+  if (is_tiff(path)) return open_tiff(path, options);
+  const auto decoded = [&](auto open) {
+    return std::make_unique<DecodedSource>(path, options, [path, open] { return open(path); });
+  };
+  if (starts_with(bytes, png)) {
+    check_png(path);
+    return decoded(png_decoder);
+  }
+  if (starts_with(bytes, jpeg)) return decoded(jpeg_decoder);
+  if (starts_with(bytes, bmp)) return decoded(bmp_decoder);
+  if (starts_with(png, bytes) || starts_with(jpeg, bytes))
+    fail_reading(path, "the file is cut short; copy it again");
+  fail_reading(
+      path,
+      "expected a PNG, JPEG or BMP image or a TIFF, the content is something else; save it as TIFF or PNG");
+}
 
 // Maps floats to unsigned numbers of the same order.
 std::uint32_t ordered(float value) {
@@ -66,9 +100,20 @@ Image without_values(const Image& image) {
 
 }  // namespace
 
-std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options) {
-  return in_one_channel(is_tiff(path) ? open_tiff(path, options)
-                                      : std::make_unique<MemorySource>(read_image(path, options)));
+std::unique_ptr<SampleSource> open_samples(const fs::path& path, const ReadOptions& options) {
+  try {
+    return open_by_content(path, options);
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    fail_reading(path, "memory does not suffice");
+  } catch (const std::exception& e) {
+    fail_reading(path, e.what());
+  }
+}
+
+std::unique_ptr<ImageSource> open_image(const fs::path& path, const ReadOptions& options) {
+  return in_one_channel(open_samples(path, options));
 }
 
 std::string ImageSource::note_and_remark() const {
@@ -84,10 +129,7 @@ Image read_all(ImageSource& source) {
 
 Image read_all(const std::filesystem::path& path, const ReadOptions& options, std::string* note) {
   const std::unique_ptr<ImageSource> source = open_image(path, options);
-  const Image& h = source->header();
-  if (h.pixels() > static_cast<std::size_t>(max_pixels))
-    throw Failure("reading " + path.string() + ": it has " + size_text(h) + " pixels, the limit is " +
-                  std::to_string(max_pixels >> 20) + " Mi; cut the image into tiles");
+  check_whole(path, source->header().width, source->header().height);
   if (note) *note = source->note_and_remark();
   return read_all(*source);
 }

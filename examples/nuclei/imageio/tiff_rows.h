@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "imageio/palette.h"
 #include "imageio/tiff_file.h"
 #include "imageio/tiff_stack.h"
 
@@ -22,12 +23,15 @@ struct TiffLayout {
   int colours = 1;  // samples that are no alpha
   bool rgb = false, tiled = false;
   std::uint32_t tile_width = 0, tile_height = 0;
-  std::vector<std::array<float, 3>> palette;  // empty where the samples are brightness or colours
+  Palette palette;  // empty where the samples are brightness (a look-up table's indices, too) or colours
 };
 
 /// The layout of the file's current page. Throws Failure if the page is damaged or of a kind that is not
 /// read.
 TiffLayout read_layout(TiffFile& file);
+
+/// Bytes of a row of samples, or of all tiles that a row lies in: what a TiffRows holds.
+std::uint64_t held_bytes(const TiffLayout& layout);
 
 /// Throws Failure if the file was cut before the end of the page's pixels, so that no long work begins.
 void check_complete(const TiffFile& file);
@@ -40,6 +44,23 @@ void walk(const std::uint8_t* raw, std::size_t first, std::size_t step, std::siz
     T value;
     std::memcpy(&value, raw + (first + i * step) * sizeof(T), sizeof(T));
     visit(i, value);
+  }
+}
+
+/// Samples of any number of bits up to 32, the leftmost in the high bits. Three whole bytes are in the order of
+/// the machine, as libtiff leaves them.
+template <class Visit>
+void walk_packed(const std::uint8_t* raw, std::size_t bits, bool is_signed, std::size_t first,
+                 std::size_t step, std::size_t n, const Visit& visit) {
+  const bool swapped = bits == 24 && std::endian::native == std::endian::little;
+  const std::int64_t sign = is_signed ? std::int64_t{1} << (bits - 1) : 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t begin = (first + i * step) * bits, end = begin + bits;
+    std::uint64_t value = 0;
+    for (std::size_t byte = begin / 8; 8 * byte < end; ++byte)
+      value = value << 8 | raw[swapped ? (begin + end) / 8 - 1 - byte : byte];
+    value = value >> (7 - (end + 7) % 8) & ((std::uint64_t{1} << bits) - 1);
+    visit(i, (static_cast<std::int64_t>(value) ^ sign) - sign);
   }
 }
 
@@ -65,14 +86,12 @@ void for_each_sample(const TiffLayout& l, const std::uint8_t* raw, std::size_t f
     case 32:
       return is_signed ? walk<std::int32_t>(raw, first, step, n, visit)
                        : walk<std::uint32_t>(raw, first, step, n, visit);
+    case 64:
+      return is_signed ? walk<std::int64_t>(raw, first, step, n, visit)
+                       : walk<std::uint64_t>(raw, first, step, n, visit);
     default: break;
   }
-  const std::size_t per_byte = 8 / l.bits;  // 1, 2 or 4 bits, the leftmost pixel in the high ones
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t at = first + i * step;
-    const std::size_t shift = (per_byte - 1 - at % per_byte) * l.bits;
-    visit(i, raw[at / per_byte] >> shift & ((1 << l.bits) - 1));
-  }
+  walk_packed(raw, l.bits, is_signed, first, step, n, visit);
 }
 
 /// Decodes the rows of one page. Each plane of a planar file has its own object, so that every file is read
@@ -108,6 +127,8 @@ class TiffRows {
  private:
   [[noreturn]] void damaged(int y) { file_.damaged("at row " + std::to_string(y) + ": "); }
 
+  // Pieces without bytes are left out of a file on purpose: they are 0.
+  bool is_left_out(std::uint32_t piece) { return TIFFGetStrileByteCount(file_.get(), piece) == 0; }
   // These fill buffer_ with row y, or with the band of tiles that row y is in.
   void read_line(int y, std::uint16_t plane);
   void read_band(int band, std::uint16_t plane, int y);

@@ -1,0 +1,284 @@
+// PNG, JPEG and BMP files that are decoded row by row, and those that try to take memory.
+#include <sys/stat.h>
+
+#include <cstdio>
+// clang-format off
+#include <jpeglib.h>
+// clang-format on
+#include <png.h>
+#include <zlib.h>
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/error.h"
+#include "imageio/image.h"
+#include "imageio/image_source.h"
+#include "raw_tiff.h"
+#include "temp_folder.h"
+
+using namespace nuclei;
+using Catch::Matchers::Contains;
+using karyon::test::read_file;
+using karyon::test::TempFolder;
+using karyon::test::write_file;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+Picture smooth(int width, int height, int channels) {
+  Picture picture(width, height, channels);
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x)
+      for (int c = 0; c < channels; ++c)
+        picture.at(x, y, c) = static_cast<std::uint8_t>((x * 2 + y * 3 + 40 * c) % 511 / 2);
+  return picture;
+}
+
+void write_interlaced(const fs::path& file, Picture picture) {
+  std::FILE* out = std::fopen(file.c_str(), "wb");
+  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+  png_infop info = png_create_info_struct(png);
+  png_init_io(png, out);
+  png_set_IHDR(png, info, static_cast<png_uint_32>(picture.width), static_cast<png_uint_32>(picture.height),
+               8, picture.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_ADAM7,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  std::vector<png_bytep> rows;
+  for (int y = 0; y < picture.height; ++y) rows.push_back(picture.row(y));
+  png_write_info(png, info);
+  png_write_image(png, rows.data());
+  png_write_end(png, info);
+  png_destroy_write_struct(&png, &info);
+  std::fclose(out);
+}
+
+/// Colours are RGB, or four inks as Adobe's programs store them.
+void write_jpeg(const fs::path& file, Picture picture, bool progressive = false) {
+  std::FILE* out = std::fopen(file.c_str(), "wb");
+  jpeg_compress_struct jpeg{};
+  jpeg_error_mgr errors{};
+  jpeg.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&jpeg);
+  jpeg_stdio_dest(&jpeg, out);
+  jpeg.image_width = static_cast<JDIMENSION>(picture.width);
+  jpeg.image_height = static_cast<JDIMENSION>(picture.height);
+  jpeg.input_components = picture.channels;
+  jpeg.in_color_space = picture.channels == 1 ? JCS_GRAYSCALE : picture.channels == 3 ? JCS_RGB : JCS_CMYK;
+  jpeg_set_defaults(&jpeg);
+  jpeg_set_quality(&jpeg, 98, TRUE);
+  if (progressive) jpeg_simple_progression(&jpeg);
+  jpeg_start_compress(&jpeg, TRUE);
+  for (int y = 0; y < picture.height; ++y) {
+    JSAMPROW row = picture.row(y);
+    jpeg_write_scanlines(&jpeg, &row, 1);
+  }
+  jpeg_finish_compress(&jpeg);
+  jpeg_destroy_compress(&jpeg);
+  std::fclose(out);
+}
+
+std::string reason(const fs::path& path, const ReadOptions& options = {}) {
+  try {
+    const auto source = open_image(path, options);
+    read_all(*source);
+  } catch (const Failure& failure) {
+    CHECK_THAT(failure.what(), Contains(path.string()));
+    return failure.what();
+  }
+  return "no failure";
+}
+
+void check_any_order(const fs::path& file, const Image& whole, const ReadOptions& options) {
+  const auto source = open_image(file, options);
+  CHECK(source->held_bytes() < 200'000);
+  std::vector<float> rows(3 * whole.row_size());
+  for (const int y : {0, 1, 200, 5, 4, 297, 90, 91, 90}) {
+    INFO("row " << y);
+    source->read(y, 3, rows.data());
+    CHECK(std::equal(rows.begin(), rows.end(), whole.row(y)));
+  }
+}
+
+std::string little(std::uint32_t value) {
+  return {static_cast<char>(value), static_cast<char>(value >> 8), static_cast<char>(value >> 16),
+          static_cast<char>(value >> 24)};
+}
+
+std::string bmp(std::int32_t width, std::int32_t height, int bits, std::uint32_t compression,
+                const std::string& palette, const std::string& pixels) {
+  const auto offset = static_cast<std::uint32_t>(54 + palette.size());
+  return "BM" + little(offset + static_cast<std::uint32_t>(pixels.size())) + little(0) + little(offset) +
+         little(40) + little(static_cast<std::uint32_t>(width)) + little(static_cast<std::uint32_t>(height)) +
+         little(1u | static_cast<std::uint32_t>(bits) << 16) + little(compression) + std::string(20, '\0') +
+         palette + pixels;
+}
+
+}  // namespace
+
+TEST_CASE("nuclei: PNG and JPEG rows are the same in any order, in little memory", "[nuclei][image]") {
+  const TempFolder folder;
+  const ReadOptions little_memory{.max_memory = 300'000};  // too little to keep the picture
+  for (const int channels : {1, 3}) {
+    const Picture picture = smooth(250, 300, channels);
+    write_png8(folder / "a.png", picture);
+    const Image png = read_image(folder / "a.png");
+    CHECK(to_8_bits(png) == picture);
+    check_any_order(folder / "a.png", png, little_memory);
+    write_jpeg(folder / "a.jpg", picture);
+    const Image jpeg = read_image(folder / "a.jpg");
+    REQUIRE(jpeg.channels == channels);
+    double difference = 0;
+    for (std::size_t i = 0; i < jpeg.size(); ++i) difference += std::abs(jpeg[i] * 255 - picture[i]);
+    CHECK(difference / static_cast<double>(jpeg.size()) < 4);
+    check_any_order(folder / "a.jpg", jpeg, {.max_memory = 250'000});
+  }
+}
+
+TEST_CASE("nuclei: what is decoded as a whole is counted before", "[nuclei][image]") {
+  const TempFolder folder;
+  const Picture picture = smooth(200, 150, 3);
+  write_interlaced(folder / "a.png", picture);
+  CHECK(to_8_bits(read_image(folder / "a.png")) == picture);
+  CHECK(open_image(folder / "a.png")->held_bytes() == picture.size());
+  write_jpeg(folder / "a.jpg", picture);
+  write_jpeg(folder / "p.jpg", picture, true);
+  CHECK(read_image(folder / "p.jpg").values == read_image(folder / "a.jpg").values);
+  CHECK(open_image(folder / "p.jpg")->held_bytes() == picture.size());
+  for (const char* name : {"a.png", "p.jpg"})
+    CHECK_THAT(reason(folder / name, {.max_memory = 80'000}),
+               Contains("as a whole") && Contains("--max-memory"));
+  write_file(folder / "a.bmp", bmp(200, 150, 8, 0, std::string(1024, '\0'), std::string(200 * 150, '\0')));
+  CHECK_THAT(reason(folder / "a.bmp", {.max_memory = 80'000}), Contains("as a whole"));
+  CHECK_THAT(reason(folder / "a.jpg", {.max_memory = 10'000}), Contains("a row of its pixels"));
+}
+
+TEST_CASE("nuclei: a progressive JPEG cut anywhere is an error", "[nuclei][image]") {
+  const TempFolder folder;
+  write_jpeg(folder / "a.jpg", smooth(30, 20, 3), true);
+  const std::string whole = read_file(folder / "a.jpg");
+  for (std::size_t size = 3; size + 2 < whole.size(); size += 3) {
+    write_file(folder / "cut.jpg", whole.substr(0, size));
+    INFO("cut to " << size << " of " << whole.size() << " bytes");
+    CHECK_THAT(reason(folder / "cut.jpg"), Contains("cut short"));
+  }
+}
+
+TEST_CASE("nuclei: a JPEG with any byte changed is an error or a picture", "[nuclei][image]") {
+  const TempFolder folder;
+  for (const bool progressive : {false, true}) {
+    write_jpeg(folder / "a.jpg", smooth(20, 20, 3), progressive);
+    const std::string whole = read_file(folder / "a.jpg");
+    for (std::size_t i = 2; i < whole.size(); ++i)
+      for (const int flip : {0x01, 0x80, 0xff}) {
+        std::string changed = whole;
+        changed[i] = static_cast<char>(changed[i] ^ flip);
+        write_file(folder / "changed.jpg", changed);
+        try {
+          const auto source = open_image(folder / "changed.jpg", {.max_memory = 20'000'000});
+          if (source->header().pixels() < 1'000'000) read_all(*source);
+        } catch (const Failure&) {
+        }
+      }
+  }
+  // A table of more codes than there can be.
+  std::string table("\xff\xd8\xff\xc4\x00\x5a\x00", 7);
+  write_file(folder / "table.jpg", table + std::string(200, '\xff'));
+  CHECK_THAT(reason(folder / "table.jpg"), Contains("damaged"));
+}
+
+TEST_CASE("nuclei: inks of a JPEG become colours", "[nuclei][image]") {
+  const TempFolder folder;
+  Picture inks(16, 16, 4);
+  for (std::size_t i = 0; i < inks.pixels(); ++i) {
+    const std::uint8_t pixel[] = {255, 128, 0, 200};  // inverted: no cyan, half magenta, all yellow
+    std::copy_n(pixel, 4, inks.pixel(i));
+  }
+  write_jpeg(folder / "a.jpg", inks);
+  const Image image = read_image(folder / "a.jpg");
+  CHECK(image.channels == 3);
+  CHECK(image[0] * 255 == Approx(200).margin(3));
+  CHECK(image[1] * 255 == Approx(100).margin(3));
+  CHECK(image[2] * 255 == Approx(0).margin(3));
+}
+
+TEST_CASE("nuclei: a BMP whose header does not fit the file is refused", "[nuclei][image]") {
+  const TempFolder folder;
+  const auto failure = [&](const std::string& bytes) {
+    write_file(folder / "a.bmp", bytes);
+    return reason(folder / "a.bmp");
+  };
+  const std::string palette(1024, '\0'), pixels(64, '\0');
+  CHECK_THAT(failure(bmp(0, 5, 8, 0, palette, pixels)), Contains("0 x 5"));
+  CHECK_THAT(failure(bmp(5, 0, 8, 0, palette, pixels)), Contains("5 x 0"));
+  CHECK_THAT(failure(bmp(-5, 5, 8, 0, palette, pixels)), Contains("-5 x 5"));
+  CHECK_THAT(failure(bmp(5, INT32_MIN, 8, 0, palette, pixels)), Contains("the limit"));
+  CHECK_THAT(failure(bmp(11000, 11000, 1, 0, std::string(8, '\0'), pixels)), Contains("cut short"));
+  CHECK_THAT(failure(bmp(8, 8, 8, 1, palette, pixels)), Contains("compression"));
+  CHECK_THAT(failure(bmp(8, 8, 7, 0, palette, pixels)), Contains("got 7"));
+  write_file(folder / "a.bmp", bmp(4, -2, 8, 0, palette.substr(0, 4) + "\x01\x02\x03" + palette.substr(7),
+                                   std::string("\1\0\0\0\0\0\0\0", 8)));
+  const Image top_down = read_image(folder / "a.bmp");
+  CHECK((top_down.width == 4 && top_down.height == 2));
+  CHECK(top_down[0] * 255 == Approx(3));
+  CHECK(top_down[12] == 0);
+}
+
+TEST_CASE("nuclei: 16-bit PNG and TIFF are scaled alike", "[nuclei][image]") {
+  const TempFolder folder;
+  Raster<std::uint16_t> dim(40, 30);
+  for (std::size_t i = 0; i < dim.size(); ++i) dim[i] = static_cast<std::uint16_t>(100 + i % 200);
+  write_png16(folder / "a.png", dim);
+  std::vector<std::vector<std::uint8_t>> rows;
+  for (int y = 0; y < 30; ++y)
+    rows.push_back(test::bytes_of(std::vector<std::uint16_t>(dim.row(y), dim.row(y) + 40)));
+  test::write_tiff(folder / "a.tif", {.width = 40, .height = 30, .bits = 16, .pieces = rows});
+  const Image png = read_image(folder / "a.png"), tiff = read_image(folder / "a.tif");
+  CHECK(png.scale == 511);
+  CHECK(tiff.scale == 511);
+  CHECK(png.values == tiff.values);
+}
+
+TEST_CASE("nuclei: faint floats are scaled as well", "[nuclei][tiff]") {
+  const TempFolder folder;
+  test::write_tiff(folder / "a.tif", {.bits = 32,
+                                      .format = SAMPLEFORMAT_IEEEFP,
+                                      .pieces = {test::bytes_of<float>({0, 0.001f, 0.002f, 0.003f})}});
+  const Image image = read_image(folder / "a.tif");
+  CHECK(image.scale == 1.0 / 256);
+  CHECK(image[3] == 0.003f * 256);
+}
+
+TEST_CASE("nuclei: a PNG of many compressed zeros takes little memory", "[nuclei][image]") {
+  const TempFolder folder;
+  // 1 x 1 pixel before 64 MB of zeros.
+  const auto big = [](std::uint32_t v) {
+    return std::string{static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8),
+                       static_cast<char>(v)};
+  };
+  const auto chunk = [&](const std::string& type, const std::string& data) {
+    const std::string body = type + data;
+    return big(static_cast<std::uint32_t>(data.size())) + body +
+           big(static_cast<std::uint32_t>(
+               crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
+  };
+  const std::string zeros(1 << 20, '\0');
+  uLongf size = compressBound(zeros.size());
+  std::string packed(size, '\0');
+  compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(zeros.data()),
+           zeros.size());
+  packed.resize(size);
+  write_file(folder / "a.png",
+             "\x89PNG\r\n\x1a\n" + chunk("IHDR", big(1) + big(1) + std::string("\x08\0\0\0\0", 5)) +
+                 chunk("zTXt", std::string("a\0\0", 3) + packed) + chunk("IDAT", packed) + chunk("IEND", ""));
+  CHECK(read_image(folder / "a.png").values == std::vector<float>{0});
+}
+
+TEST_CASE("nuclei: a pipe is no image", "[nuclei][image]") {
+  const TempFolder folder;
+  REQUIRE(mkfifo((folder / "a.png").c_str(), 0600) == 0);
+  CHECK_THAT(reason(folder / "a.png"), Contains("pipe"));
+}
