@@ -22,6 +22,8 @@ struct Train : Command {
     app.add_option(
         "--resume", resume,
         "go on with the run in this folder, with its settings; the result is the same as without the break");
+    app.add_flag("--overwrite", options.overwrite,
+                 "replace the run in --out, and files of the names that it writes");
     app.add_option("--init", options.init,
                    "begin with the weights of this model, to fit it to images of your own in few epochs; "
                    "default: the one that comes with nuclei");
@@ -41,6 +43,8 @@ struct Train : Command {
   int run() override {
     if (options.init && (is_given("--base-width") || is_given("--depth")))
       throw UsageError("--init brings a network; leave --base-width and --depth out");
+    if (options.overwrite && !resume.empty())
+      throw UsageError("--resume goes on with a run and --overwrite replaces it; choose one");
     if (!resume.empty()) {
       options.resume = resume;
       require_unchanged("--init");

@@ -37,7 +37,7 @@ bool train_folds(const TrainOptions& options) {
     TrainOptions one = options;
     one.fold = fold;
     one.out = options.out / ("fold-" + std::to_string(fold));
-    if (std::filesystem::exists(one.out / "last.ckpt")) one.resume = one.out;
+    if (!options.overwrite && std::filesystem::exists(one.out / "last.ckpt")) one.resume = one.out;
     std::fprintf(stderr, "fold %d of %d\n", fold, options.folds);
     if (!train(one)) {
       std::fprintf(stderr, "stopped in fold %d of %d; the same command goes on\n", fold, options.folds);
@@ -48,7 +48,8 @@ bool train_folds(const TrainOptions& options) {
     karyon::load_unet(model, &metadata);
     const auto entry = [&](const char* key) {
       const auto found = metadata.find(key);
-      if (found == metadata.end()) throw Failure(model.string() + ": expected an entry " + key + ", there is none");
+      if (found == metadata.end())
+        throw Failure(model.string() + ": expected an entry " + key + ", there is none");
       return parse_json(found->second, model.string());
     };
     Json result = entry("nuclei.validation");

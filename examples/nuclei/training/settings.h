@@ -34,6 +34,7 @@ struct TrainOptions {
   bool ignore_faults = false;  // of the images and masks (dataset/diagnosis.h)
   std::string device = "auto";
   std::string precision = "f32";  // or bf16: convolutions and what is between them; weights stay f32
+  bool overwrite = false;         // replace the run that is in `out`
 };
 
 /// A setting on which the result of a training depends. It stands in the checkpoint and cannot change in a

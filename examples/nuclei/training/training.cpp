@@ -49,6 +49,7 @@ class Training {
   };
 
   void check_folder() const;
+  void remove_earlier_run() const;
   std::unique_ptr<karyon::UNet> initial_model();
   void load_images();
   void build(std::unique_ptr<karyon::UNet> initial);
@@ -139,9 +140,24 @@ void Training::check_folder() const {
   if (options_.data.empty())
     throw UsageError("--data: say where the images are (a folder in the Data Science Bowl layout)");
   if (options_.out.empty()) throw UsageError("--out: say where the run's files go");
-  if (!resumes_in_place() && std::filesystem::exists(checkpoint_path()))
+  if (resumes_in_place() || options_.overwrite) return;
+  std::error_code error;
+  if (std::filesystem::exists(checkpoint_path(), error))
     throw Failure(options_.out.string() + " already holds a run: go on with --resume " +
-                  options_.out.string() + ", or choose another --out");
+                  options_.out.string() + ", choose another --out, or replace it by --overwrite");
+  for (const char* file : {"model.safetensors", "metrics.csv", "split.csv"})
+    require_free(options_.out / file);
+  require_ours(options_.out / "report.html", report_mark);
+}
+
+// The files of a run that is replaced.
+void Training::remove_earlier_run() const {
+  if (resumes_in_place() || !options_.overwrite) return;
+  for (const char* file : {"last.ckpt", "model.safetensors", "metrics.csv", "split.csv", "report.html"}) {
+    std::error_code error;
+    if (!std::filesystem::remove(options_.out / file, error) && error)
+      throw Failure("removing " + (options_.out / file).string() + ": " + error.message());
+  }
 }
 
 // The model that --init names; the options learn its size. Null where the training begins with random
@@ -243,6 +259,8 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
 
 bool Training::run() {
   announce();
+  remove_earlier_run();
+  karyon::remove_stale_files(options_.out);
   // From here on the run can be resumed. Files that an earlier break left incomplete are written again.
   save_checkpoint();
   write_file_atomically(options_.out / "split.csv", split_csv_);
@@ -467,7 +485,8 @@ void Training::write_report() const {
                   .metrics_csv = metrics_csv(state_.history)};
   const Json decisive = to_json(options_, epochs_);
   for (const auto& [name, value] : decisive.items())
-    page.configuration.emplace_back(name, value.is_string() ? from_utf8(value.get<std::string>()) : value.dump());
+    page.configuration.emplace_back(name,
+                                    value.is_string() ? from_utf8(value.get<std::string>()) : value.dump());
   double training = 0, finding = 0;
   for (const EpochMetrics& epoch : state_.history) training += epoch.seconds;
   for (const ImageScores& image : evaluation_.images()) finding += image.seconds;
