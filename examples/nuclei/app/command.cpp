@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <new>
 #include <sstream>
+#include <system_error>
 #include <vector>
 
 #include <karyon/core/check.h>
@@ -116,6 +118,19 @@ int run_command_line(int argc, char** argv) {
     return report(e, bad_usage);
   } catch (const Stopped& e) {
     return report(e, StopOnSignal::exit_code());
+  } catch (const std::bad_alloc&) {
+    return report(
+        Failure("not enough memory; close other programs, or ask for less (--max-memory, --batch-size)"),
+        failed);
+  } catch (const std::filesystem::filesystem_error& e) {
+    return report(e, failed);
+  } catch (const std::system_error& e) {
+    const bool threads = e.code() == std::errc::resource_unavailable_try_again;
+    return report(
+        Failure(e.what() + std::string(threads ? ": no more threads; use fewer (--threads), or raise the "
+                                                 "limit (ulimit -u)"
+                                               : "")),
+        failed);
   } catch (const std::exception& e) {
     return report(e, failed);
   }
