@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <new>
 #include <optional>
 #include <set>
 
@@ -42,6 +43,8 @@ template <class Task>
 void writing(const Task& task) {
   try {
     task();
+  } catch (const std::bad_alloc&) {
+    throw CannotWrite("writing results: not enough memory; lower --max-memory, or close other programs");
   } catch (const std::exception& e) {
     throw CannotWrite(e.what());
   }
@@ -59,6 +62,20 @@ class CheckedSink : public FindSink {
 
  private:
   FindSink& sink_;
+};
+
+/// Stops between rows, also where nothing is computed yet.
+class StoppableSource : public ImageSource {
+ public:
+  explicit StoppableSource(ImageSource& source) : source_(source) { header_ = source.header(); }
+  void read(int y, int count, float* pixels) override {
+    if (StopOnSignal::signal()) throw Interrupted();
+    source_.read(y, count, pixels);
+  }
+  std::size_t held_bytes() const override { return source_.held_bytes(); }
+
+ private:
+  ImageSource& source_;
 };
 
 /// The image's name, and the page's number where there are several.
@@ -101,6 +118,7 @@ class Prediction {
   std::string take_name(const Job& job);
   FindSummary find(ImageSource& source, ImageResults& result, const std::string& name, std::int64_t number);
   void say_what_was_seen(const Job& job, const FindSummary& found);
+  void check_results() const;
   void finish();
 
   const PredictOptions& options_;
@@ -109,6 +127,7 @@ class Prediction {
   Segmenter segmenter_;
   karyon::AutocastGuard autocast_;
   std::vector<Job> jobs_;
+  bool continues_;  // an earlier run
   std::optional<Finished> finished_;
   std::array<std::optional<GrowingFile>, shared_files.size()> shared_;
   std::set<std::string> names_;  // of results that are there
@@ -126,6 +145,8 @@ fs::path checked_model(const PredictOptions& options) {
         options.out.string() +
         " holds the results of an earlier run; choose another --out, go on with it by --continue, or "
         "replace it by --overwrite");
+  if (!options.overwrite && !Finished::earlier(options.out))
+    require_free_shared(options.out, options.results);
   return model_file(options.model);
 }
 
@@ -133,11 +154,13 @@ Prediction::Prediction(const PredictOptions& options)
     : options_(options),
       model_(checked_model(options)),
       segmenter_(model_, select_device(options.device)),
-      autocast_(select_precision(options.precision)) {
+      autocast_(select_precision(options.precision)),
+      continues_(options.resume && Finished::earlier(options.out)) {
   Jobs found = list_jobs(options.inputs, options.page, options.recursive);
   jobs_ = std::move(found.jobs);
   for (const std::string& note : found.notes) std::fprintf(stderr, "%s\n", printable(note).c_str());
-  if (options.resume && fs::exists(options.out / "finished.jsonl")) open_shared();
+  std::error_code error;
+  if (options.resume && fs::exists(options.out / "finished.jsonl", error)) open_shared();
   if (finished_ && finished_->gone() > 0)
     std::fprintf(stderr, "%s: results of %s are gone and count as not finished\n",
                  printable(options.out.string()).c_str(),
@@ -147,6 +170,8 @@ Prediction::Prediction(const PredictOptions& options)
 /// From here on the folder holds nothing of an earlier run, also if every picture fails. A run that is
 /// continued may have been killed while it wrote a picture, which need not be among the inputs any more.
 void Prediction::clean_up() {
+  for (const char* folder : {"", "labels", "overlays", "probabilities", "rois", "geojson", "coco"})
+    karyon::remove_stale_files(options_.out / folder);
   std::set<std::string> inputs;
   for (const Job& job : jobs_) inputs.insert(place_of(job.file));
   if (!options_.resume) return remove_earlier_run(options_.out, inputs);
@@ -169,6 +194,10 @@ PredictSummary Prediction::run() {
       break;
     } catch (const CannotWrite&) {
       throw;
+    } catch (const std::bad_alloc&) {
+      progress_->say("skipped: " + jobs_[at].file.string() +
+                     ": not enough memory; lower --max-memory, close other programs, or cut the image");
+      ++summary_.failed;
     } catch (const std::exception& e) {
       progress_->say(std::string("skipped: ") + e.what());
       ++summary_.failed;
@@ -209,6 +238,9 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
 
   writing([&] { open_shared(); });
   const std::string name = take_name(job);
+  // What an earlier run left is gone by now, so a file of this name is the user's.
+  if (!continues_ && !options_.overwrite)
+    writing([&] { require_free(options_.out, name, options_.results); });
   finished_->begin(name);
   try {
     std::optional<ImageResults> result;
@@ -267,7 +299,8 @@ std::string Prediction::take_name(const Job& job) {
 FindSummary Prediction::find(ImageSource& source, ImageResults& result, const std::string& name,
                              std::int64_t number) {
   CheckedSink sink(result);
-  return find_nuclei(segmenter_, source,
+  StoppableSource stoppable(source);
+  return find_nuclei(segmenter_, stoppable,
                      {.max_memory = options_.max_memory, .tta = options_.tta, .zoom = options_.zoom}, sink,
                      [&](double share) {
                        if (StopOnSignal::signal()) throw Interrupted();
@@ -280,8 +313,26 @@ FindSummary Prediction::find(ImageSource& source, ImageResults& result, const st
                      });
 }
 
+/// Somebody may have removed results while others were made.
+void Prediction::check_results() const {
+  if (!finished_) return;
+  finished_->check();
+  for (const std::optional<GrowingFile>& file : shared_)
+    if (file) file->check();
+  std::string first;
+  std::size_t gone = 0;
+  for (const Finished::Entry& entry : finished_->entries()) {
+    if (are_there(options_.out, entry.name, options_.results)) continue;
+    if (gone++ == 0) first = entry.name;
+  }
+  if (gone > 0)
+    throw Failure(options_.out.string() + ": results of " + counted(gone, "finished image") + " are gone (" +
+                  first + (gone > 1 ? ", ..." : "") + "); the same command with --continue makes them again");
+}
+
 void Prediction::finish() {
   progress_->finish();
+  check_results();
   if (finished_) finished_->end();
   summary_.interrupted = StopOnSignal::signal() != 0;
   if (options_.results.coco && finished_ && !finished_->entries().empty()) {

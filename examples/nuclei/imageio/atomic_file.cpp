@@ -65,7 +65,8 @@ void require_ours(const std::filesystem::path& path, std::string_view mark) {
 
 void require_free(const std::filesystem::path& path) {
   std::error_code error;
-  if (std::filesystem::is_regular_file(path, error)) refuse(path);
+  if (std::filesystem::is_regular_file(path, error) && std::filesystem::file_size(path, error) > 0)
+    refuse(path);
 }
 
 void create_folder(const std::filesystem::path& folder) {

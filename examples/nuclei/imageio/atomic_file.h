@@ -30,7 +30,7 @@ void require_folder_of(const std::filesystem::path& path);
 /// near their beginning. Call it before hours of work whose result goes there.
 void require_ours(const std::filesystem::path& path, std::string_view mark);
 
-/// Throws Failure if there is anything at `path`.
+/// Throws Failure if there is a file at `path` that holds anything.
 void require_free(const std::filesystem::path& path);
 
 /// Creates a folder and those above it, where they are missing. Throws Failure if that is not possible.

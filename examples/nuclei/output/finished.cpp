@@ -41,6 +41,22 @@ bool is_a_name(const std::string& name) {
   return !name.empty() && fs::path(name).filename() == name && name != "." && name != "..";
 }
 
+/// The list of a folder; nothing is read where it is a pipe, which might never end.
+std::ifstream open_list(const fs::path& out) {
+  std::error_code error;
+  const fs::path path = out / "finished.jsonl";
+  return fs::is_regular_file(path, error) ? std::ifstream(path, std::ios::binary) : std::ifstream();
+}
+
+/// A line's content; nothing where it is no JSON, as a run that was cut off leaves it.
+std::optional<Json> parsed(const std::string& line) {
+  constexpr std::size_t longest = 1 << 16;  // several times what paths may have
+  if (line.size() > longest) return {};
+  Json json = Json::parse(line, nullptr, false);
+  if (json.is_discarded()) return {};
+  return json;
+}
+
 }  // namespace
 
 Finished::Finished(const fs::path& out, const std::string& settings, bool resume,
@@ -58,22 +74,22 @@ Finished::Finished(const fs::path& out, const std::string& settings, bool resume
 }
 
 bool Finished::any(const fs::path& out) {
-  std::ifstream file(out / "finished.jsonl", std::ios::binary);
+  std::ifstream file = open_list(out);
   std::string settings, first;
   return std::getline(file, settings) && std::getline(file, first) && !file.eof();
 }
 
 std::optional<Finished::Earlier> Finished::earlier(const fs::path& out) {
-  std::ifstream file(out / "finished.jsonl", std::ios::binary);
+  std::ifstream file = open_list(out);
   std::string line;
   if (!std::getline(file, line)) return {};
   Earlier run;
   try {
-    run.settings = Json::parse(line).at("settings");
+    run.settings = parsed(line).value_or(Json::object()).at("settings");
     while (std::getline(file, line) && !file.eof()) {
-      const Json entry = Json::parse(line, nullptr, false);
-      if (entry.is_discarded()) break;
-      if (Entry e = entry_of(entry); is_a_name(e.name)) run.entries.push_back(std::move(e));
+      const std::optional<Json> entry = parsed(line);
+      if (!entry) break;
+      if (Entry e = entry_of(*entry); is_a_name(e.name)) run.entries.push_back(std::move(e));
     }
   } catch (const Json::exception&) {
     return {};
@@ -92,6 +108,8 @@ void Finished::end() const {
   fs::remove(out_ / begun_file, ignored);
 }
 
+void Finished::check() const { file_->check(); }
+
 void Finished::add(const Entry& entry) {
   file_->add(line_of(entry));
   entries_.push_back(entry);
@@ -100,19 +118,37 @@ void Finished::add(const Entry& entry) {
 
 /// Reads up to the last whole line.
 void Finished::load(const std::string& settings) {
-  std::ifstream file(out_ / "finished.jsonl", std::ios::binary);
+  std::ifstream file = open_list(out_);
   bool first = true;
   for (std::string line; std::getline(file, line) && !file.eof(); first = false) {
-    const Json entry = Json::parse(line, nullptr, false);
-    if (entry.is_discarded()) return;
-    if (!first) {
-      entries_.push_back(entry_of(entry));
-    } else if (entry.value("settings", "") != settings) {
-      throw Failure("continuing " + out_.string() +
-                    ": it was begun with another model or other options; give the same ones, or start over "
-                    "with --overwrite instead of --continue");
+    const std::optional<Json> entry = parsed(line);
+    if (!entry) return;
+    try {
+      if (!first) {
+        add_loaded(entry_of(*entry));
+      } else if (entry->value("settings", "") != settings) {
+        throw Failure("continuing " + out_.string() +
+                      ": it was begun with another model or other options; give the same ones, or start over "
+                      "with --overwrite instead of --continue");
+      }
+    } catch (const Json::exception&) {
+      damaged();
     }
   }
+}
+
+void Finished::add_loaded(const Entry& entry) {
+  const SharedBytes before = bytes();
+  for (std::size_t i = 0; i < before.size(); ++i)
+    if (entry.bytes[i] < before[i]) damaged();
+  if (!is_a_name(entry.name)) damaged();
+  entries_.push_back(entry);
+}
+
+void Finished::damaged() const {
+  throw Failure("continuing " + (out_ / "finished.jsonl").string() + ": damaged: line " +
+                std::to_string(entries_.size() + 2) +
+                " is no picture that was finished; start over with --overwrite instead of --continue");
 }
 
 std::string Finished::text() const {

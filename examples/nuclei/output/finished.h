@@ -58,9 +58,13 @@ class Finished {
   /// No picture is worked on any more.
   void end() const;
   void add(const Entry& entry);
+  /// Throws Failure if the file is not there any more.
+  void check() const;
 
  private:
   void load(const std::string& settings);
+  void add_loaded(const Entry& entry);
+  [[noreturn]] void damaged() const;
   void take_back(const std::function<bool(const std::string&)>& is_there);
   std::string text() const;
 

@@ -22,9 +22,20 @@ bool is_picture(const fs::path& path) {
   return known.contains(lower(path.extension().string()));
 }
 
+// A link that leads nowhere, or to itself, is neither.
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+bool is_file(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
 bool has_bowl_layout(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.is_directory() && fs::is_directory(entry.path() / "images")) return true;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    if (is_folder(at->path() / "images")) return true;
   return false;
 }
 
@@ -40,23 +51,25 @@ void search(const fs::path& folder, bool recursive, Search& found) {
     return;
   }
   const std::size_t before = found.pictures.size();
-  const bool one_sample = fs::is_directory(folder / "images") && fs::is_directory(folder / "masks");
+  const bool one_sample = is_folder(folder / "images") && is_folder(folder / "masks");
   for (const fs::path& entry : list_folder(folder, &found.hidden)) {
     if (StopOnSignal::signal()) return;
-    if (fs::is_regular_file(entry)) {
+    if (is_file(entry)) {
       if (is_picture(entry)) {
         found.pictures.push_back(entry);
       } else {
         ++found.others[entry.has_extension() ? lower(entry.extension().string()) : "without an ending"];
       }
-    } else if (recursive && !one_sample && fs::is_directory(entry) && !fs::is_symlink(entry) &&
-               !fs::exists(entry / "finished.jsonl")) {
+    } else if (recursive && !one_sample && is_folder(entry) && !fs::is_symlink(entry) &&
+               !is_file(entry / "finished.jsonl")) {
       search(entry, recursive, found);
+    } else if (!is_folder(entry)) {
+      ++found.others["neither file nor folder"];  // a pipe, a device, a link that leads nowhere
     } else {
-      found.folders += !one_sample && fs::is_directory(entry);
+      found.folders += !one_sample;
     }
   }
-  if (found.pictures.size() == before && fs::is_directory(folder / "images") && (one_sample || !recursive))
+  if (found.pictures.size() == before && is_folder(folder / "images") && (one_sample || !recursive))
     search(folder / "images", false, found);
 }
 
@@ -86,9 +99,10 @@ std::string passed_over(const Search& found, bool recursive) {
 }
 
 std::vector<fs::path> pictures_in(const fs::path& input, bool recursive, std::vector<std::string>& notes) {
-  if (!fs::exists(input)) throw Failure(input.string() + ": no such file or folder");
-  if (!fs::is_directory(input)) {
-    if (!fs::is_regular_file(input))
+  std::error_code error;
+  if (!fs::exists(input, error)) throw Failure(input.string() + ": no such file or folder");
+  if (!is_folder(input)) {
+    if (!is_file(input))
       throw Failure(input.string() + ": expected a file or a folder, this is a pipe or a device");
     return {input};
   }
@@ -125,7 +139,7 @@ Jobs list_jobs(const std::vector<fs::path>& inputs, std::optional<int> page, boo
   std::set<std::string> places;
   std::vector<std::string> twice;
   for (const fs::path& input : inputs) {
-    const bool folder = fs::is_directory(input);
+    const bool folder = is_folder(input);
     for (const fs::path& file : pictures_in(input, recursive, all.notes)) {
       if (StopOnSignal::signal()) return all;
       if (!places.insert(place_of(file)).second) {

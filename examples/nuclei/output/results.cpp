@@ -70,6 +70,17 @@ bool are_there(const fs::path& out, const std::string& name, const ResultOptions
   return std::ranges::all_of(files, there);
 }
 
+void require_free(const fs::path& out, const std::string& name, const ResultOptions& options) {
+  for (const OwnFile& file : own_files(options)) require_free(path_of(out, name, file));
+}
+
+void require_free_shared(const fs::path& out, const ResultOptions& options) {
+  for (std::size_t i = 0; i < shared_files.size(); ++i)
+    if (is_wanted(i, options)) require_free(out / shared_files[i]);
+  if (options.coco) require_free(out / "coco.json");
+  for (const char* own : {"finished.jsonl", "unfinished"}) require_free(out / own);
+}
+
 void remove_results(const fs::path& out, const std::string& name, const ResultOptions& options) {
   std::error_code ignored;
   for (const OwnFile& file : own_files(options)) fs::remove(path_of(out, name, file), ignored);

@@ -45,6 +45,11 @@ void from_json(const nlohmann::ordered_json& settings, ResultOptions& options);
 /// Whether the pictures share a table, shared_files[file].
 bool is_wanted(std::size_t file, const ResultOptions& options);
 
+/// Throws Failure where a picture's own files would replace some that are there.
+void require_free(const std::filesystem::path& out, const std::string& name, const ResultOptions& options);
+/// The same for the files that pictures share.
+void require_free_shared(const std::filesystem::path& out, const ResultOptions& options);
+
 /// Whether a picture's own files and those that it shares with others are all in the folder.
 bool are_there(const std::filesystem::path& out, const std::string& name, const ResultOptions& options);
 

@@ -1,6 +1,7 @@
 #include "output/text_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -46,7 +47,16 @@ void GrowingFile::add(const std::string& text) {
     if (n > 0) done += static_cast<std::size_t>(n);
   }
   if (::fdatasync(descriptor_) != 0) fail(path_);
+  check();
   size_ += text.size();
+}
+
+void GrowingFile::check() const {
+  struct stat named {
+  }, open{};
+  if (::fstat(descriptor_, &open) != 0) fail(path_);
+  if (::stat(path_.c_str(), &named) != 0 || named.st_dev != open.st_dev || named.st_ino != open.st_ino)
+    throw Failure("writing " + path_.string() + ": it was removed or replaced meanwhile");
 }
 
 void TextFile::add(const std::string& text) {

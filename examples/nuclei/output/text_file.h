@@ -9,7 +9,8 @@
 
 namespace nuclei {
 
-/// A text file that grows image by image: each add() is on the disk when it returns.
+/// A text file that grows image by image: each add() is on the disk when it returns. Throws Failure where that is not
+/// so, also because somebody has removed or replaced the file.
 class GrowingFile {
  public:
   /// Starts with `header`, or goes on behind the first `keep` bytes of what is there.
@@ -18,6 +19,8 @@ class GrowingFile {
   GrowingFile(const GrowingFile&) = delete;
   GrowingFile& operator=(const GrowingFile&) = delete;
   void add(const std::string& text);
+  /// Throws Failure if the file is not there any more.
+  void check() const;
   std::uint64_t size() const { return size_; }
 
  private:
