@@ -99,8 +99,8 @@ void check_network(const karyon::TensorFile& checkpoint, const TrainOptions& opt
   const karyon::UNetOptions o = network(options);
   const std::int64_t bottom = o.base_width << o.depth;
   for (const auto& [name, shape] :
-       {std::pair("model.down.0.conv1.weight", karyon::Shape{o.base_width, o.in_channels, 3, 3}),
-        {"model.bottom.conv2.weight", karyon::Shape{bottom, bottom, 3, 3}}}) {
+       {std::pair("model.down.0.conv1.weight", karyon::Shape{o.base_width, 3, 3, o.in_channels}),
+        {"model.bottom.conv2.weight", karyon::Shape{bottom, 3, 3, bottom}}}) {
     const auto found = checkpoint.tensors.find(name);
     if (found == checkpoint.tensors.end() || found->second.shape() != shape)
       throw Failure("damaged: its weights are not those of a network of base_width " +
