@@ -68,9 +68,9 @@ RawTiff white_first(int bits, std::vector<std::vector<std::uint8_t>> pieces, boo
 
 TEST_CASE("nuclei: label values keep all of their bits", "[nuclei][labels]") {
   Folder folder;
-  const Labels expected{0, 1, 2, 3};
+  const Labels expected{0, 1, 2, 3, 0, 1, 2, 3};  // two rows: single pixels would be taken for noise
   const auto row = [](int bits, int format, const std::vector<std::uint8_t>& bytes) {
-    return RawTiff{.bits = bits, .format = format, .pieces = {bytes}};
+    return RawTiff{.height = 2, .bits = bits, .format = format, .pieces = {bytes, bytes}};
   };
   CHECK(folder.import(row(32, SAMPLEFORMAT_UINT,
                           bytes_of<std::uint32_t>({0, 16777216, 16777217, 4294967295}))) == expected);
@@ -83,9 +83,10 @@ TEST_CASE("nuclei: label values keep all of their bits", "[nuclei][labels]") {
                           bytes_of<double>({std::nan(""), 16777216, 16777217, 3}))) == expected);
   CHECK_THAT(folder.failure(row(64, SAMPLEFORMAT_UINT, bytes_of<std::uint64_t>({0, 1ULL << 60, 1, 2}))),
              Contains("2^53"));
-  write_png16(folder / "a.png", {4, 1, 1, {0, 1, 256, 65535}});
+  write_png16(folder / "a.png", {4, 2, 1, {0, 1, 256, 65535, 0, 1, 256, 65535}});
   CHECK(import_labels(folder / "a.png", nullptr).values == expected);
-  CHECK(read_label_image(folder / "a.png").values == std::vector<std::uint64_t>{0, 1, 256, 65535});
+  CHECK(read_label_image(folder / "a.png").values ==
+        std::vector<std::uint64_t>{0, 1, 256, 65535, 0, 1, 256, 65535});
 }
 
 TEST_CASE("nuclei: value 0 is background in whatever colour it is shown", "[nuclei][labels]") {

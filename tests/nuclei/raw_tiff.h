@@ -14,6 +14,7 @@ namespace nuclei::test {
 struct RawTiff {
   std::uint32_t width = 4, height = 1;
   int bits = 8, samples = 1, format = SAMPLEFORMAT_UINT, photometric = PHOTOMETRIC_MINISBLACK;
+  int compression = COMPRESSION_NONE;  // that the bytes are said to have
   int tile_width = 0, tile_height = 0;
   std::vector<std::vector<std::uint8_t>> pieces = {};
   std::vector<std::uint16_t> red = {}, green = {}, blue = {};  // of a palette
@@ -29,6 +30,7 @@ inline void write_tiff(const std::filesystem::path& file, const RawTiff& t, cons
   TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, t.format);
   TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, t.photometric);
   TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
+  TIFFSetField(tiff, TIFFTAG_COMPRESSION, t.compression);
   if (!t.red.empty()) TIFFSetField(tiff, TIFFTAG_COLORMAP, t.red.data(), t.green.data(), t.blue.data());
   if (t.tile_width > 0) {
     TIFFSetField(tiff, TIFFTAG_TILEWIDTH, t.tile_width);

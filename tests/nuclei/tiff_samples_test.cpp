@@ -105,7 +105,7 @@ TEST_CASE("nuclei: strips and tiles that a TIFF leaves out are 0", "[nuclei][tif
   for (int y = 0; y < 32; ++y)
     for (int x = 0; x < 32; ++x) CHECK(image.at(x, y) * 255 == Approx((x < 16) == (y < 16) ? 9 : 0));
   write_tiff(folder / "none.tif", {.height = 3, .pieces = {{}, {}, {}}});
-  CHECK_THAT(reason(folder / "none.tif"), Contains("all pixels are missing"));
+  CHECK_THAT(reason(folder / "none.tif"), Contains("missing"));
 }
 
 TEST_CASE("nuclei: greys the other way round are measured as they are stored", "[nuclei][tiff]") {
@@ -125,7 +125,8 @@ TEST_CASE("nuclei: greys the other way round are measured as they are stored", "
 TEST_CASE("nuclei: what a row or its tiles take is limited and counted", "[nuclei][tiff]") {
   const TempFolder folder;
   const ReadOptions limit{.max_memory = 1'000'000};
-  write_tiff(folder / "row.tif", {.width = 500'000, .bits = 32, .pieces = {{1}}});
+  write_tiff(folder / "row.tif",
+             {.width = 500'000, .bits = 32, .compression = COMPRESSION_ADOBE_DEFLATE, .pieces = {{1}}});
   CHECK_THAT(reason(folder / "row.tif", limit),
              Contains("a row of its pixels takes 3 MB, the limit is 1 MB"));
   write_tiff(folder / "tiles.tif", {.width = 160,
@@ -134,9 +135,12 @@ TEST_CASE("nuclei: what a row or its tiles take is limited and counted", "[nucle
                                     .tile_height = 65536,
                                     .pieces = std::vector<std::vector<std::uint8_t>>(10, {1})});
   CHECK_THAT(reason(folder / "tiles.tif", limit), Contains("a row of its tiles takes 12 MB"));
-  write_tiff(
-      folder / "samples.tif",
-      {.width = 1'000'000, .bits = 64, .samples = 400, .format = SAMPLEFORMAT_IEEEFP, .pieces = {{1}}});
+  write_tiff(folder / "samples.tif", {.width = 1'000'000,
+                                      .bits = 64,
+                                      .samples = 400,
+                                      .format = SAMPLEFORMAT_IEEEFP,
+                                      .compression = COMPRESSION_ADOBE_DEFLATE,
+                                      .pieces = {{1}}});
   CHECK_THAT(reason(folder / "samples.tif"), Contains("takes 3201 MB"));
   write_tiff(folder / "wide.tif",
              {.width = 160, .height = 16, .tile_width = 1'000'016, .tile_height = 16, .pieces = {{1}}});
