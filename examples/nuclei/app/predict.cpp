@@ -174,9 +174,14 @@ void Prediction::clean_up() {
     karyon::remove_stale_files(options_.out / folder);
   std::set<std::string> inputs;
   for (const Job& job : jobs_) inputs.insert(place_of(job.file));
-  if (!options_.resume) return remove_earlier_run(options_.out, inputs);
-  if (const auto run = Finished::earlier(options_.out); run && !run->begun.empty())
+  if (!options_.resume) {
+    remove_earlier_run(options_.out, inputs);
+  } else if (const auto run = Finished::earlier(options_.out); run && !run->begun.empty()) {
     remove_results(options_.out, run->begun, options_.results);
+  }
+  // What is still there is the user's.
+  if (continues_ || options_.overwrite) return;
+  for (const Job& job : jobs_) require_free(options_.out, own_name(job), options_.results);
 }
 
 PredictSummary Prediction::run() {
@@ -238,7 +243,6 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
 
   writing([&] { open_shared(); });
   const std::string name = take_name(job);
-  // What an earlier run left is gone by now, so a file of this name is the user's.
   if (!continues_ && !options_.overwrite)
     writing([&] { require_free(options_.out, name, options_.results); });
   finished_->begin(name);

@@ -140,7 +140,7 @@ void Finished::load(const std::string& settings) {
 void Finished::add_loaded(const Entry& entry) {
   const SharedBytes before = bytes();
   for (std::size_t i = 0; i < before.size(); ++i)
-    if (entry.bytes[i] < before[i]) damaged();
+    if (entry.bytes[i] < before[i] || !std::in_range<std::int64_t>(entry.bytes[i])) damaged();
   if (!is_a_name(entry.name)) damaged();
   entries_.push_back(entry);
 }
