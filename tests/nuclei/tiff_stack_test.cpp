@@ -156,8 +156,10 @@ TEST_CASE("nuclei: a stack behind a single TIFF directory is read as pages", "[n
 
 TEST_CASE("nuclei: a stack behind a single TIFF directory may lie above 4 GB", "[nuclei][tiff]") {
   const TempFolder folder;
-  const OneDirectory d{
-      .width = 500, .height = 500, .description = "ImageJ=1.53t\nimages=9000\nslices=9000\n"};
+  const OneDirectory d{.width = 500,
+                       .height = 500,
+                       .rows_per_strip = 500,
+                       .description = "ImageJ=1.53t\nimages=9000\nslices=9000\n"};
   write_file(folder / "a.tif", d.head());
   const std::uint64_t plane = 500 * 500 * 2;
   std::filesystem::resize_file(folder / "a.tif", 1000 + 8999 * plane);  // a sparse file
