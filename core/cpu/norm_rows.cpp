@@ -6,6 +6,7 @@
 
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
+#include <karyon/core/cpu/simd/at_least-inl.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
@@ -57,7 +58,7 @@ void affine_rows(const S* HWY_RESTRICT x, std::int64_t rows, std::int64_t lanes,
   for (std::int64_t r = 0; r < rows; ++r, x += lanes, y += lanes)
     for (std::int64_t k = 0; k < lanes; k += n) {
       const V value = hn::MulAdd(hn::LoadU(d, scale + k), get(x + k), hn::LoadU(d, shift + k));
-      put<streaming>(hn::Max(least, value), y + k);  // in this order NaN stays NaN
+      put<streaming>(at_least(least, value), y + k);
     }
   if constexpr (streaming) hwy::FlushStream();  // before another thread may read it
 }

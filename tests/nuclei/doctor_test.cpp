@@ -268,6 +268,13 @@ constexpr Planted planted[] = {
          deep.push_back(static_cast<std::uint16_t>(value * 16));
        write_png16(s.image_file("id1"), {side, side, 1, deep});
      }},
+    {"one-colour",
+     [](Sound& s) {
+       Pixels blue;
+       for (const auto value : s.pixels_of(s.image_file("id1")))
+         for (const std::uint8_t sample : {std::uint8_t{0}, std::uint8_t{0}, value}) blue.push_back(sample);
+       write_png8(s.image_file("id1"), {side, side, 3, blue});
+     }},
     {"ignored-picture", [](Sound& s) { fs::rename(s.mask_file("id1", 0), s.root / "id1/masks/mask0.gif"); }},
     {"ignored-file", [](Sound& s) { write_file(s.root / "id1/masks/notes.txt", "drawn on Monday"); }},
     {"case-only", [](Sound& s) { s.add("ID1", 50); }},

@@ -55,7 +55,7 @@ TEST_CASE("nuclei: train and evaluate stop where doctor finds an error", "[nucle
                      return c < 3 ? 0 : label > 0 ? 255 : 9;
                    });
                  }},
-           Wrong{"masks of the background",
+           Wrong{"inverted masks",
                  [](const Workplace&w, const std::string&id) {
                    one_mask(w, id, 1, [](std::int32_t label, int) { return label > 0 ? 0 : 255; });
                  }},

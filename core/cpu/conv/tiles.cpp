@@ -12,6 +12,7 @@
 #include <karyon/core/cpu/simd/foreach.h>
 
 #include <hwy/highway.h>
+#include <karyon/core/cpu/simd/at_least-inl.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
@@ -226,8 +227,7 @@ template <bool affine>
 V split_vector(const PixelPanels& p, const float* from, std::int64_t c) {
   const V value = hn::LoadU(d, from + c);
   if constexpr (!affine) return value;
-  // In this order NaN stays NaN.
-  return hn::Max(hn::Zero(d), hn::MulAdd(value, hn::LoadU(d, p.scale + c), hn::LoadU(d, p.shift + c)));
+  return at_least(hn::Zero(d), hn::MulAdd(value, hn::LoadU(d, p.scale + c), hn::LoadU(d, p.shift + c)));
 }
 
 // Panels of `vectors` each.

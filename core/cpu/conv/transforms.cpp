@@ -8,6 +8,7 @@
 
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
+#include <karyon/core/cpu/simd/at_least-inl.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
@@ -171,7 +172,7 @@ HWY_INLINE void transform_rows(const float* HWY_RESTRICT row, Grid in, V scale, 
 #pragma GCC unroll 6
     for (int j = 0; j < M::in; ++j) {
       x[j] = hn::LoadU(d, row + j * in.pixel);
-      if constexpr (affine) x[j] = hn::Max(floor, hn::MulAdd(scale, x[j], shift));  // NaN stays NaN
+      if constexpr (affine) x[j] = at_least(floor, hn::MulAdd(scale, x[j], shift));
     }
     if constexpr (M::step > 0) {
 #pragma GCC unroll 4
@@ -211,7 +212,7 @@ void transform(const float* HWY_RESTRICT from, Grid in, float* HWY_RESTRICT to, 
 #pragma GCC unroll 6
       for (int i = 0; i < M::out; ++i) {
         V value = changed[i];
-        if constexpr (M::last) value = hn::Max(floor, hn::MulAdd(scale, value, shift));  // NaN stays NaN
+        if constexpr (M::last) value = at_least(floor, hn::MulAdd(scale, value, shift));
         if constexpr (summing) {
           const V off = hn::Sub(value, centre);
           sum = hn::Add(sum, off);
