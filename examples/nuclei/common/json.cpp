@@ -12,7 +12,8 @@ Json parse_json(std::string_view text, const std::string& where) {
     throw Failure(where + ": damaged: " + std::to_string(text.size()) + " bytes of settings");
   std::size_t containers = 0;
   const auto check = [&](int depth, Json::parse_event_t event, Json&) {
-    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
     if (opens && (++containers > most_containers || depth >= deepest))
       throw Failure(where + ": damaged: lists in lists without end");
     return true;
