@@ -39,7 +39,7 @@ constexpr const char* library = "libkaryon_cuda.so";
 // The file of the shared library that holds this code; empty if that is the program, or the loader knows only
 // a path from the current folder.
 fs::path own_library() {
-#ifdef RTLD_DL_LINKMAP
+#ifdef __GLIBC__
   Dl_info info{};
   link_map* map = nullptr;
   if (dladdr1(reinterpret_cast<void*>(&find_cuda_kernel), &info, reinterpret_cast<void**>(&map),
