@@ -242,3 +242,12 @@ TEST_CASE("bf16 max_pool2d: the first of equal ones and NaN win", "[cpu]") {
     }
   }
 }
+
+TEST_CASE("adaptive_avg_pool2d: no image to any size is no image, at once") {
+  const std::int64_t far = std::int64_t{1} << 40;
+  const Tensor x = zeros({0, 2, 2, 3}).requires_grad_();
+  const Tensor y = adaptive_avg_pool2d(x, {far, 1});
+  CHECK(y.shape() == Shape{0, far, 1, 3});
+  y.backward(zeros_like(y));
+  CHECK(x.grad().shape() == x.shape());
+}

@@ -140,3 +140,12 @@ TEST_CASE("bf16 interpolate", "[cpu]") {
              },
              {{{2, 5, 7, 6}}});
 }
+
+TEST_CASE("interpolate: no image to any size is no image, at once") {
+  const std::int64_t far = std::int64_t{1} << 40;
+  const Tensor x = zeros({0, 2, 2, 3}).requires_grad_();
+  const Tensor y = interpolate(x, {far, 1});
+  CHECK(y.shape() == Shape{0, far, 1, 3});
+  y.backward(zeros_like(y));
+  CHECK(x.grad().shape() == x.shape());
+}
