@@ -123,6 +123,10 @@ Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, con
                  weight = SavedTensor(weight)](const Tensor& dy) {
                   Tensor dx, dw, db;
                   const Tensor from = need_x || need_w ? x.get() : Tensor();
+                  if (g.n == 0)
+                    return std::vector{need_x ? empty_like(from) : Tensor(),
+                                       need_w ? zeros_like(weight.get()) : Tensor(),
+                                       need_b ? backward_bias(dy) : Tensor()};
                   if (need_x && transposed) {
                     dx = empty_like(from);
                     kernels::conv2d(g, {}, dy, weight.get(), {}, dx);
@@ -146,7 +150,8 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias
   const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
   const ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
-  kernels::conv2d(g, hints_for(x, !bias.defined()), x, weight, bias, y);
+  // Kernels take their time by the size of an image, even where there is none.
+  if (g.n > 0) kernels::conv2d(g, hints_for(x, !bias.defined()), x, weight, bias, y);
   return record_conv("conv2d", g, false, x, weight, bias, y);
 }
 
@@ -221,7 +226,7 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                        .dilation = dilation,
                        .groups = groups};
   Tensor y = empty({g.n, h_out, w_out, k}, like(x));
-  kernels::conv2d_backward_data(g, hints_for(x, false), x, weight, bias, y);
+  if (g.n > 0) kernels::conv2d_backward_data(g, hints_for(x, false), x, weight, bias, y);
   return record_conv("conv_transpose2d", g, true, x, weight, bias, y);
 }
 

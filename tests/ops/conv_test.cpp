@@ -336,3 +336,18 @@ TEST_CASE("convolution errors say what was expected") {
   CHECK_THROWS_WITH(conv_transpose2d(x, zeros({3, 2, 2, 4}), {}, {.stride = 2, .output_padding = 2}),
                     Catch::Contains("output_padding"));
 }
+
+TEST_CASE("convolutions of no image, to any size, are at once no image") {
+  const std::int64_t far = std::int64_t{1} << 40;
+  for (const DType dtype : {f32, f64, bf16}) {
+    const Tensor x = zeros({0, 3, 3, 2}, {.dtype = dtype}).requires_grad_();
+    const Tensor w = ones({2, 1, 1, 2}, {.dtype = dtype}).requires_grad_();
+    const Tensor down = conv2d(x, w, {}, {.padding = {far, 0}}),
+                 up = conv_transpose2d(x, w, {}, {.stride = {far, 1}});
+    CHECK(down.shape() == Shape{0, 2 * far + 3, 3, 2});
+    CHECK(up.shape() == Shape{0, 2 * far + 1, 3, 2});
+    for (const Tensor& y : {down, up}) y.backward(zeros_like(y));
+    CHECK(x.grad().shape() == x.shape());
+    CHECK(w.grad().to_vector<double>() == std::vector<double>(4, 0.0));
+  }
+}
