@@ -71,8 +71,8 @@ TEST_CASE("nuclei: a checkpoint with impossible numbers is refused, by its name"
 
 TEST_CASE("nuclei: JSON is read in bounded memory, and errors name the file") {
   CHECK(nuclei::parse_json("{\"a\": [1, [2]]}", "x").at("a").size() == 2);
-  for (const std::string& text :
-       {std::string(), std::string("{]"), std::string("\xff"), std::string(9, '[') + std::string(9, ']')})
+  for (const std::string& text : {std::string(), std::string("{]"), std::string("\xff"),
+                                  std::string("[1e999]"), std::string(9, '[') + std::string(9, ']')})
     CHECK_THROWS_WITH(nuclei::parse_json(text, "a.json"),
                       Catch::StartsWith("a.json: damaged") && !Contains("json.exception"));
   CHECK_THROWS_WITH(

@@ -14,7 +14,7 @@ Json parse_json(std::string_view text, const std::string& where) {
   const auto check = [&](int depth, Json::parse_event_t event, Json&) {
     const bool opens =
         event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && (++containers > most_containers || depth >= deepest))
+    if (opens && (++containers > most_containers || depth > deepest))
       throw Failure(where + ": damaged: lists in lists without end");
     return true;
   };
@@ -22,6 +22,8 @@ Json parse_json(std::string_view text, const std::string& where) {
     return Json::parse(text, check);
   } catch (const Json::parse_error& e) {
     throw Failure(where + ": damaged: no JSON at byte " + std::to_string(e.byte));
+  } catch (const Json::out_of_range&) {
+    throw Failure(where + ": damaged: a number that is too large");
   }
 }
 
