@@ -56,6 +56,7 @@ TEST_CASE("nuclei: a command line that makes no sense ends with 2") {
                                 "evaluate --data x --precision f64",
                                 "predict --max-memory much image.png",
                                 "predict --labels jpeg image.png",
+                                "predict --no-overlays=99999999999999999999 image.png",
                                 "predict --pixel-size -1 image.png",
                                 "evaluate --model m",
                                 "doctor",

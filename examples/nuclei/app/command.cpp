@@ -7,6 +7,7 @@
 #include <iostream>
 #include <new>
 #include <sstream>
+#include <stdexcept>
 #include <system_error>
 #include <vector>
 
@@ -93,6 +94,8 @@ int parse_and_run(CLI::App& app, int argc, char** argv,
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() != 0) refuse_unknown(app);
     return report(app, e);
+  } catch (const std::out_of_range&) {  // CLI11 reads the value of a flag with std::stoll
+    throw UsageError("an option that takes no value has a number that is too large");
   }
   for (const auto& command : commands)
     if (app.got_subcommand(command->name())) return run(*command);
