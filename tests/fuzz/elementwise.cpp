@@ -133,7 +133,8 @@ void run_unary(ByteReader& in) {
     for (std::size_t i = 0; i < want.size(); ++i)
       if (std::isnan(want[i])) want[i] = y.to_vector<double>()[i];
   expect_each_close(unary.name, y, shape, want, relative(y.dtype(), unary.tolerance));
-  if (dtype == karyon::f64 && !special && unary.op != karyon::log && unary.op != karyon::sqrt)
+  const bool kink = std::ranges::any_of(x.to_vector<double>(), [](double v) { return std::abs(v) < 1e-4; });
+  if (dtype == karyon::f64 && !special && !kink && unary.op != karyon::log && unary.op != karyon::sqrt)
     check_gradient(unary.name, [&](const Tensors& t) { return unary.op(t[0]); }, {x});
 }
 
