@@ -5,6 +5,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <new>
 
 namespace karyon {
 namespace {
@@ -55,12 +56,16 @@ void deliver_to_leaf(Tensor::Impl& leaf, Tensor grad) {
 
 Node::~Node() {
   if (burying) {
-    burying->push_back({std::move(edges), std::move(backward)});
+    try {
+      burying->push_back({std::move(edges), std::move(backward)});
+    } catch (const std::bad_alloc&) {
+      // Without memory for the queue, what the node held dies here, deeper on the stack.
+    }
     return;
   }
   std::vector<Remains> queue;
   burying = &queue;
-  queue.push_back({std::move(edges), std::move(backward)});
+  { const Remains first{std::move(edges), std::move(backward)}; }
   while (!queue.empty()) {
     const Remains last = std::move(queue.back());
     queue.pop_back();

@@ -74,8 +74,8 @@ class Pool {
   explicit Pool(int workers) {
     try {
       for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
-    } catch (const std::system_error&) {
-      // The system gives no more threads: the ones that run do the work.
+    } catch (const std::exception&) {
+      // The system gives no more threads, or no memory for them: the ones that run do the work.
     }
   }
   ~Pool() {

@@ -1,8 +1,8 @@
 #include <condition_variable>
 #include <exception>
-#include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/data/loader.h>
@@ -24,6 +24,7 @@ struct DataLoader::Epoch::State {
   struct Slot {
     Batch batch;
     std::exception_ptr error;
+    bool filled = false;
   };
 
   const Dataset* dataset;
@@ -34,12 +35,14 @@ struct DataLoader::Epoch::State {
 
   std::mutex mutex;
   std::condition_variable made, taken;
-  std::map<std::int64_t, Slot> slots;  // made and not yet taken
-  std::int64_t claimed;                // next for a worker
+  std::vector<Slot> slots;  // made and not yet taken; at most prefetch
+  std::int64_t claimed;     // next for a worker
   bool stop = false;
   std::vector<std::thread> threads;
 
   ~State() { join(); }
+
+  Slot& slot_of(std::int64_t batch) { return slots[static_cast<std::size_t>(batch) % slots.size()]; }
 
   void join() {
     {
@@ -96,8 +99,9 @@ struct DataLoader::Epoch::State {
       } catch (...) {
         slot.error = std::current_exception();
       }
+      slot.filled = true;
       lock.lock();
-      slots.emplace(batch, std::move(slot));
+      slot_of(batch) = std::move(slot);
       made.notify_one();
     }
   }
@@ -112,8 +116,8 @@ struct DataLoader::Epoch::State {
       return out;
     }
     std::unique_lock lock(mutex);
-    made.wait(lock, [&] { return slots.contains(next); });
-    Slot slot = std::move(slots.extract(next).mapped());
+    made.wait(lock, [&] { return slot_of(next).filled; });
+    Slot slot = std::exchange(slot_of(next), {});
     ++next;
     const bool last = next == batches || slot.error;
     if (slot.error) next = batches;
@@ -159,6 +163,7 @@ DataLoader::Epoch DataLoader::epoch(std::uint64_t number, std::int64_t first_bat
   state->number = number;
   state->next = state->claimed = first_batch;
   state->batches = size();
+  state->slots.resize(static_cast<std::size_t>(std::min(options_.prefetch, state->batches)));
   Generator generator = derived(options_.seed, number, 0);
   const std::int64_t n = dataset_->size();
   state->order = (options_.shuffle ? randperm(n, generator) : arange(n)).to_vector<std::int64_t>();
