@@ -104,7 +104,7 @@ int parse_and_run(CLI::App& app, int argc, char** argv,
 
 }  // namespace
 
-int run_command_line(int argc, char** argv) {
+int run_command_line(int argc, char** argv) try {
   CLI::App app{"nuclei finds cell nuclei in microscopy images, and learns to from examples."};
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("nuclei ") + karyon::version());
@@ -115,28 +115,26 @@ int run_command_line(int argc, char** argv) {
     const auto& command = commands.emplace_back(make());
     command->add_options(*app.add_subcommand(command->name(), command->description()));
   }
-  try {
-    return parse_and_run(app, argc, argv, commands);
-  } catch (const UsageError& e) {
-    return report(e, bad_usage);
-  } catch (const Stopped& e) {
-    return report(e, StopOnSignal::exit_code());
-  } catch (const std::bad_alloc&) {
-    return report(
-        Failure("not enough memory; close other programs, or ask for less (--max-memory, --batch-size)"),
-        failed);
-  } catch (const std::filesystem::filesystem_error& e) {
-    return report(e, failed);
-  } catch (const std::system_error& e) {
-    const bool threads = e.code() == std::errc::resource_unavailable_try_again;
-    return report(
-        Failure(e.what() + std::string(threads ? ": no more threads; use fewer (--threads), or raise the "
-                                                 "limit (ulimit -u)"
-                                               : "")),
-        failed);
-  } catch (const std::exception& e) {
-    return report(e, failed);
-  }
+  return parse_and_run(app, argc, argv, commands);
+} catch (const UsageError& e) {
+  return report(e, bad_usage);
+} catch (const Stopped& e) {
+  return report(e, StopOnSignal::exit_code());
+} catch (const std::bad_alloc&) {
+  return report(
+      Failure("not enough memory; close other programs, or ask for less (--max-memory, --batch-size)"),
+      failed);
+} catch (const std::filesystem::filesystem_error& e) {
+  return report(e, failed);
+} catch (const std::system_error& e) {
+  const bool threads = e.code() == std::errc::resource_unavailable_try_again;
+  return report(
+      Failure(e.what() + std::string(threads ? ": no more threads; use fewer (--threads), or raise the "
+                                               "limit (ulimit -u)"
+                                             : "")),
+      failed);
+} catch (const std::exception& e) {
+  return report(e, failed);
 }
 
 CLI::Validator choice(const std::vector<std::string>& words) {

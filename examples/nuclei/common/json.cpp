@@ -14,7 +14,7 @@ Json parse_json(std::string_view text, const std::string& where) {
   const auto check = [&](int depth, Json::parse_event_t event, Json&) {
     const bool opens =
         event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && (++containers > most_containers || depth > deepest))
+    if (opens && (++containers > most_containers || depth >= deepest))
       throw Failure(where + ": damaged: lists in lists without end");
     return true;
   };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <utility>
 
 #include "common/text.h"
@@ -65,6 +66,14 @@ void Progress::update(std::int64_t done, std::string_view extra) {
 void Progress::say(std::string_view text) {
   std::fprintf(out_, "%s%s\n", terminal_ ? "\r\x1b[K" : "", printable(text).c_str());
   if (terminal_ && !finished_) draw(Clock::now());
+}
+
+Progress::~Progress() {
+  try {
+    finish();
+  } catch (const std::exception&) {
+    // The bar alone is lost.
+  }
 }
 
 void Progress::finish() {

@@ -23,7 +23,7 @@ class Progress {
   Progress(std::string label, std::int64_t total, std::FILE* out = stderr, Show show = Show::steps);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  ~Progress() { finish(); }
+  ~Progress();
 
   /// `done` steps of the total are done; `extra` (a loss, a file name) follows the numbers.
   /// Cheap: it draws no more often than anyone can read.

@@ -1,7 +1,6 @@
 #include "dataset/listing.h"
 
 #include <algorithm>
-#include <system_error>
 
 #include "common/error.h"
 #include "common/text.h"
@@ -20,17 +19,18 @@ bool is_system_file(const fs::path& path) {
 }  // namespace
 
 std::vector<fs::path> list_folder(const fs::path& folder, std::size_t* left_out) {
-  std::error_code error;
   std::vector<fs::path> entries;
-  fs::directory_iterator at(folder, error);
-  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
-    if (!is_system_file(at->path())) {
-      entries.push_back(at->path());
-    } else if (left_out) {
-      ++*left_out;
+  try {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+      if (!is_system_file(entry.path())) {
+        entries.push_back(entry.path());
+      } else if (left_out) {
+        ++*left_out;
+      }
     }
+  } catch (const fs::filesystem_error& error) {
+    throw Failure("listing " + folder.string() + ": " + error.code().message());
   }
-  if (error) throw Failure("listing " + folder.string() + ": " + error.message());
   std::ranges::sort(entries);
   return entries;
 }

@@ -67,10 +67,11 @@ Finished::Finished(const fs::path& out, const std::string& settings, bool resume
   if (there) {
     load(settings);
     take_back(is_there);
-    write_file_atomically(path, text());
   }
+  // The list is whole from its first byte on, so that any run can be continued.
+  write_file_atomically(path, text());
   for (const Entry& entry : entries_) done_.insert(entry.key);
-  file_.emplace(path, header_, there ? text().size() : 0);
+  file_.emplace(path, header_, text().size());
 }
 
 bool Finished::any(const fs::path& out) {
