@@ -5,12 +5,11 @@
 //   FAULT=KIND:new    the first call fails whose stack is not in the file that FAULT_SEEN names; it is added there
 //   FAULT=clock:S     clocks jump by S seconds at every thousandth question
 //   FAULT_COUNT=FILE  receives how many calls of the kind there were
-// Kinds: malloc, mmap, read, write, open, close, fsync, rename, thread.
+// Kinds: malloc, read, write, open, close, fsync, rename, thread.
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -34,8 +33,8 @@ void* __libc_memalign(std::size_t, std::size_t);
 
 namespace {
 
-enum class Kind { none, malloc, mmap, read, write, open, close, fsync, rename, thread, clock };
-constexpr const char* kind_names[] = {"none",  "malloc", "mmap",   "read",   "write", "open",
+enum class Kind { none, malloc, read, write, open, close, fsync, rename, thread, clock };
+constexpr const char* kind_names[] = {"none",  "malloc", "read",   "write",  "open",
                                       "close", "fsync",  "rename", "thread", "clock"};
 
 Kind wanted = Kind::none;
@@ -157,15 +156,6 @@ int posix_memalign(void** out, std::size_t alignment, std::size_t size) {
   if (!memory) return ENOMEM;
   *out = memory;
   return 0;
-}
-
-void* mmap(void* address, std::size_t size, int protection, int flags, int file, off_t offset) {
-  static const auto next = real<decltype(&mmap)>("mmap");
-  return fails(Kind::mmap) ? failed(ENOMEM, MAP_FAILED)
-                           : next(address, size, protection, flags, file, offset);
-}
-void* mmap64(void* address, std::size_t size, int protection, int flags, int file, off_t offset) {
-  return mmap(address, size, protection, flags, file, offset);
 }
 
 ssize_t read(int file, void* data, std::size_t size) {
