@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -6,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -135,11 +137,12 @@ void AtomicFile::commit() {
   if (::close(std::exchange(descriptor_, -1)) != 0) fail(path_, errno);
 }
 
+// std::filesystem's iterators end the program where memory is short.
 void remove_stale_files(const fs::path& folder) {
-  std::error_code error;
-  fs::directory_iterator at(folder, error);
-  for (; !error && at != fs::directory_iterator(); at.increment(error))
-    if (is_temporary_name(at->path().filename().string())) remove_if_stale(at->path());
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
+  if (!open) return;
+  while (const dirent* entry = ::readdir(open.get()))
+    if (is_temporary_name(entry->d_name)) remove_if_stale(folder / entry->d_name);
 }
 
 }  // namespace karyon

@@ -1,6 +1,12 @@
 #include "dataset/listing.h"
 
+#include <dirent.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string_view>
 
 #include "common/error.h"
 #include "common/text.h"
@@ -18,19 +24,22 @@ bool is_system_file(const fs::path& path) {
 
 }  // namespace
 
+// std::filesystem's iterators end the program where memory is short.
 std::vector<fs::path> list_folder(const fs::path& folder, std::size_t* left_out) {
+  const auto fail = [&] { throw Failure("listing " + folder.string() + ": " + std::strerror(errno)); };
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
+  if (!open) fail();
   std::vector<fs::path> entries;
-  try {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-      if (!is_system_file(entry.path())) {
-        entries.push_back(entry.path());
-      } else if (left_out) {
-        ++*left_out;
-      }
+  for (errno = 0; const dirent* entry = ::readdir(open.get()); errno = 0) {
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    if (!is_system_file(name)) {
+      entries.push_back(folder / name);
+    } else if (left_out) {
+      ++*left_out;
     }
-  } catch (const fs::filesystem_error& error) {
-    throw Failure("listing " + folder.string() + ": " + error.code().message());
   }
+  if (errno != 0) fail();
   std::ranges::sort(entries);
   return entries;
 }

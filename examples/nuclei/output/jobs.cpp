@@ -1,5 +1,6 @@
 #include "output/jobs.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -33,10 +34,8 @@ bool is_file(const fs::path& path) {
 }
 
 bool has_bowl_layout(const fs::path& folder) {
-  std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
-    if (is_folder(at->path() / "images")) return true;
-  return false;
+  return std::ranges::any_of(list_folder(folder),
+                             [](const fs::path& entry) { return is_folder(entry / "images"); });
 }
 
 struct Search {
