@@ -84,8 +84,8 @@ struct Header {
   std::map<std::string, std::string> metadata;
 };
 
-// Reads a header value by value and refuses the first one that does not belong there. Whatever the file holds,
-// this takes little more memory than what it describes.
+// Reads a header value by value and refuses the first one that does not belong there. Whatever the file
+// holds, this takes little more memory than what it describes.
 class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit HeaderReader(std::string where) : where_(std::move(where)) {}
@@ -108,6 +108,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   bool start_array(std::size_t) override {
     check(in_ == In::entry && (key_ == "shape" || key_ == "data_offsets"), where_, misplaced());
     in_ = key_ == "shape" ? In::shape : In::offsets;
+    check_first(in_ == In::shape ? !entry_->has_shape : entry_->offset_count == 0);
     if (in_ == In::shape) entry_->has_shape = true;
     return true;
   }
@@ -165,7 +166,11 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
     check(in_ == In::entry, where_, misplaced());
     return true;
   }
+  void check_first(bool is_first) const {
+    check(is_first, where_, "tensor '", name_, "' has '", key_, "' twice: damaged");
+  }
   void set_type(const std::string& type) {
+    check_first(entry_->element == 0);
     for (const auto& [known, its_name] : dtype_names)
       if (type == its_name) entry_->dtype = known, entry_->element = element_size(known);
     for (const ForeignType& other : foreign_types)

@@ -131,6 +131,14 @@ TEST_CASE("safetensors: headers that lie are refused") {
       {"a tensor twice", with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},)"
                                      R"( "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})",
                                      4)},
+      {"two types", with_header(R"({"a": {"dtype": "F16", "dtype": "F32", "shape": [1],)"
+                                R"( "data_offsets": [0, 4]}})",
+                                4)},
+      {"two shapes",
+       with_header(R"({"a": {"dtype": "F32", "shape": [1], "shape": [1], "data_offsets": [0, 4]}})", 4)},
+      {"two places", with_header(R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4],)"
+                                 R"( "data_offsets": [0, 4]}})",
+                                 4)},
       {"arrays in arrays",
        with_header(R"({"a": {"dtype": "F32", "shape": [[1]], "data_offsets": [0, 4]}})", 4)},
       {"objects in a tensor", with_header(R"({"a": {"b": {}}})")},
