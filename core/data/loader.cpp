@@ -58,7 +58,8 @@ struct DataLoader::Epoch::State {
   Batch make(std::int64_t batch) const {
     const NoGradGuard no_grad;
     const std::int64_t begin = batch * options.batch_size;
-    const std::int64_t end = std::min(begin + options.batch_size, static_cast<std::int64_t>(order.size()));
+    const std::int64_t end =
+        begin + std::min(options.batch_size, static_cast<std::int64_t>(order.size()) - begin);
     std::vector<std::vector<Tensor>> columns;
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t index = order[static_cast<std::size_t>(i)];
@@ -89,7 +90,7 @@ struct DataLoader::Epoch::State {
     std::unique_lock lock(mutex);
     for (;;) {
       // The window counts claimed batches, so a slow one holds the others to `prefetch` ahead of it.
-      taken.wait(lock, [&] { return stop || claimed >= batches || claimed < next + options.prefetch; });
+      taken.wait(lock, [&] { return stop || claimed >= batches || claimed - next < options.prefetch; });
       if (stop || claimed >= batches) return;
       const std::int64_t batch = claimed++;
       lock.unlock();
@@ -152,7 +153,7 @@ DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
 
 std::int64_t DataLoader::size() const {
   const std::int64_t n = dataset_->size(), b = options_.batch_size;
-  return options_.drop_last ? n / b : (n + b - 1) / b;
+  return n / b + (options_.drop_last || n % b == 0 ? 0 : 1);
 }
 
 DataLoader::Epoch DataLoader::epoch(std::uint64_t number, std::int64_t first_batch) const {

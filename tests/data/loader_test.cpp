@@ -1,6 +1,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <limits>
 #include <set>
 #include <thread>
 
@@ -66,6 +67,17 @@ TEST_CASE("loader: the same bits for any number of workers") {
       with.prefetch = prefetch;
       CHECK(walk(DataLoader(data, with).epoch(3)) == alone);
     }
+}
+
+TEST_CASE("loader: one batch of all, and all batches ahead, however large the number") {
+  const Noise data(7);
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  const DataLoader one(data, {.batch_size = most});
+  CHECK(one.size() == 1);
+  CHECK(walk(one.epoch(0)).indices == std::vector<Ints>{{0, 1, 2, 3, 4, 5, 6}});
+  CHECK(DataLoader(data, {.batch_size = most, .drop_last = true}).size() == 0);
+  const DataLoader ahead(data, {.batch_size = 3, .workers = 2, .prefetch = most});
+  CHECK(walk(ahead.epoch(0)).indices == std::vector<Ints>{{0, 1, 2}, {3, 4, 5}, {6}});
 }
 
 TEST_CASE("loader: epochs and seeds differ in order and in randomness") {
