@@ -180,9 +180,14 @@ void copy_tensor(const Tensor& from, Tensor& to, std::map<const Tensor::Impl*, T
     to = Tensor();
     return;
   }
-  const auto [known, is_new] = copies.try_emplace(from.impl().get(), to);
-  to = known->second;
-  if (!is_new) return;
+  if (const auto known = copies.find(from.impl().get()); known != copies.end()) {
+    to = known->second;
+    return;
+  }
+  // rebuilt() may share what the module shares no longer.
+  if (std::ranges::any_of(copies, [&](const auto& copy) { return copy.second.impl() == to.impl(); }))
+    to = to.detach();
+  copies.emplace(from.impl().get(), to);
   replace_values(to, from.detach().clone());
   if (to.requires_grad() != from.requires_grad()) to.requires_grad_(from.requires_grad());
 }

@@ -92,6 +92,24 @@ TEST_CASE("clone: types, and parameters that are shared, stay as they are") {
   CHECK(copy->named_children()[2].second == &copy->a);
 }
 
+TEST_CASE("clone: parameters that are shared no longer have values of their own") {
+  struct Tied : Module {
+    Tied() {
+      b.weight = a.weight;
+      register_module("a", a);
+      register_module("b", b);
+    }
+    std::unique_ptr<Module> rebuilt() const override { return std::make_unique<Tied>(); }
+    Linear a{2, 2}, b{2, 2};
+  } net;
+  net.b.weight = zeros({2, 2});
+  const auto copy = clone(net);
+  CHECK(values(*copy) == values(net));
+  CHECK(copy->a.weight.impl() != copy->b.weight.impl());
+  CHECK(copy->a.weight.requires_grad());
+  CHECK_FALSE(copy->b.weight.requires_grad());
+}
+
 TEST_CASE("clone: every layer and network says how it is built") {
   Sequential net;
   net.add<Conv2d>(4, 6, {3, 1}, {.stride = 2, .padding = {1, 0}, .dilation = 1, .groups = 2, .bias = false});
