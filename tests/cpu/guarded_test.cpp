@@ -1,5 +1,6 @@
 // Every kernel of the CPU between forbidden pages, in shapes that end in the middle of a vector.
 #include "guarded.h"
+#include "conv_job.h"
 
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/kernels/activation.h>
@@ -21,31 +22,7 @@ using cpu::ConvDirection;
 
 namespace {
 
-struct Job {
-  std::int64_t n, h, w, c, k;
-  Pair kernel, stride = 1, padding = 0, dilation = 1;
-  std::int64_t groups = 1;
-};
-
-ConvGeometry geometry(const Job& j) {
-  const Pair out = window_positions(
-      "test", {j.h, j.w},
-      {.kernel = j.kernel, .stride = j.stride, .padding = j.padding, .dilation = j.dilation});
-  return {.n = j.n,
-          .h = j.h,
-          .w = j.w,
-          .c = j.c,
-          .h_out = out.h,
-          .w_out = out.w,
-          .k = j.k,
-          .kernel = j.kernel,
-          .stride = j.stride,
-          .padding = j.padding,
-          .dilation = j.dilation,
-          .groups = j.groups};
-}
-
-const std::vector<Job> jobs{
+const std::vector<ConvJob> jobs{
     {1, 2, 2, 32, 32, 1, 1, 0, 1, 32},  // the outputs of all groups are one panel
     {1, 2, 2, 16, 16, 1, 1, 0, 1, 16},  // the same with AVX2
     {1, 3, 2, 32, 32, 3, 1, 1, 1, 2},   // two groups in a panel
@@ -99,7 +76,7 @@ const DType floating[] = {f32, bf16, f64};
 }  // namespace
 
 TEST_CASE("between forbidden pages: every engine of convolution") {
-  for (const Job& job : jobs)
+  for (const ConvJob& job : jobs)
     for (const DType dtype : floating)
       for (const cpu::ConvEngine& engine : cpu::conv_engines()) {
         INFO(engine.name << " " << dtype << " " << job.c << " to " << job.k << " channels, groups "
