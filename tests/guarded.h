@@ -11,8 +11,8 @@
 #include <karyon/core/random.h>
 #include <karyon/core/tensor.h>
 
-// Tensors between two pages that nobody may touch: a kernel that reads or writes beyond one dies at once, in any
-// build. Their elements are aligned to one element only.
+// Tensors between two pages that nobody may touch: a kernel that reads or writes beyond one dies at once, in
+// any build. Those that end at a page are aligned to one element only.
 namespace karyon::test {
 
 enum class Placed { anywhere, at_the_end, at_the_beginning };
@@ -55,8 +55,8 @@ class Memory {
   Generator generator_{1};
 };
 
-/// Runs `run(Memory&)`, which returns the outputs of kernels, in ordinary and in guarded memory: the bits must be
-/// the same.
+/// Runs `run(Memory&)`, which returns the outputs of kernels, in ordinary and in guarded memory: the bits
+/// must be the same.
 template <class F>
 void check_guarded(F run) {
   const auto bytes_of = [&](Placed placed) {

@@ -76,8 +76,9 @@ function(shared_library file source)
   run(${COMPILER} -shared -fPIC -o ${file} ${work}/library.cpp)
 endfunction()
 
-# check_cuda(PREFIX NAME): a CUDA part in the prefix is found by work/NAME/stranger. Files of that name beside the
-# program, which are something else, and in the current folder are no reason to miss it or to run other code.
+# check_cuda(PREFIX NAME): a CUDA part in the prefix is found by work/NAME/stranger. Files of that name
+# beside the program, which are something else, and in the current folder are no reason to miss it or to run
+# other code.
 function(check_cuda prefix name)
   file(GLOB package ${prefix}/lib*/cmake/karyon ${prefix}/lib/*/cmake/karyon)
   cmake_path(SET libraries NORMALIZE ${package}/../..)
