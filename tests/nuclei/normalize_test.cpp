@@ -85,14 +85,14 @@ TEST_CASE("nuclei: contrast is set by the image, whatever its scale") {
 
 TEST_CASE("nuclei: a picture without contrast stays flat and dark, whatever its background") {
   karyon::Generator generator(3);
-  for (const double scale : {255.0, 65535.0})
+  for (const double scale : {255.0, 65535.0, -255.0})
     for (const int background : {3, 130, 250}) {
       // Four levels of noise, mostly at one end.
       Image image(60, 50);
       image.scale = scale;
       for (float& v : image) {
         const double u = generator.uniform(0, 1), noise = background > 200 ? std::sqrt(u) : u * u;
-        v = static_cast<float>((background + static_cast<int>(4 * noise)) / scale);
+        v = static_cast<float>((background + static_cast<int>(4 * noise)) / std::abs(scale));
       }
       const Raster<float> values = normalize(image);
       CHECK(std::ranges::max(values) < 0.9f);
@@ -127,8 +127,11 @@ TEST_CASE("nuclei: holes are left out of the brightness and filled with backgrou
 TEST_CASE("nuclei: flat and tiny pictures normalize to finite values") {
   for (const int size : {1, 3})
     for (const float level : {0.0f, 0.4f, 1.0f})
-      CHECK(std::ranges::all_of(normalize(flat_image(size, size, level)),
-                                [](float v) { return std::isfinite(v); }));
+      for (const double scale : {255.0, -255.0}) {  // of either sign: see Image
+        Image image = flat_image(size, size, level);
+        image.scale = scale;
+        CHECK(std::ranges::all_of(normalize(image), [](float v) { return std::isfinite(v); }));
+      }
 }
 
 TEST_CASE("nuclei: a source that changes between two passes is refused") {

@@ -27,8 +27,8 @@ Levels find_levels(ImageSource& source) {
   // A step is a grey level, or the smallest difference between floats of this size.
   const double size =
       std::max({std::abs(levels.low), std::abs(levels.high), std::numeric_limits<float>::min()});
-  const double step =
-      source.header().integers ? 1 / source.header().scale : size * std::numeric_limits<float>::epsilon();
+  const double step = source.header().integers ? 1 / std::abs(source.header().scale)
+                                               : size * std::numeric_limits<float>::epsilon();
   levels.range = std::max(levels.high - levels.low, static_cast<float>(least_steps * step));
   if (levels.range > levels.high - levels.low && levels.light_background())
     levels.low = levels.high - levels.range;  // the background stays light
