@@ -4,6 +4,7 @@
 #include <cstdarg>
 
 #include "images.h"
+#include "nuclei/tiff_layout.h"
 
 namespace {
 
@@ -35,14 +36,7 @@ constexpr const char* image_j =
     "loop=false\nmin=0.0\nmax=255.0\n";
 
 void set_tags(TIFF* tiff, const Layout& layout, int page) {
-  TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, layout.width);
-  TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, layout.height);
-  TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, layout.bits);
-  TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, layout.samples);
-  TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, layout.format);
-  TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, layout.photometric);
-  TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, layout.planar);
-  TIFFSetField(tiff, TIFFTAG_COMPRESSION, layout.compression);
+  nuclei::test::set_layout(tiff, layout);
   if (layout.predictor != PREDICTOR_NONE) TIFFSetField(tiff, TIFFTAG_PREDICTOR, layout.predictor);
   if (layout.tiled) {
     TIFFSetField(tiff, TIFFTAG_TILEWIDTH, 16);

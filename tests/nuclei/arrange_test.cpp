@@ -11,8 +11,8 @@
 #include "dataset/listing.h"
 #include "imageio/image.h"
 #include "imageio/partial_folder.h"
-#include "pages.h"
 #include "temp_folder.h"
+#include "tiff_pages.h"
 
 using namespace nuclei;
 namespace fs = std::filesystem;

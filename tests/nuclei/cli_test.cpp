@@ -13,8 +13,8 @@
 #include "dataset/synthetic.h"
 #include "imageio/image.h"
 #include "inference/segmenter.h"
-#include "pages.h"
 #include "program.h"
+#include "tiff_pages.h"
 #include "workplace.h"
 
 namespace fs = std::filesystem;

@@ -9,9 +9,11 @@
 
 #include "common/error.h"
 #include "imageio/label_image.h"
+#include "reason.h"
 #include "temp_folder.h"
 
 using namespace nuclei;
+using namespace nuclei::test;
 using Catch::Matchers::Contains;
 using karyon::test::read_file;
 using karyon::test::TempFolder;
@@ -48,16 +50,6 @@ std::string png(std::uint32_t width, std::uint32_t height, int bit_depth, int co
                              static_cast<char>(color_type) + std::string(3, '\0');
   return std::string("\x89PNG\r\n\x1a\n") + chunk("IHDR", header) + extra + chunk("IDAT", deflated(rows)) +
          chunk("IEND", "");
-}
-
-std::string reason(const std::filesystem::path& path) {
-  try {
-    read_image(path);
-  } catch (const Failure& failure) {
-    CHECK_THAT(failure.what(), Contains(path.string()));
-    return failure.what();
-  }
-  return "no failure";
 }
 
 std::vector<std::uint8_t> ramp(std::size_t count) {
@@ -164,6 +156,14 @@ TEST_CASE("nuclei: sound checksums do not hide missing pixels", "[nuclei][image]
   const TempFolder folder;
   write_file(folder / "a.png", png(4, 4, 8, 0, std::string(7, '\0')));  // of 20 bytes
   CHECK_THAT(reason(folder / "a.png"), Contains("damaged"));
+}
+
+TEST_CASE("nuclei: compressed zeros that no pixel needs are passed over", "[nuclei][image]") {
+  const TempFolder folder;
+  const std::string zeros(1 << 20, '\0');
+  write_file(folder / "a.png",
+             png(1, 1, 8, 0, zeros, chunk("zTXt", std::string("a\0\0", 3) + deflated(zeros))));
+  CHECK(read_image(folder / "a.png").values == std::vector<float>{0});
 }
 
 TEST_CASE("nuclei: files that are no images say so", "[nuclei][image]") {

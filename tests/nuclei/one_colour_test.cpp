@@ -10,6 +10,7 @@
 #include <karyon/core/random.h>
 
 #include "dataset/synthetic.h"
+#include "imageio/label_image.h"
 #include "temp_folder.h"
 
 using namespace nuclei;
@@ -118,8 +119,8 @@ TEST_CASE("nuclei: files in a colour are read as one channel, masks as they are"
   write_png8(folder / "a.png", to_8_bits(tinted(grey, {0, 0, 1})));
   CHECK_THAT(open_image(folder / "a.png")->note(), Contains("blue"));
   std::string note;
-  CHECK(read_all(folder / "a.png", {}, &note).values == grey.values);
+  CHECK(read_image(folder / "a.png", {}, &note).values == grey.values);
   CHECK_THAT(note, Contains("one channel in blue"));
-  CHECK(read_all(folder / "a.png", {.channel = "3"}).values == grey.values);
-  CHECK(read_image(folder / "a.png").channels == 3);
+  CHECK(read_image(folder / "a.png", {.channel = "3"}).values == grey.values);
+  CHECK(read_label_image(folder / "a.png").colours);
 }

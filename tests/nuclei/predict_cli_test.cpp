@@ -9,9 +9,8 @@
 #include "dataset/synthetic.h"
 #include "imageio/image.h"
 #include "inference/segmenter.h"
-#include "pages.h"
 #include "program.h"
-#include "tiff_stack.h"
+#include "tiff_pages.h"
 #include "workplace.h"
 
 namespace fs = std::filesystem;
@@ -188,8 +187,8 @@ TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and
 TEST_CASE("nuclei: what a file tells of and cannot be read is said, whatever page is asked for") {
   const Workplace w;
   const fs::path file = w.root / "a.ome.tif";
-  nuclei::test::write(file, nuclei::test::stack(2),
-                      "<OME><Image><Pixels SizeC=\"3\"><TiffData/></Pixels></Image></OME>");
+  nuclei::test::write(
+      file, nuclei::test::stack(2, "<OME><Image><Pixels SizeC=\"3\"><TiffData/></Pixels></Image></OME>"));
   for (const char* options : {"", " --page 1 --channel 2", " --page all"}) {
     fs::remove_all(w.root / "out");
     const Result r = shell(w.predict(file.string() + options));

@@ -8,12 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "tiff_layout.h"
+
 namespace nuclei::test {
 
 /// A TIFF whose strips (of one row) or tiles are given as the bytes to store. Empty ones are left out.
 struct RawTiff {
   std::uint32_t width = 4, height = 1;
   int bits = 8, samples = 1, format = SAMPLEFORMAT_UINT, photometric = PHOTOMETRIC_MINISBLACK;
+  int planar = PLANARCONFIG_CONTIG;
   int compression = COMPRESSION_NONE;  // that the bytes are said to have
   int tile_width = 0, tile_height = 0;
   std::vector<std::vector<std::uint8_t>> pieces = {};
@@ -23,14 +26,7 @@ struct RawTiff {
 inline void write_tiff(const std::filesystem::path& file, const RawTiff& t, const char* mode = "w") {
   TIFF* tiff = TIFFOpen(file.c_str(), mode);
   if (!tiff) throw std::runtime_error("cannot write " + file.string());
-  TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, t.width);
-  TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, t.height);
-  TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, t.bits);
-  TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, t.samples);
-  TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, t.format);
-  TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, t.photometric);
-  TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
-  TIFFSetField(tiff, TIFFTAG_COMPRESSION, t.compression);
+  set_layout(tiff, t);
   if (!t.red.empty()) TIFFSetField(tiff, TIFFTAG_COLORMAP, t.red.data(), t.green.data(), t.blue.data());
   if (t.tile_width > 0) {
     TIFFSetField(tiff, TIFFTAG_TILEWIDTH, t.tile_width);

@@ -1,14 +1,13 @@
 // What a TIFF stores for each pixel: any number of bits, left out pieces, greys either way round.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <vector>
 
-#include "common/error.h"
 #include "imageio/image.h"
 #include "imageio/tiff_source.h"
 #include "raw_tiff.h"
+#include "reason.h"
 #include "temp_folder.h"
 
 using namespace nuclei;
@@ -42,16 +41,6 @@ std::vector<std::uint8_t> packed(const std::vector<std::uint64_t>& values, int b
     for (int bit = bits - 1; bit >= 0; --bit, ++at)
       bytes[at / 8] = static_cast<std::uint8_t>(bytes[at / 8] | (value >> bit & 1) << (7 - at % 8));
   return bytes;
-}
-
-std::string reason(const std::filesystem::path& path, const ReadOptions& options = {}) {
-  try {
-    open_tiff(path, options);
-  } catch (const Failure& failure) {
-    CHECK_THAT(failure.what(), Contains(path.string()));
-    return failure.what();
-  }
-  return "no failure";
 }
 
 }  // namespace

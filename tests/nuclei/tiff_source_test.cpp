@@ -4,7 +4,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -14,99 +13,18 @@
 #include "imageio/label_image.h"
 #include "imageio/tiff_source.h"
 #include "imageio/tiff_writer.h"
+#include "reason.h"
 #include "temp_folder.h"
+#include "tiff_pages.h"
 
 using namespace nuclei;
+using namespace nuclei::test;
 using Catch::Matchers::Contains;
 using karyon::test::read_file;
 using karyon::test::TempFolder;
 using karyon::test::write_file;
 
 namespace {
-
-struct Page {
-  int width = 5, height = 4, samples = 1, bits = 8;
-  int format = SAMPLEFORMAT_UINT, photometric = PHOTOMETRIC_MINISBLACK, planar = PLANARCONFIG_CONTIG;
-  int compression = COMPRESSION_NONE, rows_per_strip = 2, tile = 0;
-  std::string description = {};
-  std::vector<std::uint16_t> extras = {};
-  std::function<void(TIFF*)> more = {};
-  // [height, width, samples]; what is stored
-  std::function<double(int x, int y, int c)> value = [](int x, int y, int c) { return 10 * y + x + 100 * c; };
-};
-
-void put(std::vector<std::uint8_t>& bytes, std::size_t at, const Page& p, double value) {
-  const auto store = [&](auto v) { std::memcpy(bytes.data() + at * sizeof(v), &v, sizeof(v)); };
-  if (p.format == SAMPLEFORMAT_IEEEFP || p.bits == 64)
-    return p.bits == 32 ? store(static_cast<float>(value)) : store(value);
-  if (p.bits == 8) return store(static_cast<std::uint8_t>(static_cast<int>(value)));
-  if (p.bits == 16) return store(static_cast<std::uint16_t>(static_cast<int>(value)));
-  if (p.bits == 32) return store(static_cast<std::uint32_t>(static_cast<std::int64_t>(value)));
-  const auto per_byte = static_cast<std::size_t>(8 / p.bits);
-  const auto shift = (per_byte - 1 - at % per_byte) * static_cast<std::size_t>(p.bits);
-  bytes[at / per_byte] = static_cast<std::uint8_t>(bytes[at / per_byte] | static_cast<int>(value) << shift);
-}
-
-/// Rows or tiles of one plane, or of all samples interleaved, as libtiff wants them.
-std::vector<std::uint8_t> block(const Page& p, int x0, int y0, int width, int height, int plane) {
-  const int samples = p.planar == PLANARCONFIG_CONTIG ? p.samples : 1;
-  const std::size_t row = (static_cast<std::size_t>(width * samples * p.bits) + 7) / 8;
-  std::vector<std::uint8_t> bytes;
-  for (int y = y0; y < y0 + height; ++y) {
-    std::vector<std::uint8_t> line(row);
-    for (int x = 0; x < width; ++x)
-      for (int c = 0; c < samples; ++c)
-        if (y < p.height && x0 + x < p.width)
-          put(line, static_cast<std::size_t>(x * samples + c), p,
-              p.value(x0 + x, y, p.planar == PLANARCONFIG_CONTIG ? c : plane));
-    bytes.insert(bytes.end(), line.begin(), line.end());
-  }
-  return bytes;
-}
-
-void write(const std::filesystem::path& path, const std::vector<Page>& pages, const char* mode = "w") {
-  TIFF* t = TIFFOpen(path.c_str(), mode);
-  REQUIRE(t != nullptr);
-  for (const Page& p : pages) {
-    TIFFSetField(t, TIFFTAG_IMAGEWIDTH, p.width);
-    TIFFSetField(t, TIFFTAG_IMAGELENGTH, p.height);
-    TIFFSetField(t, TIFFTAG_SAMPLESPERPIXEL, p.samples);
-    TIFFSetField(t, TIFFTAG_BITSPERSAMPLE, p.bits);
-    TIFFSetField(t, TIFFTAG_SAMPLEFORMAT, p.format);
-    TIFFSetField(t, TIFFTAG_PHOTOMETRIC, p.photometric);
-    TIFFSetField(t, TIFFTAG_PLANARCONFIG, p.planar);
-    TIFFSetField(t, TIFFTAG_COMPRESSION, p.compression);
-    if (!p.extras.empty())
-      TIFFSetField(t, TIFFTAG_EXTRASAMPLES, static_cast<int>(p.extras.size()), p.extras.data());
-    if (!p.description.empty()) TIFFSetField(t, TIFFTAG_IMAGEDESCRIPTION, p.description.c_str());
-    if (p.more) p.more(t);
-    const int planes = p.planar == PLANARCONFIG_SEPARATE ? p.samples : 1;
-    if (p.tile > 0) {
-      TIFFSetField(t, TIFFTAG_TILEWIDTH, p.tile);
-      TIFFSetField(t, TIFFTAG_TILELENGTH, p.tile);
-    } else {
-      TIFFSetField(t, TIFFTAG_ROWSPERSTRIP, p.rows_per_strip);
-    }
-    for (int plane = 0; plane < planes; ++plane) {
-      if (p.tile > 0) {
-        for (int y = 0; y < p.height; y += p.tile)
-          for (int x = 0; x < p.width; x += p.tile) {
-            auto bytes = block(p, x, y, p.tile, p.tile, plane);
-            REQUIRE(TIFFWriteTile(t, bytes.data(), static_cast<std::uint32_t>(x),
-                                  static_cast<std::uint32_t>(y), 0, static_cast<std::uint16_t>(plane)) >= 0);
-          }
-        continue;
-      }
-      for (int y = 0; y < p.height; ++y) {
-        auto bytes = block(p, 0, y, p.width, 1, plane);
-        REQUIRE(TIFFWriteScanline(t, bytes.data(), static_cast<std::uint32_t>(y),
-                                  static_cast<std::uint16_t>(plane)) == 1);
-      }
-    }
-    REQUIRE(TIFFWriteDirectory(t));
-  }
-  TIFFClose(t);
-}
 
 /// Values on the file's scale.
 std::vector<double> values(const Image& image) {
@@ -127,16 +45,6 @@ void check_values(const Image& image, const Page& p, int first = 0) {
         INFO("pixel " << x << ", " << y << ", channel " << c);
         REQUIRE(got[at] == Approx(p.value(x, y, first + c)).epsilon(1e-6).margin(1e-4));
       }
-}
-
-std::string reason(const std::filesystem::path& path, const ReadOptions& options = {}) {
-  try {
-    read_image(path, options);
-  } catch (const Failure& failure) {
-    CHECK_THAT(failure.what(), Contains(path.string()));
-    return failure.what();
-  }
-  return "no failure";
 }
 
 }  // namespace
@@ -229,8 +137,8 @@ TEST_CASE("nuclei: what is no number in a TIFF is a hole", "[nuclei][tiff]") {
           }
     }
   }
-  const Page all{.bits = 32, .format = SAMPLEFORMAT_IEEEFP, .value = [](int, int, int) { return nan; }};
-  write(folder / "a.tif", {all});
+  const Page nothing{.bits = 32, .format = SAMPLEFORMAT_IEEEFP, .value = all(nan)};
+  write(folder / "a.tif", {nothing});
   for (const float pixel : read_image(folder / "a.tif")) CHECK(std::isnan(pixel));
 }
 
@@ -312,14 +220,8 @@ TEST_CASE("nuclei: BigTIFF and both byte orders", "[nuclei][tiff]") {
 
 TEST_CASE("nuclei: pages, and channels that are pages", "[nuclei][tiff]") {
   const TempFolder folder;
-  const auto stack = [](int count, const std::string& description) {
-    std::vector<Page> pages;
-    for (int i = 0; i < count; ++i) pages.push_back({.value = [i](int, int, int) { return i + 1; }});
-    pages.front().description = description;
-    return pages;
-  };
   const auto first = [&](const ReadOptions& o) { return values(read_image(folder / "a.tif", o))[0]; };
-  write(folder / "a.tif", stack(3, ""));
+  write(folder / "a.tif", stack(3));
   CHECK(page_count(folder / "a.tif") == 3);
   CHECK(first({}) == Approx(1));
   CHECK(first({.page = 3}) == Approx(3));
@@ -346,7 +248,7 @@ TEST_CASE("nuclei: pages, and channels that are pages", "[nuclei][tiff]") {
     CHECK_THAT(open_tiff(folder / "a.tif", {})->note(), Contains("channel 1 of 2 (FITC, DAPI)"));
   }
   // Thumbnails are no pages.
-  std::vector<Page> pages = stack(2, "");
+  std::vector<Page> pages = stack(2);
   pages[1].more = [](TIFF* t) { TIFFSetField(t, TIFFTAG_SUBFILETYPE, FILETYPE_REDUCEDIMAGE); };
   write(folder / "a.tif", pages);
   CHECK(page_count(folder / "a.tif") == 1);

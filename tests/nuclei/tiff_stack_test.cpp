@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "common/error.h"
 #include "imageio/image.h"
 #include "imageio/tiff_source.h"
+#include "reason.h"
 #include "temp_folder.h"
-#include "tiff_stack.h"
+#include "tiff_pages.h"
 
 using namespace nuclei;
 using namespace nuclei::test;
@@ -188,30 +188,25 @@ TEST_CASE("nuclei: planes that a TIFF tells of and that cannot be read are told"
   CHECK_THAT(remark(OneDirectory{.description = "ImageJ=1.53t\nimages=900000000\n"}.file(2)),
              Contains("tells of 900000000 planes"));
   // The directory lies behind the pixels: they end there.
-  write(path, {{.value = 3}}, text);
+  write(path, {{.description = text, .value = all(3)}});
   std::filesystem::resize_file(path, 4000);
   CHECK(page_count(path) == 1);
   CHECK_THAT(open_tiff(path, {})->remark(), Contains("tells of 5 planes"));
-  try {
-    read_image(path, {.channel = "2"});
-    FAIL("there is no second channel");
-  } catch (const Failure& failure) {
-    CHECK_THAT(failure.what(), Contains("tells of 5 planes, 1 is there"));
-  }
-  write(path, {{.more = [](TIFF* t) { TIFFSetField(t, TIFFTAG_COMPRESSION, COMPRESSION_LZW); }}}, text);
+  CHECK_THAT(reason(path, {.channel = "2"}), Contains("tells of 5 planes, 1 is there"));
+  write(path, {{.compression = COMPRESSION_LZW, .description = text}});
   CHECK_THAT(open_tiff(path, {})->remark(), Contains("compressed"));
   // Several directories, fewer or more than the text tells of.
-  write(path, stack(3), text);
+  write(path, stack(3, text));
   CHECK(page_count(path) == 3);
   CHECK_THAT(open_tiff(path, {})->remark(), Contains("tells of 5 planes, 3 are there"));
-  write(path, stack(6), text);
+  write(path, stack(6, text));
   CHECK(page_count(path) == 6);
   CHECK_THAT(open_tiff(path, {})->remark(), Contains("5 channels are pages"));
 }
 
 TEST_CASE("nuclei: a chain of TIFF directories that breaks off is told", "[nuclei][tiff]") {
   const TempFolder folder;
-  write(folder / "a.tif", stack(3), "");
+  write(folder / "a.tif", stack(3));
   std::string bytes = karyon::test::read_file(folder / "a.tif");
   // The link from the first directory to the second leads behind the end.
   const auto link = [&](std::size_t at) {

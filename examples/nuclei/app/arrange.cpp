@@ -150,7 +150,7 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
     Progress progress("arranging", static_cast<std::int64_t>(pairs.size()));
     for (const Pair& pair : pairs) {
       std::string note;
-      const Image image = read_all(pair.image, choice, &note);
+      const Image image = read_image(pair.image, choice, &note);
       // The same note is printed once, not for every image.
       if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
       arranged.nuclei += write_pair(pair, image, choice, partial.path(), progress);

@@ -63,6 +63,11 @@ std::string counted(std::size_t n, const char* what) {
   return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
 }
 
+void append_part(std::string& text, std::string_view separator, std::string_view part) {
+  if (!text.empty() && !part.empty()) text += separator;
+  text += part;
+}
+
 std::string padded(std::int64_t number, std::size_t digits) {
   const std::string text = std::to_string(number);
   return std::string(digits - std::min(digits, text.size()), '0') + text;

@@ -16,6 +16,9 @@ std::string percent(double share, int decimals = 1);
 /// counted(1, "image") == "1 image", counted(2, "image") == "2 images".
 std::string counted(std::size_t n, const char* what);
 
+/// Adds a part behind a separator; no separator where one of the two is empty.
+void append_part(std::string& text, std::string_view separator, std::string_view part);
+
 /// padded(7, 3) == "007".
 std::string padded(std::int64_t number, std::size_t digits);
 

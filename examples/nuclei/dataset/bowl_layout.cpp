@@ -8,7 +8,7 @@
 #include "common/text.h"
 #include "dataset/listing.h"
 #include "imageio/atomic_file.h"
-#include "imageio/image_source.h"
+#include "imageio/image.h"
 #include "imageio/label_image.h"
 
 namespace nuclei {
@@ -118,7 +118,7 @@ LabelMap read_labels(const Sample& sample, int width, int height) {
 }
 
 Example read_example(const Sample& sample) {
-  Image image = read_all(sample.image);
+  Image image = read_image(sample.image);
   LabelMap truth = read_labels(sample, image.width, image.height);
   return {sample.id, std::move(image), std::move(truth)};
 }

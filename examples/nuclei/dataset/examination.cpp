@@ -192,7 +192,7 @@ void Examination::look_at_image(const fs::path& file) {
   facts.image = file.lexically_relative(root_).string();
   try {
     std::string note;
-    image_ = read_all(file, {}, &note);
+    image_ = read_image(file, {}, &note);
     if (!note.empty()) find("one-colour", file, note);
   } catch (const Failure& e) {
     find("unreadable", file, reason(e, file));

@@ -18,16 +18,16 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 /// The same for text, which is written as it is.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
-/// The bytes of a file; empty if there is none, or it cannot be opened. Throws Failure if it is a pipe or a device,
-/// which might never end.
+/// The bytes of a file; empty if there is none, or it cannot be opened. Throws Failure if it is a pipe or a
+/// device, which might never end.
 std::string read_if_there(const std::filesystem::path& path);
 
 /// Throws Failure if the folder of `path` does not exist. Call it before hours of work whose result goes
 /// there.
 void require_folder_of(const std::filesystem::path& path);
 
-/// Throws Failure if there is a file at `path` that another program or person made: files of this kind hold `mark`
-/// near their beginning. Call it before hours of work whose result goes there.
+/// Throws Failure if there is a file at `path` that another program or person made: files of this kind hold
+/// `mark` near their beginning. Call it before hours of work whose result goes there.
 void require_ours(const std::filesystem::path& path, std::string_view mark);
 
 /// Throws Failure if there is a file at `path` that holds anything.

@@ -32,10 +32,10 @@ DecodedSource::DecodedSource(const std::filesystem::path& path, const ReadOption
   SampleFormat format = decoder_->format();
   check_sides(path, format.width, format.height);
   choose_channel(format, options.channel);
-  deep_ = format.bits > 8;
   samples_ = decoder_->samples();
   decoding_bytes_ = decoder_->decoding_bytes();
-  row_bytes_ = static_cast<std::size_t>(format.width) * static_cast<std::size_t>(samples_) * (deep_ ? 2 : 1);
+  row_bytes_ =
+      static_cast<std::size_t>(format.width) * static_cast<std::size_t>(samples_) * (format.bits > 8 ? 2 : 1);
   const std::uint64_t all = std::uint64_t{row_bytes_} * static_cast<std::uint64_t>(format.height);
   const std::uint64_t limit = options.max_memory > 0 ? options.max_memory : default_memory;
   if (decoder_->whole()) {
@@ -79,7 +79,7 @@ void DecodedSource::restart() {
   decoder_ = open_();
   const SampleFormat& now = decoder_->format();
   if (now.width != before.width || now.height != before.height || decoder_->samples() != samples_ ||
-      (now.bits > 8) != deep_ || decoder_->whole())
+      (now.bits > 8) != (before.bits > 8) || decoder_->whole())
     fail_reading(path_, "the file was changed while it was read; start again");
   decoder_->start();
   next_ = 0;
@@ -94,8 +94,8 @@ const std::uint8_t* DecodedSource::row(int y) {
 
 void DecodedSource::stored(int y, int c, double* values) {
   const auto first = static_cast<std::size_t>(first_ + c), step = static_cast<std::size_t>(samples_),
-             count = row_bytes_ / step / (deep_ ? 2 : 1);
-  if (deep_) {
+             count = static_cast<std::size_t>(format().width);
+  if (format().bits > 8) {
     spread<std::uint16_t>(row(y), first, step, count, values);
   } else {
     spread<std::uint8_t>(row(y), first, step, count, values);

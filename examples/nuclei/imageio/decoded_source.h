@@ -51,7 +51,6 @@ class DecodedSource : public SampleSource {
   Open open_;
   std::unique_ptr<RowDecoder> decoder_;  // none once all is kept
   std::uint64_t decoding_bytes_ = 0;
-  bool deep_ = false;  // 16 bits
   int samples_ = 1, first_ = 0;
   std::size_t row_bytes_ = 0;
   int next_ = 0;                      // row of the decoder
@@ -63,8 +62,8 @@ std::unique_ptr<RowDecoder> png_decoder(const std::filesystem::path& path);
 std::unique_ptr<RowDecoder> jpeg_decoder(const std::filesystem::path& path);
 std::unique_ptr<RowDecoder> bmp_decoder(const std::filesystem::path& path);
 
-/// Throws Failure if the file ends before its last chunk, or if a checksum is wrong: the whole file is read, so
-/// that no long work begins on a damaged one.
+/// Throws Failure if the file ends before its last chunk, or if a checksum is wrong: the whole file is read,
+/// so that no long work begins on a damaged one.
 void check_png(const std::filesystem::path& path);
 
 }  // namespace nuclei

@@ -10,8 +10,8 @@
 
 #include "common/error.h"
 #include "imageio/atomic_file.h"
+#include "imageio/image_source.h"
 #include "imageio/limits.h"
-#include "imageio/sample_source.h"
 
 namespace nuclei {
 namespace {
@@ -83,11 +83,10 @@ PngJob png_job(const Raster<T>& picture) {
 
 Image read_image(const fs::path& path) { return read_image(path, {}); }
 
-Image read_image(const fs::path& path, const ReadOptions& options, std::string* note, std::string* remark) {
-  const std::unique_ptr<SampleSource> source = open_samples(path, options);
-  if (note) *note = source->note();
-  if (remark) *remark = source->remark();
+Image read_image(const fs::path& path, const ReadOptions& options, std::string* note) {
+  const std::unique_ptr<ImageSource> source = open_image(path, options);
   check_whole(path, source->header().width, source->header().height);
+  if (note) *note = source->note_and_remark();
   return read_all(*source);
 }
 

@@ -26,15 +26,13 @@ struct Image : Raster<float> {
 
 struct ReadOptions;  // image_source.h
 
-/// Reads a PNG, JPEG, BMP or TIFF file with its full depth. Grey stays one channel; palettes become RGB, or one
-/// channel of their indices where they are look-up tables; an alpha channel is dropped. A TIFF with several
-/// pages or channels gives the first ones, unless the options choose others; see open_tiff. Throws Failure like
-/// open_image, if the file is cut short anywhere, and above max_pixels.
-///   note    receives ImageSource::note(): what was chosen where the file leaves a choice
-///   remark  receives ImageSource::remark(): what is passed over
+/// Reads a PNG, JPEG, BMP or TIFF file with its full depth, as open_image() gives it. Grey stays one channel;
+/// palettes become RGB, or one channel of their indices where they are look-up tables; an alpha channel is
+/// dropped. A TIFF with several pages or channels gives the first ones, unless the options choose others.
+/// Throws Failure like open_image, if the file is cut short anywhere, and above max_pixels.
+///   note  receives ImageSource::note_and_remark()
 Image read_image(const std::filesystem::path& path);
-Image read_image(const std::filesystem::path& path, const ReadOptions& options, std::string* note = nullptr,
-                 std::string* remark = nullptr);
+Image read_image(const std::filesystem::path& path, const ReadOptions& options, std::string* note = nullptr);
 
 /// 1 inside, 0 outside; one channel.
 using Mask = Raster<std::uint8_t>;

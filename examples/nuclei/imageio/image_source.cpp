@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "common/error.h"
+#include "common/text.h"
 #include "imageio/decoded_source.h"
 #include "imageio/limits.h"
 #include "imageio/one_colour.h"
@@ -117,7 +118,9 @@ std::unique_ptr<ImageSource> open_image(const fs::path& path, const ReadOptions&
 }
 
 std::string ImageSource::note_and_remark() const {
-  return note_ + (note_.empty() || remark_.empty() ? "" : "; ") + remark_;
+  std::string both = note_;
+  append_part(both, "; ", remark_);
+  return both;
 }
 
 Image read_all(ImageSource& source) {
@@ -127,21 +130,14 @@ Image read_all(ImageSource& source) {
   return image;
 }
 
-Image read_all(const std::filesystem::path& path, const ReadOptions& options, std::string* note) {
-  const std::unique_ptr<ImageSource> source = open_image(path, options);
-  check_whole(path, source->header().width, source->header().height);
-  if (note) *note = source->note_and_remark();
-  return read_all(*source);
-}
-
 ImageRows::ImageRows(const Image& image) : image_(image) { header_ = without_values(image); }
 
 void ImageRows::read(int y, int count, float* pixels) {
   std::copy(image_.row(y), image_.row(y + count), pixels);
 }
 
-// The first pass counts the upper 16 bits of all pixels that are no holes. The second counts the lower 16 bits of those pixels
-// whose upper bits are those of a quantile.
+// The first pass counts the upper 16 bits of all pixels that are no holes. The second counts the lower 16
+// bits of those pixels whose upper bits are those of a quantile.
 std::vector<float> brightness_quantiles(ImageSource& source, const std::vector<double>& shares,
                                         std::int64_t* holes) {
   constexpr std::size_t half = std::size_t{1} << 16;

@@ -30,8 +30,8 @@ class ImageSource {
   /// marks for missing values are. Throws Failure where the file is damaged or ends early.
   virtual void read(int y, int count, float* pixels) = 0;
 
-  /// Bytes that the source itself holds: a row, the tiles across a row, or all pixels of a small picture and of
-  /// one that can only be decoded at once.
+  /// Bytes that the source itself holds: a row, the tiles across a row, or all pixels of a small picture and
+  /// of one that can only be decoded at once.
   virtual std::size_t held_bytes() const = 0;
 
  protected:
@@ -45,23 +45,19 @@ struct ReadOptions {
   std::optional<int> page;
   /// A channel's number (from 1) or name. If empty: the colours, or else the first channel, with a note.
   std::string channel;
-  /// What the source may hold, in bytes; 0 stands for 2 GiB. A file that needs more is refused before memory is
-  /// taken for it.
+  /// What the source may hold, in bytes; 0 stands for 2 GiB. A file that needs more is refused before memory
+  /// is taken for it.
   std::size_t max_memory = 0;
 };
 
-/// Opens any image file. It is decoded as it is read; only BMP, interlaced PNG and progressive JPEG are decoded
-/// at once. A channel that was saved in a colour is read as that channel (in_one_channel). Throws Failure if the
-/// file is missing, empty, of another format, damaged (for PNG every checksum is verified), cut short, without
-/// the page or channel asked for, or needs more than max_memory.
+/// Opens any image file. It is decoded as it is read; only BMP, interlaced PNG and progressive JPEG are
+/// decoded at once. A channel that was saved in a colour is read as that channel (in_one_channel). Throws
+/// Failure if the file is missing, empty, of another format, damaged (for PNG every checksum is verified),
+/// cut short, without the page or channel asked for, or needs more than max_memory.
 std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options = {});
 
 /// Reads a whole source into memory.
 Image read_all(ImageSource& source);
-/// The same for a file, as open_image() gives it. Throws Failure above max_pixels.
-///   note  receives the source's note
-Image read_all(const std::filesystem::path& path, const ReadOptions& options = {},
-               std::string* note = nullptr);
 
 /// A picture in memory, read like one in a file. The image must outlive it.
 class ImageRows : public ImageSource {

@@ -19,6 +19,14 @@ namespace fs = std::filesystem;
 
 /// What the functions below share. libjpeg leaves them by longjmp, so nothing in them has a destructor.
 struct JpegState {
+  JpegState() = default;
+  JpegState(const JpegState&) = delete;
+  JpegState& operator=(const JpegState&) = delete;
+  ~JpegState() {
+    if (created) jpeg_destroy_decompress(&jpeg);
+    if (file) std::fclose(file);
+  }
+
   jpeg_decompress_struct jpeg{};
   jpeg_error_mgr errors{};
   jpeg_source_mgr source{};
@@ -128,19 +136,14 @@ class JpegDecoder : public RowDecoder {
     jpeg_decompress_struct& jpeg = state_->jpeg;
     check_sides(path, jpeg.image_width, jpeg.image_height);
     const int stored = jpeg.num_components;
-    if (stored != 1 && stored != 3 && stored != 4) {
-      close();
+    if (stored != 1 && stored != 3 && stored != 4)
       fail_reading(path_, "expected a JPEG of 1, 3 or 4 components, got " + std::to_string(stored));
-    }
     jpeg.out_color_space = stored == 1 ? JCS_GRAYSCALE : stored == 3 ? JCS_RGB : JCS_CMYK;
     format_.width = static_cast<int>(jpeg.image_width);
     format_.height = static_cast<int>(jpeg.image_height);
     format_.channels = stored == 1 ? 1 : 3;
     if (stored == 4) inks_.resize(std::size_t{4} * jpeg.image_width);
   }
-  JpegDecoder(const JpegDecoder&) = delete;
-  JpegDecoder& operator=(const JpegDecoder&) = delete;
-  ~JpegDecoder() override { close(); }
 
   const SampleFormat& format() const override { return format_; }
   bool whole() const override { return jpeg_has_multiple_scans(&state_->jpeg) != FALSE; }
@@ -176,16 +179,8 @@ class JpegDecoder : public RowDecoder {
 
   [[noreturn]] void damaged() {
     const std::string reason = state_->file ? state_->message : "it cannot be opened";
-    close();
     fail_reading(path_, "the JPEG file is damaged, cut short or of an unsupported kind (" + reason +
                             "); copy it again, or save it as PNG");
-  }
-
-  void close() {
-    if (state_->created) jpeg_destroy_decompress(&state_->jpeg);
-    state_->created = false;
-    if (state_->file) std::fclose(state_->file);
-    state_->file = nullptr;
   }
 
   fs::path path_;

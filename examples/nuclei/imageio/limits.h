@@ -10,8 +10,8 @@
 namespace nuclei {
 
 // What a file may claim, checked before memory is taken: a damaged or hostile header may hold any number. All
-// sizes are 64 bits wide. With sides up to a million, samples up to 65535 and 8 bytes each, no product of them
-// overflows.
+// sizes are 64 bits wide. With sides up to a million, samples up to 65535 and 8 bytes each, no product of
+// them overflows.
 
 /// The longest side of a picture or of a tile.
 inline constexpr std::int64_t longest_side = 1'000'000;

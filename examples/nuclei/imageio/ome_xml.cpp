@@ -250,8 +250,9 @@ void OmeReader::add_rest(TiffDescription& description) const {
     if (!used_[i] && !stored_[i].reduced)
       rest.planes.push_back({.page = static_cast<std::int64_t>(rest.planes.size()), .stored = i});
   if (rest.planes.empty()) return;
-  description.remark += std::string(description.remark.empty() ? "" : "; ") + "its OME-XML leaves out " +
-                        counted(rest.planes.size(), "plane") + ", which are the last pages";
+  append_part(
+      description.remark, "; ",
+      "its OME-XML leaves out " + counted(rest.planes.size(), "plane") + ", which are the last pages");
   description.images.push_back(std::move(rest));
 }
 

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/text.h"
+
 namespace nuclei {
 namespace {
 
@@ -128,8 +130,7 @@ class OneChannel : public ImageSource {
     header_.channels = 1;
     note_ = colour_->note();
     remark_ = colour_->remark();
-    note_ += std::string(note_.empty() ? "" : ", ") + "one channel in " + name_of(hue.colour) +
-             ": read as one channel";
+    append_part(note_, ", ", std::string("one channel in ") + name_of(hue.colour) + ": read as one channel");
   }
   void read(int y, int count, float* pixels) override {
     rows_.resize(3 * static_cast<std::size_t>(header_.width) * rows_at_once);

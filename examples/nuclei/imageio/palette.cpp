@@ -32,8 +32,8 @@ bool is_grey(std::span<const Colour> palette) {
 }
 
 // The thresholds, with colours as points of a cube of side 1. Look-up tables have 256 entries. The longest
-// usual ones, rainbows, go along six of the cube's edges; 256 colours of a picture in any order go a way of 20
-// and more. Tables of a few entries cannot be told from the palettes of drawings.
+// usual ones, rainbows, go along six of the cube's edges; 256 colours of a picture in any order go a way of
+// 20 and more. Tables of a few entries cannot be told from the palettes of drawings.
 PaletteKind kind_of(std::span<const Colour> palette) {
   constexpr double longest_way = 8, longest_short_way = 4, falls = 0.5;
   constexpr std::size_t whole = 256, most = 128, fewest = 32, fewest_steps = 15;

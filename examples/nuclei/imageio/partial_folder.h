@@ -4,9 +4,9 @@
 
 namespace nuclei {
 
-/// A folder that appears under its name when it is complete: it is filled as NAME.partial-NUMBER beside it, which
-/// nobody else has. Without commit() it is removed again. What a killed process left is removed by the next one
-/// that makes the same folder.
+/// A folder that appears under its name when it is complete: it is filled as NAME.partial-NUMBER beside it,
+/// which nobody else has. Without commit() it is removed again. What a killed process left is removed by the
+/// next one that makes the same folder.
 class PartialFolder {
  public:
   /// Throws Failure if the folder cannot be created.

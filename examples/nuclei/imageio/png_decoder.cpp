@@ -18,6 +18,14 @@ namespace fs = std::filesystem;
 
 /// What the functions below share. libpng leaves them by longjmp, so nothing in them has a destructor.
 struct PngState {
+  PngState() = default;
+  PngState(const PngState&) = delete;
+  PngState& operator=(const PngState&) = delete;
+  ~PngState() {
+    if (png) png_destroy_read_struct(&png, &info, nullptr);
+    if (file) std::fclose(file);
+  }
+
   std::FILE* file = nullptr;
   png_structp png = nullptr;
   png_infop info = nullptr;
@@ -89,9 +97,6 @@ class PngDecoder : public RowDecoder {
     format_.alpha = (type & PNG_COLOR_MASK_ALPHA) != 0;
     if (type == PNG_COLOR_TYPE_PALETTE) read_palette();
   }
-  PngDecoder(const PngDecoder&) = delete;
-  PngDecoder& operator=(const PngDecoder&) = delete;
-  ~PngDecoder() override { close(); }
 
   const SampleFormat& format() const override { return format_; }
   bool whole() const override {
@@ -122,14 +127,7 @@ class PngDecoder : public RowDecoder {
  private:
   [[noreturn]] void damaged() {
     const std::string reason = state_.file ? state_.message : "it cannot be opened";
-    close();
     fail_reading(path_, "the PNG file is damaged (" + reason + "); copy it again");
-  }
-
-  void close() {
-    if (state_.png) png_destroy_read_struct(&state_.png, &state_.info, nullptr);
-    if (state_.file) std::fclose(state_.file);
-    state_.file = nullptr;
   }
 
   /// A look-up table is left out: its indices are the picture.

@@ -21,8 +21,8 @@ struct SampleFormat {
   Palette palette;             // if not empty, samples are its indices, and channels is 1
 };
 
-/// A picture whose file stores samples: integers, floats or indices of a palette. It makes pixels of them, for
-/// all kinds of files in the same way.
+/// A picture whose file stores samples: integers, floats or indices of a palette. It makes pixels of them,
+/// for all kinds of files in the same way.
 class SampleSource : public ImageSource {
  public:
   const SampleFormat& format() const { return format_; }

@@ -7,15 +7,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/text.h"
 #include "imageio/tiff_stack.h"
 #include "imageio/units.h"
 
 namespace nuclei {
 namespace {
-
-void add_remark(std::string& remarks, const std::string& remark) {
-  if (!remark.empty()) remarks += (remarks.empty() ? "" : "; ") + remark;
-}
 
 /// What the file's first directory says of all.
 struct Told {
@@ -74,8 +71,9 @@ std::vector<StoredPlane> list_directories(TiffFile& file, std::string& remark) {
     last = TIFFLastDirectory(file.get()) != 0;
   } while (!last && found.size() < most && TIFFReadDirectory(file.get()));
   if (!last)
-    add_remark(remark, "what lies behind TIFF directory " + std::to_string(found.size()) +
-                           (found.size() < most ? " is damaged and" : " is") + " passed over");
+    append_part(remark, "; ",
+                "what lies behind TIFF directory " + std::to_string(found.size()) +
+                    (found.size() < most ? " is damaged and" : " is") + " passed over");
   return found;
 }
 
@@ -86,8 +84,9 @@ void add_stack(const TiffFile& file, std::int64_t told, std::vector<StoredPlane>
   if (told <= full) return;
   const std::string why = stored.size() == 1 ? why_no_stack(file, told) : "";
   if (stored.size() > 1 || !why.empty())
-    return add_remark(remark, "it tells of " + std::to_string(told) + " planes, " + std::to_string(full) +
-                                  (full == 1 ? " is" : " are") + " there" + (why.empty() ? "" : ": " + why));
+    return append_part(remark, "; ",
+                       "it tells of " + std::to_string(told) + " planes, " + std::to_string(full) +
+                           (full == 1 ? " is" : " are") + " there" + (why.empty() ? "" : ": " + why));
   for (std::int64_t i = 1; i < told; ++i) {
     stored.push_back(stored.front());
     stored.back().behind = static_cast<std::uint64_t>(i);
@@ -117,7 +116,7 @@ TiffContents list_contents(TiffFile& file) {
     description.images.front().pixel_width = told.pixel_width;
     description.images.front().pixel_height = told.pixel_height;
   }
-  add_remark(contents.remark, description.remark);
+  append_part(contents.remark, "; ", description.remark);
   contents.images = std::move(description.images);
   if (contents.images.empty()) contents.images.push_back(pages_as_they_lie(contents.stored));
   list_pages(contents);

@@ -5,7 +5,7 @@
 #include <cstdarg>
 #include <cstdio>
 
-#include "common/error.h"
+#include "imageio/limits.h"
 
 namespace nuclei {
 namespace {
@@ -59,9 +59,7 @@ void TiffFile::go_to(tdir_t directory) {
   if (!TIFFSetDirectory(get(), directory)) damaged("page " + std::to_string(directory + 1) + ": ");
 }
 
-void TiffFile::fail(const std::string& reason) const {
-  throw Failure("reading " + path_.string() + ": " + reason);
-}
+void TiffFile::fail(const std::string& reason) const { fail_reading(path_, reason); }
 
 void TiffFile::damaged(const std::string& where) const {
   fail(where + "the TIFF file is damaged, cut short or of an unsupported kind (" +

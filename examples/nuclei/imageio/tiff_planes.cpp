@@ -1,9 +1,7 @@
 #include "imageio/tiff_planes.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
-#include <string_view>
 
 #include "common/text.h"
 #include "imageio/tiff_contents.h"
@@ -12,15 +10,9 @@
 namespace nuclei {
 namespace {
 
-bool same_name(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
-
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
-  for (const std::string& name : names)
-    if (!name.empty()) text += (text.empty() ? "" : ", ") + printable(name);
+  for (const std::string& name : names) append_part(text, ", ", printable(name));
   return text.empty() ? "" : " (" + text + ")";
 }
 
@@ -72,7 +64,7 @@ std::int64_t Chooser::find_channel(std::int64_t channels) const {
   const std::vector<std::string>& names = image_.channel_names;
   const std::string& wanted = options_.channel;
   for (std::size_t i = 0; i < names.size() && static_cast<std::int64_t>(i) < channels; ++i)
-    if (same_name(names[i], wanted)) return static_cast<std::int64_t>(i);
+    if (lower(names[i]) == lower(wanted)) return static_cast<std::int64_t>(i);
   std::int64_t chosen = 0;
   const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), chosen);
   if (error == std::errc() && end == wanted.data() + wanted.size() && chosen >= 1 && chosen <= channels)
@@ -89,7 +81,7 @@ void Chooser::enter(std::size_t stored) {
   check_complete(file_);
 }
 
-void Chooser::add_note(const std::string& note) { plane_.note += (plane_.note.empty() ? "" : ", ") + note; }
+void Chooser::add_note(const std::string& note) { append_part(plane_.note, ", ", note); }
 
 /// A page whose channels are planes.
 void Chooser::choose_plane() {
@@ -112,8 +104,8 @@ void Chooser::choose_sample() {
   const TiffLayout& layout = plane_.layout;
   const std::vector<std::string>& names = image_.channel_names;
   // The one name of several samples is that of the colours as a whole.
-  const bool whole = options_.channel.empty() ||
-                     (layout.samples > 1 && names.size() == 1 && same_name(names.front(), options_.channel));
+  const bool whole = options_.channel.empty() || (layout.samples > 1 && names.size() == 1 &&
+                                                  lower(names.front()) == lower(options_.channel));
   plane_.colour = whole && (layout.rgb || !layout.palette.empty());
   if (!whole && !layout.palette.empty())
     file_.fail("it has a palette and so no channels; leave --channel out");
@@ -131,9 +123,9 @@ void Chooser::set_pixel_size() {
     plane_.pixel_width = image_.pixel_width;
     plane_.pixel_height = image_.pixel_height;
   } else if (image_.pixel_width > 0 || image_.pixel_height > 0) {
-    contents_.remark += std::string(contents_.remark.empty() ? "" : "; ") + "its pixel size is for " +
-                        size_text(image_.width, image_.height) + " pixels and is not used for " +
-                        size_text(layout.width, layout.height);
+    append_part(contents_.remark, "; ",
+                "its pixel size is for " + size_text(image_.width, image_.height) +
+                    " pixels and is not used for " + size_text(layout.width, layout.height));
   }
   const auto unit = file_.field<std::uint16_t>(TIFFTAG_RESOLUTIONUNIT, RESUNIT_INCH);
   if (plane_.pixel_width == 0 && plane_.pixel_height == 0 && image_.has_tags && unit != RESUNIT_NONE) {

@@ -47,8 +47,8 @@ void walk(const std::uint8_t* raw, std::size_t first, std::size_t step, std::siz
   }
 }
 
-/// Samples of any number of bits up to 32, the leftmost in the high bits. Three whole bytes are in the order of
-/// the machine, as libtiff leaves them.
+/// Samples of any number of bits up to 32, the leftmost in the high bits. Three whole bytes are in the order
+/// of the machine, as libtiff leaves them.
 template <class Visit>
 void walk_packed(const std::uint8_t* raw, std::size_t bits, bool is_signed, std::size_t first,
                  std::size_t step, std::size_t n, const Visit& visit) {

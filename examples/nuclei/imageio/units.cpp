@@ -18,8 +18,8 @@ struct Unit {
   bool of_paper = false;  // TIFF's own units, which printers and screens are measured in
 };
 
-// Names of more than two letters are compared in lower case. The µ has two code points in Unicode; ImageJ
-// also writes it as an escape, or as one byte.
+// Names of more than two letters are compared in lower case. µ and Å have two code points each in Unicode;
+// ImageJ also writes µ as an escape, or as one byte.
 constexpr std::array units{Unit{"µm", 1},
                            Unit{"μm", 1},
                            Unit{"um", 1},

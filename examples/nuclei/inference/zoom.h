@@ -25,10 +25,10 @@ struct NucleusSize {
   bool too_small = false, too_large = false;  // the model sees them badly at any zoom
 };
 
-/// Measures up to 16 parts of a picture. A picture that is shrunk four times shows nuclei from about 20 to 280
-/// pixels. Where they are large, or larger than a finer view finds, the picture is shrunk until both views
-/// find nuclei in the same places. Otherwise the zoom is 2 if the background is dark and the nuclei are small,
-/// else 1. On a light background (stained tissue, brightfield) enlarging did not help.
+/// Measures up to 16 parts of a picture. A picture that is shrunk four times shows nuclei from about 20 to
+/// 280 pixels. Where they are large, or larger than a finer view finds, the picture is shrunk until both
+/// views find nuclei in the same places. Otherwise the zoom is 2 if the background is dark and the nuclei are
+/// small, else 1. On a light background (stained tissue, brightfield) enlarging did not help.
 ///   read     gives normalized pixels; it is asked for parts by ascending rows, again for each view
 ///   learned  the median diameter that the model learned from; all limits for large nuclei grow with it
 NucleusSize choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels,
