@@ -5,12 +5,9 @@
 #include <cmath>
 #include <cstdio>
 
-#include <nlohmann/json.hpp>
-
 #include <karyon/karyon.h>
 
 #include "common/error.h"
-#include "common/json.h"
 #include "common/progress.h"
 #include "common/stop.h"
 #include "common/text.h"
@@ -22,6 +19,7 @@
 #include "training/checkpoint.h"
 #include "training/crop_dataset.h"
 #include "training/plan.h"
+#include "training/run_files.h"
 #include "training/step.h"
 #include "training/training_data.h"
 #include "training/tune.h"
@@ -30,7 +28,6 @@ namespace nuclei {
 namespace {
 
 using karyon::Tensor;
-using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t schedule_steps = 1'000'000;  // into which a plan's schedule is cut
@@ -68,7 +65,7 @@ class Training {
   bool tune();  // false if it was stopped
 
   void save_checkpoint();
-  void save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
+  void save_model(const karyon::UNet& model, const std::vector<Scores>& scores,
                   const SegmentOptions& thresholds) const;
   void write_metrics() const {
     write_file_atomically(options_.out / "metrics.csv", metrics_csv(state_.history));
@@ -426,28 +423,14 @@ void Training::finish_epoch(std::optional<Validation> validation, double seconds
   if (quality > state_.best) {
     state_.best = quality;
     state_.best_epoch = m.epoch;
-    save_model(*average_, m.epoch, scores, state_.thresholds);
+    save_model(*average_, scores, state_.thresholds);
   }
 }
 
-void Training::save_model(const karyon::UNet& model, std::int64_t epoch, const std::vector<Scores>& scores,
+void Training::save_model(const karyon::UNet& model, const std::vector<Scores>& scores,
                           const SegmentOptions& thresholds) const {
-  Json saved = to_json(options_, epochs_);
-  saved.erase("data");  // whoever gets the model need not know where the images lay
-  std::map<std::string, std::string> metadata{{"nuclei.options", dump(saved)},
-                                              {"nuclei.epoch", std::to_string(epoch)},
-                                              {diameter_key, fixed(diameter_, 1)},
-                                              {thresholds_key, to_text(thresholds)}};
-  if (!scores.empty()) {
-    const Scores all = mean(scores);
-    metadata["nuclei.validation"] = Json{
-        {"images", scores.size()},
-        {"accuracy", all.accuracy},
-        {"iou", all.iou},
-        {"dice", all.dice},
-        {"bowl", all.bowl}}.dump();
-  }
-  karyon::save_unet(model, model_path(), metadata);
+  karyon::save_unet(model, model_path(),
+                    model_metadata(options_, epochs_, state_.best_epoch, diameter_, scores, thresholds));
 }
 
 // The kept model's thresholds, fitted to the validation images; false if it was stopped.
@@ -472,31 +455,15 @@ bool Training::tune() {
   std::fprintf(stderr, "thresholds %s: accuracy %s  IoU %s  Dice %s  DSB %s\n", to_text(fitted).c_str(),
                percent(all.accuracy, 2).c_str(), fixed(all.iou, 4).c_str(), fixed(all.dice, 4).c_str(),
                fixed(all.bowl, 4).c_str());
-  save_model(*best.model, state_.best_epoch, evaluation_.scores(), fitted);
+  save_model(*best.model, evaluation_.scores(), fitted);
   write_report();
   return true;
 }
 
 void Training::write_report() const {
-  ReportPage page{.title = "Training",
-                  .subject = options_.out.string() + ": epoch " + std::to_string(state_.epoch) + " of " +
-                             std::to_string(epochs_) + ", scored on " + std::to_string(validation_.size()) +
-                             " held-out images of " + options_.data.string(),
-                  .metrics_csv = metrics_csv(state_.history)};
-  const Json decisive = to_json(options_, epochs_);
-  for (const auto& [name, value] : decisive.items())
-    page.configuration.emplace_back(name,
-                                    value.is_string() ? from_utf8(value.get<std::string>()) : value.dump());
-  double training = 0, finding = 0;
-  for (const EpochMetrics& epoch : state_.history) training += epoch.seconds;
-  for (const ImageScores& image : evaluation_.images()) finding += image.seconds;
-  page.timing = {
-      {"training, all epochs", format_duration(training)},
-      {"training, one epoch",
-       format_duration(training / static_cast<double>(std::max<std::size_t>(state_.history.size(), 1)))},
-      {"finding nuclei in the held-out images", format_duration(finding)},
-      {"threads", std::to_string(karyon::num_threads())}};
-  write_file_atomically(options_.out / "report.html", html_report(page, evaluation_, baselines_));
+  write_file_atomically(
+      options_.out / "report.html",
+      training_report(options_, epochs_, state_, validation_.size(), evaluation_, baselines_));
 }
 
 void Training::say_how_to_go_on(bool stopped) const {
