@@ -147,8 +147,9 @@ TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][pre
 TEST_CASE("nuclei: where every picture failed, the next run needs no leave to write", "[nuclei][predict]") {
   Batch b;
   b.options.overwrite = false;
-  b.options.max_memory = 1000;
+  b.options.max_memory = 500'000;
   CHECK(predict(b.options).failed == 5);
+  REQUIRE(b.files().contains("finished.jsonl"));
   b.options.max_memory = 2'000'000'000;
   CHECK(predict(b.options).images == 5);
   CHECK_THROWS_WITH(predict(b.options), Contains("earlier run"));

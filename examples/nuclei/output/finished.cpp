@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* begun_file = "unfinished";
+constexpr const char *list_file = "finished.jsonl", *begun_file = "unfinished";
 constexpr std::array byte_keys{"table_bytes", "images_bytes", "bowl_bytes"};  // of shared_files
 static_assert(byte_keys.size() == shared_files.size());
 
@@ -26,7 +27,8 @@ std::string line_of(const Finished::Entry& e) {
   return line.dump() + "\n";
 }
 
-Finished::Entry entry_of(const Json& line) {
+/// Nothing where the line is no complete picture.
+std::optional<Finished::Entry> entry_of(const Json& line) try {
   Finished::Entry entry{from_utf8(line.at("image").get<std::string>()),
                         from_utf8(line.at("name").get<std::string>()),
                         line.at("nuclei"),
@@ -34,6 +36,15 @@ Finished::Entry entry_of(const Json& line) {
   for (std::size_t i = 0; i < byte_keys.size(); ++i)
     entry.bytes[i] = line.value(byte_keys[i], std::uint64_t{0});
   return entry;
+} catch (const Json::exception&) {
+  return {};
+}
+
+/// Nothing where the list's first line has no settings.
+std::optional<std::string> settings_of(const Json& line) try {
+  return line.at("settings").get<std::string>();
+} catch (const Json::exception&) {
+  return {};
 }
 
 /// Names of results come from a file, and paths are made of them.
@@ -41,11 +52,22 @@ bool is_a_name(const std::string& name) {
   return !name.empty() && fs::path(name).filename() == name && name != "." && name != "..";
 }
 
-/// The list of a folder; nothing is read where it is a pipe, which might never end.
-std::ifstream open_list(const fs::path& out) {
+/// Nothing is read where the path is a pipe, which might never end.
+std::ifstream open_file(const fs::path& path) {
   std::error_code error;
-  const fs::path path = out / "finished.jsonl";
   return fs::is_regular_file(path, error) ? std::ifstream(path, std::ios::binary) : std::ifstream();
+}
+
+/// The next whole line. A run that was cut off may have left a part of one.
+bool next_line(std::ifstream& file, std::string& line) { return std::getline(file, line) && !file.eof(); }
+
+/// The picture that a killed run was working on, or an empty name. Names may hold line breaks.
+std::string begun_name(const fs::path& out) {
+  std::ifstream file = open_file(out / begun_file);
+  std::string name{std::istreambuf_iterator<char>(file), {}};
+  if (!name.ends_with('\n')) return {};
+  name.pop_back();
+  return is_a_name(name) ? name : "";
 }
 
 /// A line's content; nothing where it is no JSON, as a run that was cut off leaves it.
@@ -62,9 +84,8 @@ std::optional<Json> parsed(const std::string& line) {
 Finished::Finished(const fs::path& out, const std::string& settings, bool resume,
                    const std::function<bool(const std::string&)>& is_there)
     : out_(out), header_(Json{{"settings", settings}}.dump() + "\n") {
-  const fs::path path = out / "finished.jsonl";
-  const bool there = resume && fs::exists(path);
-  if (there) {
+  const fs::path path = out / list_file;
+  if (resume && fs::exists(path)) {
     load(settings);
     take_back(is_there);
   }
@@ -75,30 +96,24 @@ Finished::Finished(const fs::path& out, const std::string& settings, bool resume
 }
 
 bool Finished::any(const fs::path& out) {
-  std::ifstream file = open_list(out);
+  std::ifstream file = open_file(out / list_file);
   std::string settings, first;
-  return std::getline(file, settings) && std::getline(file, first) && !file.eof();
+  return next_line(file, settings) && next_line(file, first);
 }
 
 std::optional<Finished::Earlier> Finished::earlier(const fs::path& out) {
-  std::ifstream file = open_list(out);
+  std::ifstream file = open_file(out / list_file);
   std::string line;
   if (!std::getline(file, line)) return {};
-  Earlier run;
-  try {
-    run.settings = parsed(line).value_or(Json::object()).at("settings");
-    while (std::getline(file, line) && !file.eof()) {
-      const std::optional<Json> entry = parsed(line);
-      if (!entry) break;
-      if (Entry e = entry_of(*entry); is_a_name(e.name)) run.entries.push_back(std::move(e));
-    }
-  } catch (const Json::exception&) {
-    return {};
+  const std::optional<std::string> settings = settings_of(parsed(line).value_or(Json()));
+  if (!settings) return {};
+  Earlier run{.settings = *settings, .entries = {}, .begun = begun_name(out)};
+  while (next_line(file, line)) {
+    std::optional<Entry> entry = entry_of(parsed(line).value_or(Json()));
+    if (!entry) break;
+    if (is_a_name(entry->name)) run.entries.push_back(std::move(*entry));
   }
-  std::ifstream begun(out / begun_file, std::ios::binary);
-  if (std::getline(begun, line) && !begun.eof() && is_a_name(line) &&
-      std::ranges::none_of(run.entries, [&](const Entry& entry) { return entry.name == line; }))
-    run.begun = line;
+  if (std::ranges::find(run.entries, run.begun, &Entry::name) != run.entries.end()) run.begun.clear();
   return run;
 }
 
@@ -119,21 +134,19 @@ void Finished::add(const Entry& entry) {
 
 /// Reads up to the last whole line.
 void Finished::load(const std::string& settings) {
-  std::ifstream file = open_list(out_);
-  bool first = true;
-  for (std::string line; std::getline(file, line) && !file.eof(); first = false) {
-    const std::optional<Json> entry = parsed(line);
-    if (!entry) return;
-    try {
-      if (!first) {
-        add_loaded(entry_of(*entry));
-      } else if (entry->value("settings", "") != settings) {
-        throw Failure("continuing " + out_.string() +
-                      ": it was begun with another model or other options; give the same ones, or start over "
-                      "with --overwrite instead of --continue");
-      }
-    } catch (const Json::exception&) {
-      damaged();
+  std::ifstream file = open_file(out_ / list_file);
+  std::string line;
+  for (bool first = true; next_line(file, line); first = false) {
+    const std::optional<Json> json = parsed(line);
+    if (!json) return;
+    if (!first) {
+      const std::optional<Entry> entry = entry_of(*json);
+      if (!entry) damaged();
+      add_loaded(*entry);
+    } else if (settings_of(*json) != settings) {
+      throw Failure("continuing " + out_.string() +
+                    ": it was begun with another model or other options; give the same ones, or start over "
+                    "with --overwrite instead of --continue");
     }
   }
 }
@@ -147,7 +160,7 @@ void Finished::add_loaded(const Entry& entry) {
 }
 
 void Finished::damaged() const {
-  throw Failure("continuing " + (out_ / "finished.jsonl").string() + ": damaged: line " +
+  throw Failure("continuing " + (out_ / list_file).string() + ": damaged: line " +
                 std::to_string(entries_.size() + 2) +
                 " is no picture that was finished; start over with --overwrite instead of --continue");
 }
@@ -167,7 +180,7 @@ void Finished::take_back(const std::function<bool(const std::string&)>& is_there
   gone_ = static_cast<std::size_t>(std::ranges::count(keep, false));
   entries_.assign(old.begin(), old.begin() + static_cast<std::ptrdiff_t>(first));
   // Up to here the shared files stay as they are: if this is cut off, they and the list still agree.
-  write_file_atomically(out_ / "finished.jsonl", text());
+  write_file_atomically(out_ / list_file, text());
   for (std::size_t i = first; i < old.size(); ++i)
     if (keep[i]) entries_.push_back(old[i]);
   if (entries_.empty()) return;  // the shared files begin anew

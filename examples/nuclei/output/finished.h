@@ -37,7 +37,8 @@ class Finished {
   /// Whether a folder holds a complete picture.
   static bool any(const std::filesystem::path& out);
 
-  /// What stands in the file of an earlier run; nothing if there is no such file, or it is damaged.
+  /// What stands in the file of an earlier run, up to a line that is damaged. Nothing if there is no such
+  /// file, or it does not begin with settings.
   struct Earlier {
     std::string settings;
     std::vector<Entry> entries;

@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "imageio/atomic_file.h"
 #include "output/formats.h"
+#include "output/jobs.h"
 #include "output/render.h"
 
 namespace nuclei {
@@ -105,7 +106,7 @@ void remove_earlier_run(const fs::path& out, const std::set<std::string>& inputs
     if (is_wanted(i, options)) files.push_back(out / shared_files[i]);
   if (options.coco) files.push_back(out / "coco.json");
   for (const fs::path& file : files)
-    if (inputs.contains(fs::absolute(file).lexically_normal().string()))
+    if (inputs.contains(place_of(file)))
       throw Failure(file.string() +
                     ": is a result of the earlier run, which --overwrite removes; copy it to "
                     "another folder, or choose another --out");
