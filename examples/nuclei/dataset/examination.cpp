@@ -85,6 +85,7 @@ struct StoredMask {
         if (*value != 0) add(x, y);
   }
   double share() const { return static_cast<double>(area) / static_cast<double>(set.size()); }
+  bool is_full() const { return std::cmp_equal(area, set.size()); }
 
  private:
   void add(int x, int y) {
@@ -113,8 +114,8 @@ Values look_at_values(const StoredMask& mask) {
     for (int x = mask.x0; x <= mask.x1; ++x) {
       const std::uint64_t value = mask.values.at(x, y);
       if (value == 0) continue;
-      // A region starts at a pixel whose left and upper neighbours have other values. A round region has a few
-      // such pixels.
+      // A region starts at a pixel whose left and upper neighbours have other values. A round region has a
+      // few such pixels.
       const bool left = x > 0 && mask.values.at(x - 1, y) == value;
       const bool above = y > 0 && mask.values.at(x, y - 1) == value;
       Use& use = uses[value];
@@ -229,36 +230,53 @@ void Examination::look_at_brightness(const fs::path& file) {
     find("saturated", file, percent(full) + " of the values are at the upper end");
 }
 
-void Examination::look_at_mask(const fs::path& file, bool only) {
-  std::optional<StoredMask> read;
+std::optional<StoredMask> Examination::read_mask(const fs::path& file) {
+  std::optional<StoredMask> mask;
   try {
-    read.emplace(read_label_image(file));
+    mask.emplace(read_label_image(file));
   } catch (const Failure& e) {
-    as_meant_ = false;
     find("unreadable", file, reason(e, file));
-    return;
+    return {};
   }
-  const StoredMask& mask = *read;
-  if (image_ && !mask.set.same_size(*image_)) {
+  if (image_ && !mask->set.same_size(*image_)) {
+    find("size-mismatch", file, size_text(mask->set) + " pixels, its image is " + size_text(*image_));
+    return {};
+  }
+  if (mask->values.alpha_varies && (mask->area == 0 || mask->is_full())) {
+    find("mask-in-alpha", file, mask->area == 0 ? "the colours are all 0" : "the colours are all set");
+    return {};
+  }
+  return mask;
+}
+
+void Examination::look_at_mask(const fs::path& file, bool only) {
+  const std::optional<StoredMask> mask = read_mask(file);
+  if (!mask) {
     as_meant_ = false;
-    find("size-mismatch", file, size_text(mask.set) + " pixels, its image is " + size_text(*image_));
     return;
   }
-  const auto all = static_cast<std::int64_t>(mask.set.size());
-  if (mask.values.alpha_varies && (mask.area == 0 || mask.area == all)) {
-    as_meant_ = false;
-    find("mask-in-alpha", file, mask.area == 0 ? "the colours are all 0" : "the colours are all set");
-    return;
-  }
-  if (mask.area == 0) {
+  if (mask->area == 0) {
     find("empty-mask", file, "no pixel is set");
     return;
   }
   facts.any_nucleus = true;
+  const LabelImage& labels = mask->values;
+  const bool plain = is_plain(file, *mask);
+  if (plain) look_at_parts(file, *mask, only);
+  if (plain && labels.highest < (labels.bit_depth > 8 ? 6554 : 26))
+    find("dark-mask", file,
+         std::to_string(labels.bit_depth) + " bits a pixel, the highest value is " +
+             std::to_string(labels.highest));
+  if (labels.alpha && !labels.alpha_varies)
+    find("opaque-mask", file, "an alpha channel that is the same everywhere");
+  if (owner_.empty()) return;
+  if (plain) facts.areas.emplace_back(file.lexically_relative(root_).string(), mask->area);
+  paint(file, *mask);
+}
 
+bool Examination::is_plain(const fs::path& file, const StoredMask& mask) {
   const Values values = look_at_values(mask);
-  bool plain = false;
-  if (mask.area == all && values.distinct == 1) {
+  if (mask.is_full() && values.distinct == 1) {
     find("full-mask", file, "every pixel is set");
   } else if (values.distinct >= 2 && values.compact >= 3) {
     find("label-image", file,
@@ -270,21 +288,15 @@ void Examination::look_at_mask(const fs::path& file, bool only) {
   } else if (rival_of_background(mask.values).value != 0) {
     find("inverted-mask", file, percent(mask.share()) + " of the pixels are set");
   } else {
-    plain = true;
-    look_at_parts(file, mask, only);
+    return true;
   }
-  if (plain && mask.values.highest < (mask.values.bit_depth > 8 ? 6554 : 26))
-    find("dark-mask", file,
-         std::to_string(mask.values.bit_depth) + " bits a pixel, the highest value is " +
-             std::to_string(mask.values.highest));
-  if (mask.values.alpha && !mask.values.alpha_varies)
-    find("opaque-mask", file, "an alpha channel that is the same everywhere");
+  return false;
+}
 
-  if (owner_.empty()) return;
+void Examination::paint(const fs::path& file, const StoredMask& mask) {
   const std::size_t index = mask_files_.size();
   mask_files_.push_back(file);
   mask_areas_.push_back(mask.area);
-  if (plain) facts.areas.emplace_back(file.lexically_relative(root_).string(), mask.area);
   for (int y = mask.y0; y <= mask.y1; ++y) {
     for (int x = mask.x0; x <= mask.x1; ++x) {
       if (mask.set.at(x, y) == 0) continue;

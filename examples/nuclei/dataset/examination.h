@@ -52,8 +52,14 @@ class Examination {
   std::vector<std::filesystem::path> pictures(const char* name);
   void look_at_image(const std::filesystem::path& file);
   void look_at_brightness(const std::filesystem::path& file);
+  /// Nothing where the file cannot be read as it is meant.
+  std::optional<StoredMask> read_mask(const std::filesystem::path& file);
   void look_at_mask(const std::filesystem::path& file, bool only);
+  /// Whether it shows one nucleus on a background of 0.
+  bool is_plain(const std::filesystem::path& file, const StoredMask& mask);
   void look_at_parts(const std::filesystem::path& file, const StoredMask& mask, bool only);
+  /// The mask takes its pixels where no other was before.
+  void paint(const std::filesystem::path& file, const StoredMask& mask);
   void look_at_overlaps();
   void look_at_truth();
   bool is_background_marked();
