@@ -11,14 +11,15 @@
 
 namespace {
 
-// Destructors of the JSON library allocate, and one that cannot ends the program. That is the end of the run as any
-// other lack of memory: files are whole or not there.
+// Destructors of the JSON library allocate, and one that cannot ends the program. That is the end of the run as
+// any other lack of memory: files are whole or not there.
 [[noreturn]] void on_terminate() {
   try {
     if (const std::exception_ptr error = std::current_exception()) std::rethrow_exception(error);
   } catch (const std::bad_alloc&) {
     constexpr std::string_view text = "nuclei: not enough memory; close other programs, or ask for less\n";
-    if (::write(STDERR_FILENO, text.data(), text.size()) >= 0) std::_Exit(nuclei::failed);
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    std::_Exit(nuclei::failed);
   } catch (...) {
     // A fault of ours: the system keeps what is needed to find it.
   }
