@@ -235,6 +235,9 @@ TEST_CASE("nuclei: a signal ends train and predict alike, also while they read")
   const Result more = shell(signalled(predict + " --continue", "TERM", out / "labels/copy3.png"));
   CHECK(more.code == 143);
   CHECK_THAT(more.text, Contains("--continue goes on"));
+  fs::remove_all(out);
+  CHECK_THAT(shell(signalled(predict + " --overwrite", "INT", out / "finished.jsonl")).text,
+             Contains("--continue in place of --overwrite goes on"));
 
   const fs::path many = w.root / "many";
   nuclei::write_png8(w.root / "large.png", {1000, 1000, 1, std::vector<std::uint8_t>(1000 * 1000, 200)});

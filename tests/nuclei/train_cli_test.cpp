@@ -104,7 +104,10 @@ TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") 
   const Workplace w;
   const fs::path out = w.root / "folds";
   const std::string command = "$nuclei train" + w.settings + "--folds 3 --out " + out.string();
-  CHECK_THAT(shell(command + " --max-minutes 0.00001").text, Contains("stopped in fold 1 of 3"));
+  const std::string stopped = "stopped in fold 1 of 3; the same command ";
+  CHECK_THAT(shell(command + " --max-minutes 0.00001").text, Contains(stopped + "goes on"));
+  CHECK_THAT(shell(command + " --max-minutes 0.00001 --overwrite").text,
+             Contains(stopped + "without --overwrite goes on"));
   const Result r = shell(command);
   REQUIRE(r.code == 0);
   CHECK_THAT(r.text, Contains("dice") && Contains("+-"));

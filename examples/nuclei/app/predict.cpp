@@ -96,6 +96,12 @@ std::string settings_of(const PredictOptions& o, const fs::path& model) {
   return settings.dump();
 }
 
+/// How to go on with a run that is not complete.
+std::string to_go_on(const PredictOptions& options) {
+  return std::string("the same command with --continue") +
+         (options.overwrite ? " in place of --overwrite" : "");
+}
+
 /// Names a picture by its file and page, and by the file's size and time: a file that has changed is another
 /// picture.
 std::string key_of(const Job& job) {
@@ -331,7 +337,7 @@ void Prediction::check_results() const {
   }
   if (gone > 0)
     throw Failure(options_.out.string() + ": results of " + counted(gone, "finished image") + " are gone (" +
-                  first + (gone > 1 ? ", ..." : "") + "); the same command with --continue makes them again");
+                  first + (gone > 1 ? ", ..." : "") + "); " + to_go_on(options_) + " makes them again");
 }
 
 void Prediction::finish() {
@@ -469,7 +475,7 @@ struct Predict : Command {
     if (done.skipped > 0)
       std::printf("%s finished before%s\n", counted(done.skipped, "image").c_str(),
                   done.images > 0 ? "" : ("; see " + out).c_str());
-    if (done.interrupted) std::fprintf(stderr, "nuclei: stopped; the same command with --continue goes on\n");
+    if (done.interrupted) std::fprintf(stderr, "nuclei: stopped; %s goes on\n", to_go_on(options).c_str());
     if (done.failed > 0)
       std::fprintf(stderr, "nuclei: %zu of %zu images failed\n", done.failed, done.images + done.failed);
     if (done.interrupted) return StopOnSignal::exit_code();

@@ -40,7 +40,8 @@ bool train_folds(const TrainOptions& options) {
     if (!options.overwrite && std::filesystem::exists(one.out / "last.ckpt")) one.resume = one.out;
     std::fprintf(stderr, "fold %d of %d\n", fold, options.folds);
     if (!train(one)) {
-      std::fprintf(stderr, "stopped in fold %d of %d; the same command goes on\n", fold, options.folds);
+      std::fprintf(stderr, "stopped in fold %d of %d; the same command %sgoes on\n", fold, options.folds,
+                   options.overwrite ? "without --overwrite " : "");
       return false;
     }
     std::map<std::string, std::string> metadata;
