@@ -22,8 +22,8 @@ struct EvaluateOptions {
 
 /// Segments every image of a folder in the Data Science Bowl layout and scores the model and the baselines
 /// against the masks. Prints summaries to stdout and writes the report, and all scores as JSON if `json` is
-/// given. Throws Failure, also where the data have faults (refuse_faults), and where files would be replaced that
-/// no earlier evaluation wrote.
+/// given. Throws Failure, also where the data have faults (refuse_faults), and where files would be replaced
+/// that no earlier evaluation wrote.
 void evaluate(const EvaluateOptions& options);
 
 }  // namespace nuclei

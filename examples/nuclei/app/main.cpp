@@ -11,8 +11,8 @@
 
 namespace {
 
-// Destructors of the JSON library allocate, and one that cannot ends the program. That is the end of the run as
-// any other lack of memory: files are whole or not there.
+// Destructors of the JSON library allocate, and one that cannot ends the program. That is the end of the run
+// as any other lack of memory: files are whole or not there.
 [[noreturn]] void on_terminate() {
   try {
     if (const std::exception_ptr error = std::current_exception()) std::rethrow_exception(error);

@@ -57,8 +57,8 @@ bool are_there(const std::filesystem::path& out, const std::string& name, const 
 void remove_results(const std::filesystem::path& out, const std::string& name, const ResultOptions& options);
 
 /// Removes all files of an earlier run, and folders that are empty then: those of the pictures that
-/// finished.jsonl lists and of the one that was begun, so nothing else that lies in the folder. finished.jsonl
-/// goes last.
+/// finished.jsonl lists and of the one that was begun, so nothing else that lies in the folder.
+/// finished.jsonl goes last.
 ///   inputs  places (place_of) of pictures to work on; Failure if one of them would be removed
 void remove_earlier_run(const std::filesystem::path& out, const std::set<std::string>& inputs);
 

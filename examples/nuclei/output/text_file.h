@@ -9,8 +9,8 @@
 
 namespace nuclei {
 
-/// A text file that grows image by image: each add() is on the disk when it returns. Throws Failure where that is not
-/// so, also because somebody has removed or replaced the file.
+/// A text file that grows image by image: each add() is on the disk when it returns. Throws Failure where
+/// that is not so, also because somebody has removed or replaced the file.
 class GrowingFile {
  public:
   /// Starts with `header`, or goes on behind the first `keep` bytes of what is there.

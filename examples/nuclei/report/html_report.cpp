@@ -235,7 +235,8 @@ std::string scores_sections(const Evaluation& evaluation, const Baselines& basel
   return html;
 }
 
-/// A browser asks for nothing, and runs this one script only: whatever names and metadata hold, they are text.
+/// A browser asks for nothing, and runs this one script only: whatever names and metadata hold, they are
+/// text.
 std::string policy() {
   return std::string(
              "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "

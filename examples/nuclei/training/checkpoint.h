@@ -56,7 +56,8 @@ struct Trained {
 std::filesystem::path checkpoint_file(const std::filesystem::path& run);
 
 /// Takes the settings of a run from its checkpoint. If `out` is empty, the checkpoint's folder is used.
-/// Throws Failure if the file is no checkpoint or is damaged. Its weights have the sizes that the settings say.
+/// Throws Failure if the file is no checkpoint or is damaged. Its weights have the sizes that the settings
+/// say.
 ///   returns  the checkpoint's tensors and entries, for read_state()
 karyon::TensorFile open_checkpoint(const std::filesystem::path& file, TrainOptions& options);
 
