@@ -10,8 +10,8 @@
 #include "dataset/synthetic.h"
 #include "imageio/image.h"
 #include "imageio/tiff_writer.h"
-#include "inference/segmenter.h"
 #include "temp_folder.h"
+#include "workplace.h"
 
 using namespace nuclei;
 namespace fs = std::filesystem;
@@ -29,8 +29,7 @@ struct Two {
 
   Two() {
     karyon::manual_seed(2);
-    karyon::save_unet(karyon::UNet({.out_channels = map_count, .base_width = 4, .depth = 2}),
-                      folder / "model.safetensors");
+    test::save_small_model(folder / "model.safetensors");
     for (const char* name : {"a", "b"}) {
       fs::create_directory(folder / name);
       write_png8(picture(name), to_8_bits(make_synthetic(name[0], 64, 48, Style::fluorescence).image));

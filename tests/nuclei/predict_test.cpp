@@ -15,6 +15,7 @@
 #include "imageio/tiff_writer.h"
 #include "inference/segmenter.h"
 #include "temp_folder.h"
+#include "workplace.h"
 
 using namespace nuclei;
 namespace fs = std::filesystem;
@@ -31,8 +32,7 @@ struct Batch {
 
   Batch() {
     karyon::manual_seed(2);
-    karyon::save_unet(karyon::UNet({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2}),
-                      folder / "model.safetensors");
+    test::save_small_model(folder / "model.safetensors");
     fs::create_directory(folder / "in");
     for (int i = 0; i < 5; ++i) add("picture" + std::to_string(i), static_cast<std::uint64_t>(i));
     options.model = folder / "model.safetensors";

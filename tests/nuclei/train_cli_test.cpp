@@ -84,8 +84,7 @@ TEST_CASE("nuclei: train, evaluate and predict work end to end") {
 TEST_CASE("nuclei: a training that has a time ends in it, and fits its thresholds") {
   const Workplace w;
   const fs::path run = w.root / "run";
-  const std::string command = "$nuclei train --data " + w.data.string() +
-                              " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 --out ";
+  const std::string command = "$nuclei train" + w.small + "--validation 0.3 --out ";
   Result r = shell(command + run.string() + " --max-minutes 0.03");
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("thresholds {") && !Contains("stopped after"));
@@ -121,24 +120,19 @@ TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") 
 
 TEST_CASE("nuclei: training on all images keeps the last epoch, with patience the best") {
   const Workplace w;
-  const std::string settings =
-      " --data " + w.data.string() + " --crop 32 --batch-size 2 --base-width 4 --depth 2 ";
   const std::string run = (w.root / "run").string();
-  REQUIRE(shell("$nuclei train" + settings + "--epochs 2 --validation 0 --out " + run).code == 0);
+  REQUIRE(shell("$nuclei train" + w.small + "--epochs 2 --validation 0 --out " + run).code == 0);
   const std::string info = shell("$nuclei info " + run + "/model.safetensors").text;
   CHECK_THAT(info, Catch::Matches("[^]*nuclei.epoch +2\n[^]*"));
   // At this rate nothing changes, and no epoch is better than the first.
-  const Result r =
-      shell("$nuclei train" + settings + "--lr 1e-30 --epochs 9 --patience 2 --out " + run + "2");
+  const Result r = shell("$nuclei train" + w.small + "--lr 1e-30 --epochs 9 --patience 2 --out " + run + "2");
   CHECK(r.code == 0);
   CHECK_THAT(r.text, Contains("this is enough") && !Contains("epoch 6/9"));
 }
 
 TEST_CASE("nuclei: held-out images are scored only after the epochs that are asked for, and the last") {
   const Workplace w;
-  const std::string settings = " --data " + w.data.string() +
-                               " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 "
-                               "--epochs 5 --validate-every 2 --out ";
+  const std::string settings = w.small + "--validation 0.3 --epochs 5 --validate-every 2 --out ";
   const fs::path run = w.root / "run";
   REQUIRE(shell("$nuclei train" + settings + run.string()).code == 0);
   std::istringstream csv(read_file(run / "metrics.csv"));
@@ -245,8 +239,7 @@ TEST_CASE("nuclei: when the disk is full the old checkpoint survives") {
 TEST_CASE(
     "nuclei: a stopped training is no success, numbers are whole, places to write are looked at first") {
   Workplace w;
-  const std::string training = "$nuclei train --data " + w.data.string() +
-                               " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0 ";
+  const std::string training = "$nuclei train" + w.small + "--validation 0 ";
   const std::string run = (w.root / "run").string(), whole = (w.root / "whole").string();
   CHECK(shell(signalled(training + "--epochs 99999 --out " + run, "INT", run + "/model.safetensors")).code ==
         130);
@@ -285,9 +278,7 @@ TEST_CASE(
 TEST_CASE("nuclei: a training checkpoint is no model, and says where that is") {
   Workplace w;
   const std::string run = (w.root / "run").string(), data = w.data.string();
-  REQUIRE(shell("$nuclei train --data " + data +
-                " --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0 --epochs 1 --out " + run)
-              .code == 0);
+  REQUIRE(shell("$nuclei train" + w.small + "--validation 0 --epochs 1 --out " + run).code == 0);
   for (const std::string& command :
        {"predict --out " + (w.root / "out").string() + " " + w.a_picture().string() + " --model ",
         "evaluate --no-report --data " + data + " --model ", "shrink --out " + (w.root / "s").string() + " ",

@@ -14,12 +14,20 @@ namespace nuclei::test {
 
 namespace fs = std::filesystem;
 
+/// A model of few weights, the next that karyon's generator gives.
+inline void save_small_model(const fs::path& file) {
+  karyon::save_unet(karyon::UNet({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2}), file);
+}
+
+/// The settings of such a model and its training.
+inline const std::string small_network = " --crop 32 --batch-size 2 --base-width 4 --depth 2 ";
+
 /// A folder with a small data set and the settings of a training that takes a second or two.
 struct Workplace {
   karyon::test::TempFolder folder;
   fs::path root = folder.path(), data = root / "data";
-  std::string settings = " --data " + data.string() +
-                         " --epochs 3 --crop 32 --batch-size 2 --base-width 4 --depth 2 --validation 0.3 ";
+  std::string small = " --data " + data.string() + small_network,
+              settings = small + "--epochs 3 --validation 0.3 ";
 
   Workplace() {
     std::vector<nuclei::Example> examples;
@@ -29,8 +37,7 @@ struct Workplace {
   }
   fs::path model() const {
     const fs::path file = root / "model.safetensors";
-    if (!fs::exists(file))
-      karyon::save_unet(karyon::UNet({.out_channels = nuclei::map_count, .base_width = 4, .depth = 2}), file);
+    if (!fs::exists(file)) save_small_model(file);
     return file;
   }
   std::string predict(const std::string& input) const {
