@@ -31,7 +31,20 @@ TEST_CASE("convolution engines: each computes what the reference does in f64") {
                                                 {2, 16, 16, 32, 16, 2, 2},
                                                 {1, 17, 17, 6, 10, 5, 2, 2},
                                                 {1, 13, 13, 6, 8, 3, 1, 2, 2, 2},
-                                                {3, 8, 8, 33, 65, 1}}));
+                                                {3, 8, 8, 33, 65, 1},
+                                                // Depthwise: the last channels are no whole vector,
+                                                {2, 9, 7, 24, 24, 3, 1, 1, 1, 24},
+                                                {1, 11, 23, 40, 40, 5, 2, 2, 1, 40},
+                                                {1, 7, 7, 80, 80, 7, 1, 3, 1, 80},
+                                                {1, 15, 18, 17, 17, 3, {1, 2}, {4, 3}, {4, 2}, 17},
+                                                // several outputs for each channel,
+                                                {2, 8, 9, 32, 64, {3, 1}, {2, 1}, {1, 0}, 1, 32},
+                                                {1, 6, 6, 7, 21, {1, 4}, 1, {0, 2}, 1, 7},
+                                                // filters that reach over more than the image,
+                                                {1, 3, 2, 16, 16, 5, 1, 4, 1, 16},
+                                                {1, 4, 4, 16, 16, 9, 1, 8, 2, 16},
+                                                // inputs that no output reads.
+                                                {1, 20, 19, 16, 16, 2, 3, 0, 1, 16}}));
   const DType dtype = GENERATE(f32, bf16);
   const ConvGeometry g = geometry(job);
   Generator generator(1);

@@ -12,6 +12,7 @@
 #include <karyon/core/cpu/conv/direct.h>
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/cpu/conv/input.h>
+#include <karyon/core/cpu/conv/taps.h>
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/simd/scratch.h>
 #include <karyon/core/cpu/simd/simd.h>
@@ -151,11 +152,11 @@ void convolve(const std::vector<TapConv>& grids, const Weights& weights, const f
   DirectConv{.grids = grids, .p = plan, .filters = filters, .bias = bias, .out = out}.run();
 }
 
-std::vector<Tap> forward_taps(const ConvGeometry& g) {
+// Every tap of a row with every tap of a column.
+std::vector<Tap> product(const std::vector<AxisTap>& rows, const std::vector<AxisTap>& cols) {
   std::vector<Tap> taps;
-  for (std::int64_t i = 0; i < g.kernel.h; ++i)
-    for (std::int64_t j = 0; j < g.kernel.w; ++j)
-      taps.push_back({i * g.dilation.h - g.padding.h, j * g.dilation.w - g.padding.w, i, j});
+  for (const AxisTap& row : rows)
+    for (const AxisTap& col : cols) taps.push_back({row.offset, col.offset, row.index, col.index});
   return taps;
 }
 
@@ -171,7 +172,8 @@ TapConv forward_conv(const ConvGeometry& g, const ImagePart& x, std::int64_t gro
           .c0 = group * cg,
           .c = cg,
           .step = g.stride,
-          .taps = forward_taps(g),
+          .taps = product(forward_taps(g.kernel.h, g.padding.h, g.dilation.h),
+                          forward_taps(g.kernel.w, g.padding.w, g.dilation.w)),
           .rows = g.h_out,
           .cols = g.w_out,
           .out_h = g.h_out,
@@ -189,18 +191,6 @@ WeightView forward_view(const ConvGeometry& g) {
           .i_stride = g.kernel.w * cg,
           .j_stride = cg,
           .origin = 0};
-}
-
-// Taps through which the inputs at phase, phase + stride, ... meet outputs, along one axis.
-std::vector<std::pair<std::int64_t, std::int64_t>> phase_taps(std::int64_t phase, std::int64_t kernel,
-                                                              std::int64_t stride, std::int64_t padding,
-                                                              std::int64_t dilation) {
-  std::vector<std::pair<std::int64_t, std::int64_t>> taps;  // offset, filter position
-  for (std::int64_t i = kernel - 1; i >= 0; --i) {
-    const std::int64_t scaled = phase + padding - i * dilation;
-    if (scaled % stride == 0) taps.emplace_back(scaled / stride, i);
-  }
-  return taps;
 }
 
 // Whether two grids read the same input in the same way.
@@ -223,28 +213,26 @@ WeightView transposed_view(const ConvGeometry& g, std::int64_t group) {
 // The grid of inputs at phase, phase + stride, ...: the outputs of this sum.
 TapConv transposed_conv(const ConvGeometry& g, const ImagePart& dy, std::int64_t group, Pair phase) {
   const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
-  TapConv t{.in = dy.data,
-            .scale = dy.scale,
-            .shift = dy.shift,
-            .n = g.n,
-            .in_h = g.h_out,
-            .in_w = g.w_out,
-            .in_channels = g.k,
-            .c0 = group * kg,
-            .c = kg,
-            .rows = ceil_div(g.h - phase.h, g.stride.h),
-            .cols = ceil_div(g.w - phase.w, g.stride.w),
-            .out_h = g.h,
-            .out_w = g.w,
-            .out_channels = g.c,
-            .k0 = group * cg,
-            .k = cg,
-            .out_origin = phase,
-            .out_step = g.stride};
-  for (const auto& [row, i] : phase_taps(phase.h, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h))
-    for (const auto& [col, j] : phase_taps(phase.w, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w))
-      t.taps.push_back({row, col, i, j});
-  return t;
+  return {.in = dy.data,
+          .scale = dy.scale,
+          .shift = dy.shift,
+          .n = g.n,
+          .in_h = g.h_out,
+          .in_w = g.w_out,
+          .in_channels = g.k,
+          .c0 = group * kg,
+          .c = kg,
+          .taps = product(phase_taps(phase.h, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h),
+                          phase_taps(phase.w, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w)),
+          .rows = ceil_div(g.h - phase.h, g.stride.h),
+          .cols = ceil_div(g.w - phase.w, g.stride.w),
+          .out_h = g.h,
+          .out_w = g.w,
+          .out_channels = g.c,
+          .k0 = group * cg,
+          .k = cg,
+          .out_origin = phase,
+          .out_step = g.stride};
 }
 
 }  // namespace

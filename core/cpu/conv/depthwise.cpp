@@ -1,0 +1,206 @@
+// Depthwise convolution: each channel by itself, f32 or bf16 in memory and f32 in registers. Where every
+// channel has several outputs, the input is first repeated for each.
+#include <algorithm>
+#include <utility>
+
+#include <karyon/core/cpu/conv/chunks.h>
+#include <karyon/core/cpu/conv/depthwise.h>
+#include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/conv/filter_cache.h>
+#include <karyon/core/cpu/conv/tiles.h>
+#include <karyon/core/cpu/simd/simd.h>
+#include <karyon/core/kernels/copy.h>
+#include <karyon/core/parallel.h>
+
+namespace karyon::cpu {
+namespace {
+
+// Products that are worth a task of their own.
+constexpr std::int64_t task_products = std::int64_t{1} << 18;
+
+std::int64_t rows_in_task(std::int64_t products_of_row) {
+  return std::max<std::int64_t>(1, task_products / std::max<std::int64_t>(1, products_of_row));
+}
+
+std::int64_t outputs_of_channel(const ConvGeometry& g) { return g.k / g.c; }
+
+// weight [K, kH, kW, 1] as f32 [kH, kW, K].
+Tensor packed_filter(const ConvGeometry& g, const Tensor& weight, bool keep) {
+  const auto make = [&] {
+    Tensor w = weight;
+    if (w.dtype() != f32) kernels::convert(weight, w = empty(weight.shape()));
+    const std::int64_t taps = g.kernel.h * g.kernel.w;
+    Tensor packed = empty({taps, g.k});
+    conv_transpose(std::as_const(w).data<float>(), taps, g.k, taps, packed.data<float>(), g.k);
+    return packed;
+  };
+  const FilterKey key{2, weight.impl()->offset, g.k, g.kernel.h, g.kernel.w};
+  return keep && used_before(weight, key) ? kept_filters(weight, key, make) : make();
+}
+
+template <class F>
+void for_type(DType dtype, F f) {
+  if (dtype == bf16) return f.template operator()<BFloat16>();
+  f.template operator()<float>();
+}
+
+// x with every channel as often as it has outputs.
+Tensor repeated(const ConvGeometry& g, const Tensor& x) {
+  const std::int64_t times = outputs_of_channel(g), pixels = g.n * g.h * g.w;
+  if (times == 1) return x;
+  Tensor wide = empty({g.n, g.h, g.w, g.k}, {.dtype = x.dtype()});
+  for_type(x.dtype(), [&]<class S>() {
+    const S* from = std::as_const(x).data<S>();
+    S* to = wide.data<S>();
+    parallel_for(pixels * g.c, 1 << 15, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) std::fill_n(to + i * times, times, from[i]);
+    });
+  });
+  return wide;
+}
+
+// dx = the sums over each channel's outputs, + bias.
+void add_outputs(const ConvGeometry& g, const Tensor& wide, const float* bias, Tensor& dx) {
+  const std::int64_t times = outputs_of_channel(g);
+  for_type(dx.dtype(), [&]<class S>() {
+    const float* from = wide.data<float>();
+    S* to = dx.data<S>();
+    parallel_for(g.n * g.h * g.w, ceil_div(1 << 15, g.k), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t pixel = begin; pixel < end; ++pixel)
+        for (std::int64_t c = 0; c < g.c; ++c) {
+          float sum = bias ? bias[c] : 0;
+          for (std::int64_t i = 0; i < times; ++i) sum += from[pixel * g.k + c * times + i];
+          to[pixel * g.c + c] = static_cast<S>(sum);
+        }
+    });
+  });
+}
+
+bool streams(const Tensor& y, std::int64_t channels) {
+  return y.numel() >= nontemporal_floats && channels % 16 == 0 &&
+         reinterpret_cast<std::uintptr_t>(y.data_ptr()) % 64 == 0;
+}
+
+void run(const DepthwiseGrid& grid) {
+  const auto taps = static_cast<std::int64_t>(grid.tap_rows.size() * grid.tap_cols.size());
+  parallel_for(grid.n * grid.rows, rows_in_task(grid.cols * grid.channels * taps),
+               [&](std::int64_t begin, std::int64_t end) { depthwise_rows(grid, begin, end); });
+}
+
+const float* values(const Tensor& x) { return x.defined() ? x.data<float>() : nullptr; }
+
+void convolve(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+              const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
+  const Tensor filter = packed_filter(g, weight, hints.keep_filters), in = repeated(g, x);
+  run({.dtype = y.dtype(),
+       .in = in.data_ptr(),
+       .n = g.n,
+       .in_h = g.h,
+       .in_w = g.w,
+       .channels = g.k,
+       .step = g.stride,
+       .tap_rows = forward_taps(g.kernel.h, g.padding.h, g.dilation.h),
+       .tap_cols = forward_taps(g.kernel.w, g.padding.w, g.dilation.w),
+       .filter = filter.data<float>(),
+       .kernel_w = g.kernel.w,
+       .out = y.data_ptr(),
+       .rows = g.h_out,
+       .cols = g.w_out,
+       .out_h = g.h_out,
+       .out_w = g.w_out,
+       .scale = values(scale),
+       .shift = values(shift),
+       .relu = relu,
+       .stream = streams(y, g.k)});
+}
+
+}  // namespace
+
+const char* conv2d_depthwise_refuse(const ConvGeometry& g, DType dtype) {
+  if (g.groups != g.c) return "channels are not each a group";
+  if (dtype != f32 && dtype != bf16) return "is written for f32 and bf16";
+  return g.k < least_depthwise ? "the channels fill no vector" : nullptr;
+}
+
+void conv2d_depthwise(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+                      const Tensor& bias, Tensor& y) {
+  convolve(g, hints, x, weight, {}, bias, false, y);
+}
+
+void conv2d_affine_depthwise(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
+                             const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
+                             Tensor& y) {
+  convolve(g, hints, x, weight, scale, shift, relu, y);
+}
+
+// With a stride the inputs fall into stride.h x stride.w interleaved grids, each with the taps that reach it.
+void conv2d_backward_data_depthwise(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
+                                    const Tensor& weight, const Tensor& bias, Tensor& dx) {
+  const Tensor filter = packed_filter(g, weight, hints.keep_filters);
+  const bool several = outputs_of_channel(g) > 1;
+  Tensor wide = several ? empty({g.n, g.h, g.w, g.k}) : dx, gradient = dy;
+  if (several && dy.dtype() != f32) kernels::convert(dy, gradient = empty(dy.shape()));
+  for (std::int64_t ph = 0; ph < std::min(g.stride.h, g.h); ++ph)
+    for (std::int64_t pw = 0; pw < std::min(g.stride.w, g.w); ++pw)
+      run({.dtype = wide.dtype(),
+           .in = std::as_const(gradient).data_ptr(),
+           .n = g.n,
+           .in_h = g.h_out,
+           .in_w = g.w_out,
+           .channels = g.k,
+           .tap_rows = phase_taps(ph, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h),
+           .tap_cols = phase_taps(pw, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w),
+           .filter = filter.data<float>(),
+           .kernel_w = g.kernel.w,
+           .out = wide.data_ptr(),
+           .rows = ceil_div(g.h - ph, g.stride.h),
+           .cols = ceil_div(g.w - pw, g.stride.w),
+           .out_h = g.h,
+           .out_w = g.w,
+           .out_origin = {ph, pw},
+           .out_step = g.stride,
+           .shift = several ? nullptr : values(bias),
+           .stream = streams(wide, g.k)});
+  if (several) add_outputs(g, wide, values(bias), dx);
+}
+
+void conv2d_backward_weight_depthwise(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                      Tensor& dweight) {
+  const Tensor in = repeated(g, x);
+  const DepthwiseGradient gradient{.dtype = x.dtype(),
+                                   .x = in.data_ptr(),
+                                   .dy = dy.data_ptr(),
+                                   .n = g.n,
+                                   .h = g.h,
+                                   .w = g.w,
+                                   .h_out = g.h_out,
+                                   .w_out = g.w_out,
+                                   .channels = g.k,
+                                   .stride = g.stride,
+                                   .tap_rows = forward_taps(g.kernel.h, g.padding.h, g.dilation.h),
+                                   .tap_cols = forward_taps(g.kernel.w, g.padding.w, g.dilation.w)};
+  // Chunks fix the order of additions, so they depend on the sizes alone.
+  constexpr std::int64_t most_chunks = 16;
+  const std::int64_t taps = g.kernel.h * g.kernel.w, rows = g.n * g.h_out;
+  const std::int64_t chunks =
+      std::clamp<std::int64_t>(rows / rows_in_task(g.w_out * g.k * taps), 1, most_chunks);
+  const std::int64_t lanes = simd_lanes(), whole = g.k / lanes * lanes;
+  for_type(dweight.dtype(), [&]<class S>() {
+    S* const out = dweight.data<S>();
+    sum_in_chunks(
+        chunks, gradient.sums_size(), taps,
+        [&](std::int64_t chunk, float* sums) {
+          const Share share(chunk, chunks, rows);
+          depthwise_sums(gradient, share.begin, share.end, sums);
+        },
+        [&](std::int64_t tap) {
+          return SumRange{tap * gradient.row_size(), gradient.row_size()};
+        },
+        [&](std::int64_t tap, const float* sums) {
+          for (std::int64_t k = 0; k < g.k; ++k)
+            out[k * taps + tap] = static_cast<S>(sums[k < whole ? k : whole + lanes - (g.k - k)]);
+        });
+  });
+}
+
+}  // namespace karyon::cpu
