@@ -110,6 +110,33 @@ struct RowPass {
     for (int p = 0; p < pixels; ++p) finish<vectors>(sum[p], k, to + p * g.out_step.w * g.channels);
   }
 
+  // The same for `width` taps side by side in each row, with a step of 1: an input is loaded once for all taps.
+  template <int pixels, int width>
+  HWY_INLINE void dense_tile(std::int64_t col, std::int64_t k) const {
+    V sum[pixels][1];
+#pragma GCC unroll 8
+    for (int p = 0; p < pixels; ++p) sum[p][0] = hn::Zero(d);
+    const AxisTap* const cols = g.tap_cols.data();
+    const S* const pixel = row + (col + cols[0].offset) * g.channels + k;
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+      const S* from = pixel + rows.first[i].offset * g.in_w * g.channels;
+      const float* const filter = g.filter + rows.first[i].index * g.kernel_w * g.channels + k;
+      V w[width];
+#pragma GCC unroll 8
+      for (int j = 0; j < width; ++j) w[j] = hn::LoadU(d, filter + cols[j].index * g.channels);
+#pragma GCC unroll 16
+      for (int q = 0; q < pixels + width - 1; ++q, from += g.channels) {
+        const V x = get(from);
+#pragma GCC unroll 8
+        for (int j = 0; j < width; ++j)
+          if (q - j >= 0 && q - j < pixels) sum[q - j][0] = hn::MulAdd(x, w[j], sum[q - j][0]);
+      }
+    }
+    S* const to = out + col * g.out_step.w * g.channels + k;
+#pragma GCC unroll 8
+    for (int p = 0; p < pixels; ++p) finish<1>(sum[p], k, to + p * g.out_step.w * g.channels);
+  }
+
   // All channels of some columns.
   template <int pixels>
   void columns(std::int64_t col, Taps cols) const {
@@ -118,6 +145,29 @@ struct RowPass {
     for (; v + wide <= vectors.whole(); v += wide) tile<pixels, wide>(col, cols, v * lanes);
     for (; v < vectors.whole(); ++v) tile<pixels, 1>(col, cols, v * lanes);
     if (vectors.rest()) tile<pixels, 1>(col, cols, vectors.last());
+  }
+  template <int pixels, int width>
+  void dense_columns(std::int64_t col) const {
+    const Vectors vectors(g.channels);
+    for (std::int64_t v = 0; v < vectors.whole(); ++v) dense_tile<pixels, width>(col, v * lanes);
+    if (vectors.rest()) dense_tile<pixels, width>(col, vectors.last());
+  }
+  // Columns [begin, end), where all taps are inside.
+  template <int width>
+  void dense(std::int64_t begin, std::int64_t end) const {
+    for (; begin + 8 <= end; begin += 8) dense_columns<8, width>(begin);
+    for (; begin + 4 <= end; begin += 4) dense_columns<4, width>(begin);
+    for (; begin < end; ++begin) dense_columns<1, width>(begin);
+  }
+  void middle(std::int64_t begin, std::int64_t end) const {
+    const Taps all{g.tap_cols.data(), static_cast<std::int64_t>(g.tap_cols.size())};
+    const bool side_by_side = g.step.w == 1 && all.count > 1 &&
+                              all.first[all.count - 1].offset - all.first[0].offset == all.count - 1;
+    if (side_by_side && all.count == 3) return dense<3>(begin, end);
+    if (side_by_side && all.count == 5) return dense<5>(begin, end);
+    if (side_by_side && all.count == 7) return dense<7>(begin, end);
+    for (; begin + 4 <= end; begin += 4) columns<4>(begin, all);
+    for (; begin < end; ++begin) columns<1>(begin, all);
   }
 
   void run(std::int64_t begin, std::int64_t end) {
@@ -128,7 +178,6 @@ struct RowPass {
       whole = {std::max(whole.begin, of_tap.begin), std::min(whole.end, of_tap.end)};
     }
     if (whole.begin >= whole.end) whole = {g.cols, g.cols};
-    const Taps all{g.tap_cols.data(), static_cast<std::int64_t>(g.tap_cols.size())};
     const auto at_border = [&](std::int64_t col) {
       columns<1>(col, inside(g.tap_cols, col * g.step.w, g.in_w));
     };
@@ -138,11 +187,9 @@ struct RowPass {
       row = static_cast<const S*>(g.in) + (image * g.in_h + r * g.step.h) * g.in_w * g.channels;
       out = static_cast<S*>(g.out) +
             ((image * g.out_h + g.out_origin.h + r * g.out_step.h) * g.out_w + g.out_origin.w) * g.channels;
-      std::int64_t col = 0;
-      for (; col < whole.begin; ++col) at_border(col);
-      for (; col + 4 <= whole.end; col += 4) columns<4>(col, all);
-      for (; col < whole.end; ++col) columns<1>(col, all);
-      for (; col < g.cols; ++col) at_border(col);
+      for (std::int64_t col = 0; col < whole.begin; ++col) at_border(col);
+      middle(whole.begin, whole.end);
+      for (std::int64_t col = whole.end; col < g.cols; ++col) at_border(col);
     }
     if (g.stream) hwy::FlushStream();  // before another thread may read it
   }
