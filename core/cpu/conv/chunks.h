@@ -16,6 +16,18 @@ struct Share {
   std::int64_t size() const { return end - begin; }
 };
 
+/// Calls f(group) for each group of channels. Where groups are many, threads share them out, and f works alone.
+template <class F>
+void for_groups(std::int64_t groups, F f) {
+  if (groups < 2 * num_threads()) {
+    for (std::int64_t group = 0; group < groups; ++group) f(group);
+    return;
+  }
+  parallel_for(groups, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t group = begin; group < end; ++group) f(group);
+  });
+}
+
 /// Some of the sums: `count` of them from `first` on.
 struct SumRange {
   std::int64_t first, count;

@@ -9,6 +9,7 @@
 
 #include <hwy/cache_control.h>
 
+#include <karyon/core/cpu/conv/chunks.h>
 #include <karyon/core/cpu/conv/direct.h>
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/cpu/conv/input.h>
@@ -240,21 +241,25 @@ TapConv transposed_conv(const ConvGeometry& g, const ImagePart& dy, std::int64_t
 void conv2d_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
                    const Tensor& bias, Tensor& y) {
   const ConvInput in = grouped_input(x, g.c / g.groups);
-  for (std::int64_t group = 0; group < g.groups; ++group)
+  const float* const added = bias.defined() ? bias.data<float>() : nullptr;
+  float* const out = y.data<float>();
+  for_groups(g.groups, [&](std::int64_t group) {
     convolve({forward_conv(g, in.parts[0], group)},
-             {.tensor = weight, .view = forward_view(g), .keep = hints.keep_filters},
-             bias.defined() ? bias.data<float>() : nullptr, y.data<float>());
+             {.tensor = weight, .view = forward_view(g), .keep = hints.keep_filters}, added, out);
+  });
 }
 
 void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
                                  const Tensor& weight, const Tensor& bias, Tensor& dx) {
   const ConvInput in = grouped_input(dy, g.k / g.groups);
-  for (std::int64_t group = 0; group < g.groups; ++group) {
+  const float* const added = bias.defined() ? bias.data<float>() : nullptr;
+  float* const out = dx.data<float>();
+  for_groups(g.groups, [&](std::int64_t group) {
     std::vector<TapConv> alike;  // grids that are computed together
     const auto flush = [&] {
       if (!alike.empty())
         convolve(alike, {.tensor = weight, .view = transposed_view(g, group), .keep = hints.keep_filters},
-                 bias.defined() ? bias.data<float>() : nullptr, dx.data<float>());
+                 added, out);
       alike.clear();
     };
     for (std::int64_t ph = 0; ph < std::min(g.stride.h, g.h); ++ph)
@@ -264,7 +269,7 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints& hints, 
         alike.push_back(std::move(grid));
       }
     flush();
-  }
+  });
 }
 
 }  // namespace karyon::cpu

@@ -321,12 +321,12 @@ void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const
     return;
   }
   const ConvInput in = grouped_input(x, g.c / g.groups), grad = grouped_input(dy, g.k / g.groups);
-  for (std::int64_t group = 0; group < g.groups; ++group) {
+  for_groups(g.groups, [&](std::int64_t group) {
     DirectWeightPlan gradient{
         .g = g, .x = in.parts[0], .dy = grad.parts[0], .dweight = dweight.data<float>(), .group = group};
     gradient.plan();
     gradient.chunks > 1 ? gradient.run_chunks() : gradient.run_pairs();
-  }
+  });
 }
 
 }  // namespace karyon::cpu

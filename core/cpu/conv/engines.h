@@ -49,16 +49,17 @@ void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x, co
 /// y = scale y + shift per channel, or max(that, 0). f32 or f64.
 void scale_and_shift(const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
 
-// Depthwise: as many groups as channels, and at least 16 outputs, in f32 and bf16.
-const char* conv2d_depthwise_refuse(const ConvGeometry& g, DType dtype);
-void conv2d_depthwise(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                      const Tensor& bias, Tensor& y);
-void conv2d_affine_depthwise(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                             const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
-void conv2d_backward_data_depthwise(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
-                                    const Tensor& weight, const Tensor& bias, Tensor& dx);
-void conv2d_backward_weight_depthwise(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
-                                      Tensor& dweight);
+// Grouped: groups of 1, 2, 4 or 8 channels and as many outputs, at most a vector; or depthwise with any number
+// of outputs. At least 16 outputs, in f32 and bf16.
+const char* conv2d_grouped_refuse(const ConvGeometry& g, DType dtype);
+void conv2d_grouped(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                    const Tensor& bias, Tensor& y);
+void conv2d_affine_grouped(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                           const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+void conv2d_backward_data_grouped(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                  const Tensor& weight, const Tensor& bias, Tensor& dx);
+void conv2d_backward_weight_grouped(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                    Tensor& dweight);
 
 // Direct: register tiles in f32, any geometry.
 void conv2d_direct(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,

@@ -1,14 +1,14 @@
-// The inner loops of depthwise convolutions. Vectors hold channels that lie side by side. The outputs of a few
-// neighbouring pixels stay in registers over all taps. Images are read where they lie: rows and columns of the
-// filter that lie outside are left out. The last vector begins earlier where channels are no whole vectors, so
-// that some channels are computed twice.
+// The inner loops of convolutions in small groups. Vectors hold channels that lie side by side, and so whole
+// groups. The outputs of a few neighbouring pixels stay in registers over all taps. Images are read where they
+// lie: rows and columns of the filter that lie outside are left out. The last vector begins earlier where
+// channels are no whole vectors, so that some channels are computed twice.
 #include <algorithm>
 #include <utility>
 
-#include <karyon/core/cpu/conv/depthwise.h>
+#include <karyon/core/cpu/conv/grouped.h>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/cpu/conv/depthwise_rows.cpp"
+#define HWY_TARGET_INCLUDE "core/cpu/conv/grouped_rows.cpp"
 #include <karyon/core/cpu/simd/foreach.h>
 
 #include <hwy/cache_control.h>
@@ -55,13 +55,37 @@ struct Vectors {
   std::int64_t last() const { return channels - lanes; }
 };
 
-template <class S>
+/// Gives every lane of a vector the e-th channel of its group.
+template <int group>
+struct Spread {
+  decltype(hn::SetTableIndices(d, static_cast<const std::int32_t*>(nullptr))) lane[group];
+  Spread() {
+    for (std::int32_t e = 0; e < group; ++e) {
+      HWY_ALIGN std::int32_t from[16] = {};
+      for (std::int32_t i = 0; i < static_cast<std::int32_t>(hn::Lanes(d)); ++i)
+        from[i] = i / group * group + e;
+      lane[e] = hn::SetTableIndices(d, from);
+    }
+  }
+  HWY_INLINE V operator()(V x, int e) const { return hn::TableLookupLanes(x, lane[e]); }
+};
+template <>
+struct Spread<1> {
+  HWY_INLINE V operator()(V x, int) const { return x; }
+};
+
+template <class S, int group>
 struct RowPass {
-  const DepthwiseGrid& g;
+  const GroupedGrid& g;
   std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const S* row = nullptr;  // of the input: that of an output's row, before taps
   Taps rows{};             // those inside
   S* out = nullptr;        // the row of outputs
+  Spread<group> spread{};
+
+  const float* filter_of(const AxisTap& tap_row, std::int64_t k) const {
+    return g.filter + tap_row.index * g.kernel_w * group * g.channels + k;
+  }
 
   template <int vectors>
   HWY_INLINE void finish(V (&sum)[vectors], std::int64_t k, S* to) const {
@@ -91,18 +115,21 @@ struct RowPass {
     const S* const pixel = row + col * step + k;
     for (std::int64_t i = 0; i < rows.count; ++i) {
       const S* const line = pixel + rows.first[i].offset * g.in_w * g.channels;
-      const float* const filter = g.filter + rows.first[i].index * g.kernel_w * g.channels + k;
+      const float* const filter = filter_of(rows.first[i], k);
       for (std::int64_t j = 0; j < cols.count; ++j) {
         const S* const from = line + cols.first[j].offset * g.channels;
-        const float* const tap = filter + cols.first[j].index * g.channels;
-        V w[vectors];
+        const float* const tap = filter + cols.first[j].index * group * g.channels;
+#pragma GCC unroll 16
+        for (int e = 0; e < group; ++e) {
+          V w[vectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) w[v] = hn::LoadU(d, tap + v * lanes);
+          for (int v = 0; v < vectors; ++v) w[v] = hn::LoadU(d, tap + e * g.channels + v * lanes);
 #pragma GCC unroll 8
-        for (int p = 0; p < pixels; ++p)
+          for (int p = 0; p < pixels; ++p)
 #pragma GCC unroll 4
-          for (int v = 0; v < vectors; ++v)
-            sum[p][v] = hn::MulAdd(get(from + p * step + v * lanes), w[v], sum[p][v]);
+            for (int v = 0; v < vectors; ++v)
+              sum[p][v] = hn::MulAdd(spread(get(from + p * step + v * lanes), e), w[v], sum[p][v]);
+        }
       }
     }
     S* const to = out + col * g.out_step.w * g.channels + k;
@@ -120,7 +147,7 @@ struct RowPass {
     const S* const pixel = row + (col + cols[0].offset) * g.channels + k;
     for (std::int64_t i = 0; i < rows.count; ++i) {
       const S* from = pixel + rows.first[i].offset * g.in_w * g.channels;
-      const float* const filter = g.filter + rows.first[i].index * g.kernel_w * g.channels + k;
+      const float* const filter = filter_of(rows.first[i], k);
       V w[width];
 #pragma GCC unroll 8
       for (int j = 0; j < width; ++j) w[j] = hn::LoadU(d, filter + cols[j].index * g.channels);
@@ -142,7 +169,8 @@ struct RowPass {
   void columns(std::int64_t col, Taps cols) const {
     const Vectors vectors(g.channels);
     std::int64_t v = 0;
-    for (; v + wide <= vectors.whole(); v += wide) tile<pixels, wide>(col, cols, v * lanes);
+    if constexpr (group == 1)
+      for (; v + wide <= vectors.whole(); v += wide) tile<pixels, wide>(col, cols, v * lanes);
     for (; v < vectors.whole(); ++v) tile<pixels, 1>(col, cols, v * lanes);
     if (vectors.rest()) tile<pixels, 1>(col, cols, vectors.last());
   }
@@ -161,7 +189,11 @@ struct RowPass {
   }
   void middle(std::int64_t begin, std::int64_t end) const {
     const Taps all{g.tap_cols.data(), static_cast<std::int64_t>(g.tap_cols.size())};
-    const bool side_by_side = g.step.w == 1 && all.count > 1 &&
+    if constexpr (group > 1) {
+      constexpr int most = many_registers ? 8 : 4;
+      for (; begin + most <= end; begin += most) columns<most>(begin, all);
+    }
+    const bool side_by_side = group == 1 && g.step.w == 1 && all.count > 1 &&
                               all.first[all.count - 1].offset - all.first[0].offset == all.count - 1;
     if (side_by_side && all.count == 3) return dense<3>(begin, end);
     if (side_by_side && all.count == 5) return dense<5>(begin, end);
@@ -195,19 +227,34 @@ struct RowPass {
   }
 };
 
-void rows(const DepthwiseGrid& grid, std::int64_t begin, std::int64_t end) {
-  if (grid.dtype == bf16) return RowPass<BFloat16>{grid}.run(begin, end);
-  RowPass<float>{grid}.run(begin, end);
+// Calls f.template operator()<S, group>() for the type of the elements and the channels of a group.
+template <class F>
+void for_kind(DType dtype, std::int64_t group, F f) {
+  const auto of_group = [&]<int n>() {
+    if (group != n) return;
+    dtype == bf16 ? f.template operator()<BFloat16, n>() : f.template operator()<float, n>();
+  };
+  of_group.template operator()<1>();
+  of_group.template operator()<2>();
+  of_group.template operator()<4>();
+  of_group.template operator()<8>();
+}
+
+void rows(const GroupedGrid& grid, std::int64_t begin, std::int64_t end) {
+  for_kind(grid.dtype, grid.group,
+           [&]<class S, int group>() { RowPass<S, group>{.g = grid}.run(begin, end); });
 }
 
 // ---- The gradient in the weights
 
-template <class S>
+template <class S, int group>
 struct SumPass {
-  const DepthwiseGradient& g;
+  const GroupedGradient& g;
   float* sums;
   std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const S *x = nullptr, *dy = nullptr;  // the rows that a tap reads and its outputs
+
+  Spread<group> spread{};
 
   std::int64_t tap_cols() const { return static_cast<std::int64_t>(g.tap_cols.size()); }
 
@@ -216,13 +263,15 @@ struct SumPass {
   HWY_INLINE void add(Positions cols, std::int64_t row, std::int64_t j, std::int64_t k,
                       std::int64_t place) const {
     if (cols.begin >= cols.end) return;
-    V sum[taps][vectors];
+    V sum[taps][group][vectors];
     std::int64_t offset[taps];
 #pragma GCC unroll 8
     for (int t = 0; t < taps; ++t) {
       offset[t] = g.tap_cols[static_cast<std::size_t>(j + t)].offset * g.channels + k;
+#pragma GCC unroll 16
+      for (int e = 0; e < group; ++e)
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sum[t][v] = hn::Zero(d);
+        for (int v = 0; v < vectors; ++v) sum[t][e][v] = hn::Zero(d);
     }
     const std::int64_t step = g.stride.w * g.channels;
     const S *in = x + cols.begin * step, *out = dy + cols.begin * g.channels + k;
@@ -233,17 +282,23 @@ struct SumPass {
 #pragma GCC unroll 8
       for (int t = 0; t < taps; ++t)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v)
-          sum[t][v] = hn::MulAdd(get(in + offset[t] + v * lanes), gradient[v], sum[t][v]);
+        for (int v = 0; v < vectors; ++v) {
+          const V value = get(in + offset[t] + v * lanes);
+#pragma GCC unroll 16
+          for (int e = 0; e < group; ++e)
+            sum[t][e][v] = hn::MulAdd(spread(value, e), gradient[v], sum[t][e][v]);
+        }
     }
 #pragma GCC unroll 8
     for (int t = 0; t < taps; ++t) {
-      float* const to =
-          sums + (row * tap_cols() + g.tap_cols[static_cast<std::size_t>(j + t)].index) * g.row_size() +
-          place;
+      const std::int64_t tap = row * tap_cols() + g.tap_cols[static_cast<std::size_t>(j + t)].index;
+#pragma GCC unroll 16
+      for (int e = 0; e < group; ++e) {
+        float* const to = sums + (tap * group + e) * g.row_size() + place;
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v)
-        hn::StoreU(hn::Add(hn::LoadU(d, to + v * lanes), sum[t][v]), d, to + v * lanes);
+        for (int v = 0; v < vectors; ++v)
+          hn::StoreU(hn::Add(hn::LoadU(d, to + v * lanes), sum[t][e][v]), d, to + v * lanes);
+      }
     }
   }
 
@@ -265,10 +320,15 @@ struct SumPass {
 
   template <int vectors>
   void add_row(std::int64_t row, std::int64_t k, std::int64_t place) const {
+    // As many sums as registers hold.
+    constexpr int most = 14 / (group * vectors);
     std::int64_t j = 0;
-    for (; j + 7 <= tap_cols(); j += 7) add_taps<7, vectors>(row, j, k, place);
-    for (; j + 5 <= tap_cols(); j += 5) add_taps<5, vectors>(row, j, k, place);
-    for (; j + 3 <= tap_cols(); j += 3) add_taps<3, vectors>(row, j, k, place);
+    if constexpr (most >= 7)
+      for (; j + 7 <= tap_cols(); j += 7) add_taps<7, vectors>(row, j, k, place);
+    if constexpr (most >= 5)
+      for (; j + 5 <= tap_cols(); j += 5) add_taps<5, vectors>(row, j, k, place);
+    if constexpr (most >= 3)
+      for (; j + 3 <= tap_cols(); j += 3) add_taps<3, vectors>(row, j, k, place);
     for (; j < tap_cols(); ++j) add_taps<1, vectors>(row, j, k, place);
   }
 
@@ -283,8 +343,10 @@ struct SumPass {
         const std::int64_t row = rows.first[t].index;
         x = static_cast<const S*>(g.x) +
             (image * g.h + r * g.stride.h + rows.first[t].offset) * g.w * g.channels;
-        for (v = 0; v + wide_sums <= vectors.whole(); v += wide_sums)
-          add_row<wide_sums>(row, v * lanes, v * lanes);
+        v = 0;
+        if constexpr (group == 1)
+          for (; v + wide_sums <= vectors.whole(); v += wide_sums)
+            add_row<wide_sums>(row, v * lanes, v * lanes);
         for (; v < vectors.whole(); ++v) add_row<1>(row, v * lanes, v * lanes);
         if (vectors.rest()) add_row<1>(row, vectors.last(), v * lanes);
       }
@@ -292,9 +354,9 @@ struct SumPass {
   }
 };
 
-void sums(const DepthwiseGradient& gradient, std::int64_t begin, std::int64_t end, float* out) {
-  if (gradient.dtype == bf16) return SumPass<BFloat16>{gradient, out}.run(begin, end);
-  SumPass<float>{gradient, out}.run(begin, end);
+void sums(const GroupedGradient& gradient, std::int64_t begin, std::int64_t end, float* out) {
+  for_kind(gradient.dtype, gradient.group,
+           [&]<class S, int group>() { SumPass<S, group>{.g = gradient, .sums = out}.run(begin, end); });
 }
 
 }  // namespace karyon::cpu::HWY_NAMESPACE
@@ -309,10 +371,10 @@ HWY_EXPORT(sums);
 
 }  // namespace
 
-void depthwise_rows(const DepthwiseGrid& grid, std::int64_t begin, std::int64_t end) {
+void grouped_rows(const GroupedGrid& grid, std::int64_t begin, std::int64_t end) {
   HWY_DYNAMIC_DISPATCH(rows)(grid, begin, end);
 }
-void depthwise_sums(const DepthwiseGradient& gradient, std::int64_t begin, std::int64_t end, float* out) {
+void grouped_sums(const GroupedGradient& gradient, std::int64_t begin, std::int64_t end, float* out) {
   std::fill_n(out, gradient.sums_size(), 0.0f);
   HWY_DYNAMIC_DISPATCH(sums)(gradient, begin, end, out);
 }

@@ -1,12 +1,13 @@
-// Depthwise convolution: each channel by itself, f32 or bf16 in memory and f32 in registers. Where every
-// channel has several outputs, the input is first repeated for each.
+// Convolution in small groups: f32 or bf16 in memory and f32 in registers. Groups have as many outputs as
+// channels. In a depthwise convolution, where each channel is a group, a channel may have several outputs: the
+// input is then repeated for each.
 #include <algorithm>
 #include <utility>
 
 #include <karyon/core/cpu/conv/chunks.h>
-#include <karyon/core/cpu/conv/depthwise.h>
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/cpu/conv/filter_cache.h>
+#include <karyon/core/cpu/conv/grouped.h>
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/copy.h>
@@ -23,18 +24,30 @@ std::int64_t rows_in_task(std::int64_t products_of_row) {
 }
 
 std::int64_t outputs_of_channel(const ConvGeometry& g) { return g.k / g.c; }
+std::int64_t channels_of_group(const ConvGeometry& g) { return g.c / g.groups; }
 
-// weight [K, kH, kW, 1] as f32 [kH, kW, K].
-Tensor packed_filter(const ConvGeometry& g, const Tensor& weight, bool keep) {
+// weight [K, kH, kW, group] as f32 [kH, kW, group, K]; for the gradient in the input its last two change places
+// within each group: [kH, kW, outputs of the group, C].
+Tensor packed_filter(const ConvGeometry& g, const Tensor& weight, bool transposed, bool keep) {
+  const std::int64_t group = channels_of_group(g);
   const auto make = [&] {
     Tensor w = weight;
     if (w.dtype() != f32) kernels::convert(weight, w = empty(weight.shape()));
-    const std::int64_t taps = g.kernel.h * g.kernel.w;
-    Tensor packed = empty({taps, g.k});
-    conv_transpose(std::as_const(w).data<float>(), taps, g.k, taps, packed.data<float>(), g.k);
+    const std::int64_t taps = g.kernel.h * g.kernel.w, size = taps * group;
+    Tensor packed = empty({size, g.k});
+    const float* const from = std::as_const(w).data<float>();
+    float* const to = packed.data<float>();
+    if (!transposed || group == 1) {
+      conv_transpose(from, size, g.k, size, to, g.k);
+    } else {
+      for (std::int64_t k = 0; k < g.k; ++k)
+        for (std::int64_t tap = 0; tap < taps; ++tap)
+          std::copy_n(from + (k * taps + tap) * group, group,
+                      to + (tap * group + k % group) * g.k + k / group * group);
+    }
     return packed;
   };
-  const FilterKey key{2, weight.impl()->offset, g.k, g.kernel.h, g.kernel.w};
+  const FilterKey key{2, weight.impl()->offset, g.k, g.kernel.h, g.kernel.w, group, transposed ? 1 : 0};
   return keep && used_before(weight, key) ? kept_filters(weight, key, make) : make();
 }
 
@@ -81,17 +94,17 @@ bool streams(const Tensor& y, std::int64_t channels) {
          reinterpret_cast<std::uintptr_t>(y.data_ptr()) % 64 == 0;
 }
 
-void run(const DepthwiseGrid& grid) {
+void run(const GroupedGrid& grid) {
   const auto taps = static_cast<std::int64_t>(grid.tap_rows.size() * grid.tap_cols.size());
-  parallel_for(grid.n * grid.rows, rows_in_task(grid.cols * grid.channels * taps),
-               [&](std::int64_t begin, std::int64_t end) { depthwise_rows(grid, begin, end); });
+  parallel_for(grid.n * grid.rows, rows_in_task(grid.cols * grid.channels * grid.group * taps),
+               [&](std::int64_t begin, std::int64_t end) { grouped_rows(grid, begin, end); });
 }
 
 const float* values(const Tensor& x) { return x.defined() ? x.data<float>() : nullptr; }
 
 void convolve(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
               const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
-  const Tensor filter = packed_filter(g, weight, hints.keep_filters), in = repeated(g, x);
+  const Tensor filter = packed_filter(g, weight, false, hints.keep_filters), in = repeated(g, x);
   run({.dtype = y.dtype(),
        .in = in.data_ptr(),
        .n = g.n,
@@ -101,6 +114,7 @@ void convolve(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, co
        .step = g.stride,
        .tap_rows = forward_taps(g.kernel.h, g.padding.h, g.dilation.h),
        .tap_cols = forward_taps(g.kernel.w, g.padding.w, g.dilation.w),
+       .group = channels_of_group(g),
        .filter = filter.data<float>(),
        .kernel_w = g.kernel.w,
        .out = y.data_ptr(),
@@ -116,27 +130,30 @@ void convolve(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, co
 
 }  // namespace
 
-const char* conv2d_depthwise_refuse(const ConvGeometry& g, DType dtype) {
-  if (g.groups != g.c) return "channels are not each a group";
+const char* conv2d_grouped_refuse(const ConvGeometry& g, DType dtype) {
+  const std::int64_t group = channels_of_group(g);
+  if (group > 1 && g.k != g.c) return "groups have not as many outputs as channels";
+  if (group > std::min<std::int64_t>(8, simd_lanes()) || (group & (group - 1)) != 0)
+    return "groups are not 1, 2, 4 or 8 channels";
   if (dtype != f32 && dtype != bf16) return "is written for f32 and bf16";
-  return g.k < least_depthwise ? "the channels fill no vector" : nullptr;
+  return g.k < least_grouped ? "the channels fill no vector" : nullptr;
 }
 
-void conv2d_depthwise(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
-                      const Tensor& bias, Tensor& y) {
+void conv2d_grouped(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+                    const Tensor& bias, Tensor& y) {
   convolve(g, hints, x, weight, {}, bias, false, y);
 }
 
-void conv2d_affine_depthwise(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
-                             const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
-                             Tensor& y) {
+void conv2d_affine_grouped(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
+                           const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
+                           Tensor& y) {
   convolve(g, hints, x, weight, scale, shift, relu, y);
 }
 
 // With a stride the inputs fall into stride.h x stride.w interleaved grids, each with the taps that reach it.
-void conv2d_backward_data_depthwise(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
-                                    const Tensor& weight, const Tensor& bias, Tensor& dx) {
-  const Tensor filter = packed_filter(g, weight, hints.keep_filters);
+void conv2d_backward_data_grouped(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
+                                  const Tensor& weight, const Tensor& bias, Tensor& dx) {
+  const Tensor filter = packed_filter(g, weight, true, hints.keep_filters);
   const bool several = outputs_of_channel(g) > 1;
   Tensor wide = several ? empty({g.n, g.h, g.w, g.k}) : dx, gradient = dy;
   if (several && dy.dtype() != f32) kernels::convert(dy, gradient = empty(dy.shape()));
@@ -150,6 +167,7 @@ void conv2d_backward_data_depthwise(const ConvGeometry& g, const ConvHints& hint
            .channels = g.k,
            .tap_rows = phase_taps(ph, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h),
            .tap_cols = phase_taps(pw, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w),
+           .group = channels_of_group(g),
            .filter = filter.data<float>(),
            .kernel_w = g.kernel.w,
            .out = wide.data_ptr(),
@@ -164,41 +182,42 @@ void conv2d_backward_data_depthwise(const ConvGeometry& g, const ConvHints& hint
   if (several) add_outputs(g, wide, values(bias), dx);
 }
 
-void conv2d_backward_weight_depthwise(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
-                                      Tensor& dweight) {
+void conv2d_backward_weight_grouped(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
+                                    Tensor& dweight) {
   const Tensor in = repeated(g, x);
-  const DepthwiseGradient gradient{.dtype = x.dtype(),
-                                   .x = in.data_ptr(),
-                                   .dy = dy.data_ptr(),
-                                   .n = g.n,
-                                   .h = g.h,
-                                   .w = g.w,
-                                   .h_out = g.h_out,
-                                   .w_out = g.w_out,
-                                   .channels = g.k,
-                                   .stride = g.stride,
-                                   .tap_rows = forward_taps(g.kernel.h, g.padding.h, g.dilation.h),
-                                   .tap_cols = forward_taps(g.kernel.w, g.padding.w, g.dilation.w)};
+  const GroupedGradient gradient{.dtype = x.dtype(),
+                                 .x = in.data_ptr(),
+                                 .dy = dy.data_ptr(),
+                                 .n = g.n,
+                                 .h = g.h,
+                                 .w = g.w,
+                                 .h_out = g.h_out,
+                                 .w_out = g.w_out,
+                                 .channels = g.k,
+                                 .stride = g.stride,
+                                 .tap_rows = forward_taps(g.kernel.h, g.padding.h, g.dilation.h),
+                                 .tap_cols = forward_taps(g.kernel.w, g.padding.w, g.dilation.w),
+                                 .group = channels_of_group(g)};
   // Chunks fix the order of additions, so they depend on the sizes alone.
   constexpr std::int64_t most_chunks = 16;
-  const std::int64_t taps = g.kernel.h * g.kernel.w, rows = g.n * g.h_out;
+  const std::int64_t size = gradient.sum_rows(), rows = g.n * g.h_out;
   const std::int64_t chunks =
-      std::clamp<std::int64_t>(rows / rows_in_task(g.w_out * g.k * taps), 1, most_chunks);
+      std::clamp<std::int64_t>(rows / rows_in_task(g.w_out * g.k * size), 1, most_chunks);
   const std::int64_t lanes = simd_lanes(), whole = g.k / lanes * lanes;
   for_type(dweight.dtype(), [&]<class S>() {
     S* const out = dweight.data<S>();
     sum_in_chunks(
-        chunks, gradient.sums_size(), taps,
+        chunks, gradient.sums_size(), size,
         [&](std::int64_t chunk, float* sums) {
           const Share share(chunk, chunks, rows);
-          depthwise_sums(gradient, share.begin, share.end, sums);
+          grouped_sums(gradient, share.begin, share.end, sums);
         },
         [&](std::int64_t tap) {
           return SumRange{tap * gradient.row_size(), gradient.row_size()};
         },
-        [&](std::int64_t tap, const float* sums) {
+        [&](std::int64_t i, const float* sums) {
           for (std::int64_t k = 0; k < g.k; ++k)
-            out[k * taps + tap] = static_cast<S>(sums[k < whole ? k : whole + lanes - (g.k - k)]);
+            out[k * size + i] = static_cast<S>(sums[k < whole ? k : whole + lanes - (g.k - k)]);
         });
   });
 }
