@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/error.h"
 #include "training/checkpoint.h"
 
 using namespace nuclei;
@@ -12,7 +13,9 @@ using Json = nlohmann::json;
 namespace {
 
 TrainOptions unusual() {
-  return {.data = "/data",
+  return {.data = {{"/data"}, {"/more", 0.5}},
+          .validate_on = {"/other"},
+          .out = {},
           .resume = {},
           .init = "/models/mine.safetensors",
           .epochs = {},
@@ -25,6 +28,7 @@ TrainOptions unusual() {
           .validation = 0.25,
           .folds = 4,
           .fold = 2,
+          .diameter = 24,
           .patience = 9,
           .validate_every = 3,
           .seed = std::uint64_t{1} << 63,
@@ -36,28 +40,39 @@ TrainOptions unusual() {
 
 TEST_CASE("nuclei: a run that is resumed has the settings of its checkpoint", "[nuclei][settings]") {
   const Json saved = to_json(unusual(), 7);
-  CHECK(saved.size() == 3 + settings.size());
+  CHECK(saved.size() == 4 + settings.size());
   TrainOptions resumed;
   read_settings(saved, resumed);
-  CHECK(to_json(resumed, 7) ==
-        Json::parse(R"({"data": "/data", "epochs": 7, "init": "mine.safetensors", "crop": 64, "batch_size": 3,
-          "base_width": 5, "depth": 2, "lr": 0.125, "validation": 0.25, "folds": 4, "fold": 2, "patience": 9,
+  CHECK(to_json(resumed, 7) == Json::parse(R"({"data": ["/data", "/more:0.5"], "validate_on": ["/other"],
+          "epochs": 7, "init": "mine.safetensors", "crop": 64, "batch_size": 3,
+          "base_width": 5, "depth": 2, "lr": 0.125, "validation": 0.25, "folds": 4, "fold": 2, "diameter": 24.0, "patience": 9,
           "validate_every": 3, "seed": 9223372036854775808, "limit": 17, "precision": "bf16"})"));
   CHECK(resumed.epochs == 7);
 }
 
 TEST_CASE("nuclei: data and epochs of the command line come before those of a checkpoint",
           "[nuclei][settings]") {
-  TrainOptions resumed{.data = "/moved", .resume = {}, .epochs = 9, .max_minutes = {}};
+  TrainOptions resumed{.data = {{"/moved"}}, .out = {}, .resume = {}, .epochs = 9, .max_minutes = {}};
   read_settings(to_json(unusual(), 7), resumed);
-  CHECK(resumed.data == "/moved");
+  CHECK(resumed.data == std::vector<DataSet>{{"/moved"}});
   CHECK(resumed.epochs == 9);
+}
+
+TEST_CASE("nuclei: a set of images may have a weight", "[nuclei][settings]") {
+  CHECK(data_set_from("a/b") == DataSet{"a/b"});
+  CHECK(data_set_from("a/b:0.25") == DataSet{"a/b", 0.25});
+  CHECK(data_set_from("a:b") == DataSet{"a:b"});
+  CHECK(data_set_from("a:") == DataSet{"a:"});
+  CHECK(data_set_from("a:2:1") == DataSet{"a:2"});  // a folder whose name ends like a weight
+  for (const DataSet& set : {DataSet{"a"}, {"a", 3}, {"a:2"}, {"a:2", 0.1}, {"a:x"}})
+    CHECK(data_set_from(to_text(set)) == set);
+  for (const char* bad : {"a:0", "a:-1", "a:inf", "a:nan"}) CHECK_THROWS_AS(data_set_from(bad), UsageError);
 }
 
 TEST_CASE("nuclei: checkpoints of older versions have the defaults of settings that they lack",
           "[nuclei][settings]") {
   Json saved = to_json(unusual(), 7);
-  for (const char* later : {"init", "folds", "fold", "patience", "validate_every", "precision"})
+  for (const char* later : {"init", "folds", "fold", "diameter", "patience", "validate_every", "precision"})
     saved.erase(later);
   TrainOptions resumed{.resume = {}, .epochs = {}, .max_minutes = {}, .patience = 5, .precision = "bf16"};
   read_settings(saved, resumed);
@@ -67,6 +82,12 @@ TEST_CASE("nuclei: checkpoints of older versions have the defaults of settings t
   CHECK(resumed.patience == 0);
   CHECK(resumed.validate_every == 1);
   CHECK(resumed.precision == "f32");
+  saved.erase("validate_on");
+  saved["data"] = "/one:2";  // the path of one set
+  TrainOptions one;
+  read_settings(saved, one);
+  CHECK(one.data == std::vector<DataSet>{{"/one:2"}});
+  CHECK(one.validate_on.empty());
   saved.erase("crop");
   CHECK_THROWS_AS(read_settings(saved, resumed), Json::exception);
 }

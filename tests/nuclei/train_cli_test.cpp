@@ -118,6 +118,33 @@ TEST_CASE("nuclei: folds are trained in turn, and again where one was stopped") 
   CHECK(shell("$nuclei train" + w.settings + "--fold 2 --out " + out.string() + "1").code == 2);
 }
 
+TEST_CASE("nuclei: a training learns from several sets, and holds out whole ones") {
+  const Workplace w;
+  const auto copy = [&](const char* name) {
+    fs::copy(w.data, w.root / name, fs::copy_options::recursive);
+    return (w.root / name).string();
+  };
+  const std::string more = copy("more"), other = copy("other"), run = (w.root / "run").string();
+  const std::string command = "$nuclei train" + w.small + "--epochs 1 --data " + more + ":2 ";
+  const Result r = shell(command + "--diameter 20 --validate-on " + other + " --out " + run);
+  REQUIRE(r.code == 0);
+  CHECK_THAT(r.text, Contains("20 to train on, 10 in held-out sets") && Contains(more + ": "));
+  const std::string split = read_file(w.root / "run/split.csv");
+  CHECK_THAT(split, Contains("\nmore/synthetic-00001,") && Contains("data/synthetic-00001,"));
+  CHECK_THAT(split, Contains("\nother/synthetic-00001,") && Contains(",validation\n"));
+  CHECK_THAT(read_file(w.root / "run/report.html"), Contains("held-out images of " + other));
+  const std::string info = shell("$nuclei info " + run + "/model.safetensors").text;
+  CHECK_THAT(info, Contains("\"diameter\":20") && !Contains(w.root.string() + "/more") &&
+                       Contains("nuclei.diameter"));
+  // A run that is resumed finds its sets.
+  CHECK(shell("$nuclei train --epochs 2 --resume " + run).code == 0);
+  CHECK(shell("$nuclei train --validate-on " + more + " --epochs 3 --resume " + run).code == 2);
+  CHECK(shell(command + "--validate-on " + other + " --validation 0.2 --out " + run + "2").code == 2);
+  CHECK(shell(command + "--validate-on " + other + " --folds 2 --out " + run + "2").code == 2);
+  CHECK(shell("$nuclei train" + w.small + "--data " + more + ":0 --out " + run + "2").code == 2);
+  CHECK_THAT(shell(command + "--validate-on " + other + "s --out " + run + "2").text, Contains(other + "s"));
+}
+
 TEST_CASE("nuclei: training on all images keeps the last epoch, with patience the best") {
   const Workplace w;
   const std::string run = (w.root / "run").string();

@@ -60,7 +60,7 @@ struct Demo : Command {
   }
 
   void learn() const {
-    const bool done = train({.data = out / "training-images",
+    const bool done = train({.data = {{out / "training-images"}},
                              .out = out / "run",
                              .resume = {},
                              .epochs = 64,

@@ -9,14 +9,22 @@ namespace {
 struct Train : Command {
   TrainOptions options;
   std::string resume;
+  std::vector<std::string> data;
   const CLI::App* given = nullptr;
 
   Train() : Command("train", "train a U-Net on images with masks") {}
 
   void add_options(CLI::App& app) override {
     given = &app;
-    app.add_option("--data", options.data,
-                   "folder in the Data Science Bowl layout: <id>/images/*.png, <id>/masks/*.png");
+    app.add_option(
+           "--data", data,
+           "folder in the Data Science Bowl layout: <id>/images/*.png, <id>/masks/*.png; may be given "
+           "several times, each with a weight of its crops: other:2")
+        ->type_name("FOLDER[:WEIGHT]");
+    app.add_option(
+           "--validate-on", options.validate_on,
+           "hold out this folder as a whole, in place of a share of --data; may be given several times")
+        ->type_name("FOLDER");
     app.add_option("--out", options.out,
                    "folder for the run: model.safetensors, last.ckpt, metrics.csv, report.html");
     app.add_option(
@@ -43,11 +51,15 @@ struct Train : Command {
   int run() override {
     if (options.init && (is_given("--base-width") || is_given("--depth")))
       throw UsageError("--init brings a network; leave --base-width and --depth out");
+    if (!options.validate_on.empty() && is_given("--validation"))
+      throw UsageError(
+          "--validate-on holds out whole folders and --validation a share of --data; choose one");
     if (options.overwrite && !resume.empty())
       throw UsageError("--resume goes on with a run and --overwrite replaces it; choose one");
+    for (const std::string& text : data) options.data.push_back(data_set_from(text));
     if (!resume.empty()) {
       options.resume = resume;
-      require_unchanged("--init");
+      for (const char* option : {"--init", "--validate-on"}) require_unchanged(option);
       for (const Setting& setting : settings) require_unchanged(option_name(setting));
     }
     // A signal is an exit code of its own: a script must not go on with a model that is not finished. A

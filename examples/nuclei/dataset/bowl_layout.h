@@ -24,6 +24,7 @@ struct Example {
   std::string id;
   Image image;
   LabelMap truth;
+  std::size_t set = 0;  // which of several data sets it is from
 };
 
 /// Whether a file of this name counts as an image or a mask in the layout.

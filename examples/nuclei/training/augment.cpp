@@ -35,12 +35,14 @@ double SmoothNoise::operator()(double x, double y, std::size_t function) const {
          ty * ((1 - tx) * bottom[0] + tx * bottom[functions_]);
 }
 
-Placement random_placement(int width, int height, bool grey, std::int64_t crop, Generator& generator) {
+Placement random_placement(int width, int height, bool grey, double usual_scale, std::int64_t crop,
+                           Generator& generator) {
   const double angle = generator.uniform() < 0.5
                            ? std::numbers::pi / 2 * static_cast<double>(generator.below(4))
                            : generator.uniform(0, 2 * std::numbers::pi);
-  const double scale = std::exp(
-      generator.uniform(std::log(grey ? 0.55 : 0.35), std::log(1.7)));  // source pixels per crop pixel
+  const double scale =
+      usual_scale * std::exp(generator.uniform(std::log(grey ? 0.55 : 0.35),
+                                               std::log(1.7)));  // source pixels per crop pixel
   const double mirror = generator.uniform() < 0.5 ? -1 : 1;
   const double c = std::cos(angle) * scale, s = std::sin(angle) * scale;
   // The crop's centre, so that the crop stays inside where the picture is large enough.

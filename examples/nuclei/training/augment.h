@@ -28,8 +28,10 @@ struct Placement {
 };
 
 /// A crop of a picture, turned, mirrored and scaled at random.
-///   grey  the picture is not of stained tissue; scales vary less
-Placement random_placement(int width, int height, bool grey, std::int64_t crop, karyon::Generator& generator);
+///   grey   the picture is not of stained tissue; scales vary less
+///   scale  its pixels per crop pixel, around which scales vary
+Placement random_placement(int width, int height, bool grey, double scale, std::int64_t crop,
+                           karyon::Generator& generator);
 
 /// Changes light and colours as other microscopes, stains and cameras would.
 ///   rgb   [crop, crop, 3] as normalize() gives it, changed in place

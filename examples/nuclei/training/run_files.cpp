@@ -16,12 +16,27 @@ namespace nuclei {
 
 using Json = nlohmann::json;
 
+namespace {
+
+/// The folders that the held-out images are from.
+std::string listed_sets(const TrainOptions& options) {
+  std::string text;
+  for (const std::filesystem::path& set : options.validate_on) append_part(text, ", ", set.string());
+  if (!text.empty()) return text;
+  for (const DataSet& set : options.data) append_part(text, ", ", set.path.string());
+  return text;
+}
+
+}  // namespace
+
 std::map<std::string, std::string> model_metadata(const TrainOptions& options, std::int64_t epochs,
                                                   std::int64_t epoch, double diameter,
                                                   const std::vector<Scores>& scores,
                                                   const SegmentOptions& fitted) {
   Json saved = to_json(options, epochs);
-  saved.erase("data");  // whoever gets the model need not know where the images lay
+  // Whoever gets the model need not know where the images lay.
+  saved.erase("data");
+  saved.erase("validate_on");
   std::map<std::string, std::string> metadata{{"nuclei.options", dump(saved)},
                                               {"nuclei.epoch", std::to_string(epoch)},
                                               {diameter_key, fixed(diameter, 1)},
@@ -43,7 +58,7 @@ std::string training_report(const TrainOptions& options, std::int64_t epochs, co
   ReportPage page{.title = "Training",
                   .subject = options.out.string() + ": epoch " + std::to_string(state.epoch) + " of " +
                              std::to_string(epochs) + ", scored on " + std::to_string(held_out) +
-                             " held-out images of " + options.data.string(),
+                             " held-out images of " + listed_sets(options),
                   .metrics_csv = metrics_csv(state.history)};
   const Json decisive = to_json(options, epochs);
   for (const auto& [name, value] : decisive.items())

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -16,8 +17,21 @@ namespace nuclei {
 /// More than any training has; so steps can be counted.
 inline constexpr std::int64_t max_epochs = 1'000'000;
 
+/// A folder of images to learn from.
+struct DataSet {
+  std::filesystem::path path;
+  double weight = 1;  // of its crops: how often they are shown, beside those of the other sets
+  bool operator==(const DataSet&) const = default;
+};
+
+/// "PATH" or "PATH:WEIGHT". Throws UsageError if the weight is not above 0.
+DataSet data_set_from(const std::string& text);
+std::string to_text(const DataSet& set);
+
 struct TrainOptions {
-  std::filesystem::path data, out;
+  std::vector<DataSet> data;
+  std::vector<std::filesystem::path> validate_on;  // sets that are held out as a whole
+  std::filesystem::path out;
   std::optional<std::filesystem::path> resume;
   std::optional<std::filesystem::path> init;  // a model to begin with ("default": the bundled one)
   std::optional<std::int64_t> epochs;         // not given: 40, or what fits in max_minutes
@@ -27,6 +41,7 @@ struct TrainOptions {
   double validation = 0.15;   // share of the images held out; 0: train on all, and keep the last epoch
   int folds = 0;              // instead: the number of folds, of which one is held out ...
   int fold = 0;               // ... this one, from 1; 0: each in turn, in a run of its own
+  double diameter = 0;        // of the median nucleus of each image in the crops, pixels; 0: as it is
   std::int64_t patience = 0;  // epochs without a better score after which training stops; 0: never stops
   std::int64_t validate_every = 1;  // epochs from one validation to the next; the last one is validated too
   std::uint64_t seed = 1;
@@ -38,7 +53,7 @@ struct TrainOptions {
 };
 
 /// A setting on which the result of a training depends. It stands in the checkpoint and cannot change in a
-/// run that is resumed. The result depends on `data`, `epochs` and `init` too, but a checkpoint holds those
+/// run that is resumed. The result depends on the data, `epochs` and `init` too, but a checkpoint holds those
 /// in another form.
 struct Setting {
   const char* name;  // of the entry in a checkpoint; the option is option_name()
@@ -64,6 +79,11 @@ inline constexpr std::array settings{
             "spread (0: one split, by --validation)",
             false, false},
     Setting{"fold", &TrainOptions::fold, "with --folds: hold out this one only, 1 ...", false, false},
+    Setting{
+        "diameter", &TrainOptions::diameter,
+        "scale each image so that its median nucleus is so many pixels wide (0: as they are); brings sets "
+        "of different magnifications together",
+        true, false},
     Setting{"patience", &TrainOptions::patience,
             "stop after so many epochs without a better score (0: never)", true, false},
     Setting{"validate_every", &TrainOptions::validate_every,

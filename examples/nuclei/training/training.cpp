@@ -170,16 +170,19 @@ std::unique_ptr<karyon::UNet> Training::initial_model() {
 
 void Training::load_images() {
   TrainingData data = load_data(options_);
-  std::vector<std::int64_t> areas;
-  for (const Example& e : data.training) {
-    const PerLabel<std::int64_t> of_image = label_areas(e.truth);
-    areas.insert(areas.end(), of_image.begin() + 1, of_image.end());
-  }
-  diameter_ = median_diameter(std::move(areas));
+  std::vector<double> weights;
+  for (const DataSet& set : options_.data) weights.push_back(set.weight);
+  crops_ = std::make_unique<CropDataset>(
+      data.training,
+      AugmentOptions{.crop = options_.crop, .diameter = options_.diameter, .weights = weights});
+  diameter_ = crops_->diameter();
+  if (weights.size() > 1)
+    for (std::size_t set = 0; set < weights.size(); ++set)
+      std::fprintf(stderr, "%s: %lld crops an epoch\n", printable(options_.data[set].path.string()).c_str(),
+                   static_cast<long long>(crops_->crops_of(set)));
   validation_ = std::move(data.validation);
   split_csv_ = std::move(data.split_csv);
   state_.fingerprint = std::move(data.fingerprint);
-  crops_ = std::make_unique<CropDataset>(data.training, AugmentOptions{.crop = options_.crop});
   loader_ = std::make_unique<karyon::DataLoader>(
       *crops_, karyon::DataLoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()),
                                          .shuffle = true,
@@ -241,7 +244,7 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
   const auto file = checkpoint_file(*options_.resume);
   TrainingState saved = read_state(file, checkpoint, trained());
   if (saved.fingerprint != state_.fingerprint)
-    throw Failure(options_.data.string() +
+    throw Failure(to_text(options_.data.front()) +
                   ": not the images that this run began with (or split otherwise); give them with --data, "
                   "or start a new run");
   if (saved.batch > loader_->size())
