@@ -188,6 +188,9 @@ TEST_CASE("nuclei: words for users: no empty list, no digits of rounding, the re
              Contains("\"nucleus\":0.35,") && Contains("\"prominence\":0.1}"));
   for (const float value : {0.35f, 0.1f, 1.0f / 3})
     CHECK(nuclei::thresholds_from(nuclei::to_text({.nucleus = value})).nucleus == value);
+  CHECK(nuclei::thresholds_from(nuclei::to_text({.fragment = 0.1f})).fragment == 0.1f);
+  // Models of older versions drop no fragments.
+  CHECK(nuclei::thresholds_from(R"({"nucleus": 0.5, "prominence": 0.1, "min_area": 9})").fragment == 0);
   fs::create_directories(w.root / "pictures");
   fs::copy_file(w.a_picture(), w.root / "pictures/a.png");
   const Result doctor = shell("$nuclei doctor --data " + (w.root / "pictures").string());

@@ -70,3 +70,33 @@ TEST_CASE("nuclei: specks are dropped and labels stay dense", "[nuclei][componen
   CHECK(label_components(values, 2) == drawn_labels(5, 3, "...aa ...aa bb..."));
   CHECK(label_components(values, 5) == drawn_labels(5, 3, "..... ..... ....."));
 }
+
+TEST_CASE("nuclei: the typical area is that of most pixels, not of most nuclei") {
+  CHECK(typical_area({}) == 0);
+  CHECK(typical_area({0, 0}) == 0);
+  CHECK(typical_area({7}) == 7);
+  CHECK(typical_area({1, 9, 1, 1}) == 9);
+  CHECK(typical_area({10, 10, 10, 12, 0}) == 10);
+}
+
+TEST_CASE("nuclei: fragments are small nuclei that touch no edge") {
+  LabelMap map(7, 6);
+  map.at(0, 2) = 1;                                             // at the edge
+  map.at(2, 2) = 2;                                             // small
+  for (int y = 3; y < 5; ++y) map.at(4, y) = map.at(5, y) = 4;  // large; there is no 3
+  map.at(3, 0) = 5, map.at(3, 5) = 6;                           // in the first row, in the last
+  const auto dropped = [&](bool top, bool bottom) {
+    const PerLabel<std::uint8_t> marks = fragments(map, 4, top, bottom);
+    return std::vector<int>(marks.begin() + 1, marks.end());
+  };
+  CHECK(dropped(true, true) == std::vector<int>{0, 1, 1, 0, 0, 0});
+  CHECK(dropped(false, true) == std::vector<int>{0, 1, 1, 0, 1, 0});
+  CHECK(dropped(true, false) == std::vector<int>{0, 1, 1, 0, 0, 1});
+  drop_fragments(map, 4);
+  CHECK(max_label(map) == 4);
+  CHECK(map.at(2, 2) == 0);
+  CHECK(map.at(4, 3) == 3);  // numbered by their first pixels
+  LabelMap nothing;
+  drop_fragments(nothing, 4);
+  CHECK(nothing.empty());
+}

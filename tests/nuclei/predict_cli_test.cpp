@@ -206,8 +206,8 @@ TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrore
   for (int y = 0; y < picture.height; ++y)
     std::copy_n(picture.row(picture.height - 1 - y), picture.row_size(), mirrored.row(y));
   const auto difference = [&](bool tta) {
-    const nuclei::PixelMaps a = nuclei::predict_maps(net, picture, tta),
-                            b = nuclei::predict_maps(net, mirrored, tta);
+    const nuclei::PixelMaps a = nuclei::predict_maps(net, picture, tta).maps,
+                            b = nuclei::predict_maps(net, mirrored, tta).maps;
     float largest = 0;
     for (int y = 0; y < 32; ++y)
       for (int x = 0; x < 40; ++x) largest = std::max(largest, std::abs(a.at(x, y) - b.at(x, 31 - y)));

@@ -144,7 +144,7 @@ TEST_CASE("nuclei: the library's own path gives the same maps", "[nuclei][tiles]
   const auto file = picture(setup.folder, 131, 93, Style::stained);
   for (const double zoom : {auto_zoom, 1.0, 2.0, 0.5, 0.25, 4.0}) {
     const Keep keep = run(segmenter, file, {.zoom = zoom});
-    CHECK((keep.maps == predict_maps(*segmenter.model, read_image(file), false, zoom).values));
+    CHECK((keep.maps == predict_maps(*segmenter.model, read_image(file), false, {.zoom = zoom}).maps.values));
   }
 }
 
@@ -209,6 +209,50 @@ TEST_CASE("nuclei: small nuclei are seen enlarged, large ones shrunk", "[nuclei]
   CHECK(zoom_of(200, 150, 12, 12, true) == 1);  // a light background
   CHECK(zoom_of(500, 400, 90, 90) == 0.25);
   CHECK(zoom_of(500, 400, 90, 90, true) == 0.25);
+}
+
+TEST_CASE("nuclei: fragments are dropped inside a picture, not at its edge, in whole pictures and bands",
+          "[nuclei][tiles]") {
+  const TempFolder folder;
+  save_brightness_net(folder / "model.safetensors");
+  Segmenter segmenter(folder / "model.safetensors", karyon::Device::cpu());
+  const int width = 240, height = 700;
+  Picture pixels(width, height);
+  const auto square = [&](int x0, int y0, int side) {
+    for (int y = std::max(0, y0); y < std::min(height, y0 + side); ++y)
+      for (int x = std::max(0, x0); x < std::min(width, x0 + side); ++x) pixels.at(x, y) = 255;
+  };
+  int large = 0, small = 0;
+  for (int y = 30; y + 60 < height; y += 60)
+    for (int x = 30; x + 60 < width; x += 60, ++large) square(x, y, 30);
+  for (int y = 15; y + 8 < height; y += 60, ++small) square(125, y, 8);
+  int at_edge = 0;
+  for (int y = 5; y + 8 < height; y += 60, ++at_edge) square(-2, y, 8);
+  square(100, -3, 8), square(100, height - 6, 8), square(width - 6, 100, 8);
+  at_edge += 3;
+  write_png8(folder / "a.png", pixels);
+  for (const double zoom : {auto_zoom, 1.0}) {
+    segmenter.thresholds.fragment = 0;
+    CHECK(std::cmp_equal(run(segmenter, folder / "a.png", {.zoom = zoom}).found.size(),
+                         large + small + at_edge));
+    segmenter.thresholds.fragment = 0.1f;
+    FindSummary summary;
+    const Keep whole = run(segmenter, folder / "a.png", {.zoom = zoom}, &summary);
+    CHECK(summary.size.typical > 25 * 25);
+    CHECK(summary.size.typical < 35 * 35);
+    CHECK(std::cmp_equal(whole.found.size(), large + at_edge));
+    for (const int band : {300, 420}) {
+      const Keep banded = run(segmenter, folder / "a.png", {.zoom = zoom, .band_rows = band}, &summary);
+      CHECK_FALSE(summary.whole);
+      CHECK((banded.labels == whole.labels));
+      CHECK(banded.found.size() == whole.found.size());
+    }
+    const LabelMap found = segmenter(read_image(folder / "a.png"), false, zoom);
+    CHECK((std::vector<std::int32_t>(found.begin(), found.end()) == whole.labels));
+  }
+  // A share below the smallest drops nothing.
+  segmenter.thresholds.fragment = 0.02f;
+  CHECK(std::cmp_equal(run(segmenter, folder / "a.png", {}).found.size(), large + small + at_edge));
 }
 
 TEST_CASE("nuclei: bands of rows give the same nuclei, however they touch", "[nuclei][tiles]") {

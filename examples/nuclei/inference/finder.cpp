@@ -169,12 +169,11 @@ class Finder {
   /// The memory that is needed must not depend on what the picture shows, so it has to suffice for either
   /// usual zoom. Only large nuclei in a large picture may need more, which is said once they are measured.
   Plan make_plan() {
-    const bool measured = options_.zoom == auto_zoom;
-    const Plan largest = plan(segmenter_, source_, options_, measured ? 2 : options_.zoom);
+    const double most = options_.zoom == auto_zoom ? 2 : options_.zoom;
+    const Plan largest = plan(segmenter_, source_, options_, most);
     levels_ = find_levels(source_);
-    if (!measured) return largest;
     size_ = measured_size();
-    return size_.zoom == 2 ? largest : plan(segmenter_, source_, options_, size_.zoom);
+    return size_.zoom == most ? largest : plan(segmenter_, source_, options_, size_.zoom);
   }
 
   NucleusSize measured_size() {
@@ -192,7 +191,7 @@ class Finder {
           }
           normalize_part(rows.data(), part, out);
         },
-        segmenter_.learned);
+        segmenter_.size_options(options_.zoom));
   }
 
   /// The network's input for a part of the picture.
@@ -235,14 +234,15 @@ class Finder {
     predict_until(bottom);
     const float *begin = maps_.row(top),
                 *end = begin + static_cast<std::size_t>(bottom - top) * width() * channels_;
-    LabelMap map = segmenter_.decode({image_.width, bottom - top, static_cast<int>(channels_), {begin, end}},
-                                     plan_.tiling.zoom);
+    LabelMap map = segment({image_.width, bottom - top, static_cast<int>(channels_), {begin, end}},
+                           segmenter_.thresholds_at(plan_.tiling.zoom));
     const int start = done_ - top;  // the band's first row, in the map
     BandCut band = cut_band(Clumps(map), start, bottom == image_.height, cut_);
     taken_.extend(bottom);
     if (cut_) leave_claimed(map, start, band.keep);
     summary_.cut += band.cut;
     cut_ = band.cut;
+    leave_fragments(map, top, band.keep);
     take_nuclei(map, band.keep, top, start);
     finish_rows(top + band.end);
   }
@@ -259,6 +259,15 @@ class Finder {
     }
     for (std::size_t label = 1; label < keep.size(); ++label)
       if (2 * claimed[label] >= area[label]) keep[label] = 0;
+  }
+
+  /// What drop_fragments() does in a whole picture.
+  void leave_fragments(const LabelMap& map, int top, std::vector<std::int32_t>& keep) const {
+    const double least = segmenter_.thresholds.fragment * size_.typical;
+    if (least <= 0) return;
+    const PerLabel<std::uint8_t> dropped = fragments(map, least, top == 0, top + map.height == image_.height);
+    for (std::int32_t label = 1; label <= dropped.highest(); ++label)
+      if (dropped[label]) keep[static_cast<std::size_t>(label)] = 0;
   }
 
   void take_nuclei(LabelMap& map, const std::vector<std::int32_t>& keep, int top, int start) {

@@ -56,7 +56,7 @@ struct FindSummary {
 /// A band ends above every clump (nuclei that touch, directly or through others) that it does not see as a
 /// whole, and the next band begins there (bands.h). So each clump is separated in a band that holds all of
 /// it, and the result is that of the whole picture. Only a clump taller than a band is taken nucleus by
-/// nucleus. This relies on two properties of Segmenter::decode(): clumps do not influence each other, and
+/// nucleus. This relies on two properties of segment(): clumps do not influence each other, and
 /// nuclei of more than 64 pixels are never dropped. Nuclei are numbered by their first pixels from the top,
 /// left to right.
 ///

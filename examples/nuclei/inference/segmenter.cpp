@@ -79,18 +79,21 @@ std::unique_ptr<karyon::UNet> load_model(const std::filesystem::path& file,
   }
 }
 
-double chosen(karyon::UNet& model, const Raster<float>& input, const Levels& levels, double zoom,
-              double learned) {
-  if (zoom != auto_zoom) return zoom;
-  return choose_zoom(model, input.width, input.height, levels, pixels_of(input), learned).zoom;
-}
-
 }  // namespace
 
-PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta, double zoom, double learned) {
+Seen predict_maps(karyon::UNet& model, const Image& image, bool tta, const SizeOptions& options) {
   const Levels levels = find_levels(image);
   const Raster<float> input = normalize(image, levels);
-  return whole_maps(model, input, chosen(model, input, levels, zoom, learned), tta);
+  Seen seen;
+  seen.size = choose_zoom(model, input.width, input.height, levels, pixels_of(input), options);
+  seen.maps = whole_maps(model, input, seen.size.zoom, tta);
+  return seen;
+}
+
+LabelMap separate(const Seen& seen, const SegmentOptions& thresholds) {
+  LabelMap map = segment(seen.maps, thresholds);
+  drop_fragments(map, thresholds.fragment * seen.size.typical);
+  return map;
 }
 
 std::string to_text(const SegmentOptions& o) {
@@ -100,8 +103,10 @@ std::string to_text(const SegmentOptions& o) {
     std::to_chars(digits, digits + sizeof digits - 1, value);
     return std::strtod(digits, nullptr);
   };
-  return Json{
-      {"nucleus", shortest(o.nucleus)}, {"prominence", shortest(o.prominence)}, {"min_area", o.min_area}}
+  return Json{{"nucleus", shortest(o.nucleus)},
+              {"prominence", shortest(o.prominence)},
+              {"min_area", o.min_area},
+              {"fragment", shortest(o.fragment)}}
       .dump();
 }
 
@@ -109,7 +114,8 @@ SegmentOptions thresholds_from(const std::string& text) {
   return read_json(text, "its thresholds", [](const Json& saved) {
     return SegmentOptions{.nucleus = saved.at("nucleus"),
                           .prominence = saved.at("prominence"),
-                          .min_area = saved.at("min_area")};
+                          .min_area = saved.at("min_area"),
+                          .fragment = saved.value("fragment", 0.0f)};
   });
 }
 
@@ -134,20 +140,22 @@ Segmenter::Segmenter(const std::filesystem::path& file, karyon::Device device) {
 }
 
 LabelMap Segmenter::operator()(const Image& image, bool tta, double zoom) {
-  const Levels levels = find_levels(image);
-  const Raster<float> input = normalize(image, levels);
-  zoom = chosen(*model, input, levels, zoom, learned);
-  LabelMap map = decode(whole_maps(*model, input, zoom, tta), zoom);
+  const Seen seen = predict_maps(*model, image, tta, size_options(zoom));
+  LabelMap map = separate(seen, thresholds_at(seen.size.zoom));
   drop_unseen(map, image.channels, image.values.data());
   return map;
 }
 
-LabelMap Segmenter::decode(const PixelMaps& maps, double zoom) const {
+SizeOptions Segmenter::size_options(double zoom) const {
+  return {.zoom = zoom, .learned = learned, .typical = thresholds.fragment > 0};
+}
+
+SegmentOptions Segmenter::thresholds_at(double zoom) const {
   SegmentOptions options = thresholds;
   if (zoom < 1)
     options.min_area =
         std::max(options.min_area, std::min(most_speck, static_cast<int>(options.min_area / (zoom * zoom))));
-  return segment(maps, options);
+  return options;
 }
 
 }  // namespace nuclei

@@ -32,12 +32,18 @@ std::filesystem::path default_model();
 /// The file of a model that the user names: default_model() for nothing and for "default".
 std::filesystem::path model_file(const std::filesystem::path& name);
 
+/// What a model says of a picture, and how large the nuclei are.
+struct Seen {
+  PixelMaps maps;
+  NucleusSize size;
+};
+
 /// The model's maps of a picture. The model is in evaluation mode and has map_count outputs.
 ///   tta   the mean over the picture's eight turned and mirrored versions
-///   zoom  how many times larger the model sees the picture, or auto_zoom
-///   learned  see choose_zoom()
-PixelMaps predict_maps(karyon::UNet& model, const Image& image, bool tta = false, double zoom = auto_zoom,
-                       double learned = 0);
+Seen predict_maps(karyon::UNet& model, const Image& image, bool tta = false, const SizeOptions& options = {});
+
+/// Separates the nuclei of a whole picture: segment() and drop_fragments().
+LabelMap separate(const Seen& seen, const SegmentOptions& thresholds);
 
 /// The median diameter of the nuclei that a model learned from, as its file holds it.
 inline constexpr const char* diameter_key = "nuclei.diameter";
@@ -57,10 +63,13 @@ struct Segmenter {
   /// model is), karyon::Error if it cannot be read.
   Segmenter(const std::filesystem::path& file, karyon::Device device);
   LabelMap operator()(const Image& image, bool tta = false, double zoom = auto_zoom);
-  /// Separates the nuclei in the network's maps. Nuclei that do not touch, directly or through others, do not
-  /// influence each other. Nuclei of more than most_speck pixels are never dropped.
+  /// How the nuclei of a picture are to be measured.
+  ///   zoom  as the user chose it, or auto_zoom
+  SizeOptions size_options(double zoom) const;
+  /// For segment(). With them nuclei that do not touch, directly or through others, do not influence each other,
+  /// and nuclei of more than most_speck pixels are never dropped.
   ///   zoom  how many times larger the network saw the picture: where it was shrunk, specks are larger
-  LabelMap decode(const PixelMaps& maps, double zoom) const;
+  SegmentOptions thresholds_at(double zoom) const;
 
   std::unique_ptr<karyon::UNet> model;
   std::map<std::string, std::string> metadata;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numbers>
 #include <utility>
 #include <vector>
@@ -103,29 +104,59 @@ double median_diameter(std::vector<std::int64_t> areas) {
   return 2 * std::sqrt(static_cast<double>(*middle) / std::numbers::pi);
 }
 
-NucleusSize choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels,
-                        const ReadPixels& read, double learned) {
+namespace {
+
+/// The typical area, in pixels of the picture.
+double typical_in(const std::vector<Part>& parts) {
+  std::vector<std::int64_t> whole, all;
+  for (const Part& part : parts) {
+    append(whole, whole_areas(part.map));
+    append(all, label_areas(part.map));
+  }
+  const std::int64_t area = typical_area(std::move(whole)), shrink = parts.front().shrink;
+  return static_cast<double>(shrink * shrink * (area > 0 ? area : typical_area(std::move(all))));
+}
+
+/// What choose_zoom() does where there is a choice. It leaves the view at its zoom, if it has one.
+NucleusSize chosen_by_size(const Levels& levels, int width, int height, double learned,
+                           const std::function<std::vector<Part>(int shrink)>& view,
+                           std::vector<Part>& seen) {
   const double larger_than_usual = std::max(1.0, learned / 40);
   const double suspicious = 40 * larger_than_usual;  // from here on a finer view may see less
   const double seen_at_quarter = 56 * larger_than_usual, too_wide = large_diameter * larger_than_usual,
                most = most_diameter * larger_than_usual;
-  const auto view = [&](int shrink) { return look(model, width, height, shrink, read); };
   const std::vector<Part> quarter = view(4);
   const double large = diameter_of_large(quarter);
   if (std::min(width, height) > most) {
     const std::vector<Part> eighth = view(8);
     const double larger = diameter_of_large(eighth);
     if (larger > most && !agree(quarter, eighth))
-      return {.zoom = 0.25, .diameter = larger, .too_large = true};
+      return seen = quarter, NucleusSize{.zoom = 0.25, .diameter = larger, .too_large = true};
   }
-  std::vector<Part> whole;
-  if (large > too_wide || (large >= suspicious && !agree(whole = view(1), quarter)))
-    return {.zoom = large > seen_at_quarter || !agree(view(2), quarter) ? 0.25 : 0.5, .diameter = large};
+  if (large > too_wide || (large >= suspicious && !agree(seen = view(1), quarter))) {
+    const bool quarter_fits = large > seen_at_quarter || !agree(seen = view(2), quarter);
+    if (quarter_fits) seen = quarter;
+    return {.zoom = quarter_fits ? 0.25 : 0.5, .diameter = large};
+  }
   if (levels.light_background()) return {.zoom = 1, .diameter = large};
-  if (whole.empty()) whole = view(1);
-  const double diameter = diameter_of_all(whole);
+  if (seen.empty()) seen = view(1);
+  const double diameter = diameter_of_all(seen);
   const bool small = diameter > 0 && diameter < small_diameter;
   return {.zoom = small ? 2.0 : 1.0, .diameter = diameter, .too_small = small && diameter < least_diameter};
+}
+
+}  // namespace
+
+NucleusSize choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels,
+                        const ReadPixels& read, const SizeOptions& options) {
+  const auto view = [&](int shrink) { return look(model, width, height, shrink, read); };
+  std::vector<Part> seen;  // at the zoom, but never larger than the picture
+  NucleusSize size{.zoom = options.zoom};
+  if (options.zoom == auto_zoom) size = chosen_by_size(levels, width, height, options.learned, view, seen);
+  if (!options.typical) return size;
+  if (seen.empty()) seen = view(size.zoom < 1 ? static_cast<int>(1 / size.zoom) : 1);
+  size.typical = typical_in(seen);
+  return size;
 }
 
 }  // namespace nuclei

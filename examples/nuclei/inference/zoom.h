@@ -22,7 +22,15 @@ inline constexpr double least_diameter = 7, most_diameter = 4 * large_diameter;
 struct NucleusSize {
   double zoom = 1;
   double diameter = 0;                        // of the median nucleus, as a disc; 0 if none was found
+  double typical = 0;                         // typical_area() where it was asked for; 0 if none was found
   bool too_small = false, too_large = false;  // the model sees them badly at any zoom
+};
+
+struct SizeOptions {
+  double zoom = auto_zoom;  // chosen already: only the typical area is measured
+  double learned =
+      0;  // the median diameter that the model learned from; limits for large nuclei grow with it
+  bool typical = false;  // measure the typical area too
 };
 
 /// Measures up to 16 parts of a picture. A picture that is shrunk four times shows nuclei from about 20 to
@@ -30,9 +38,8 @@ struct NucleusSize {
 /// views find nuclei in the same places. Otherwise the zoom is 2 if the background is dark and the nuclei are
 /// small, else 1. On a light background (stained tissue, brightfield) enlarging did not help.
 ///   read     gives normalized pixels; it is asked for parts by ascending rows, again for each view
-///   learned  the median diameter that the model learned from; all limits for large nuclei grow with it
 NucleusSize choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels,
-                        const ReadPixels& read, double learned = 0);
+                        const ReadPixels& read, const SizeOptions& options = {});
 
 /// The diameter of a disc with the median of these areas; 0 where there is none. Areas of 0 do not count.
 double median_diameter(std::vector<std::int64_t> areas);

@@ -13,11 +13,12 @@ inline constexpr int border_map = 1;   // where two nuclei meet (contact_borders
 inline constexpr int depth_map = 2;    // how deep inside (depth_inside)
 inline constexpr int map_count = 3;
 
-/// Thresholds of segment(), tuned on validation images and kept in the model's file.
+/// Thresholds of segment() and drop_fragments(), tuned on validation images and kept in the model's file.
 struct SegmentOptions {
   float nucleus = 0.5f;      // a pixel is nucleus when its probability is above this
   float prominence = 0.15f;  // a peak that rises less above its border to a higher one is no own nucleus
   int min_area = 24;         // smaller nuclei are dropped as specks, pixels
+  float fragment = 0;        // smaller ones inside the picture are dropped, as a share of the typical area
 };
 
 /// Separates nuclei by a watershed over the pixels of nuclei. The height of a pixel is the mean of its depth

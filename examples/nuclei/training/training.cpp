@@ -72,6 +72,7 @@ class Training {
   }
   void write_report() const;
   void say_how_to_go_on(bool stopped) const;
+  SizeOptions size_options() const { return {.learned = diameter_, .typical = true}; }
 
   Trained trained() { return {*model_, *average_, *optimizer_}; }
   bool resumes_in_place() const;
@@ -375,11 +376,11 @@ std::optional<Training::Validation> Training::validate() {
   Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
     const auto begin = Clock::now();
-    const PixelMaps maps = predict_maps(*average_, e.image, false, auto_zoom, diameter_);
+    const Seen seen = predict_maps(*average_, e.image, false, size_options());
     network += seconds_since(begin);
-    const LabelMap found = segment(maps, state_.thresholds);
+    const LabelMap found = separate(seen, state_.thresholds);
     result.evaluation.add(e, found, seconds_since(begin));
-    result.loss += cross_entropy(maps, e.truth);
+    result.loss += cross_entropy(seen.maps, e.truth);
     progress.update(static_cast<std::int64_t>(result.evaluation.images().size()));
     if (StopOnSignal::signal()) return {};
   }
@@ -440,20 +441,20 @@ void Training::save_model(const karyon::UNet& model, const std::vector<Scores>& 
 bool Training::tune() {
   if (validation_.empty()) return true;
   Segmenter best(model_path(), device_);
-  std::vector<PixelMaps> maps;
+  std::vector<Seen> seen;
   std::vector<LabelMap> truth;
   Progress progress("fitting thresholds", static_cast<std::int64_t>(validation_.size()));
   for (const Example& e : validation_) {
-    maps.push_back(predict_maps(*best.model, e.image, false, auto_zoom, diameter_));
+    seen.push_back(predict_maps(*best.model, e.image, false, size_options()));
     truth.push_back(e.truth);
-    progress.update(static_cast<std::int64_t>(maps.size()));
+    progress.update(static_cast<std::int64_t>(seen.size()));
     if (StopOnSignal::signal()) return false;
   }
   progress.finish();
   const SegmentOptions fitted = tune_thresholds(
-      maps, truth, [&] { return options_.max_minutes && elapsed() >= *options_.max_minutes * 60; });
+      seen, truth, [&] { return options_.max_minutes && elapsed() >= *options_.max_minutes * 60; });
   evaluation_ = Evaluation();
-  for (std::size_t i = 0; i < maps.size(); ++i) evaluation_.add(validation_[i], segment(maps[i], fitted));
+  for (std::size_t i = 0; i < seen.size(); ++i) evaluation_.add(validation_[i], separate(seen[i], fitted));
   const Scores all = mean(evaluation_.scores());
   std::fprintf(stderr, "thresholds %s: accuracy %s  IoU %s  Dice %s  DSB %s\n", to_text(fitted).c_str(),
                percent(all.accuracy, 2).c_str(), fixed(all.iou, 4).c_str(), fixed(all.dice, 4).c_str(),
