@@ -1,5 +1,6 @@
 // The CPU's memory: 64-byte aligned blocks, kept for reuse after they are freed. A training loop thus asks
-// the system for memory, and pays page faults, in its first step only.
+// the system for memory, and pays page faults, in its first step only. With KARYON_CPU_CACHE=off in the
+// environment each block is one of the system's, as large as it was asked for: memory checkers see each misuse.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 
@@ -32,10 +34,17 @@ std::size_t rounded(std::size_t bytes) {
 
 class CpuBackend : public Backend {
  public:
+  CpuBackend() {
+    const char* text = std::getenv("KARYON_CPU_CACHE");
+    const std::string_view cache = text ? text : "";
+    check(cache.empty() || cache == "off", "KARYON_CPU_CACHE: expects off, got '", cache, "'");
+    cached_ = cache.empty();
+  }
+
   void* allocate(std::size_t bytes, int index) override {
     check(index == 0, "device cpu: there is only index 0, got ", index);
     check(bytes <= (std::size_t{1} << 46), "allocate: ", bytes, " bytes is more than any machine has");
-    const std::size_t size = rounded(bytes);
+    const std::size_t size = block_size(bytes);
     std::lock_guard lock(mutex_);
     void* data = take_cached(size);
     if (!data) {
@@ -53,9 +62,10 @@ class CpuBackend : public Backend {
   }
 
   void deallocate(void* data, std::size_t bytes, int) noexcept override {
-    std::size_t size = rounded(bytes);
+    std::size_t size = block_size(bytes);
     std::lock_guard lock(mutex_);
     stats_.current -= size;
+    if (!cached_) return give_back(data, size);
     if (const auto larger = larger_.find(data); larger != larger_.end()) {
       size = larger->second;
       larger_.erase(larger);
@@ -63,8 +73,7 @@ class CpuBackend : public Backend {
     try {
       cache_.emplace(size, Cached{data, ++clock_});
     } catch (...) {  // no memory for the list of free blocks
-      std::free(data);
-      stats_.reserved -= size;
+      give_back(data, size);
     }
   }
 
@@ -105,6 +114,10 @@ class CpuBackend : public Backend {
     std::uint64_t since;
   };
 
+  std::size_t block_size(std::size_t bytes) const {
+    return cached_ ? rounded(bytes) : std::max<std::size_t>(bytes, 1);
+  }
+
   // The smallest block that is large enough, if it is at most half as large again.
   void* take_cached(std::size_t size) {
     const auto it = cache_.lower_bound(size);
@@ -121,23 +134,29 @@ class CpuBackend : public Backend {
       return a.second.since < b.second.since;
     });
     if (oldest == cache_.end()) return false;
-    std::free(oldest->second.data);
-    stats_.reserved -= oldest->first;
+    give_back(oldest->second.data, oldest->first);
     cache_.erase(oldest);
     return true;
   }
 
   void* take_new(std::size_t size) {
     const std::size_t alignment = size >= 2 * huge_page ? huge_page : 64;
-    const std::size_t padded = cpu::round_up(size, alignment);
-    void* data = std::aligned_alloc(alignment, padded);
+    const std::size_t padded = cached_ ? cpu::round_up(size, alignment) : size;
+    void* data = nullptr;
+    if (posix_memalign(&data, alignment, padded) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
-    if (data && alignment == huge_page) madvise(data, padded, MADV_HUGEPAGE);
+    if (alignment == huge_page) madvise(data, padded, MADV_HUGEPAGE);
 #endif
-    if (data) stats_.reserved += size;
+    stats_.reserved += size;
     return data;
   }
 
+  void give_back(void* data, std::size_t size) noexcept {
+    std::free(data);
+    stats_.reserved -= size;
+  }
+
+  bool cached_ = true;
   mutable std::mutex mutex_;
   std::multimap<std::size_t, Cached> cache_;       // free blocks by size
   std::unordered_map<void*, std::size_t> larger_;  // blocks in use that are larger than asked for

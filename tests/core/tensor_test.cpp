@@ -137,7 +137,7 @@ TEST_CASE("tensor: printing shows type, shape and the first values") {
   CHECK(os.str() == "i64[10] {0, 1, 2, 3, 4, 5, 6, 7, ...} f32[1] {1.5} undefined tensor");
 }
 
-TEST_CASE("tensor: a free block serves what is smaller by up to a third, and no less") {
+TEST_CASE("tensor: a free block serves what is smaller by up to a third, and no less", "[cache]") {
   backend(DeviceType::cpu).empty_cache();
   { const Tensor block = empty({3 << 20}); }
   const std::size_t reserved = memory_stats().reserved, current = memory_stats().current;
@@ -151,7 +151,7 @@ TEST_CASE("tensor: a free block serves what is smaller by up to a third, and no 
   CHECK(memory_stats().reserved > reserved);
 }
 
-TEST_CASE("tensor: the allocator counts what is in use and reuses what is not") {
+TEST_CASE("tensor: the allocator counts what is in use and reuses what is not", "[cache]") {
   const MemoryStats before = memory_stats();
   reset_peak_memory_stats();
   const void* first = nullptr;
@@ -167,6 +167,18 @@ TEST_CASE("tensor: the allocator counts what is in use and reuses what is not") 
   CHECK(empty({1 << 20}).data_ptr() == first);
   backend(DeviceType::cpu).empty_cache();
   CHECK(memory_stats().reserved == memory_stats().current);
+}
+
+TEST_CASE("tensor: with KARYON_CPU_CACHE=off blocks have their exact sizes and are not kept",
+          "[.][no_cache]") {
+  const MemoryStats before = memory_stats();
+  {
+    const Tensor x = empty({1001}), nothing = empty({0});
+    CHECK(reinterpret_cast<std::uintptr_t>(x.data_ptr()) % 64 == 0);
+    CHECK(memory_stats().current == before.current + 4004 + 1);
+  }
+  CHECK(memory_stats().current == before.current);
+  CHECK(memory_stats().reserved == before.current);
 }
 
 TEST_CASE("tensor: sizes that overflow or are negative are refused") {
