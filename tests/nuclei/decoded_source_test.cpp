@@ -239,6 +239,42 @@ TEST_CASE("nuclei: a BMP whose header does not fit the file is refused", "[nucle
   CHECK(top_down[12] == 0);
 }
 
+TEST_CASE("nuclei: a BMP has the colours of its palette, whatever its header, and black where it has none",
+          "[nuclei][image]") {
+  const TempFolder folder;
+  const fs::path file = folder / "a.bmp";
+  for (const int bits : {1, 4, 8}) {
+    const int colours = 1 << bits, all = 256, row = (all * bits / 8 + 3) / 4 * 4;
+    std::string old_palette, palette, pixels;
+    for (int i = 0; i < colours; ++i) {
+      const std::string colour{static_cast<char>(i / 2), static_cast<char>(5 * i),
+                               static_cast<char>(255 - i)};
+      old_palette += colour;
+      palette += colour + '\0';
+    }
+    // Each byte in turn.
+    for (int i = 0; i < row; ++i) pixels += static_cast<char>(i);
+    const std::string sizes{'\0', '\1', '\1', '\0', '\1', '\0', static_cast<char>(bits), '\0'};
+    write_file(file, bmp(all, 1, bits, 0, palette, pixels));
+    const Picture whole = to_8_bits(read_samples(file));
+    for (int x = 0; x < all; ++x) {
+      const int byte = x * bits / 8, index = byte >> (8 - bits - x * bits % 8) & (colours - 1);
+      REQUIRE(whole.at(x, 0, 0) == 255 - index);
+      REQUIRE(whole.at(x, 0, 2) == index / 2);
+    }
+    write_file(file, "BM" + little(0) + little(0) +
+                         little(static_cast<std::uint32_t>(26 + old_palette.size())) + little(12) + sizes +
+                         old_palette + pixels);
+    CHECK(to_8_bits(read_samples(file)) == whole);
+
+    write_file(file, bmp(all, 1, bits, 0, palette.substr(0, 4), pixels));
+    const Picture cut = to_8_bits(read_samples(file));
+    for (int x = 0; x < all; ++x) CHECK(cut.at(x, 0, 0) == (whole.at(x, 0, 0) == 255 ? 255 : 0));
+    write_file(file, bmp(all, 1, bits, 0, "", pixels));
+    CHECK_THAT(reason(file), Contains("the colours of its palette are missing"));
+  }
+}
+
 TEST_CASE("nuclei: 16-bit PNG and TIFF are scaled alike", "[nuclei][image]") {
   const TempFolder folder;
   Raster<std::uint16_t> dim(40, 30);
@@ -268,4 +304,33 @@ TEST_CASE("nuclei: a pipe is no image", "[nuclei][image]") {
   const TempFolder folder;
   REQUIRE(mkfifo((folder / "a.png").c_str(), 0600) == 0);
   CHECK_THAT(reason(folder / "a.png"), Contains("pipe"));
+}
+
+TEST_CASE("nuclei: a JPEG of very many scans is refused before they are decoded", "[nuclei][image]") {
+  const TempFolder folder;
+  write_jpeg(folder / "a.jpg", smooth(30, 20, 3), true);
+  const std::string whole = read_file(folder / "a.jpg");
+  const std::size_t first = whole.find("\xff\xda");
+  std::size_t end = first + 2;  // of the scan's data, in which a 0 follows each 0xff
+  while (whole[end] != '\xff' || whole[end + 1] == 0) ++end;
+  for (const int times : {100, 600}) {
+    std::string many = whole.substr(0, end);
+    for (int i = 1; i < times; ++i) many += whole.substr(first, end - first);
+    write_file(folder / "many.jpg", many + whole.substr(end));
+    CHECK_THAT(reason(folder / "many.jpg"), Contains(times == 600 ? "more than 500 scans" : "no failure"));
+  }
+}
+
+TEST_CASE("nuclei: channels of a PNG are named where another is asked for", "[nuclei][image]") {
+  const TempFolder folder;
+  const Picture picture = smooth(8, 6, 3);
+  write_png8(folder / "rgb.png", picture);
+  write_png8(folder / "grey.png", smooth(8, 6, 1));
+  const Image green = read_image(folder / "rgb.png", {.channel = "2"});
+  CHECK(green.channels == 1);
+  CHECK(green.at(7, 5) * 255 == Approx(picture.at(7, 5, 1)));
+  for (const char* channel : {"0", "4", "red", "12"})
+    CHECK_THAT(reason(folder / "rgb.png", {.channel = channel}),
+               Contains("there is no channel '" + std::string(channel) + "': the image has 3 channels"));
+  CHECK_THAT(reason(folder / "grey.png", {.channel = "2"}), Contains("the image has 1 channel"));
 }
