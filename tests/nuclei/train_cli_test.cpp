@@ -249,6 +249,22 @@ TEST_CASE("nuclei: a training that is interrupted and resumed ends with the same
   CHECK((tensors_of(limited / "last.ckpt") == expected));
 }
 
+TEST_CASE("nuclei: a training that diverges says so, and a limit takes images from the whole set") {
+  const Workplace w;
+  const std::string run = (w.root / "run").string();
+  Result r = shell("$nuclei train" + w.settings + "--lr 1e30 --out " + run);
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("training: the ") && Contains(" in epoch ") &&
+                         Contains("try a smaller --lr (now 1e+30)"));
+
+  r = shell("$nuclei train" + w.small + "--validation 0 --epochs 1 --limit 3 --out " + run + "/limited");
+  CHECK(r.code == 0);
+  std::string split = read_file(run + "/limited/split.csv");
+  CHECK(std::count(split.begin(), split.end(), '\n') == 4);
+  for (const char* id : {"synthetic-00000", "synthetic-00003", "synthetic-00006"})
+    CHECK_THAT(split, Contains(id));
+}
+
 TEST_CASE("nuclei: when the disk is full the old checkpoint survives") {
   const Workplace w;
   const fs::path run = w.root / "run";

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <sstream>
 
 #include <karyon/karyon.h>
 
@@ -349,8 +350,9 @@ double Training::train_step(const karyon::Batch& batch) {
   const Tensor loss = loss_of(*model_, batch, options_);
   const auto value = loss.item<double>();
   const auto advice = [&] {
-    return " in epoch " + std::to_string(state_.epoch + 1) + "; try a smaller --lr (now " +
-           std::to_string(options_.lr) + ")";
+    std::ostringstream text;
+    text << " in epoch " << state_.epoch + 1 << "; try a smaller --lr (now " << options_.lr << ")";
+    return text.str();
   };
   if (!std::isfinite(value)) throw Failure("training: the loss became " + std::to_string(value) + advice());
   loss.backward();
