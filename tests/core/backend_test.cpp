@@ -1,3 +1,4 @@
+#include <array>
 #include <catch2/catch.hpp>
 
 #include <karyon/core/backend.h>
@@ -28,4 +29,16 @@ TEST_CASE("backend: CUDA is there, or a tensor on it is an Error that says why n
   CHECK_THROWS_WITH(zeros({2}, {.device = Device::cuda()}),
                     Contains("device cuda: " + why) && Contains("use the CPU"));
   CHECK(find_cuda_kernel("fill") == nullptr);
+}
+
+TEST_CASE("backend: the CPU copies bytes, and none from nowhere") {
+  std::array<int, 3> from{1, 2, 3}, to{};
+  backend(DeviceType::cpu).copy(to.data(), from.data(), 2 * sizeof(int));
+  CHECK(to == std::array<int, 3>{1, 2, 0});
+  backend(DeviceType::cpu).copy(nullptr, nullptr, 0);
+}
+
+TEST_CASE("backend: a tensor that moves to a device that is not there says so") {
+  if (is_available(DeviceType::cuda)) return;
+  CHECK_THROWS_WITH(ones({2}).cuda(), Contains("device cuda: ") && Contains("use the CPU"));
 }

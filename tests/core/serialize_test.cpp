@@ -105,6 +105,8 @@ TEST_CASE("safetensors: headers that lie are refused") {
       {"not JSON", with_header("hello")},
       {"not an object", with_header("[1, 2]")},
       {"an entry that is no object", with_header(R"({"a": 3})")},
+      {"an entry that is true", with_header(R"({"a": true})")},
+      {"an entry that is null", with_header(R"({"a": null})")},
       {"no dtype", with_header(R"({"a": {"shape": [1], "data_offsets": [0, 4]}})", 4)},
       {"an unknown dtype", with_header(R"({"a": {"dtype": "F8", "shape": [1], "data_offsets": [0, 4]}})", 4)},
       {"a negative size",
@@ -150,6 +152,14 @@ TEST_CASE("safetensors: headers that lie are refused") {
     write_file(folder / "lie", bytes);
     CHECK_THROWS_AS(load_safetensors(folder / "lie"), Error);
   }
+}
+
+TEST_CASE("safetensors: what a tensor says of itself and is not known is passed over") {
+  const TempFolder folder;
+  write_file(folder / "more", with_header(R"({"a": {"dtype": "U8", "new": true, "shape": [4], "old": null,)"
+                                          R"( "share": 0.5, "data_offsets": [0, 4], "note": "x", "n": -1}})",
+                                          4));
+  CHECK(load_safetensors(folder / "more").tensors.at("a").shape() == Shape{4});
 }
 
 TEST_CASE("safetensors: a header of brackets takes no more memory than its text") {

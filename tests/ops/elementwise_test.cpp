@@ -174,6 +174,7 @@ TEST_CASE("comparisons hold for every dtype, and NaN equals nothing") {
     CHECK(gt(a, b).to_vector<bool>() == Bools{false, false, true});
     CHECK(ge(a, b).to_vector<bool>() == Bools{false, true, true});
     CHECK(eq(a, 2).to_vector<bool>() == Bools{false, true, false});
+    CHECK(ne(a, 2).to_vector<bool>() == Bools{true, false, true});
     CHECK(lt(a, 2.5).to_vector<bool>() == Bools{true, true, false});
     CHECK(gt(a, -1).to_vector<bool>() == Bools{true, true, true});
     CHECK(le(a, 300).to_vector<bool>() == Bools{true, true, true});

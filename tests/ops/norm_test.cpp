@@ -259,7 +259,13 @@ TEST_CASE("layer_norm") {
              {.parameters_from = 1});
     check_op("layer_norm, bare", op, reference, {x, {}, {}});
   }
-  CHECK(layer_norm(zeros({0, 3}), {3}).shape() == Shape{0, 3});
+  // Of nothing: the parameters' gradients are zero.
+  const Tensor w = ones({3}).requires_grad_(), b = zeros({3}).requires_grad_(),
+               y = layer_norm(zeros({0, 3}), {3}, w, b);
+  CHECK(y.shape() == Shape{0, 3});
+  y.backward(y.detach());
+  for (const Tensor& parameter : {w, b})
+    CHECK(parameter.grad().to_vector<float>() == std::vector<float>(3, 0));
 }
 
 TEST_CASE("normalization gives the same bits with any number of threads") {
@@ -323,6 +329,12 @@ TEST_CASE("batch norm takes the moments that a convolution computed while it wro
     CHECK(difference(taken[i], exact[i]) < 2e-5);
     CHECK(difference(computed[i], exact[i]) < 2e-5);
   }
+  // Another view of the same memory has other channels.
+  const Tensor halves = y.detach().reshape({n, size, size, 2, out / 2});
+  const auto norm_halves = [](const Tensor& from) {
+    return batch_norm(from, {}, {}, {}, {}, {.training = true});
+  };
+  CHECK(norm_halves(halves).to_vector<float>() == norm_halves(halves.clone()).to_vector<float>());
   // They go when the values change.
   const NoGradGuard no_grad;
   Tensor changed = y.detach();
