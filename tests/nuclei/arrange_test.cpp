@@ -78,6 +78,9 @@ TEST_CASE("nuclei: what cannot be paired or read is explained, and nothing is wr
   write_grey(root / "masks/a_mask.png", {0, 1, 0, 1});
   CHECK_THROWS_WITH(attempt(), Contains("a_mask.png") && Contains("keep one"));
   fs::remove(root / "masks/a_mask.png");
+  write_file(root / "images/a.jpg", "");
+  CHECK_THROWS_WITH(attempt(), Contains("a.png") && Contains("a.jpg is there too; rename one"));
+  fs::remove(root / "images/a.jpg");
   write_grey(root / "images/b.png", {9, 200, 9, 190});
   CHECK_THROWS_WITH(attempt(), Contains("b.png") && Contains("a mask file"));
   write_grey(root / "masks/b.png", {0, 1, 0, 1, 0, 0, 0, 0});
@@ -220,4 +223,16 @@ TEST_CASE("nuclei: what systems leave in folders is passed over", "[nuclei][arra
     for (const char* name : {".DS_Store", "._a.png", "Thumbs.db", "desktop.ini", "Desktop.ini"})
       write_file(root / folder / name, "not a picture");
   CHECK(arrange(root / "images", root / "masks", root / "out").images == 1);
+}
+
+TEST_CASE("nuclei: a grey TIFF of 16 bits is arranged as a PNG of 16 bits", "[nuclei][arrange]") {
+  const TempFolder root;
+  fs::create_directories(root / "images");
+  const auto value = [](int x, int y, int) { return 300 * x + 9000 * y; };
+  nuclei::test::write(root / "images/a.tif", {{.width = 4, .height = 3, .bits = 16, .value = value}});
+  write_grey(root / "masks/a.png", {0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1});
+  CHECK(arrange(root / "images", root / "masks", root / "out").nuclei == 2);
+  const Image before = read_image(root / "images/a.tif"), after = read_image(root / "out/a/images/a.png");
+  CHECK(after.bit_depth == 16);
+  for (std::size_t i = 0; i < before.size(); ++i) CHECK(after[i] == Approx(before[i]).margin(1e-5));
 }

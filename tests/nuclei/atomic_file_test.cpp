@@ -68,3 +68,9 @@ TEST_CASE("nuclei: a write that fails half-way leaves the old file and nothing e
   CHECK(read_file(folder / "a.txt") == "precious");
   CHECK(folder.entry_count() == 1);
 }
+
+TEST_CASE("nuclei: what is no file is not read", "[nuclei][atomic_file]") {
+  const TempFolder folder;
+  CHECK_THROWS_WITH(read_if_there(folder.path()), Contains("expected a file, this is a folder"));
+  CHECK(read_if_there(folder / "none").empty());
+}

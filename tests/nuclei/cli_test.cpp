@@ -137,6 +137,15 @@ TEST_CASE("nuclei: the model is found from where the program lies, and never in 
   CHECK(shell(here + "$nuclei info").code == 0);
 }
 
+TEST_CASE("nuclei: the demo keeps what is in its folder") {
+  const Workplace w;
+  const std::size_t files = nuclei::test::files_in(w.data);
+  const Result r = shell("$nuclei demo --out " + w.data.string());
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains(w.data.string() + " is not empty; choose another --out"));
+  CHECK(nuclei::test::files_in(w.data) == files);
+}
+
 TEST_CASE("nuclei: data that is not there or not right ends with 1 and leaves nothing") {
   const Workplace w;
   const std::string out = (w.root / "run").string();

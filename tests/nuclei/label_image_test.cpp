@@ -144,3 +144,29 @@ TEST_CASE("nuclei: a mask whose background is not 0 is refused or named", "[nucl
   write_png8(folder / "a.png", page);
   CHECK_THROWS_WITH(import_labels(folder / "a.png", nullptr), Contains("the colour 255, 255, 255"));
 }
+
+TEST_CASE("nuclei: floats are labels, each value another, and colours of floats are refused",
+          "[nuclei][labels]") {
+  Folder folder;
+  const float hole = std::numeric_limits<float>::quiet_NaN();
+  RawTiff floats{
+      .width = 6,
+      .bits = 32,
+      .format = SAMPLEFORMAT_IEEEFP,
+      .pieces = {bytes_of<float>({0, 2, 2.5f, 0, hole, 1e20f}), bytes_of<float>({0, 2, 2.5f, 0, 0, 1e20f})}};
+  floats.height = 2;
+  const Labels labels = folder.import(floats);
+  CHECK(labels[0] == 0);
+  CHECK(labels[3] == 0);
+  CHECK(labels[4] == 0);
+  CHECK((labels[1] > 0 && labels[2] > 0 && labels[5] > 0));
+  CHECK((labels[1] != labels[2] && labels[2] != labels[5] && labels[1] != labels[5]));
+  CHECK(folder
+            .failure({.width = 1,
+                      .bits = 32,
+                      .samples = 3,
+                      .format = SAMPLEFORMAT_IEEEFP,
+                      .photometric = PHOTOMETRIC_RGB,
+                      .pieces = {bytes_of<float>({0, 1, 2})}})
+            .find("expected labels of one channel") != std::string::npos);
+}

@@ -225,3 +225,23 @@ TEST_CASE("nuclei: averaged over turned versions, a mirrored picture has mirrore
   CHECK(shell("grep -c '\"zoom\": \"auto\"' " + json.string()).code == 0);
   CHECK(shell("grep -c '\"precision\": \"bf16\"' " + json.string()).code == 0);
 }
+
+TEST_CASE(
+    "nuclei: predict sees images at another size where --zoom says so, and tells of pixels without a value") {
+  const Workplace w;
+  const fs::path holes = w.root / "holes.tif";
+  nuclei::test::write(
+      holes,
+      {{.width = 40, .height = 30, .bits = 32, .format = SAMPLEFORMAT_IEEEFP, .value = [](int x, int y, int) {
+          return x == 3 && y < 7 ? NAN : x * y;
+        }}});
+  Result r = shell(w.predict(holes.string() + " --zoom 2 --labels tiff"));
+  CHECK(r.code == 0);
+  CHECK_THAT(r.text, Contains("holes.tif: 7 pixels without a value (NaN or infinite)"));
+  CHECK(nuclei::read_image(w.root / "out/labels/holes.tif").width == 40);
+  CHECK_THAT(read_file(w.root / "out/images.csv"), Contains(",40,30,,2,"));
+  fs::remove_all(w.root / "out");
+  r = shell(w.predict(holes.string() + " --zoom 0.5"));
+  CHECK(r.code == 0);
+  CHECK_THAT(read_file(w.root / "out/images.csv"), Contains(",40,30,,0.500,"));
+}

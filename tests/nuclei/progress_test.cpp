@@ -1,6 +1,10 @@
 #include "common/progress.h"
 
+#include <pty.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <memory>
@@ -72,4 +76,30 @@ TEST_CASE("nuclei: a log has lines of text without blank ones between, and a sha
     progress.update(63, "x");
   }
   CHECK_THAT(contents(file.get()), Catch::Matchers::Matches("skipped: a\nfinding 63 %  [^\n]*x\n"));
+}
+
+TEST_CASE("nuclei: a terminal has a bar that fits in its line", "[nuclei][progress]") {
+  int screen = -1, terminal = -1;
+  winsize size{.ws_row = 5, .ws_col = 50, .ws_xpixel = 0, .ws_ypixel = 0};
+  REQUIRE(::openpty(&screen, &terminal, nullptr, nullptr, &size) == 0);
+  {
+    const File file(::fdopen(terminal, "w"));
+    Progress progress("finding", 4, file.get());
+    progress.update(2, std::string(100, 'x'));
+    progress.say("skipped: a");
+    progress.finish();
+  }
+  std::array<char, 4096> buffer{};
+  std::string text;
+  for (ssize_t n; (n = ::read(screen, buffer.data(), buffer.size())) > 0;)
+    text.append(buffer.data(), static_cast<std::size_t>(n));
+  ::close(screen);
+  CHECK_THAT(text, Contains("finding [                        ] 0/4"));
+  CHECK_THAT(text, Contains("\r\x1b[Kskipped: a\r\n"));
+  const std::string half = "finding [============            ] 2/4";
+  REQUIRE_THAT(text, Contains(half));
+  // The escape that erases the rest follows the last column but one.
+  const std::size_t at = text.find(half);
+  CHECK(text.find("\x1b[K", at) - at == 49);
+  CHECK(text.ends_with("\x1b[K\r\n"));
 }

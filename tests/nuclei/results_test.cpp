@@ -45,6 +45,57 @@ TEST_CASE("nuclei: results that somebody removes are no success") {
   }
 }
 
+TEST_CASE("nuclei: a growing file goes on where it ended, or says why it cannot be written") {
+  const TempFolder folder;
+  const fs::path table = folder / "table.csv";
+  {
+    nuclei::GrowingFile file(table, "a,b\n", 0);
+    file.add("1,2\n3,4\n");
+    CHECK(file.size() == 12);
+  }
+  {
+    nuclei::GrowingFile file(table, "a,b\n", 8);  // the last row is of a picture that was not finished
+    file.add("5,6\n");
+  }
+  CHECK(read_file(table) == "a,b\n1,2\n5,6\n");
+  CHECK_THROWS_WITH(nuclei::GrowingFile(table, "a,b\n", 13),
+                    Contains("table.csv: expected at least 13 bytes, it has 12; start over"));
+  CHECK_THROWS_WITH(nuclei::GrowingFile(folder / "none/table.csv", "", 0),
+                    Contains("none/table.csv: No such"));
+  CHECK_THROWS_WITH(nuclei::GrowingFile("/dev/full", "", 0), Contains("writing /dev/full: Invalid argument"));
+
+  nuclei::TextFile text(folder / "text", "[");
+  const std::string block(1 << 19, 'x');
+  for (int i = 0; i < 5; ++i) text.add(block);
+  CHECK_FALSE(fs::exists(folder / "text"));
+  text.finish("]");
+  CHECK(read_file(folder / "text") == "[" + block + block + block + block + block + "]");
+}
+
+TEST_CASE(
+    "nuclei: a run whose tables were cut short, or whose annotations are damaged, is not gone on with") {
+  const Workplace w;
+  const fs::path out = w.root / "out", second = w.data / "synthetic-00001/images/synthetic-00001.png";
+  const std::string one = w.predict(w.a_picture().string() + " --coco"),
+                    both = w.predict(w.a_picture().string() + " " + second.string() + " --coco --continue");
+  REQUIRE(shell(one).code == 0);
+  write_file(out / "coco/synthetic-00000.json", R"({"images": []})");
+  Result r = shell(both);
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("joining " + (out / "coco/synthetic-00000.json").string()) &&
+                         Contains("start over with --overwrite"));
+
+  fs::remove_all(out);
+  REQUIRE(shell(one).code == 0);
+  REQUIRE(shell(both).code == 0);
+  fs::remove(out / "labels/synthetic-00000.png");
+  write_file(out / "nuclei.csv", "image");
+  r = shell(both);
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("continuing " + (out / "nuclei.csv").string() + ": expected at least") &&
+                         Contains("it has 5; start over"));
+}
+
 TEST_CASE("nuclei: predict replaces nothing that it did not write") {
   const Workplace w;
   const fs::path out = w.root / "out", picture = w.a_picture();

@@ -9,6 +9,7 @@
 #include "raw_tiff.h"
 #include "reason.h"
 #include "temp_folder.h"
+#include "tiff_pages.h"
 
 using namespace nuclei;
 using namespace nuclei::test;
@@ -141,4 +142,56 @@ TEST_CASE("nuclei: what a row or its tiles take is limited and counted", "[nucle
               .tile_height = 16,
               .pieces = std::vector<std::vector<std::uint8_t>>(3, std::vector<std::uint8_t>(256))});
   CHECK(open_tiff(folder / "good.tif", limit)->held_bytes() == 4 * 256);
+}
+
+TEST_CASE("nuclei: floats of 16 bits are read from TIFF", "[nuclei][tiff]") {
+  const TempFolder folder;
+  // 0, -0, the smallest, the largest below 1, 1, -2, the largest, infinity, no number.
+  const std::vector<std::uint16_t> halves{0, 0x8000, 1, 0x3bff, 0x3c00, 0xc000, 0x7bff, 0x7c00, 0x7e00};
+  write_tiff(folder / "a.tif",
+             {.width = 9, .bits = 16, .format = SAMPLEFORMAT_IEEEFP, .pieces = {bytes_of(halves)}});
+  std::vector<double> values = stored(*open_tiff(folder / "a.tif", {}));
+  REQUIRE(values.size() == 9);
+  CHECK((std::isnan(values[7]) && std::isnan(values[8])));  // holes, both
+  values.resize(7);
+  CHECK(values == std::vector<double>{0, 0, 0x1p-24, 1 - 0x1p-11, 1, -2, 65504});
+}
+
+TEST_CASE("nuclei: YCbCr in JPEG strips and tiles of a TIFF is read as RGB", "[nuclei][tiff]") {
+  const TempFolder folder;
+  for (const int tile : {0, 16}) {
+    // Red rises to the right.
+    const auto red = [](int x) { return 40 + 5 * x; };
+    const Page page{.width = 32,
+                    .height = 16,
+                    .samples = 3,
+                    .photometric = PHOTOMETRIC_YCBCR,
+                    .compression = COMPRESSION_JPEG,
+                    .rows_per_strip = 16,
+                    .tile = tile,
+                    .more = [](TIFF* t) { TIFFSetField(t, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB); },
+                    .value = [&](int x, int, int c) { return c == 0   ? red(x)
+                                                             : c == 1 ? 90
+                                                                      : 200; }};
+    write(folder / "a.tif", {page});
+    const Image image = read_image(folder / "a.tif");
+    REQUIRE(image.channels == 3);
+    for (const int x : {3, 14, 27}) {
+      CHECK(image.at(x, 9, 0) * 255 == Approx(red(x)).margin(12));
+      CHECK(image.at(x, 9, 1) * 255 == Approx(90).margin(12));
+      CHECK(image.at(x, 9, 2) * 255 == Approx(200).margin(12));
+    }
+  }
+}
+
+TEST_CASE("nuclei: a palette of 16 bits is refused", "[nuclei][tiff]") {
+  const TempFolder folder;
+  const std::vector<std::uint16_t> colours(65536);
+  write_tiff(folder / "a.tif", {.bits = 16,
+                                .photometric = PHOTOMETRIC_PALETTE,
+                                .pieces = {bytes_of<std::uint16_t>({1, 2, 3, 4})},
+                                .red = colours,
+                                .green = colours,
+                                .blue = colours});
+  CHECK_THAT(reason(folder / "a.tif"), Contains("a palette of at most 256 colours; save it as RGB"));
 }
