@@ -13,7 +13,7 @@ namespace {
 using namespace fuzz;
 
 nuclei::TrainOptions smallest() {
-  return {.data = "/data", .out = "/run", .epochs = 2, .crop = 16, .base_width = 1, .depth = 1};
+  return {.data = {{"/data"}}, .out = "/run", .epochs = 2, .crop = 16, .base_width = 1, .depth = 1};
 }
 
 struct Network {
@@ -47,7 +47,7 @@ Inputs seeds() {
   state.history.push_back({.epoch = 1, .train_loss = 0.5, .lr = 0.1, .seconds = 2});
   nuclei::save_checkpoint(path, smallest(), 2, state, network.trained());
   const auto checkpoint = file_bytes(path);
-  karyon::save_unet(network.model, path, {{nuclei::thresholds_key, nuclei::to_text({})}});
+  karyon::save_unet(network.model, path, {{nuclei::thresholds_key, nuclei::to_text(nuclei::SegmentOptions{})}});
   const auto model = file_bytes(path);
   return {checkpoint, with_open_header(checkpoint), model, with_open_header(model)};
 }
