@@ -222,7 +222,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
     fits = along || shape[d - extra] == x.shape()[d];
   }
   check(fits, "sum_to: expects a shape that broadcasts to ", x.shape(), ", got ", shape);
-  return sum(x, dims).reshape(shape).to(x.dtype());
+  const Tensor summed = sum(x, dims).reshape(shape);
+  return is_floating(x.dtype()) ? summed.to(x.dtype()) : summed;
 }
 
 }  // namespace karyon

@@ -77,8 +77,8 @@ inline Tensor operator/(double v, const Tensor& x) {
 inline Tensor operator-(const Tensor& x) { return mul(x, -1.0); }
 
 /// x summed over the dimensions it was broadcast along, back to `shape`: the gradient of broadcasting.
-/// x itself if it has that shape; bf16 is summed in f32. Differentiable. Throws Error if `shape` does not
-/// broadcast to x's.
+/// x itself if it has that shape; bf16 is summed in f32, whole numbers and truth values give i64.
+/// Differentiable. Throws Error if `shape` does not broadcast to x's.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace karyon

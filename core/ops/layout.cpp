@@ -134,10 +134,11 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
 Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length) {
   dim = normalize_dim(dim, x.dim(), "narrow");
   const Shape whole = x.shape();
-  check(start >= 0 && length >= 0 && start <= whole[dim] && length <= whole[dim] - start, "narrow: ", length,
+  const std::int64_t size = whole[dim], from = start < 0 ? start + size : start;
+  check(from >= 0 && length >= 0 && from <= size && length <= size - from, "narrow: ", length,
         " elements from ", start, " of dimension ", dim, " of ", whole);
   const Shape part = with_size(whole, dim, length);
-  const auto runs = slice_runs(whole, part, dim, start);
+  const auto runs = slice_runs(whole, part, dim, from);
   return record("narrow", dim == 0 ? view(x, part, runs.from.offset) : gather(x, part, runs), {x},
                 [whole, runs](const Tensor& dy) { return std::vector{scatter(dy, whole, runs)}; });
 }
@@ -163,7 +164,9 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim) {
   check(size >= 1, "split: expects a size of at least 1, got ", size);
   dim = normalize_dim(dim, x.dim(), "split");
   std::vector<std::int64_t> sizes;
-  for (std::int64_t left = x.shape()[dim]; left > 0; left -= size) sizes.push_back(std::min(left, size));
+  std::int64_t left = x.shape()[dim];
+  do sizes.push_back(std::min(left, size));
+  while ((left -= size) > 0);
   return split(x, sizes, dim);
 }
 
@@ -248,8 +251,9 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
 Tensor transpose(const Tensor& x, int dim0, int dim1) {
   std::vector<int> order;
   for (int d = 0; d < x.dim(); ++d) order.push_back(d);
-  std::swap(order[static_cast<std::size_t>(normalize_dim(dim0, x.dim(), "transpose"))],
-            order[static_cast<std::size_t>(normalize_dim(dim1, x.dim(), "transpose"))]);
+  const int first = normalize_dim(dim0, std::max(x.dim(), 1), "transpose");
+  const int second = normalize_dim(dim1, std::max(x.dim(), 1), "transpose");
+  if (x.dim() > 0) std::swap(order[static_cast<std::size_t>(first)], order[static_cast<std::size_t>(second)]);
   return permute(x, order);
 }
 

@@ -325,6 +325,10 @@ TEST_CASE("sum_to undoes a broadcast") {
   CHECK_THROWS_WITH(sum_to(zeros({2, 3}), {2}),
                     Catch::Contains("sum_to: expects a shape that broadcasts to [2, 3], got [2]"));
   CHECK_THROWS_AS(sum_to(zeros({3}), {2, 3}), Error);
+  const Tensor bytes = sum_to(full({3}, 200, {.dtype = u8}), {1}),
+               hits = sum_to(ones({3}, {.dtype = boolean}), {});
+  CHECK((bytes.dtype() == i64 && bytes.item<std::int64_t>() == 600));
+  CHECK((hits.dtype() == i64 && hits.item<std::int64_t>() == 3));
 }
 
 TEST_CASE("misuse is an error that names the operation") {

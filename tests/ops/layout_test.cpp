@@ -119,6 +119,11 @@ TEST_CASE("narrow, split and stack") {
   CHECK(pieces[2].to_vector<float>() == std::vector<float>{4, 9});
   CHECK(split(x, std::vector<std::int64_t>{0, 4, 1}, 1)[0].shape() == Shape{2, 0});
   CHECK(split(x, 1, 0)[1].data_ptr() == narrow(x, 0, 1, 1).data_ptr());
+  REQUIRE(split(zeros({2, 0}), 3, 1).size() == 1);
+  CHECK(split(zeros({2, 0}), 3, 1)[0].shape() == Shape{2, 0});
+  CHECK(narrow(x, 1, -2, 2).to_vector<float>() == std::vector<float>{3, 4, 8, 9});
+  CHECK_THROWS_AS(narrow(x, 1, -6, 1), Error);
+  CHECK_THROWS_AS(narrow(x, 1, -2, 3), Error);
 
   Tensor leaf = random({2, 5}).requires_grad_();
   const auto parts = split(leaf, std::vector<std::int64_t>{2, 3}, 1);
@@ -195,6 +200,8 @@ TEST_CASE("transpose exchanges two dimensions") {
         return generate({4, 3, 2}, [&](const Index& i) { return at(x[0], {i[2], i[1], i[0]}); });
       },
       {random({2, 3, 4})});
+  CHECK(transpose(ones({}), 0, -1).shape() == Shape());
+  CHECK_THROWS_AS(transpose(ones({}), 0, 1), Error);
   CHECK_THROWS_AS(transpose(zeros({2}), 0, 1), Error);
 }
 
