@@ -1,0 +1,276 @@
+#include "calls.h"
+
+#include <cstdlib>
+#include <functional>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+
+#include <karyon/karyon.h>
+
+namespace parity {
+
+using namespace karyon;
+
+namespace {
+
+std::vector<double> numbers(const std::string& text) {
+  std::vector<double> all;
+  std::istringstream in(text);
+  for (std::string one; std::getline(in, one, ',');) all.push_back(std::strtod(one.c_str(), nullptr));
+  return all;
+}
+
+struct Results : std::vector<Tensor> {
+  Results(const Tensor& one) : std::vector<Tensor>{one} {}
+  Results(const std::vector<Tensor>& all) : std::vector<Tensor>(all) {}
+};
+using Operation = std::function<Results(const Call&)>;
+
+Operation unary(Tensor (*f)(const Tensor&)) {
+  return [f](const Call& c) { return f(c[0]); };
+}
+Operation binary(Tensor (*f)(const Tensor&, const Tensor&)) {
+  return [f](const Call& c) { return f(c[0], c[1]); };
+}
+Operation with_number(Tensor (*f)(const Tensor&, double)) {
+  return [f](const Call& c) { return f(c[0], c.number("value")); };
+}
+Operation reduction(Tensor (*f)(const Tensor&, const std::vector<int>&, bool)) {
+  return [f](const Call& c) { return f(c[0], c.dims("dims"), c.flag("keepdim")); };
+}
+Operation in_place(Tensor& (Tensor::*f)(const Tensor&)) {
+  return [f](const Call& c) {
+    Tensor x = c[0].clone();
+    return (x.*f)(c[1]);
+  };
+}
+Operation in_place_number(Tensor& (Tensor::*f)(double)) {
+  return [f](const Call& c) {
+    Tensor x = c[0].clone();
+    return (x.*f)(c.number("value"));
+  };
+}
+int dim(const Call& c, const char* key = "dim") { return static_cast<int>(c.integer(key)); }
+Reduction reduction_of(const Call& c) { return static_cast<Reduction>(c.integer("reduction")); }
+
+using Table = std::map<std::string, Operation>;
+
+const Table elementwise{
+    {"add", binary(add)},
+    {"sub", binary(sub)},
+    {"mul", binary(mul)},
+    {"div", binary(div)},
+    {"pow", binary(pow)},
+    {"maximum", binary(maximum)},
+    {"minimum", binary(minimum)},
+    {"eq", binary(eq)},
+    {"ne", binary(ne)},
+    {"lt", binary(lt)},
+    {"le", binary(le)},
+    {"gt", binary(gt)},
+    {"ge", binary(ge)},
+    {"add_number", with_number(add)},
+    {"sub_number", with_number(operator-)},
+    {"mul_number", with_number(mul)},
+    {"div_number", with_number(operator/)},
+    {"pow_number", with_number(pow)},
+    {"eq_number", with_number(eq)},
+    {"ne_number", with_number(ne)},
+    {"lt_number", with_number(lt)},
+    {"le_number", with_number(le)},
+    {"gt_number", with_number(gt)},
+    {"ge_number", with_number(ge)},
+    {"number_sub", [](const Call& c) { return c.number("value") - c[0]; }},
+    {"number_div", [](const Call& c) { return c.number("value") / c[0]; }},
+    {"neg", unary(neg)},
+    {"exp", unary(exp)},
+    {"log", unary(log)},
+    {"sqrt", unary(sqrt)},
+    {"abs", unary(abs)},
+    {"relu", unary(relu)},
+    {"sigmoid", unary(sigmoid)},
+    {"tanh", unary(tanh)},
+    {"silu", unary(silu)},
+    {"gelu", unary(gelu)},
+    {"leaky_relu", with_number(leaky_relu)},
+    {"softplus",
+     [](const Call& c) {
+       return softplus(c[0], {.beta = c.number("beta"), .threshold = c.number("threshold")});
+     }},
+    {"clamp", [](const Call& c) { return clamp(c[0], c.number("low"), c.number("high")); }},
+    {"where", [](const Call& c) { return where(c[0], c[1], c[2]); }},
+    {"sum_to", [](const Call& c) { return sum_to(c[0], c.shape("size")); }},
+    {"dropout", [](const Call& c) { return dropout(c[0], c.number("p"), c.flag("training")); }},
+    {"to", [](const Call& c) { return c[0].to(static_cast<DType>(c.integer("dtype"))); }},
+    {"clone", [](const Call& c) { return c[0].clone(); }},
+};
+
+const Table changes{
+    {"iadd", in_place(&Tensor::operator+=)},
+    {"isub", in_place(&Tensor::operator-=)},
+    {"imul", in_place(&Tensor::operator*=)},
+    {"idiv", in_place(&Tensor::operator/=)},
+    {"iadd_number", in_place_number(&Tensor::operator+=)},
+    {"isub_number", in_place_number(&Tensor::operator-=)},
+    {"imul_number", in_place_number(&Tensor::operator*=)},
+    {"idiv_number", in_place_number(&Tensor::operator/=)},
+};
+
+const Table layout{
+    {"cat", [](const Call& c) { return cat(c.inputs(), dim(c)); }},
+    {"stack", [](const Call& c) { return stack(c.inputs(), dim(c)); }},
+    {"narrow", [](const Call& c) { return narrow(c[0], dim(c), c.integer("start"), c.integer("length")); }},
+    {"split", [](const Call& c) { return split(c[0], c.integer("size"), dim(c)); }},
+    {"split_sizes", [](const Call& c) { return split(c[0], c.integers("sizes"), dim(c)); }},
+    {"pad",
+     [](const Call& c) {
+       const auto border = c.integers("border");
+       return pad(c[0],
+                  {.top = border.at(0), .bottom = border.at(1), .left = border.at(2), .right = border.at(3)},
+                  c.flag("reflect") ? PadMode::reflect : PadMode::zeros);
+     }},
+    {"permute", [](const Call& c) { return permute(c[0], c.dims("order")); }},
+    {"transpose", [](const Call& c) { return transpose(c[0], dim(c, "dim0"), dim(c, "dim1")); }},
+    {"select", [](const Call& c) { return select(c[0], dim(c), c.integer("index")); }},
+    {"reshape", [](const Call& c) { return reshape(c[0], c.shape("size")); }},
+};
+
+const Table reductions{
+    {"sum", reduction(sum)},
+    {"mean", reduction(mean)},
+    {"amax", reduction(amax)},
+    {"argmax", [](const Call& c) { return argmax(c[0], dim(c), c.flag("keepdim")); }},
+    {"softmax", [](const Call& c) { return softmax(c[0], dim(c)); }},
+    {"log_softmax", [](const Call& c) { return log_softmax(c[0], dim(c)); }},
+};
+
+const Table products{
+    {"matmul", binary(matmul)},
+    {"linear", [](const Call& c) { return linear(c[0], c[1], c[2]); }},
+    {"conv2d",
+     [](const Call& c) {
+       return conv2d(c[0], c[1], c[2],
+                     {.stride = c.pair("stride"),
+                      .padding = c.pair("padding"),
+                      .dilation = c.pair("dilation"),
+                      .groups = c.integer("groups")});
+     }},
+    {"conv_transpose2d",
+     [](const Call& c) {
+       return conv_transpose2d(c[0], c[1], c[2],
+                               {.stride = c.pair("stride"),
+                                .padding = c.pair("padding"),
+                                .output_padding = c.pair("output_padding"),
+                                .dilation = c.pair("dilation"),
+                                .groups = c.integer("groups")});
+     }},
+};
+
+std::optional<Pair> stride_of(const Call& c) {
+  return c.has("stride") ? std::optional(c.pair("stride")) : std::nullopt;
+}
+
+const Table windows{
+    {"max_pool2d",
+     [](const Call& c) {
+       return max_pool2d(c[0], {.kernel_size = c.pair("kernel_size"),
+                                .stride = stride_of(c),
+                                .padding = c.pair("padding"),
+                                .dilation = c.pair("dilation")});
+     }},
+    {"avg_pool2d",
+     [](const Call& c) {
+       return avg_pool2d(c[0], {.kernel_size = c.pair("kernel_size"),
+                                .stride = stride_of(c),
+                                .padding = c.pair("padding"),
+                                .count_include_pad = c.flag("count_include_pad")});
+     }},
+    {"adaptive_avg_pool2d", [](const Call& c) { return adaptive_avg_pool2d(c[0], c.pair("size")); }},
+    {"interpolate",
+     [](const Call& c) {
+       return interpolate(c[0], c.pair("size"),
+                          {.mode = c.flag("bilinear") ? InterpolateMode::bilinear : InterpolateMode::nearest,
+                           .align_corners = c.flag("align_corners")});
+     }},
+};
+
+const Table norms_and_losses{
+    {"batch_norm",
+     [](const Call& c) {
+       Tensor mean = c[3], variance = c[4];
+       std::vector<Tensor> results{batch_norm(
+           c[0], c[1], c[2], mean, variance,
+           {.training = c.flag("training"), .momentum = c.number("momentum"), .eps = c.number("eps")})};
+       if (mean.defined()) results.push_back(mean);
+       if (variance.defined()) results.push_back(variance);
+       return results;
+     }},
+    {"group_norm",
+     [](const Call& c) {
+       return group_norm(c[0], c.integer("num_groups"), c[1], c[2], {.eps = c.number("eps")});
+     }},
+    {"layer_norm",
+     [](const Call& c) {
+       return layer_norm(c[0], c.shape("normalized_shape"), c[1], c[2], {.eps = c.number("eps")});
+     }},
+    {"bce_with_logits",
+     [](const Call& c) {
+       return bce_with_logits(c[0], c[1], {.weight = c[2], .pos_weight = c[3], .reduction = reduction_of(c)});
+     }},
+    {"cross_entropy",
+     [](const Call& c) {
+       return cross_entropy(
+           c[0], c[1],
+           {.weight = c[2], .ignore_index = c.integer("ignore_index"), .reduction = reduction_of(c)});
+     }},
+    {"mse_loss", [](const Call& c) { return mse_loss(c[0], c[1], reduction_of(c)); }},
+    {"l1_loss", [](const Call& c) { return l1_loss(c[0], c[1], reduction_of(c)); }},
+};
+
+}  // namespace
+
+Call::Call(const std::string& name, const std::string& text, const TensorFile& file)
+    : name_(name), file_(file) {
+  std::istringstream words(text);
+  words >> operation_;
+  for (std::string word; words >> word;) {
+    const std::size_t equals = word.find('=');
+    options_[word.substr(0, equals)] = numbers(word.substr(equals + 1));
+  }
+  for (std::int64_t i = 0; i < integer("inputs"); ++i)
+    inputs_.push_back(tensor("input." + std::to_string(i)));
+  for (const std::int64_t i : integers("grad")) inputs_.at(static_cast<std::size_t>(i)).requires_grad_();
+}
+
+Tensor Call::tensor(const std::string& part) const {
+  const auto found = file_.tensors.find(name_ + "." + part);
+  return found == file_.tensors.end() ? Tensor() : found->second;
+}
+
+std::vector<std::int64_t> Call::integers(const std::string& key) const {
+  std::vector<std::int64_t> all;
+  for (const double number : options_.at(key)) all.push_back(static_cast<std::int64_t>(number));
+  return all;
+}
+
+Shape Call::shape(const std::string& key) const {
+  Shape sizes;
+  for (const std::int64_t size : integers(key)) sizes.push_back(size);
+  return sizes;
+}
+
+std::vector<int> Call::dims(const std::string& key) const {
+  std::vector<int> all;
+  for (const double number : options_.at(key)) all.push_back(static_cast<int>(number));
+  return all;
+}
+
+std::vector<Tensor> apply(const Call& call) {
+  for (const Table* table :
+       {&elementwise, &changes, &layout, &reductions, &products, &windows, &norms_and_losses})
+    if (const auto found = table->find(call.operation()); found != table->end()) return found->second(call);
+  throw std::invalid_argument("no operation " + call.operation());
+}
+
+}  // namespace parity

@@ -1,0 +1,141 @@
+"""Where Karyon differs from PyTorch on purpose, as docs/reference/coming-from-pytorch.md tells."""
+import dataclasses
+import re
+import typing
+
+import torch
+
+
+@dataclasses.dataclass
+class Difference:
+    """`applies` tells for which calls it can be seen, `explains` whether a problem of such a call is this one."""
+    name: str
+    applies: typing.Callable
+    explains: typing.Callable
+
+
+def refusal(name, pattern, applies=lambda case: True):
+    """An error of Karyon's where PyTorch has a result."""
+    return Difference(name, applies,
+                      lambda case, problem: problem.kind == "refused" and re.search(pattern, problem.text))
+
+
+def dtypes(case):
+    return {x.dtype for x in case.call.inputs if x is not None}
+
+
+def whole(case):
+    return any(not dtype.is_floating_point for dtype in dtypes(case))
+
+
+def called(*names):
+    return lambda case: case.operator.name in names
+
+
+WIDENED = called("exp", "log", "sqrt", "pow", "sum", "mean", "amax", "max", "softmax", "log_softmax", "sum_to_size",
+                 "bce_with_logits", "cross_entropy", "mse_loss", "l1_loss")
+PARAMETERS = called("batch_norm", "group_norm", "layer_norm", "cross_entropy", "bce_with_logits")
+COMPARED = called("eq", "ne", "lt", "le", "gt", "ge")
+SUMMED = called("conv2d", "conv_transpose2d", "interpolate", "group_norm", "layer_norm", "batch_norm")
+IMAGES = called("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "interpolate", "pad",
+                "batch_norm", "group_norm", "layer_norm")
+
+
+def clamp_on_a_limit(case, problem):
+    """The gradient is 1 there."""
+    if problem.kind != "value" or problem.place != "grad 0":
+        return False
+    x = case.call.inputs[0].detach()[problem.wrong].double()
+    on = (x == case.call.options["low"]) | (x == case.call.options["high"])
+    return on.all() and torch.equal(problem.got[problem.wrong], case.upstreams[0][problem.wrong])
+
+
+def not_finite(x):
+    return x is not None and x.dtype.is_floating_point and not bool(x.detach().isfinite().all())
+
+
+def gelu_tail(case, problem):
+    """PyTorch's 1 + erf(x) has lost all digits there."""
+    if problem.kind != "value":
+        return False
+    x = case.call.inputs[0].detach()[problem.wrong].double()
+    upstream = case.upstreams[0][problem.wrong].double().abs() if problem.place == "grad 0" else 1
+    double = case.call.inputs[0].dtype == torch.float64
+    allowed = upstream * x**2 * (1e-15 if double else 1e-6)
+    error = (problem.got[problem.wrong].double() - problem.expected[problem.wrong].double()).abs()
+    return bool((x < (-2 if double else -7)).all()) and bool((error <= allowed).all())
+
+
+def wrapped_number(case):
+    """-1 is 255 in PyTorch."""
+    value = case.call.options.get("value", 0)
+    return torch.uint8 in dtypes(case) and COMPARED(case) and not 0 <= value <= 255
+
+
+def amax_of_nan(case, problem):
+    if problem.kind != "value" or problem.place != "grad 0":
+        return False
+    return bool(problem.expected[problem.wrong].isnan().all())
+
+
+def infinite_loss(case, problem):
+    """PyTorch subtracts infinity from infinity."""
+    return problem.kind == "value" and not_finite(case.call.inputs[0]) and \
+        bool(problem.expected[problem.wrong].isnan().all())
+
+
+def zero_beside_infinity(case, problem):
+    """0 times infinity: it depends on which zeros are skipped, and what is added first."""
+    return problem.kind == "value" and any(map(not_finite, case.call.inputs)) and \
+        bool((problem.got[problem.wrong].isnan() | problem.expected[problem.wrong].isnan()).all())
+
+
+def nothing(case):
+    return IMAGES(case) and any(x is not None and x.numel() == 0 for x in case.call.inputs + case.native.results)
+
+
+def dropped_infinity(case, problem):
+    """PyTorch multiplies by 0."""
+    return problem.kind == "value" and case.call.options["p"] == 1 and problem.got[problem.wrong].eq(0).all()
+
+
+def old_empty(case):
+    """Beside [0] any other shape will do in PyTorch."""
+    shapes = {x.shape for x in case.call.inputs if x is not None}
+    return case.operator.name == "cat" and torch.Size([0]) in shapes and len(shapes) > 1
+
+
+DIFFERENCES = [
+    refusal("whole numbers and truth values are not computed with", r"expects .*(got|and) (i64|u8|bool)\b", whole),
+    refusal("dtypes are not promoted", r"got \w+ and \w+$", lambda case: len(dtypes(case)) > 1),
+    Difference("functions and sums of bf16 are f32", lambda case: WIDENED(case) and torch.bfloat16 in dtypes(case),
+               lambda case, problem: problem.kind == "dtype" and problem.got.dtype == torch.float32
+               and problem.expected.dtype == torch.bfloat16),
+    refusal("parameters beside bf16 are f32", r"expects f32(\[[\d, ]*\])?, got bf16",
+            lambda case: torch.bfloat16 in dtypes(case) and PARAMETERS(case)),
+    refusal("targets get no gradient", r"target requires a gradient",
+            lambda case: called("bce_with_logits")(case) and case.call.inputs[1].requires_grad),
+    refusal("output_padding is below the stride or the dilation", r"output_padding .* must be below",
+            called("conv_transpose2d")),
+    refusal("borders are not negative", r"expects borders of at least 0",
+            lambda case: called("pad")(case) and min(case.call.options["border"]) < 0),
+    refusal("[0] joins with [0] only", r"cat: ", old_empty),
+    Difference("truth values have an argmax", lambda case: called("argmax")(case) and torch.bool in dtypes(case),
+               lambda case, problem: problem.kind == "accepted"),
+    Difference("the gradient of clamp on a limit is 1", called("clamp"), clamp_on_a_limit),
+    Difference("dropout with p = 1 gives 0 for infinity and NaN", called("dropout"), dropped_infinity),
+    Difference("a number beside u8 does not wrap", wrapped_number, lambda case, problem: problem.kind == "value"),
+    Difference("the gradient of amax is shared by the NaNs", called("amax"), amax_of_nan),
+    Difference("gelu keeps its digits far below 0", called("gelu"), gelu_tail),
+    refusal("the limits of clamp are in order", r"expects low <= high", called("clamp")),
+    refusal("losses do not broadcast", r"expects a target like the input", called("mse_loss", "l1_loss")),
+    Difference("the binary cross entropy of infinity is not NaN", called("bce_with_logits"), infinite_loss),
+    Difference("zeros beside infinity and NaN", SUMMED, zero_beside_infinity),
+    Difference("which images of no elements are refused", nothing,
+               lambda case, problem: problem.kind in ("accepted", "refused")),
+    Difference("one value can be a group", called("group_norm"), lambda case, problem: problem.kind == "accepted"
+               and "more than 1 value" in problem.text),
+    Difference("the gradient of batch_norm in evaluation is NaN where x is not finite",
+               lambda case: called("batch_norm")(case) and not case.call.options["training"]
+               and not_finite(case.call.inputs[0]), zero_beside_infinity),
+]

@@ -1,0 +1,148 @@
+"""The functions of PyTorch that Karyon has too, with how exact Karyon's results have to be."""
+import dataclasses
+import typing
+
+import torch
+from torch.nn import functional as F
+
+import adapters
+import draws
+
+
+@dataclasses.dataclass
+class Operator:
+    """A function of PyTorch, its adapter and its random calls. `opinfo` are the names of OpInfos with samples of it.
+
+    Errors are allowed in proportion to
+      exact     nothing: the values are chosen or moved
+      value     the value itself: one formula for each element
+      slope     the value or the upstream gradient: one formula for each element, in which numbers near 1 cancel
+      upstream  what the gradient is if no upstream gradient is negative: sums of them
+      terms     what the result is if no input and no upstream gradient is negative: sums of products
+      scale     the largest value of the result, or `gain` times the largest input (the norm of the upstream
+                gradients): differences of such sums
+    """
+    name: str
+    function: typing.Callable
+    adapter: typing.Callable
+    draw: typing.Callable
+    opinfo: tuple = ()
+    forward: str = "value"
+    backward: str = "upstream"
+    loose: dict = dataclasses.field(default_factory=dict)  # relative tolerances of its own, by dtype
+    gain: typing.Callable = lambda call: 1.0
+
+
+def batch_norm(input, running_mean, running_var, *rest, **options):
+    """The running statistics are results, too."""
+    y = F.batch_norm(input, running_mean, running_var, *rest, **options)
+    return tuple(x for x in (y, running_mean, running_var) if x is not None)
+
+
+def norm_gain(call):
+    """How much a norm can enlarge its input's errors: weight / sqrt(variance + eps), at most."""
+    weight = call.inputs[1]
+    largest = 1.0
+    if weight is not None and weight.numel():
+        largest = max(largest, torch.nan_to_num(weight.detach(), 0, 0, 0).abs().max().item())
+    return largest * max(call.options["eps"], 1e-12) ** -0.5
+
+
+def arithmetic(name, opinfo, draw=draws.binary):
+    return Operator(name, getattr(torch, name), adapters.binary(name), draw, opinfo, backward="terms")
+
+
+def activation(name, function, opinfo, adapter=None, draw=draws.special_unary, **more):
+    return Operator(name, function, adapter or adapters.activation(name), draw, opinfo, backward="slope", **more)
+
+
+def moves(name, function, adapter, draw, *opinfo):
+    return Operator(name, function, adapter, draw, opinfo or (name,), forward="exact")
+
+
+def sums(name, function, adapter, draw, *opinfo, **more):
+    return Operator(name, function, adapter, draw, opinfo or (name,), forward="terms", backward="terms", **more)
+
+
+def differences(name, function, adapter, draw, *opinfo, **more):
+    return Operator(name, function, adapter, draw, opinfo or (name,), forward="scale", backward="scale", **more)
+
+
+# Changes in place, of a copy.
+CHANGES = {"iadd": lambda x, y: x.clone().add_(y), "isub": lambda x, y: x.clone().sub_(y),
+           "imul": lambda x, y: x.clone().mul_(y), "idiv": lambda x, y: x.clone().div_(y)}
+
+# 3x3 convolutions by Winograd; docs/explanation/numerics.md has the errors.
+WINOGRAD = {torch.float32: 3e-5, torch.bfloat16: 2.0**-6}
+
+OPERATORS = [
+    arithmetic("add", ("add", "__radd__")),
+    arithmetic("sub", ("sub",)),
+    arithmetic("mul", ("mul", "__rmul__")),
+    arithmetic("div", ("div.no_rounding_mode", "true_divide")),
+    arithmetic("pow", ("pow",), draws.power),
+    Operator("rsub", torch.rsub, adapters.reflected("sub"), draws.binary, ("rsub", "__rsub__"), backward="terms"),
+    Operator("rdiv", lambda input, other: other / input, adapters.reflected("div"), draws.binary, ("__rdiv__",), backward="terms"),
+    moves("maximum", torch.maximum, adapters.two_tensors("maximum"), draws.pair_of_tensors, "maximum", "max.binary"),
+    moves("minimum", torch.minimum, adapters.two_tensors("minimum"), draws.pair_of_tensors, "minimum", "min.binary"),
+    *(moves(name, getattr(torch, name), adapters.binary(name), draws.binary)
+      for name in ("eq", "ne", "lt", "le", "gt", "ge")),
+    *(activation(name, getattr(torch, name), (name,), adapters.unary(name))
+      for name in ("neg", "exp", "log", "sqrt", "abs", "sigmoid", "tanh")),
+    *(Operator(name, change, adapters.binary(name), draws.change) for name, change in CHANGES.items()),
+    activation("relu", F.relu, ("nn.functional.relu",)),
+    activation("leaky_relu", F.leaky_relu, ("nn.functional.leaky_relu",), adapters.leaky_relu, draws.leaky_relu),
+    activation("silu", F.silu, ("nn.functional.silu",)),
+    activation("gelu", F.gelu, ("nn.functional.gelu",), adapters.gelu, loose={torch.float32: 2e-5}),
+    activation("softplus", F.softplus, ("nn.functional.softplus",), adapters.softplus, draws.softplus),
+    activation("clamp", torch.clamp, ("clamp",), adapters.clamp, draws.clamp),
+    activation("dropout", F.dropout, ("nn.functional.dropout",), adapters.dropout, draws.dropout),
+    moves("where", torch.Tensor.where, adapters.where, draws.where),
+    moves("to", lambda x, *args, **kwargs: x.to(*args, **kwargs), adapters.to, draws.conversion),
+    *(moves(name, getattr(torch.Tensor, name), adapters.to_type(dtype), draws.unary)
+      for name, dtype in (("bfloat16", torch.bfloat16), ("float", torch.float32), ("double", torch.float64))),
+    moves("clone", torch.clone, adapters.clone, draws.unary),
+    moves("cat", torch.cat, adapters.cat, draws.cat),
+    moves("stack", torch.stack, adapters.stack, draws.stack),
+    moves("narrow", torch.narrow, adapters.narrow, draws.narrow),
+    moves("split", torch.split, adapters.split, draws.split, "split", "split.list_args", "split_with_sizes"),
+    moves("pad", F.pad, adapters.pad, draws.pad, "nn.functional.pad.constant", "nn.functional.pad.reflect"),
+    moves("permute", torch.permute, adapters.permute, draws.permute),
+    moves("transpose", torch.transpose, adapters.transpose, draws.transpose),
+    moves("select", torch.select, adapters.select, draws.select),
+    moves("reshape", torch.reshape, adapters.reshape, draws.reshape),
+    sums("sum_to_size", torch.Tensor.sum_to_size, adapters.sum_to_size, draws.sum_to_size),
+    sums("sum", torch.sum, adapters.reduction("sum"), draws.reduction),
+    sums("mean", torch.mean, adapters.reduction("mean"), draws.reduction),
+    moves("amax", torch.amax, adapters.reduction("amax"), draws.reduction),
+    moves("max", torch.max, adapters.max_of_all, draws.unary, "max.reduction_no_dim"),
+    moves("argmax", torch.argmax, adapters.argmax, draws.argmax),
+    differences("softmax", F.softmax, adapters.softmax("softmax"), draws.softmax),
+    differences("log_softmax", F.log_softmax, adapters.softmax("log_softmax"), draws.softmax),
+    sums("matmul", torch.matmul, adapters.matmul, draws.matmul, "matmul", "mm", "bmm"),
+    sums("rmatmul", torch.Tensor.__rmatmul__, adapters.reflected_matmul, draws.matmul, "__rmatmul__"),
+    sums("linear", F.linear, adapters.linear, draws.linear, "nn.functional.linear"),
+    sums("conv2d", F.conv2d, adapters.conv2d, draws.conv2d, "nn.functional.conv2d", loose=WINOGRAD),
+    sums("conv_transpose2d", F.conv_transpose2d, adapters.conv_transpose2d, draws.conv_transpose2d,
+         "nn.functional.conv_transpose2d", loose=WINOGRAD),
+    moves("max_pool2d", F.max_pool2d, adapters.max_pool2d, draws.max_pool2d, "nn.functional.max_pool2d"),
+    sums("avg_pool2d", F.avg_pool2d, adapters.avg_pool2d, draws.avg_pool2d, "nn.functional.avg_pool2d"),
+    sums("adaptive_avg_pool2d", F.adaptive_avg_pool2d, adapters.adaptive_avg_pool2d, draws.adaptive_avg_pool2d,
+         "nn.functional.adaptive_avg_pool2d"),
+    sums("interpolate", F.interpolate, adapters.interpolate, draws.interpolate, "nn.functional.interpolate.nearest",
+         "nn.functional.interpolate.bilinear"),
+    differences("batch_norm", batch_norm, adapters.batch_norm, draws.batch_norm, "nn.functional.batch_norm",
+                gain=norm_gain),
+    differences("group_norm", F.group_norm, adapters.group_norm, draws.group_norm, "nn.functional.group_norm",
+                gain=norm_gain),
+    differences("layer_norm", F.layer_norm, adapters.layer_norm, draws.layer_norm, "nn.functional.layer_norm",
+                gain=norm_gain),
+    differences("bce_with_logits", F.binary_cross_entropy_with_logits, adapters.bce_with_logits, draws.bce_with_logits,
+                "nn.functional.binary_cross_entropy_with_logits"),
+    differences("cross_entropy", F.cross_entropy, adapters.cross_entropy, draws.cross_entropy,
+                "nn.functional.cross_entropy"),
+    differences("mse_loss", F.mse_loss, adapters.difference_loss("mse_loss"), draws.difference_loss,
+                "nn.functional.mse_loss"),
+    differences("l1_loss", F.l1_loss, adapters.difference_loss("l1_loss"), draws.difference_loss,
+                "nn.functional.l1_loss"),
+]
