@@ -37,7 +37,7 @@ Tensor& Tensor::operator+=(const Tensor& other) {
   return alike ? add_(other) : copy_(*this + other);
 }
 Tensor& Tensor::operator-=(const Tensor& other) {
-  const bool alike = other.shape() == shape() && other.dtype() == dtype();
+  const bool alike = other.shape() == shape() && other.dtype() == dtype() && dtype() != boolean;
   return alike ? add_(other, -1) : copy_(*this - other);
 }
 Tensor& Tensor::operator*=(const Tensor& other) { return copy_(*this * other); }

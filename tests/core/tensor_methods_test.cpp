@@ -80,6 +80,8 @@ TEST_CASE("tensor methods: assignment changes the memory") {
   counts += ones_like(counts);
   counts -= 2;
   CHECK(counts.to_vector<std::int64_t>() == std::vector<std::int64_t>{-1, 0, 1});
+  Tensor truths = ones({2}, {.dtype = boolean});
+  CHECK_THROWS_WITH(truths -= ones({2}, {.dtype = boolean}), Contains("sub: expects f32"));
   CHECK_THROWS_WITH(x += zeros({3, 2, 2}), Contains("expects shape [2, 2]"));
   Tensor leaf = ones({2}).requires_grad_();
   CHECK_THROWS_WITH(leaf += 1, Contains("requires a gradient"));
