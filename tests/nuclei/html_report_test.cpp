@@ -7,6 +7,9 @@
 #include <string>
 
 #include "dataset/synthetic.h"
+#include "imageio/image_source.h"
+#include "imageio/sample_source.h"
+#include "output/render.h"
 #include "program.h"
 #include "report/chart.h"
 #include "report/html.h"
@@ -83,6 +86,30 @@ TEST_CASE("nuclei: a report is one file that asks for nothing else", "[nuclei][r
 
   const std::string nothing = html_report({.title = "Training"}, Evaluation(), Baselines());
   CHECK_THAT(nothing, Contains("no images to score"));
+}
+
+TEST_CASE("nuclei: a large picture is shown in a report as averages of its pixels", "[nuclei][report]") {
+  const Example e = make_synthetic(3, 1600, 40);
+  Evaluation evaluation;
+  Baselines baselines;
+  evaluation.add(e, e.truth, 0.1);
+  baselines.add(e);
+  const std::string html = html_report({.title = "Evaluation"}, evaluation, baselines),
+                    mark = "data:image/png;base64,";
+  const std::size_t begin = html.find(mark) + mark.size();
+  const karyon::test::TempFolder folder;
+  karyon::test::write_file(folder / "text", html.substr(begin, html.find('"', begin) - begin));
+  REQUIRE(test::shell("base64 -d " + (folder / "text").string() + " > " + (folder / "a.png").string()).code ==
+          0);
+  const Image shown = read_all(*open_samples(folder / "a.png"));
+  REQUIRE((shown.width == 533 && shown.height == 13));
+  const Picture whole = overlay(e.image, LabelMap(1600, 40));
+  for (int y = 0; y < 13; ++y)
+    for (int x = 0; x < 533; ++x) {
+      int sum = 0;
+      for (int i = 0; i < 9; ++i) sum += whole.at(3 * x + i % 3, 3 * y + i / 3, 0);
+      REQUIRE(std::lround(shown.at(x, y, 0) * 255) == sum / 9);
+    }
 }
 
 TEST_CASE("nuclei: curves leave out what is not a number, and round their axes", "[nuclei][report]") {
