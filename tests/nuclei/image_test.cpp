@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <string>
@@ -114,6 +115,19 @@ TEST_CASE("nuclei: palettes become RGB, with or without transparency", "[nuclei]
     CHECK(image.channels == 3);
     CHECK(image.values == std::vector<float>{1, 0, 0, 0, 1, 0});
   }
+}
+
+TEST_CASE("nuclei: a PNG whose palette goes from white to black is grey, and measured by its indices",
+          "[nuclei][image]") {
+  const TempFolder folder;
+  std::string colours;
+  for (int i = 255; i >= 0; --i) colours += std::string(3, static_cast<char>(i));
+  write_file(folder / "a.png", png(3, 1, 8, 3, std::string("\x00\x00\x33\xff", 4), chunk("PLTE", colours)));
+  const Image image = read_image(folder / "a.png");
+  CHECK(image.channels == 1);
+  CHECK(image.values == std::vector<float>{1, 204 / 255.0f, 0});
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(image.offset + image.scale * image[i] == Approx(std::array{0, 51, 255}[i]).margin(1e-3));
 }
 
 TEST_CASE("nuclei: 1-bit masks count as masks", "[nuclei][image]") {

@@ -202,6 +202,7 @@ TEST_CASE("nuclei: TIFF greys either way round, few bits, and palettes", "[nucle
     CHECK(image.channels == 3);
     CHECK(image[1] == Approx(32768 / 65535.0));
     CHECK(image[3] == 1);
+    CHECK_THAT(reason(folder / "p.tif", {.channel = "1"}), Contains("it has a palette and so no channels"));
     green = blue = red;
     write(folder / "p.tif", {palette});
     CHECK(read_image(folder / "p.tif").channels == 1);
@@ -394,4 +395,18 @@ TEST_CASE("nuclei: what TiffWriter writes is what comes back", "[nuclei][tiff]")
   CHECK(folder.entry_count() == 2);
   CHECK_THROWS_WITH(TiffWriter(folder / "no/such/a.tif", 4, 4, 1, TiffWriter::Sample::u16),
                     Contains("no/such/a.tif"));
+}
+
+TEST_CASE("nuclei: a TIFF that cannot be written says so, and leaves nothing", "[nuclei][tiff]") {
+  const std::vector<float> maps(20 * 10, 0.25f);
+  const auto write_to = [&](const std::filesystem::path& file, int rows) {
+    TiffWriter writer(file, 20, 10, 1, TiffWriter::Sample::f32);
+    writer.append(maps.data(), rows);
+    writer.commit();
+  };
+  CHECK_THROWS_WITH(write_to("/dev/full", 10),
+                    Contains("writing /dev/full: ") && Contains("is the disk full?"));
+  const TempFolder folder;
+  CHECK_THROWS_WITH(write_to(folder / "a.tif", 9), Contains("a.tif: expected 10 rows, got 9"));
+  CHECK(folder.entry_count() == 0);
 }

@@ -128,7 +128,7 @@ TEST_CASE("nuclei: a stack behind a single TIFF directory is read as pages", "[n
     }
   };
   for (const bool big : {true, false})
-    for (const int bits : {8, 16, 32})
+    for (const int bits : {8, 16, 24, 32, 64})
       for (const int rows : {4, 3, 1}) {
         check_planes({.big = big,
                       .bits = bits,
