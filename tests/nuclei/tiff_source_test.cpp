@@ -69,7 +69,7 @@ TEST_CASE("nuclei: TIFF integers and floats in strips and tiles, by every compre
                         .compression = compression,
                         .rows_per_strip = 5,
                         .tile = tile,
-                        .value = [bits](int x, int y, int) {
+                        .value = [bits = bits](int x, int y, int) {
                           return (7 * x + 3 * y) * (bits > 8 ? 11 : 1) % (bits > 8 ? 4000 : 256);
                         }};
         write(folder / "a.tif", {page});
