@@ -113,10 +113,12 @@ Inputs seeds() {
   for (Inputs::value_type& seed : seeds) seed.front() = 3;
   for (const char* text : {"2GB", "500 MB", "1.5 KiB", "17"})
     seeds.push_back(to_bytes(std::string(1, '\0') + text));
-  seeds.push_back(to_bytes("\1" + nuclei::to_text({})));
-  nlohmann::json settings = nuclei::to_json({.data = "/data"}, 40);
-  settings["data"] = "/data";
-  seeds.push_back(to_bytes("\2" + settings.dump()));
+  seeds.push_back(to_bytes("\1" + nuclei::to_text(nuclei::SegmentOptions{})));
+  nlohmann::json settings = nuclei::to_json({.data = {{"/data"}}}, 40);
+  for (const nlohmann::json& data : {nlohmann::json("/data"), nlohmann::json{"/data", "/more:0.5"}}) {
+    settings["data"] = data;
+    seeds.push_back(to_bytes("\2" + settings.dump()));
+  }
   return seeds;
 }
 
