@@ -123,7 +123,7 @@ NucleusSize chosen_by_size(const Levels& levels, int width, int height, double l
                            std::vector<Part>& seen) {
   const double larger_than_usual = std::max(1.0, learned / 40);
   const double suspicious = 40 * larger_than_usual;  // from here on a finer view may see less
-  const double seen_at_quarter = 56 * larger_than_usual, too_wide = large_diameter * larger_than_usual,
+  const double wide = 60 * larger_than_usual, too_wide = large_diameter * larger_than_usual,
                most = most_diameter * larger_than_usual;
   const std::vector<Part> quarter = view(4);
   const double large = diameter_of_large(quarter);
@@ -133,10 +133,13 @@ NucleusSize chosen_by_size(const Levels& levels, int width, int height, double l
     if (larger > most && !agree(quarter, eighth))
       return seen = quarter, NucleusSize{.zoom = 0.25, .diameter = larger, .too_large = true};
   }
-  if (large > too_wide || (large >= suspicious && !agree(seen = view(1), quarter))) {
-    const bool quarter_fits = large > seen_at_quarter || !agree(seen = view(2), quarter);
-    if (quarter_fits) seen = quarter;
-    return {.zoom = quarter_fits ? 0.25 : 0.5, .diameter = large};
+  if (large > too_wide) return seen = quarter, NucleusSize{.zoom = 0.25, .diameter = large};
+  // A quarter shows small nuclei that touch as one: the next finer view decides.
+  if (large >= suspicious) {
+    std::vector<Part> half = view(2);
+    const double in_half = diameter_of_large(half);
+    if (in_half > wide || (in_half >= suspicious && !agree(seen = view(1), half)))
+      return seen = std::move(half), NucleusSize{.zoom = 0.5, .diameter = in_half};
   }
   if (levels.light_background()) return {.zoom = 1, .diameter = large};
   if (seen.empty()) seen = view(1);

@@ -15,8 +15,8 @@ inline constexpr double auto_zoom = 0;
 
 /// The model separates touching nuclei best if they are 20 to 60 pixels wide, and loses them above 100. It
 /// sees a picture of smaller ones enlarged, of larger ones shrunk. All diameters are in pixels.
-inline constexpr double small_diameter = 22, large_diameter = 70;
-inline constexpr double least_diameter = 7, most_diameter = 4 * large_diameter;
+inline constexpr double small_diameter = 22, large_diameter = 80;
+inline constexpr double least_diameter = 7, most_diameter = 280;
 
 /// How large the nuclei of a picture are, and at which zoom the model sees them best.
 struct NucleusSize {
@@ -28,15 +28,14 @@ struct NucleusSize {
 
 struct SizeOptions {
   double zoom = auto_zoom;  // chosen already: only the typical area is measured
-  double learned =
-      0;  // the median diameter that the model learned from; limits for large nuclei grow with it
-  bool typical = false;  // measure the typical area too
+  double learned = 0;       // the median diameter that the model learned from: limits for large nuclei grow
+  bool typical = false;     // measure the typical area too
 };
 
 /// Measures up to 16 parts of a picture. A picture that is shrunk four times shows nuclei from about 20 to
-/// 280 pixels. Where they are large, or larger than a finer view finds, the picture is shrunk until both
-/// views find nuclei in the same places. Otherwise the zoom is 2 if the background is dark and the nuclei are
-/// small, else 1. On a light background (stained tissue, brightfield) enlarging did not help.
+/// 280 pixels; where they are large, it stays so. Where they may be large, the half decides: it is taken if it
+/// shows large nuclei and the finer view finds less. Otherwise the zoom is 2 if the background is dark and the
+/// nuclei are small, else 1. On a light background (stained tissue, brightfield) enlarging did not help.
 ///   read     gives normalized pixels; it is asked for parts by ascending rows, again for each view
 NucleusSize choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels,
                         const ReadPixels& read, const SizeOptions& options = {});
