@@ -114,6 +114,13 @@ TEST_CASE("nuclei: a model at half the size answers the same to a rounding") {
   CHECK(fs::file_size(small) < 0.7 * static_cast<double>(fs::file_size(w.model())));
   CHECK(shell("$nuclei shrink " + w.a_picture().string() + " --out " + small.string()).code == 1);
   CHECK(shell("$nuclei shrink " + w.model().string()).code == 2);
+  // Other thresholds may go with the copy.
+  const std::string mine = (w.root / "mine.safetensors").string(),
+                    shrink = "$nuclei shrink " + w.model().string() + " --out " + mine + " --thresholds ";
+  CHECK(shell(shrink + R"('{"nucleus": 0.4, "prominence": 0.2, "min_area": 9}')").code == 0);
+  CHECK_THAT(shell("$nuclei info " + mine).text, Contains(R"("min_area":9,"nucleus":0.4,"prominence":0.2)"));
+  for (const char* bad : {"0.4", "'{'", R"('{"nucleus": 0.4}')"})
+    CHECK(shell(shrink + bad + " --overwrite").code == 2);
   CHECK(shell("$nuclei shrink " + w.model().string() + " --out /proc/nothing").code == 1);
 }
 

@@ -182,7 +182,7 @@ void add_zoom(CLI::App& app, double& zoom) {
          "nuclei: below " +
              std::to_string(static_cast<int>(small_diameter)) +
              " pixels on a dark background it is 2, above " +
-             std::to_string(static_cast<int>(large_diameter)) + " it is 0.5 or 0.25")
+             std::to_string(static_cast<int>(large_diameter)) + " it is 0.25, from 40 on it may be 0.5")
       ->check(choice({"auto", "0.25", "0.5", "1", "2", "4"}))
       ->default_str("auto");
 }
