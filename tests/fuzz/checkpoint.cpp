@@ -47,7 +47,8 @@ Inputs seeds() {
   state.history.push_back({.epoch = 1, .train_loss = 0.5, .lr = 0.1, .seconds = 2});
   nuclei::save_checkpoint(path, smallest(), 2, state, network.trained());
   const auto checkpoint = file_bytes(path);
-  karyon::save_unet(network.model, path, {{nuclei::thresholds_key, nuclei::to_text(nuclei::SegmentOptions{})}});
+  karyon::save_unet(network.model, path,
+                    {{nuclei::thresholds_key, nuclei::to_text(nuclei::SegmentOptions{})}});
   const auto model = file_bytes(path);
   return {checkpoint, with_open_header(checkpoint), model, with_open_header(model)};
 }
