@@ -223,7 +223,7 @@ TEST_CASE("the list of convolutions says which one it takes and why") {
       .n = 1, .h = 32, .w = 32, .c = 32, .h_out = 32, .w_out = 32, .k = 32, .kernel = 3, .padding = 1};
   CHECK(cpu::explain_conv2d(g, f32) == "winograd");
   CHECK(cpu::explain_conv2d(g, f64) ==
-        "not winograd: is written for f32; not grouped: groups are not 1, 2, 4 or 8 channels; "
+        "not winograd: is written for f32; not grouped: the channels are one group; "
         "not direct: is written for f32; reference");
   g.groups = g.c;
   CHECK(cpu::explain_conv2d(g, f32) == "not winograd: the channels are in groups; grouped");
@@ -231,7 +231,10 @@ TEST_CASE("the list of convolutions says which one it takes and why") {
   g.c = 3;
   CHECK(cpu::explain_conv2d(g, f32) ==
         "not winograd: so few channels do not pay for the transforms; "
-        "not grouped: groups have not as many outputs as channels; direct");
+        "not grouped: the channels are one group; direct");
+  g.c = 1;  // not depthwise: its input would be repeated for each output
+  CHECK_THAT(cpu::explain_conv2d(g, f32), Catch::EndsWith("direct"));
+  g.c = 3;
   g.stride = 2;
   CHECK_THAT(cpu::explain_conv2d(g, f32), Catch::Contains("the stride is not 1"));
 }

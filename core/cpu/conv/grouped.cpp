@@ -132,6 +132,7 @@ void convolve(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, co
 
 const char* conv2d_grouped_refuse(const ConvGeometry& g, DType dtype) {
   const std::int64_t group = channels_of_group(g);
+  if (g.groups == 1 || g.c == 0) return "the channels are one group";
   if (group > 1 && g.k != g.c) return "groups have not as many outputs as channels";
   if (group > std::min<std::int64_t>(8, simd_lanes()) || (group & (group - 1)) != 0)
     return "groups are not 1, 2, 4 or 8 channels";
