@@ -9,6 +9,7 @@
 #include <karyon/core/cpu/conv/filter_cache.h>
 #include <karyon/core/cpu/conv/grouped.h>
 #include <karyon/core/cpu/conv/tiles.h>
+#include <karyon/core/cpu/simd/map.h>
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/copy.h>
 #include <karyon/core/parallel.h>
@@ -51,18 +52,12 @@ Tensor packed_filter(const ConvGeometry& g, const Tensor& weight, bool transpose
   return keep && used_before(weight, key) ? kept_filters(weight, key, make) : make();
 }
 
-template <class F>
-void for_type(DType dtype, F f) {
-  if (dtype == bf16) return f.template operator()<BFloat16>();
-  f.template operator()<float>();
-}
-
 // x with every channel as often as it has outputs.
 Tensor repeated(const ConvGeometry& g, const Tensor& x) {
   const std::int64_t times = outputs_of_channel(g), pixels = g.n * g.h * g.w;
   if (times == 1) return x;
   Tensor wide = empty({g.n, g.h, g.w, g.k}, {.dtype = x.dtype()});
-  for_type(x.dtype(), [&]<class S>() {
+  dispatch_mapped(x.dtype(), "conv2d", [&]<class S>() {
     const S* from = std::as_const(x).data<S>();
     S* to = wide.data<S>();
     parallel_for(pixels * g.c, 1 << 15, [&](std::int64_t begin, std::int64_t end) {
@@ -75,7 +70,7 @@ Tensor repeated(const ConvGeometry& g, const Tensor& x) {
 // dx = the sums over each channel's outputs, + bias.
 void add_outputs(const ConvGeometry& g, const Tensor& wide, const float* bias, Tensor& dx) {
   const std::int64_t times = outputs_of_channel(g);
-  for_type(dx.dtype(), [&]<class S>() {
+  dispatch_mapped(dx.dtype(), "conv2d_backward_data", [&]<class S>() {
     const float* from = wide.data<float>();
     S* to = dx.data<S>();
     parallel_for(g.n * g.h * g.w, ceil_div(1 << 15, g.k), [&](std::int64_t begin, std::int64_t end) {
@@ -205,7 +200,7 @@ void conv2d_backward_weight_grouped(const ConvGeometry& g, const Tensor& x, cons
   const std::int64_t chunks =
       std::clamp<std::int64_t>(rows / rows_in_task(g.w_out * g.k * size), 1, most_chunks);
   const std::int64_t lanes = simd_lanes(), whole = g.k / lanes * lanes;
-  for_type(dweight.dtype(), [&]<class S>() {
+  dispatch_mapped(dweight.dtype(), "conv2d_backward_weight", [&]<class S>() {
     S* const out = dweight.data<S>();
     sum_in_chunks(
         chunks, gradient.sums_size(), size,

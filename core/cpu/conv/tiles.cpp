@@ -13,15 +13,10 @@
 
 #include <hwy/highway.h>
 #include <karyon/core/cpu/simd/at_least-inl.h>
+#include <karyon/core/cpu/simd/values-inl.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-// At most 16 lanes: a panel of outputs is two vectors.
-using D = hn::CappedTag<float, 16>;
-using V = hn::Vec<D>;
-constexpr D d;
 
 // Accumulators that fit beside two filter vectors and a broadcast: 32 registers or 16.
 constexpr int max_pixels = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 14 : 6;

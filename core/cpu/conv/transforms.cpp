@@ -9,14 +9,10 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 #include <karyon/core/cpu/simd/at_least-inl.h>
+#include <karyon/core/cpu/simd/values-inl.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-using D = hn::CappedTag<float, 16>;
-using V = hn::Vec<D>;
-constexpr D d;
 
 HWY_INLINE V times(float a, V x) { return hn::Mul(hn::Set(d, a), x); }
 HWY_INLINE V plus(float a, V x, V y) { return hn::MulAdd(hn::Set(d, a), x, y); }      // a x + y

@@ -17,6 +17,7 @@ HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// At most 16 lanes.
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr D d;
