@@ -138,13 +138,15 @@ struct RowPass {
   }
 
   // The same for `width` taps side by side in each row, with a step of 1: an input is loaded once for all taps.
-  template <int pixels, int width>
+  //   border  some inputs may lie outside
+  template <int pixels, int width, bool border>
   HWY_INLINE void dense_tile(std::int64_t col, std::int64_t k) const {
     V sum[pixels][1];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) sum[p][0] = hn::Zero(d);
     const AxisTap* const cols = g.tap_cols.data();
-    const S* const pixel = row + (col + cols[0].offset) * g.channels + k;
+    const std::int64_t first = col + cols[0].offset;
+    const S* const pixel = row + first * g.channels + k;
     for (std::int64_t i = 0; i < rows.count; ++i) {
       const S* from = pixel + rows.first[i].offset * g.in_w * g.channels;
       const float* const filter = filter_of(rows.first[i], k);
@@ -153,6 +155,7 @@ struct RowPass {
       for (int j = 0; j < width; ++j) w[j] = hn::LoadU(d, filter + cols[j].index * g.channels);
 #pragma GCC unroll 16
       for (int q = 0; q < pixels + width - 1; ++q, from += g.channels) {
+        if (border && (first + q < 0 || first + q >= g.in_w)) continue;
         const V x = get(from);
 #pragma GCC unroll 8
         for (int j = 0; j < width; ++j)
@@ -175,31 +178,49 @@ struct RowPass {
     if (vectors.rest()) tile<pixels, 1>(col, cols, vectors.last());
   }
   template <int pixels, int width>
-  void dense_columns(std::int64_t col) const {
+  void dense_columns(std::int64_t col, Positions whole) const {
     const Vectors vectors(g.channels);
-    for (std::int64_t v = 0; v < vectors.whole(); ++v) dense_tile<pixels, width>(col, v * lanes);
-    if (vectors.rest()) dense_tile<pixels, width>(col, vectors.last());
+    const auto tiles = [&]<bool border>() {
+      for (std::int64_t v = 0; v < vectors.whole(); ++v) dense_tile<pixels, width, border>(col, v * lanes);
+      if (vectors.rest()) dense_tile<pixels, width, border>(col, vectors.last());
+    };
+    whole.begin <= col&& col + pixels <= whole.end ? tiles.template operator()<false>()
+                                                   : tiles.template operator()<true>();
   }
-  // Columns [begin, end), where all taps are inside.
+  //   whole  columns where all taps are inside
   template <int width>
-  void dense(std::int64_t begin, std::int64_t end) const {
-    for (; begin + 8 <= end; begin += 8) dense_columns<8, width>(begin);
-    for (; begin + 4 <= end; begin += 4) dense_columns<4, width>(begin);
-    for (; begin < end; ++begin) dense_columns<1, width>(begin);
+  void dense(Positions whole) const {
+    std::int64_t col = 0;
+    if (g.cols % 7 == 0 && g.cols % 8 != 0)  // images of 7, 14, 28 pixels
+      for (; col + 7 <= g.cols; col += 7) dense_columns<7, width>(col, whole);
+    for (; col + 8 <= g.cols; col += 8) dense_columns<8, width>(col, whole);
+    for (; col + 4 <= g.cols; col += 4) dense_columns<4, width>(col, whole);
+    for (; col < g.cols; ++col) dense_columns<1, width>(col, whole);
   }
-  void middle(std::int64_t begin, std::int64_t end) const {
+  // A row of outputs whose taps lie side by side; false if there is no loop for so many.
+  bool dense_row(Positions whole) const {
+    const auto count = static_cast<std::int64_t>(g.tap_cols.size());
+    if (group > 1 || g.step.w != 1 || count < 2 ||
+        g.tap_cols.back().offset - g.tap_cols.front().offset != count - 1)
+      return false;
+    if (count == 2) return dense<2>(whole), true;
+    if (count == 3) return dense<3>(whole), true;
+    if (count == 5) return dense<5>(whole), true;
+    if (count == 7) return dense<7>(whole), true;
+    return false;
+  }
+  void any_row(Positions whole) const {
+    const auto at_border = [&](std::int64_t col) {
+      columns<1>(col, inside(g.tap_cols, col * g.step.w, g.in_w));
+    };
     const Taps all{g.tap_cols.data(), static_cast<std::int64_t>(g.tap_cols.size())};
-    if constexpr (group > 1) {
-      constexpr int most = many_registers ? 8 : 4;
-      for (; begin + most <= end; begin += most) columns<most>(begin, all);
-    }
-    const bool side_by_side = group == 1 && g.step.w == 1 && all.count > 1 &&
-                              all.first[all.count - 1].offset - all.first[0].offset == all.count - 1;
-    if (side_by_side && all.count == 3) return dense<3>(begin, end);
-    if (side_by_side && all.count == 5) return dense<5>(begin, end);
-    if (side_by_side && all.count == 7) return dense<7>(begin, end);
-    for (; begin + 4 <= end; begin += 4) columns<4>(begin, all);
-    for (; begin < end; ++begin) columns<1>(begin, all);
+    std::int64_t col = 0;
+    for (; col < whole.begin; ++col) at_border(col);
+    if constexpr (group > 1 && many_registers)
+      for (; col + 8 <= whole.end; col += 8) columns<8>(col, all);
+    for (; col + 4 <= whole.end; col += 4) columns<4>(col, all);
+    for (; col < whole.end; ++col) columns<1>(col, all);
+    for (; col < g.cols; ++col) at_border(col);
   }
 
   void run(std::int64_t begin, std::int64_t end) {
@@ -210,18 +231,15 @@ struct RowPass {
       whole = {std::max(whole.begin, of_tap.begin), std::min(whole.end, of_tap.end)};
     }
     if (whole.begin >= whole.end) whole = {g.cols, g.cols};
-    const auto at_border = [&](std::int64_t col) {
-      columns<1>(col, inside(g.tap_cols, col * g.step.w, g.in_w));
-    };
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t image = i / g.rows, r = i % g.rows;
       rows = inside(g.tap_rows, r * g.step.h, g.in_h);
       row = static_cast<const S*>(g.in) + (image * g.in_h + r * g.step.h) * g.in_w * g.channels;
       out = static_cast<S*>(g.out) +
             ((image * g.out_h + g.out_origin.h + r * g.out_step.h) * g.out_w + g.out_origin.w) * g.channels;
-      for (std::int64_t col = 0; col < whole.begin; ++col) at_border(col);
-      middle(whole.begin, whole.end);
-      for (std::int64_t col = whole.end; col < g.cols; ++col) at_border(col);
+      if constexpr (group == 1)
+        if (dense_row(whole)) continue;
+      any_row(whole);
     }
     if (g.stream) hwy::FlushStream();  // before another thread may read it
   }
