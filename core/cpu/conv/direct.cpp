@@ -23,15 +23,15 @@
 namespace karyon::cpu {
 namespace {
 
-// Copies the input of a chunk's rows of outputs, for one image and stage, with zeros around the image.
+// Copies the input of a chunk's rows of outputs, for one image and stage. Around the image there are zeros, unless
+// nothing is read there.
 void copy_input(const DirectPlan& p, const DirectPlan::Chunk& chunk, std::int64_t image, std::int64_t stage,
                 float* to) {
   const TapConv& t = p.t;
   const std::int64_t c0 = p.first_channel(stage), c = p.channels_in(stage);
-  const std::int64_t top = chunk.first_row * t.step.h + p.row_min;
-  const std::int64_t height = (chunk.rows - 1) * t.step.h + p.row_max - p.row_min + 1;
-  const std::int64_t left = std::clamp<std::int64_t>(-p.col_min, 0, p.copy_w);
-  const std::int64_t right = std::clamp<std::int64_t>(t.in_w - p.col_min, left, p.copy_w);
+  const std::int64_t top = p.top(chunk), height = p.copied_rows(chunk);
+  const std::int64_t left = std::clamp<std::int64_t>(-p.left, 0, p.copy_w);
+  const std::int64_t right = std::clamp<std::int64_t>(t.in_w - p.left, left, p.copy_w);
   for (std::int64_t r = 0; r < height; ++r, to += p.copy_w * c) {
     const std::int64_t row = top + r;
     if (row < 0 || row >= t.in_h || left == right) {
@@ -39,8 +39,7 @@ void copy_input(const DirectPlan& p, const DirectPlan::Chunk& chunk, std::int64_
       continue;
     }
     std::fill(to, to + left * c, 0.0f);
-    const float* from =
-        t.in + ((image * t.in_h + row) * t.in_w + left + p.col_min) * t.in_channels + t.c0 + c0;
+    const float* from = t.in + ((image * t.in_h + row) * t.in_w + left + p.left) * t.in_channels + t.c0 + c0;
     float* pixel = to + left * c;
     // All channels of a row of pixels lie together; only some of them are copied pixel by pixel.
     const bool together = c == t.in_channels;
@@ -70,7 +69,7 @@ void fill_with_bias(const std::vector<TapConv>& grids, const float* bias, float*
 struct ChunkInput {
   const float* x;
   std::int64_t row, pixel, image;
-  std::vector<Run> runs;
+  std::vector<DirectPlan::Patch> patches;
 };
 
 ChunkInput read_chunk(const DirectPlan& p, const DirectPlan::Chunk& chunk, std::int64_t stage) {
@@ -78,16 +77,16 @@ ChunkInput read_chunk(const DirectPlan& p, const DirectPlan::Chunk& chunk, std::
   const std::int64_t c = p.channels_in(stage), pixel = p.in_place ? t.in_channels : c,
                      row = (p.in_place ? t.in_w : p.copy_w) * pixel;
   const std::int64_t image = p.in_place ? t.in_h * row : p.copy_size;
-  std::vector<Run> runs = p.runs(c, row, pixel);
+  std::vector<DirectPlan::Patch> patches = p.patches(chunk, c, row, pixel);
   if (p.in_place) {
-    const float* const x = t.in + chunk.first_image * image + (chunk.first_row * t.step.h + p.row_min) * row +
-                           p.col_min * pixel + t.c0 + p.first_channel(stage);
-    return {x, row, pixel, image, std::move(runs)};
+    const float* const x = t.in + chunk.first_image * image + p.top(chunk) * row + p.left * pixel + t.c0 +
+                           p.first_channel(stage);
+    return {x, row, pixel, image, std::move(patches)};
   }
   float* const copies = scratch(p.images * p.copy_size, 0);
   for (std::int64_t i = chunk.first_image; i < chunk.last_image; ++i)
     copy_input(p, chunk, i, stage, copies + (i - chunk.first_image) * p.copy_size);
-  return {copies, row, pixel, image, std::move(runs)};
+  return {copies, row, pixel, image, std::move(patches)};
 }
 
 // Grids that read the same input in the same way: a task copies it once for all of them.
@@ -108,22 +107,24 @@ struct DirectConv {
     for (std::size_t i = 0; i < grids.size(); ++i) {
       const TapConv& grid = grids[i];
       for (std::int64_t image = chunk.first_image; image < chunk.last_image; ++image)
-        conv_forward_tiles({.x = in.x + (image - chunk.first_image) * in.image,
-                            .x_row = p.t.step.h * in.row,
-                            .x_pixel = p.t.step.w * in.pixel,
-                            .runs = in.runs.data(),
-                            .run_count = static_cast<std::int64_t>(in.runs.size()),
-                            .filter = filters[i].data<float>() + filter,
-                            .y = out + grid.out_offset(image, chunk.first_row, 0) + k0,
-                            .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
-                            .y_pixel = grid.out_step.w * grid.out_channels,
-                            .rows = chunk.rows,
-                            .cols = grid.cols,
-                            .outputs = p.outputs_in(panel),
-                            .bias = bias && stage == 0 ? bias + grid.k0 + k0 : nullptr,
-                            .accumulate = stage > 0,
-                            .nontemporal = nontemporal,
-                            .ahead = panel + 1 < p.panels ? p.packed_offset(panel + 1, stage) - filter : 0});
+        for (const DirectPlan::Patch& patch : in.patches)
+          conv_forward_tiles(
+              {.x = in.x + (image - chunk.first_image) * in.image,
+               .x_row = p.t.step.h * in.row,
+               .x_pixel = p.t.step.w * in.pixel,
+               .runs = patch.runs.data(),
+               .run_count = static_cast<std::int64_t>(patch.runs.size()),
+               .filter = filters[i].data<float>() + filter,
+               .y = out + grid.out_offset(image, chunk.first_row + patch.row, patch.col) + k0,
+               .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
+               .y_pixel = grid.out_step.w * grid.out_channels,
+               .rows = patch.rows,
+               .cols = patch.cols,
+               .outputs = p.outputs_in(panel),
+               .bias = bias && stage == 0 ? bias + grid.k0 + k0 : nullptr,
+               .accumulate = stage > 0,
+               .nontemporal = nontemporal,
+               .ahead = panel + 1 < p.panels ? p.packed_offset(panel + 1, stage) - filter : 0});
     }
   }
 
@@ -153,14 +154,6 @@ void convolve(const std::vector<TapConv>& grids, const Weights& weights, const f
   DirectConv{.grids = grids, .p = plan, .filters = filters, .bias = bias, .out = out}.run();
 }
 
-// Every tap of a row with every tap of a column.
-std::vector<Tap> product(const std::vector<AxisTap>& rows, const std::vector<AxisTap>& cols) {
-  std::vector<Tap> taps;
-  for (const AxisTap& row : rows)
-    for (const AxisTap& col : cols) taps.push_back({row.offset, col.offset, row.index, col.index});
-  return taps;
-}
-
 TapConv forward_conv(const ConvGeometry& g, const ImagePart& x, std::int64_t group) {
   const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
   return {.in = x.data,
@@ -173,8 +166,8 @@ TapConv forward_conv(const ConvGeometry& g, const ImagePart& x, std::int64_t gro
           .c0 = group * cg,
           .c = cg,
           .step = g.stride,
-          .taps = product(forward_taps(g.kernel.h, g.padding.h, g.dilation.h),
-                          forward_taps(g.kernel.w, g.padding.w, g.dilation.w)),
+          .tap_rows = reached(forward_taps(g.kernel.h, g.padding.h, g.dilation.h), g.stride.h, g.h, g.h_out),
+          .tap_cols = reached(forward_taps(g.kernel.w, g.padding.w, g.dilation.w), g.stride.w, g.w, g.w_out),
           .rows = g.h_out,
           .cols = g.w_out,
           .out_h = g.h_out,
@@ -214,6 +207,7 @@ WeightView transposed_view(const ConvGeometry& g, std::int64_t group) {
 // The grid of inputs at phase, phase + stride, ...: the outputs of this sum.
 TapConv transposed_conv(const ConvGeometry& g, const ImagePart& dy, std::int64_t group, Pair phase) {
   const std::int64_t cg = g.c / g.groups, kg = g.k / g.groups;
+  const Pair size{ceil_div(g.h - phase.h, g.stride.h), ceil_div(g.w - phase.w, g.stride.w)};
   return {.in = dy.data,
           .scale = dy.scale,
           .shift = dy.shift,
@@ -223,10 +217,12 @@ TapConv transposed_conv(const ConvGeometry& g, const ImagePart& dy, std::int64_t
           .in_channels = g.k,
           .c0 = group * kg,
           .c = kg,
-          .taps = product(phase_taps(phase.h, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h),
-                          phase_taps(phase.w, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w)),
-          .rows = ceil_div(g.h - phase.h, g.stride.h),
-          .cols = ceil_div(g.w - phase.w, g.stride.w),
+          .tap_rows = reached(phase_taps(phase.h, g.kernel.h, g.stride.h, g.padding.h, g.dilation.h), 1,
+                              g.h_out, size.h),
+          .tap_cols = reached(phase_taps(phase.w, g.kernel.w, g.stride.w, g.padding.w, g.dilation.w), 1,
+                              g.w_out, size.w),
+          .rows = size.h,
+          .cols = size.w,
           .out_h = g.h,
           .out_w = g.w,
           .out_channels = g.c,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <karyon/core/cpu/conv/taps.h>
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/simd.h>
@@ -17,6 +18,8 @@ namespace karyon::cpu {
 struct Tap {
   std::int64_t row, col, i, j;
 };
+// Every tap of a row with every tap of a column, sorted by row, then col.
+std::vector<Tap> product(const std::vector<AxisTap>& rows, const std::vector<AxisTap>& cols);
 
 // One grid of outputs, out(i, j) = sum over taps of in(i * step + tap), for one group of channels.
 struct TapConv {
@@ -26,7 +29,8 @@ struct TapConv {
   const float *scale = nullptr, *shift = nullptr;
   std::int64_t n, in_h, in_w, in_channels, c0, c;
   Pair step = 1;
-  std::vector<Tap> taps = {};  // sorted by row, then col
+  std::vector<AxisTap> tap_rows, tap_cols;
+  std::vector<Tap> taps = product(tap_rows, tap_cols);
   // The grid: rows x cols positions of [n, out_h, out_w, out_channels], channels k0 ... k0 + k - 1.
   std::int64_t rows, cols;
   std::int64_t out_h, out_w, out_channels, k0, k;
@@ -57,10 +61,12 @@ struct DirectPlan {
   std::int64_t stages, channels;            // channels per stage (the last may have fewer)
   std::int64_t width = conv_panel_width();  // outputs of a panel (the last may have fewer)
   std::int64_t panels = ceil_div(t.k, width);
+  std::int64_t left;                  // the first column that is read
   std::int64_t copy_w, copy_size;     // pixels in a row of an image's copy, floats in all of it
   std::int64_t rows, row_chunks;      // rows of outputs in a chunk at most, chunks of an image
   std::int64_t images, image_chunks;  // images in a chunk at most, chunks of all images
   std::int64_t shares;                // of the panels, each a task of its own
+  bool skips;                         // taps that read beyond the image are left out
   bool in_place;                      // the input is read where it lies, not copied
 
   explicit DirectPlan(const TapConv& conv);
@@ -70,6 +76,8 @@ struct DirectPlan {
   // Images of few pixels go together, so that filters are read less often. Few chunks share out the panels as
   // well. Both within what keeps the threads busy.
   void share_out();
+  // The runs of all taps.
+  std::vector<Run> runs(std::int64_t c, std::int64_t row, std::int64_t pixel) const;
   // Whether the input can be read where it lies: no value twice, none beyond the borders. With few panels it
   // does not pay to read it out of order, which a stride does.
   bool reads_in_place() const;
@@ -90,9 +98,25 @@ struct DirectPlan {
   }
   std::int64_t packed_size() const { return taps * t.c * round_up(t.k, simd_lanes()); }
 
-  // Where taps read c channels, `row` and `pixel` floats apart. Where pixels are dense, taps side by side
-  // make one run.
-  std::vector<Run> runs(std::int64_t c, std::int64_t row, std::int64_t pixel) const;
+  // The rows of the input that a chunk reads begin with `top`; so many of them are copied.
+  std::int64_t top(const Chunk& chunk) const {
+    const std::int64_t first = chunk.first_row * t.step.h + row_min;
+    return skips ? std::max<std::int64_t>(first, 0) : first;
+  }
+  std::int64_t copied_rows(const Chunk& chunk) const {
+    const std::int64_t end = (chunk.first_row + chunk.rows - 1) * t.step.h + row_max + 1;
+    return (skips ? std::min(end, t.in_h) : end) - top(chunk);
+  }
+
+  // Outputs of a chunk that the same taps reach, and where these read c channels. Rows count from the chunk's
+  // first one.
+  struct Patch {
+    std::int64_t row, rows, col, cols;
+    std::vector<Run> runs;
+  };
+  // `row` and `pixel` are floats from one row or pixel of the input to the next. Offsets count from `top` and
+  // `left`.
+  std::vector<Patch> patches(const Chunk& chunk, std::int64_t c, std::int64_t row, std::int64_t pixel) const;
 };
 
 // The weights as one direction reads them, and whether their packed form serves later calls.

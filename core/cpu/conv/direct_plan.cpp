@@ -10,10 +10,34 @@ namespace {
 constexpr std::int64_t copy_floats = 96 * 1024;  // of the input's copy: 384 KiB of a 1 MiB L2 cache
 constexpr std::int64_t chunk_pixels = 1024;      // of small images that one chunk takes together
 constexpr std::int64_t max_taps = 9 * 128;       // times channels per stage: 147 KiB more for 32 outputs
+constexpr double most_inside = 0.75;             // of what taps read, where those outside are left out
+
+bool dilated(const std::vector<AxisTap>& taps) {
+  return taps.size() > 1 && taps[1].offset - taps[0].offset > 1;
+}
+
+// A wide dilation reads mostly beyond the image. Patches would be small where it is narrow.
+bool leaves_out_taps(const TapConv& t) {
+  return (dilated(t.tap_rows) || dilated(t.tap_cols)) &&
+         share_inside(t.tap_rows, t.step.h, t.in_h, t.rows) *
+                 share_inside(t.tap_cols, t.step.w, t.in_w, t.cols) <
+             most_inside;
+}
+
+bool reads(const Stretch& stretch, std::int64_t tap) {
+  return std::ranges::find(stretch.taps, tap, &AxisTap::index) != stretch.taps.end();
+}
 
 }  // namespace
 
-DirectPlan::DirectPlan(const TapConv& conv) : t(conv) {
+std::vector<Tap> product(const std::vector<AxisTap>& rows, const std::vector<AxisTap>& cols) {
+  std::vector<Tap> taps;
+  for (const AxisTap& row : rows)
+    for (const AxisTap& col : cols) taps.push_back({row.offset, col.offset, row.index, col.index});
+  return taps;
+}
+
+DirectPlan::DirectPlan(const TapConv& conv) : t(conv), skips(leaves_out_taps(conv)) {
   for (const Tap& tap : t.taps) {
     row_min = std::min(row_min, tap.row);
     row_max = std::max(row_max, tap.row);
@@ -24,16 +48,19 @@ DirectPlan::DirectPlan(const TapConv& conv) : t(conv) {
   channels = std::min(t.c, round_up(ceil_div(t.c, stages), 16));
   cut_images();
   share_out();
-  in_place = reads_in_place();
+  in_place = !skips && reads_in_place();
 }
 
 void DirectPlan::cut_images() {
-  copy_w = (t.cols - 1) * t.step.w + col_max - col_min + 1;
-  const std::int64_t rows_that_fit = copy_floats / (copy_w * channels) - (row_max - row_min + 1);
-  rows = std::clamp<std::int64_t>(rows_that_fit / t.step.h + 1, 1, t.rows);
+  const std::int64_t span = row_max - row_min + 1;
+  left = skips ? 0 : col_min;
+  copy_w = skips ? t.in_w : (t.cols - 1) * t.step.w + col_max - col_min + 1;
+  rows = skips ? chunk_pixels / t.cols : (copy_floats / (copy_w * channels) - span) / t.step.h + 1;
+  rows = std::clamp<std::int64_t>(rows, 1, t.rows);
   row_chunks = ceil_div(t.rows, rows);
   rows = ceil_div(t.rows, row_chunks);
-  copy_size = ((rows - 1) * t.step.h + row_max - row_min + 1) * copy_w * channels;
+  const std::int64_t copied = (rows - 1) * t.step.h + span;
+  copy_size = (skips ? std::min(copied, t.in_h) : copied) * copy_w * channels;
 }
 
 void DirectPlan::share_out() {
@@ -65,6 +92,35 @@ DirectPlan::Chunk DirectPlan::chunk(std::int64_t task) const {
           .last_panel = (share + 1) * panels / shares};
 }
 
+std::vector<DirectPlan::Patch> DirectPlan::patches(const Chunk& chunk, std::int64_t c, std::int64_t row,
+                                                   std::int64_t pixel) const {
+  if (!skips) return {{0, chunk.rows, 0, t.cols, runs(c, row, pixel)}};
+  std::vector<Patch> result;
+  const std::vector<Stretch> cols = stretches(t.tap_cols, t.step.w, t.in_w, t.cols);
+  for (const Stretch& r : stretches(t.tap_rows, t.step.h, t.in_h, t.rows)) {
+    const std::int64_t first = std::max(r.begin, chunk.first_row),
+                       last = std::min(r.end, chunk.first_row + chunk.rows);
+    if (first >= last) continue;
+    for (const Stretch& s : cols) {
+      Patch patch{first - chunk.first_row, last - first, s.begin, s.end - s.begin, {}};
+      std::int64_t skip = 0;
+      for (const Tap& tap : t.taps) {
+        if (reads(r, tap.i) && reads(s, tap.j)) {
+          patch.runs.push_back({(first * t.step.h + tap.row - top(chunk)) * row +
+                                    (s.begin * t.step.w + tap.col - left) * pixel,
+                                c, skip});
+          skip = 0;
+        } else {
+          skip += c;
+        }
+      }
+      result.push_back(std::move(patch));
+    }
+  }
+  return result;
+}
+
+// Where pixels are dense, taps side by side make one run.
 std::vector<Run> DirectPlan::runs(std::int64_t c, std::int64_t row, std::int64_t pixel) const {
   std::vector<Run> out;
   for (std::size_t i = 0; i < t.taps.size(); ++i) {

@@ -101,6 +101,7 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
   for (std::int64_t r = 0; r < t.run_count; ++r) {
     const float* HWY_RESTRICT in = x + t.runs[r].offset;
     const std::int64_t length = t.runs[r].length;
+    filter += t.runs[r].skip * vectors * lanes;
     for (std::int64_t e = 0; e < length; ++e) {
       V f[vectors];
 #pragma GCC unroll 2

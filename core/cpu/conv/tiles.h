@@ -13,6 +13,7 @@ namespace karyon::cpu {
 struct Run {
   std::int64_t offset;  // from the first tap of the output pixel at (0, 0)
   std::int64_t length;
+  std::int64_t skip = 0;  // elements of the filter to pass over before; forward in f32 only
 };
 
 /// y(i, j) (+)= bias + sum over the runs of x * filter, for a grid of pixels and one panel of outputs.
@@ -21,7 +22,7 @@ struct ForwardTiles {
   std::int64_t x_row = 0, x_pixel;  // floats from one output row's or pixel's input to the next one's
   const Run* runs;
   std::int64_t run_count;
-  const float* filter;  // [sum of run lengths][outputs rounded up to whole vectors]
+  const float* filter;  // [sum of run lengths and skips][outputs rounded up to whole vectors]
   float* y = nullptr;
   std::int64_t y_row = 0, y_pixel;
   std::int64_t rows = 1, cols;
