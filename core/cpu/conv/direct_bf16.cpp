@@ -78,11 +78,16 @@ struct RowPlan {
     }
     return copy;
   }
-  // The input of the next row of outputs: the caches fetch it while this row is computed.
+  // Rows of outputs that are computed together: their input fits the L2 cache. The filters are read once for all.
+  std::int64_t at_once(const ConvGeometry& g) const {
+    constexpr std::int64_t most = 192 * 1024;  // values
+    return std::clamp<std::int64_t>(most / std::max<std::int64_t>(span * width * g.c, 1), 1, 16);
+  }
+  // The input of a later row of outputs: the caches fetch it meanwhile.
   Bf16Ahead ahead(const ConvGeometry& g, const Pixels& x, std::int64_t row_out) const {
-    const std::int64_t next = row_out + 1;
-    if (!whole || next >= g.n * g.h_out) return {};
-    return {x.data + (next / g.h_out * g.h + next % g.h_out * g.stride.h) * g.w * g.c, span * g.w * g.c};
+    if (!whole || row_out >= g.n * g.h_out) return {};
+    return {x.data + (row_out / g.h_out * g.h + row_out % g.h_out * g.stride.h) * g.w * g.c,
+            span * g.w * g.c};
   }
 };
 
@@ -164,16 +169,21 @@ void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, cons
   const Tensor packed = pack_filters(weight.data<BFloat16>(), g.k, rows);
   BFloat16* to = y.data<BFloat16>();
   const bool nontemporal = nontemporal_stores(y, g.k);
+  const std::int64_t copy_size = rows.copy_size(g, in);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
-    BFloat16* copy = bf16_scratch(rows.copy_size(g, in), 0);
-    for (std::int64_t row = begin; row < end; ++row) {
-      const BFloat16* from = rows.at(g, in, row, copy);
-      const Bf16Ahead ahead = rows.ahead(g, in, row);
-      for (std::int64_t panel = 0; panel < panels; ++panel) {
+    const std::int64_t most = std::min(rows.at_once(g), end - begin);
+    BFloat16* const copies = bf16_scratch(most * copy_size, 0);
+    std::vector<const BFloat16*> from(static_cast<std::size_t>(most));
+    for (std::int64_t first = begin; first < end; first += most) {
+      const std::int64_t count = std::min(most, end - first);
+      for (std::int64_t i = 0; i < count; ++i)
+        from[static_cast<std::size_t>(i)] = rows.at(g, in, first + i, copies + i * copy_size);
+      for (std::int64_t task = 0; task < panels * count; ++task) {
+        const std::int64_t panel = task / count, i = task % count, row = first + i;
         Epilogue epilogue{};
         if (affine)
           epilogue = {affine->scale + panel * bf16_block, affine->shift + panel * bf16_block, affine->floor};
-        bf16_forward_tiles({.x = from,
+        bf16_forward_tiles({.x = from[static_cast<std::size_t>(i)],
                             .x_pixel = g.stride.w * g.c,
                             .runs = rows.runs.data(),
                             .run_count = static_cast<std::int64_t>(rows.runs.size()),
@@ -185,7 +195,7 @@ void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, cons
                             .accumulate = false,
                             .epilogue = affine ? &epilogue : nullptr,
                             .nontemporal = nontemporal,
-                            .next = ahead.share(panel, panel + 1, panels)},
+                            .next = rows.ahead(g, in, row + count).share(panel, panel + 1, panels)},
                            to + row * g.w_out * g.k + panel * bf16_block);
       }
     }
