@@ -46,6 +46,10 @@ TEST_CASE("convolution engines: each computes what the reference does in f64") {
                                                 {1, 7, 7, 48, 48, 3, 1, 1, 1, 3},
                                                 {1, 5, 12, 64, 64, 7, {2, 1}, 3, {1, 2}, 8},
                                                 {1, 6, 6, 18, 18, 3, 1, 1, 1, 6},
+                                                // Larger groups, with odd and other numbers of outputs.
+                                                {1, 7, 9, 39, 39, 3, 1, 1, 1, 3},
+                                                {2, 5, 6, 32, 80, 3, 1, {2, 1}, {2, 1}, 2},
+                                                {1, 9, 8, 64, 32, 3, 2, 1, 1, 2},
                                                 // Depthwise: the last channels are no whole vector,
                                                 {2, 9, 7, 24, 24, 3, 1, 1, 1, 24},
                                                 {1, 11, 23, 40, 40, 5, 2, 2, 1, 40},

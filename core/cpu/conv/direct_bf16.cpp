@@ -41,15 +41,16 @@ struct RowPlan {
   std::vector<Run> runs;                 // from the first output's input
   std::int64_t elements = 0, pairs = 0;  // summed over the runs
 
-  explicit RowPlan(const ConvGeometry& g)
+  // Taps side by side are one run, unless they are to be kept apart.
+  explicit RowPlan(const ConvGeometry& g, bool apart = false)
       : whole(g.padding.h == 0 && g.padding.w == 0),
         span(whole ? (g.kernel.h - 1) * g.dilation.h + 1 : g.kernel.h) {
     width = whole ? g.w : (g.w_out - 1) * g.stride.w + (g.kernel.w - 1) * g.dilation.w + 1;
-    const std::int64_t side_by_side = g.dilation.w == 1 ? g.kernel.w : 1;
+    const std::int64_t side_by_side = g.dilation.w == 1 && g.groups == 1 && !apart ? g.kernel.w : 1;
     const std::int64_t row = width * g.c * (whole ? g.dilation.h : 1);
     for (std::int64_t i = 0; i < g.kernel.h; ++i)
       for (std::int64_t j = 0; j < g.kernel.w; j += side_by_side)
-        runs.push_back({i * row + j * g.dilation.w * g.c, side_by_side * g.c});
+        runs.push_back({i * row + j * g.dilation.w * g.c, side_by_side * g.c / g.groups});
     for (const Run& run : runs) {
       elements += run.length;
       pairs += ceil_div(run.length, 2);
@@ -110,29 +111,62 @@ void pack_panel_by_values(const BFloat16* weight, std::int64_t outputs, const Ro
   }
 }
 
-// Filters as the register tiles read them, [panel of outputs][pair][32][2], from weights [outputs][elements
-// of the runs].
-Tensor pack_filters(const BFloat16* weight, std::int64_t outputs, const RowPlan& rows) {
-  const std::int64_t panels = ceil_div(outputs, bf16_block), panel_size = rows.pairs * 2 * bf16_block;
-  const bool whole_pairs = 2 * rows.pairs == rows.elements && rows.elements % 32 == 0;
-  Tensor packed = empty({panels * panel_size}, {.dtype = bf16});
-  parallel_for(panels, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t panel = begin; panel < end; ++panel) {
-      const std::int64_t k0 = panel * bf16_block;
-      BFloat16* const to = packed.data<BFloat16>() + panel * panel_size;
-      if (whole_pairs && k0 + bf16_block <= outputs) {
-        pack_panel_by_pairs(weight + k0 * rows.elements, rows, to);
-      } else {
-        pack_panel_by_values(weight + k0 * rows.elements, outputs - k0, rows, to);
-      }
-    }
+// Panels of outputs: each has outputs of one group.
+struct OutputPanels {
+  std::int64_t outputs, in_group, count;
+
+  explicit OutputPanels(const ConvGeometry& g)
+      : outputs(g.k / g.groups), in_group(ceil_div(outputs, bf16_block)), count(in_group * g.groups) {}
+  std::int64_t group(std::int64_t panel) const { return panel / in_group; }
+  std::int64_t first(std::int64_t panel) const {
+    return group(panel) * outputs + panel % in_group * bf16_block;
+  }
+  std::int64_t size(std::int64_t panel) const {
+    return std::min(bf16_block, outputs - panel % in_group * bf16_block);
+  }
+};
+
+// Filters as the register tiles read them: [panel][pair][32][2]. pack(panel, to) writes one panel.
+template <class Pack>
+Tensor pack_panels(const OutputPanels& panels, const RowPlan& rows, Pack pack) {
+  const std::int64_t panel_size = rows.pairs * 2 * bf16_block;
+  Tensor packed = empty({panels.count * panel_size}, {.dtype = bf16});
+  parallel_for(panels.count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t panel = begin; panel < end; ++panel)
+      pack(panel, packed.data<BFloat16>() + panel * panel_size);
   });
   return packed;
 }
 
-// One f32 value per output: outputs that are `period` apart have the same.
+// From weights [outputs][elements of the runs].
+Tensor pack_filters(const BFloat16* weight, const OutputPanels& panels, const RowPlan& rows) {
+  const bool whole_pairs = 2 * rows.pairs == rows.elements && rows.elements % 32 == 0;
+  return pack_panels(panels, rows, [&](std::int64_t panel, BFloat16* to) {
+    const BFloat16* const from = weight + panels.first(panel) * rows.elements;
+    if (whole_pairs && panels.size(panel) == bf16_block) {
+      pack_panel_by_pairs(from, rows, to);
+    } else {
+      pack_panel_by_values(from, panels.size(panel), rows, to);
+    }
+  });
+}
+
+// The filters of the gradient in the input: from weights [k][tap][c] of a group, where c are the outputs now
+// and taps come in the other order. Taps are kept apart.
+Tensor pack_turned_filters(const BFloat16* weight, const OutputPanels& panels, const RowPlan& rows) {
+  const auto taps = static_cast<std::int64_t>(rows.runs.size());
+  const std::int64_t k = rows.runs.front().length, filter = taps * panels.outputs;
+  return pack_panels(panels, rows, [&](std::int64_t panel, BFloat16* to) {
+    const std::int64_t group = panels.group(panel), c = panels.first(panel) - group * panels.outputs;
+    for (std::int64_t tap = taps - 1; tap >= 0; --tap, to += ceil_div(k, 2) * 2 * bf16_block)
+      bf16_interleave(weight + group * k * filter + tap * panels.outputs + c, filter, k, panels.size(panel),
+                      to, 2 * bf16_block, bf16_block);
+  });
+}
+
+// One f32 value per output, and a panel more: outputs that are `period` apart have the same.
 std::vector<float> spread(const Tensor& values, std::int64_t outputs, std::int64_t period, float undefined) {
-  std::vector<float> out(static_cast<std::size_t>(round_up(outputs, bf16_block)), undefined);
+  std::vector<float> out(static_cast<std::size_t>(outputs + bf16_block), undefined);
   if (values.defined())
     for (std::int64_t k = 0; k < outputs; ++k)
       out[static_cast<std::size_t>(k)] = values.data<float>()[k % period];
@@ -145,30 +179,51 @@ bool nontemporal_stores(const Tensor& y, std::int64_t outputs) {
          reinterpret_cast<std::uintptr_t>(std::as_const(y).data<BFloat16>()) % 64 == 0;
 }
 
+// Whether each input belongs to one output.
+bool side_by_side(const ConvGeometry& g) {
+  return g.groups == 1 && g.kernel == g.stride && g.dilation == Pair(1) && g.padding == Pair(0) &&
+         g.h == g.h_out * g.stride.h && g.w == g.w_out * g.stride.w;
+}
+
+// The convolution of dy that is the gradient in the input of one with stride 1.
+ConvGeometry turned(const ConvGeometry& g) {
+  ConvGeometry t = g;
+  std::swap(t.h, t.h_out);
+  std::swap(t.w, t.w_out);
+  std::swap(t.c, t.k);
+  t.padding = {(g.kernel.h - 1) * g.dilation.h - g.padding.h, (g.kernel.w - 1) * g.dilation.w - g.padding.w};
+  return t;
+}
+bool turns(const ConvGeometry& g) {
+  const ConvGeometry t = turned(g);
+  return g.stride == Pair(1) && t.padding.h >= 0 && t.padding.w >= 0 && !mostly_padding(t);
+}
+
 }  // namespace
 
 const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometry& g, DType dtype) {
   if (dtype != bf16) return "is written for bf16";
   if (!has_bf16_dot()) return "the processor has no dot products of bf16";
-  if (g.groups != 1) return "the channels are in groups";
+  if (g.groups != 1) {
+    constexpr std::int64_t few = 8;
+    if (std::max(g.c, g.k) <= few * g.groups) return "groups have few channels";
+    if (direction == ConvDirection::backward_weight) return "the channels are in groups";
+  }
   if (mostly_padding(g)) return "the image is mostly padding";
-  const bool side_by_side = g.kernel == g.stride && g.dilation == Pair(1) && g.padding == Pair(0) &&
-                            g.h == g.h_out * g.stride.h && g.w == g.w_out * g.stride.w;
-  if (direction == ConvDirection::backward_data && !side_by_side) return "filters overlap or leave gaps";
+  if (direction == ConvDirection::backward_data && !side_by_side(g) && !turns(g))
+    return "filters overlap or leave gaps";
   return nullptr;
 }
 
 namespace {
 
 // Sums begin with `bias`, or outputs are max(scale sum + shift, floor) by `affine`.
-void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, const float* bias,
-              const Epilogue* affine, Tensor& y) {
-  const RowPlan rows(g);
+void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, const Tensor& x,
+              const float* bias, const Epilogue* affine, Tensor& y) {
   const Pixels in(x);
-  const std::int64_t panels = ceil_div(g.k, bf16_block);
-  const Tensor packed = pack_filters(weight.data<BFloat16>(), g.k, rows);
+  const OutputPanels panels(g);
   BFloat16* to = y.data<BFloat16>();
-  const bool nontemporal = nontemporal_stores(y, g.k);
+  const bool nontemporal = nontemporal_stores(y, panels.outputs);
   const std::int64_t copy_size = rows.copy_size(g, in);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t most = std::min(rows.at_once(g), end - begin);
@@ -178,25 +233,24 @@ void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, cons
       const std::int64_t count = std::min(most, end - first);
       for (std::int64_t i = 0; i < count; ++i)
         from[static_cast<std::size_t>(i)] = rows.at(g, in, first + i, copies + i * copy_size);
-      for (std::int64_t task = 0; task < panels * count; ++task) {
-        const std::int64_t panel = task / count, i = task % count, row = first + i;
+      for (std::int64_t task = 0; task < panels.count * count; ++task) {
+        const std::int64_t panel = task / count, i = task % count, row = first + i, k = panels.first(panel);
         Epilogue epilogue{};
-        if (affine)
-          epilogue = {affine->scale + panel * bf16_block, affine->shift + panel * bf16_block, affine->floor};
-        bf16_forward_tiles({.x = from[static_cast<std::size_t>(i)],
+        if (affine) epilogue = {affine->scale + k, affine->shift + k, affine->floor};
+        bf16_forward_tiles({.x = from[static_cast<std::size_t>(i)] + panels.group(panel) * (g.c / g.groups),
                             .x_pixel = g.stride.w * g.c,
                             .runs = rows.runs.data(),
                             .run_count = static_cast<std::int64_t>(rows.runs.size()),
                             .filter = packed.data<BFloat16>() + panel * rows.pairs * 2 * bf16_block,
                             .y_pixel = g.k,
                             .cols = g.w_out,
-                            .outputs = std::min(bf16_block, g.k - panel * bf16_block),
-                            .bias = bias ? bias + panel * bf16_block : nullptr,
+                            .outputs = panels.size(panel),
+                            .bias = bias ? bias + k : nullptr,
                             .accumulate = false,
                             .epilogue = affine ? &epilogue : nullptr,
                             .nontemporal = nontemporal,
-                            .next = rows.ahead(g, in, row + count).share(panel, panel + 1, panels)},
-                           to + row * g.w_out * g.k + panel * bf16_block);
+                            .next = rows.ahead(g, in, row + count).share(panel, panel + 1, panels.count)},
+                           to + row * g.w_out * g.k + k);
       }
     }
     if (nontemporal) hwy::FlushStream();  // before another thread may read it
@@ -207,14 +261,17 @@ void convolve(const ConvGeometry& g, const Tensor& x, const Tensor& weight, cons
 
 void conv2d_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                         const Tensor& bias, Tensor& y) {
-  convolve(g, x, weight, spread(bias, g.k, g.k, 0).data(), nullptr, y);
+  const RowPlan rows(g);
+  convolve(g, rows, pack_filters(weight.data<BFloat16>(), OutputPanels(g), rows), x,
+           spread(bias, g.k, g.k, 0).data(), nullptr, y);
 }
 
 void conv2d_affine_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                                const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
   const std::vector<float> scales = spread(scale, g.k, g.k, 1), shifts = spread(shift, g.k, g.k, 0);
   const Epilogue affine{scales.data(), shifts.data(), relu ? 0.0f : -std::numeric_limits<float>::infinity()};
-  convolve(g, x, weight, nullptr, &affine, y);
+  const RowPlan rows(g);
+  convolve(g, rows, pack_filters(weight.data<BFloat16>(), OutputPanels(g), rows), x, nullptr, &affine, y);
 }
 
 namespace {
@@ -234,11 +291,9 @@ Tensor pack_filter_rows(const ConvGeometry& g, const BFloat16* weight, std::int6
   return packed;
 }
 
-}  // namespace
-
 // Every pixel of dy is multiplied by its whole filter, whose rows are side by side in dx.
-void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
-                                      const Tensor& weight, const Tensor& bias, Tensor& dx) {
+void multiply_filters(const ConvGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& bias,
+                      Tensor& dx) {
   const std::int64_t side = g.kernel.w * g.c, panels = ceil_div(side, bf16_block), width = g.w_out * g.k;
   const std::int64_t panel_size = ceil_div(g.k, 2) * 2 * bf16_block, count = g.n * g.h_out;
   const std::vector<Run> runs{{.offset = 0, .length = g.k}};
@@ -271,6 +326,17 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, c
     }
     if (nontemporal) hwy::FlushStream();  // before another thread may read it
   });
+}
+
+}  // namespace
+
+void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+                                      const Tensor& weight, const Tensor& bias, Tensor& dx) {
+  if (side_by_side(g)) return multiply_filters(g, dy, weight, bias, dx);
+  const ConvGeometry t = turned(g);
+  const RowPlan rows(t, true);
+  convolve(t, rows, pack_turned_filters(weight.data<BFloat16>(), OutputPanels(t), rows), dy,
+           spread(bias, g.c, g.c, 0).data(), nullptr, dx);
 }
 
 namespace {
