@@ -12,15 +12,18 @@
 //   norms                      bf16 in, bf16 out; statistics and parameters in f32
 //   activations, pools,        bf16 in, bf16 out; computed in f32
 //   interpolate, dropout, neg,
-//   abs, clamp, + and * with
-//   a number
+//   abs, clamp, square, + and
+//   * with a number, floor,
+//   ceil, round, trunc, sign
 //   add, sub, mul, div, where, bf16 beside f32 becomes f32
-//   maximum, minimum,
+//   maximum, minimum, fmod,
+//   remainder, lerp,
 //   comparisons, cat
 //   split, stack, pad, crop,   moved as they are
 //   permute, reshape, narrow,
 //   select, transpose
-//   exp, log, sqrt, pow,       cast to f32; f32 out
+//   exp, log, sqrt, pow, sin   cast to f32; f32 out
+//   and other functions,
 //   reductions, softmax, losses
 namespace karyon {
 

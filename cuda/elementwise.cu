@@ -16,8 +16,9 @@ template <class F, class... Any>
 constexpr bool one_of = (... || std::is_same_v<F, Any>);
 // Formulas that bf16 arrays may have; the others are applied to what was cast to f32.
 template <class F>
-constexpr bool takes_bf16 = one_of<F, functors::Abs, functors::Clamp, functors::Add, functors::Sub,
-                                   functors::Mul, functors::Div, functors::Maximum, functors::Minimum>;
+constexpr bool takes_bf16 =
+    one_of<F, functors::Abs, functors::Clamp, functors::Square, functors::Add, functors::Sub, functors::Mul,
+           functors::Div, functors::Maximum, functors::Minimum, functors::Remainder, functors::Fmod>;
 
 // dispatch_float for g, which wraps the formula F.
 template <class F, class G, class Run>
@@ -31,16 +32,16 @@ void dispatch_formula(const char* op, const Tensor& x, G g, Run run) {
 }
 
 void unary(Unary op, double p, double q, const Tensor& x, Tensor& y) {
+  auto run = [&]<class T>(auto f) { map_same<T>(f, y, Input<T>{x}); };
   auto linear = [&](auto f) {
     if (x.dtype() == i64) return map_same<std::int64_t>(f, y, Input<std::int64_t>{x});
-    dispatch_float("unary", x, f, [&]<class T>(auto g) { map_same<T>(g, y, Input<T>{x}); });
+    dispatch_float("unary", x, f, run);
   };
   if (op == Unary::add) return linear(functors::AddScalar{p});
   if (op == Unary::mul) return linear(functors::MulScalar{p});
   if (op == Unary::neg) return linear(functors::Neg{});
-  functors::visit_nonlinear(op, p, q, [&](auto f) {
-    dispatch_formula<decltype(f)>("unary", x, f, [&]<class T>(auto g) { map_same<T>(g, y, Input<T>{x}); });
-  });
+  functors::visit_steps(op, [&](auto f) { dispatch_float("unary", x, f, run); });
+  functors::visit_nonlinear(op, p, q, [&](auto f) { dispatch_formula<decltype(f)>("unary", x, f, run); });
 }
 
 void unary_backward(Unary op, double p, double q, const Tensor& dy, const Tensor& saved, Tensor& dx) {
@@ -124,6 +125,16 @@ void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& y)
   });
 }
 
+void lerp(const Tensor& a, const Tensor& b, const Tensor& weight, double p, Tensor& y) {
+  if (weight.defined()) {
+    dispatch_float("lerp", y, functors::Lerp{},
+                   [&]<class T>(auto f) { map<T>(f, y, Input<T>{a}, Input<T>{b}, Input<T>{weight}); });
+  } else {
+    dispatch_float("lerp", y, functors::LerpNumber{p},
+                   [&]<class T>(auto f) { map<T>(f, y, Input<T>{a}, Input<T>{b}); });
+  }
+}
+
 void broadcast(double scale, const Tensor& x, Tensor& y) {
   check_f32("broadcast", y);
   map<float>(functors::MulScalar{scale}, y, Input<float>{x});
@@ -136,6 +147,7 @@ void register_elementwise_kernels(KernelTable& table) {
   table.add<decltype(kernels::unary_backward)>("unary_backward", unary_backward);
   table.add<decltype(kernels::binary)>("binary", binary);
   table.add<decltype(kernels::binary_backward)>("binary_backward", binary_backward);
+  table.add<decltype(kernels::lerp)>("lerp", lerp);
   table.add<decltype(kernels::where)>("where", where);
   table.add<decltype(kernels::broadcast)>("broadcast", broadcast);
 }

@@ -22,7 +22,9 @@ void unary_cpu(Unary op, double p, double q, const Tensor& x, Tensor& y) {
   if (x.dtype() == i64) return linear.operator()<std::int64_t>();
   dispatch_mapped(x.dtype(), "unary", [&]<class T>() {
     if (op == Unary::add || op == Unary::mul || op == Unary::neg) return linear.template operator()<T>();
-    functors::visit_nonlinear(op, p, q, [&](auto f) { map<T>(f, y, Input<T>{x}); });
+    auto run = [&](auto f) { map<T>(f, y, Input<T>{x}); };
+    functors::visit_steps(op, run);
+    functors::visit_nonlinear(op, p, q, run);
   });
 }
 
@@ -79,6 +81,13 @@ void where_cpu(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor
   });
 }
 
+void lerp_cpu(const Tensor& a, const Tensor& b, const Tensor& weight, double p, Tensor& y) {
+  dispatch_mapped(y.dtype(), "lerp", [&]<class T>() {
+    if (weight.defined()) return map<T>(functors::Lerp{}, y, Input<T>{a}, Input<T>{b}, Input<T>{weight});
+    map<T>(functors::LerpNumber{p}, y, Input<T>{a}, Input<T>{b});
+  });
+}
+
 void broadcast_cpu(double scale, const Tensor& x, Tensor& y) {
   dispatch_mapped(y.dtype(), "broadcast",
                   [&]<class T>() { map<T>(functors::MulScalar{scale}, y, Input<T>{x}); });
@@ -90,6 +99,7 @@ constinit decltype(kernels::unary) kernels::unary{"unary", unary_cpu};
 constinit decltype(kernels::unary_backward) kernels::unary_backward{"unary_backward", unary_backward_cpu};
 constinit decltype(kernels::binary) kernels::binary{"binary", binary_cpu};
 constinit decltype(kernels::binary_backward) kernels::binary_backward{"binary_backward", binary_backward_cpu};
+constinit decltype(kernels::lerp) kernels::lerp{"lerp", lerp_cpu};
 constinit decltype(kernels::where) kernels::where{"where", where_cpu};
 constinit decltype(kernels::broadcast) kernels::broadcast{"broadcast", broadcast_cpu};
 

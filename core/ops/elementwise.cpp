@@ -3,6 +3,7 @@
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
+#include <array>
 #include <cmath>
 
 namespace karyon {
@@ -38,6 +39,12 @@ Tensor unary(const char* name, Unary op, Keep keep, const Tensor& x, double p = 
   });
 }
 
+// Rounding: the gradient is 0.
+Tensor steps(const char* name, Unary op, const Tensor& x) {
+  check_floating(name, x);
+  return record(name, apply(op, x), {x}, [](const Tensor& dy) { return std::vector{zeros_like(dy)}; });
+}
+
 void check_scalar(const char* op, const Tensor& x, double value) {
   if (x.dtype() != i64) return check_floating(op, x);
   check(std::abs(value) <= 0x1p53 && value == std::trunc(value), op,
@@ -64,7 +71,7 @@ Tensor arithmetic(const char* name, Binary op, const Tensor& a, const Tensor& b)
   return apply(op, a, b, broadcast_shapes(a.shape(), b.shape(), name), a.dtype());
 }
 
-// div, pow, maximum, minimum: both gradients need both inputs.
+// div, pow, maximum and others: both gradients need both inputs.
 Tensor nonlinear(const char* name, Binary op, const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return nonlinear(name, op, widen(a), widen(b));
   Tensor y = arithmetic(name, op, a, b);
@@ -85,6 +92,22 @@ Tensor compare(const char* name, Binary op, const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return compare(name, op, widen(a), widen(b));
   check_same_dtype(name, a, b);
   return apply(op, a, b, broadcast_shapes(a.shape(), b.shape(), name), boolean);
+}
+
+// A number as a tensor to broadcast beside x. Beside bf16 it is not rounded.
+Tensor number_beside(const char* name, const Tensor& x, double value) {
+  check_floating(name, x);
+  return full({}, value, {.dtype = parameter_dtype(x.dtype()), .device = x.device()});
+}
+
+// What is not 0, NaN included.
+Tensor truth(const Tensor& x) { return x.dtype() == boolean ? x : ne(x, 0); }
+Tensor constant(const Tensor& x, double value) {
+  return full({}, value, {.dtype = boolean, .device = x.device()});
+}
+// Whole numbers and truth values are finite.
+Tensor same_for_all(const Tensor& x, double value) {
+  return full(x.shape(), value, {.dtype = boolean, .device = x.device()});
 }
 
 // An integer against a number that its type cannot hold is compared in f64.
@@ -171,6 +194,73 @@ Tensor clamp(const Tensor& x, double low, double high) {
   return unary("clamp", Unary::clamp, Keep::input, x, low, high);
 }
 
+Tensor square(const Tensor& x) { return unary("square", Unary::pow, Keep::input, x, 2); }
+Tensor reciprocal(const Tensor& x) { return unary("reciprocal", Unary::pow, Keep::input, widen(x), -1); }
+Tensor floor(const Tensor& x) { return steps("floor", Unary::floor, x); }
+Tensor ceil(const Tensor& x) { return steps("ceil", Unary::ceil, x); }
+Tensor round(const Tensor& x) { return steps("round", Unary::round, x); }
+Tensor trunc(const Tensor& x) { return steps("trunc", Unary::trunc, x); }
+Tensor sign(const Tensor& x) { return steps("sign", Unary::sign, x); }
+
+Tensor remainder(const Tensor& a, const Tensor& b) { return nonlinear("remainder", Binary::remainder, a, b); }
+Tensor fmod(const Tensor& a, const Tensor& b) { return nonlinear("fmod", Binary::fmod, a, b); }
+Tensor remainder(const Tensor& x, double divisor) {
+  return remainder(x, number_beside("remainder", x, divisor)).to(x.dtype());
+}
+Tensor fmod(const Tensor& x, double divisor) {
+  return fmod(x, number_beside("fmod", x, divisor)).to(x.dtype());
+}
+Tensor atan2(const Tensor& a, const Tensor& b) {
+  return nonlinear("atan2", Binary::atan2, widen(a), widen(b));
+}
+
+Tensor lerp(const Tensor& start, const Tensor& end, const Tensor& weight) {
+  if (mixed(start, end) || mixed(start, weight) || mixed(end, weight))
+    return lerp(widen(start), widen(end), widen(weight));
+  check_floating("lerp", start);
+  check_same_dtype("lerp", start, end);
+  check_same_dtype("lerp", start, weight);
+  const Shape shape =
+      broadcast_shapes(broadcast_shapes(start.shape(), end.shape(), "lerp"), weight.shape(), "lerp");
+  Tensor y = empty(shape, {.dtype = start.dtype(), .device = start.device()});
+  kernels::lerp(start, end, weight, 0, y);
+  return record(
+      "lerp", y, {start, end, weight},
+      [wanted = std::array{start.requires_grad(), end.requires_grad(), weight.requires_grad()},
+       start = SavedTensor(start), end = SavedTensor(end), weight = SavedTensor(weight)](const Tensor& dy) {
+        const Tensor a = start.get(), b = end.get(), w = weight.get();
+        Tensor da, db, dw;
+        if (wanted[0]) {
+          const Tensor rest = apply(Unary::add, apply(Unary::neg, w), 1);
+          da = sum_to(apply(Binary::mul, dy, rest), a.shape());
+        }
+        if (wanted[1]) db = sum_to(apply(Binary::mul, dy, w), b.shape());
+        if (wanted[2]) {
+          const Tensor way =
+              apply(Binary::sub, b, a, broadcast_shapes(a.shape(), b.shape(), "lerp"), a.dtype());
+          dw = sum_to(apply(Binary::mul, dy, way), w.shape());
+        }
+        return std::vector{da, db, dw};
+      });
+}
+Tensor lerp(const Tensor& start, const Tensor& end, double weight) {
+  if (mixed(start, end)) return lerp(widen(start), widen(end), weight);
+  check_floating("lerp", start);
+  check_same_dtype("lerp", start, end);
+  Tensor y = empty(broadcast_shapes(start.shape(), end.shape(), "lerp"),
+                   {.dtype = start.dtype(), .device = start.device()});
+  kernels::lerp(start, end, Tensor(), weight, y);
+  return record("lerp", y, {start, end},
+                [a_grad = start.requires_grad(), b_grad = end.requires_grad(), a_shape = start.shape(),
+                 b_shape = end.shape(), weight](const Tensor& dy) {
+                  auto side = [&](double factor, const Shape& to) {
+                    return sum_to(apply(Unary::mul, dy, factor), to);
+                  };
+                  return std::vector{a_grad ? side(1 - weight, a_shape) : Tensor(),
+                                     b_grad ? side(weight, b_shape) : Tensor()};
+                });
+}
+
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   check(condition.dtype() == boolean, "where: expects a bool condition, got ", condition.dtype());
   if (mixed(a, b)) return where(condition, widen(a), widen(b));
@@ -210,6 +300,19 @@ Tensor lt(const Tensor& x, double value) { return compare("lt", Binary::lt, x, v
 Tensor gt(const Tensor& x, double value) { return compare("gt", Binary::gt, x, value); }
 Tensor le(const Tensor& x, double value) { return compare("le", Binary::le, x, value); }
 Tensor ge(const Tensor& x, double value) { return compare("ge", Binary::ge, x, value); }
+
+Tensor logical_not(const Tensor& x) { return eq(x, 0); }
+Tensor logical_and(const Tensor& a, const Tensor& b) { return where(truth(a), truth(b), constant(a, 0)); }
+Tensor logical_or(const Tensor& a, const Tensor& b) { return where(truth(a), constant(a, 1), truth(b)); }
+Tensor logical_xor(const Tensor& a, const Tensor& b) { return ne(truth(a), truth(b)); }
+
+Tensor isnan(const Tensor& x) { return is_floating(x.dtype()) ? ne(x, x) : same_for_all(x, 0); }
+Tensor isinf(const Tensor& x) {
+  return is_floating(x.dtype()) ? eq(abs(x.detach()), INFINITY) : same_for_all(x, 0);
+}
+Tensor isfinite(const Tensor& x) {
+  return is_floating(x.dtype()) ? lt(abs(x.detach()), INFINITY) : same_for_all(x, 1);
+}
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;

@@ -37,6 +37,35 @@ Tensor abs(const Tensor& x);
 /// Throws Error unless low <= high.
 Tensor clamp(const Tensor& x, double low, double high);
 
+/// x^2; bf16 stays. 1 / x; f32 for bf16.
+Tensor square(const Tensor& x);
+Tensor reciprocal(const Tensor& x);
+/// The nearest whole number below, above, next (halves go to the even one) and towards 0; infinities and NaN stay.
+/// The gradient is 0.
+Tensor floor(const Tensor& x);
+Tensor ceil(const Tensor& x);
+Tensor round(const Tensor& x);
+Tensor trunc(const Tensor& x);
+/// -1, 0 or 1; 0 for NaN. The gradient is 0.
+Tensor sign(const Tensor& x);
+
+/// What is left of a after whole multiples of b. remainder has b's sign: a - b floor(a / b). fmod has a's:
+/// a - b trunc(a / b). NaN where b is 0.
+///   a, b     any shapes that broadcast; same dtype (f32, f64 or bf16), or bf16 and f32
+///   returns  the broadcast shape; f32 for bf16 and f32
+/// Differentiable in a and b. Throws Error if shapes do not broadcast or dtypes differ.
+Tensor remainder(const Tensor& a, const Tensor& b);
+Tensor fmod(const Tensor& a, const Tensor& b);
+Tensor remainder(const Tensor& x, double divisor);
+Tensor fmod(const Tensor& x, double divisor);
+/// The angle in radians, from -pi to pi, of the point with ordinate a and abscissa b. As remainder, but f32 for
+/// bf16. The gradient at (0, 0) is 0.
+Tensor atan2(const Tensor& a, const Tensor& b);
+/// start + weight (end - start). All broadcast, with one dtype (f32, f64 or bf16), or bf16 and f32, which gives
+/// f32. Differentiable in all tensors.
+Tensor lerp(const Tensor& start, const Tensor& end, const Tensor& weight);
+Tensor lerp(const Tensor& start, const Tensor& end, double weight);
+
 /// a where the condition holds, b elsewhere.
 ///   condition  bool; a, b: same dtype (any), or bf16 and f32, which gives f32; all three broadcast
 /// Differentiable in a and b.
@@ -56,6 +85,17 @@ Tensor lt(const Tensor& x, double value);
 Tensor gt(const Tensor& x, double value);
 Tensor le(const Tensor& x, double value);
 Tensor ge(const Tensor& x, double value);
+
+/// Truth values of any dtype: what is not 0 is true, NaN too. a and b broadcast and may differ in dtype; returns bool.
+/// Not differentiable.
+Tensor logical_not(const Tensor& x);
+Tensor logical_and(const Tensor& a, const Tensor& b);
+Tensor logical_or(const Tensor& a, const Tensor& b);
+Tensor logical_xor(const Tensor& a, const Tensor& b);
+/// bool of x's shape, for any dtype. Not differentiable.
+Tensor isnan(const Tensor& x);
+Tensor isinf(const Tensor& x);
+Tensor isfinite(const Tensor& x);
 
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }

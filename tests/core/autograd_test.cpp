@@ -27,7 +27,7 @@ Tensor plus(const Tensor& a, const Tensor& b) {
   y.add_(b.detach());
   return record("plus", y, {a, b}, [](const Tensor& dy) { return std::vector{dy, dy}; });
 }
-Tensor square(const Tensor& x) {
+Tensor squared(const Tensor& x) {
   Tensor y = x.detach().clone();
   for (std::int64_t i = 0; i < y.numel(); ++i) y.data<float>()[i] *= y.data<float>()[i];
   return record("square", y, {x}, [x = SavedTensor(x)](const Tensor& dy) {
@@ -72,7 +72,7 @@ TEST_CASE("a graph of 200,000 nodes runs backward, and dies undone, without recu
 
 TEST_CASE("the graph is freed as it is walked and cannot be walked twice") {
   Tensor x = tensor({3}).requires_grad_();
-  const Tensor y = square(x);
+  const Tensor y = squared(x);
   y.backward();
   CHECK(x.grad().item() == 6);
   CHECK_THROWS_AS(y.backward(), Error);
@@ -112,7 +112,7 @@ TEST_CASE("hooks see whole gradients and may replace them") {
 
 TEST_CASE("a saved tensor changed in place is an error, not a wrong gradient") {
   Tensor x = tensor({3}).requires_grad_();
-  const Tensor y = square(x);
+  const Tensor y = squared(x);
   {
     const NoGradGuard guard;
     x.add_(tensor({1}));

@@ -4,6 +4,7 @@
 
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/kernels/functors/math.h>
+#include <karyon/core/kernels/functors/rounding.h>
 
 // Operations on one tensor and on two, written once for every device. A functor maps values to a value. Its
 // grad maps the output's gradient and what the operation saved (x or y, see the kernels) to the input's
@@ -122,7 +123,7 @@ struct PowScalar {
   }
 };
 
-/// f(functor) for the operations that have a gradient formula; add, mul and neg are linear and need none.
+/// f(functor) for the operations that have a gradient formula; the others are linear or constant.
 template <class F>
 void visit_nonlinear(kernels::Unary op, double p, double q, F&& f) {
   using enum kernels::Unary;
@@ -136,9 +137,7 @@ void visit_nonlinear(kernels::Unary op, double p, double q, F&& f) {
       if (p == 2) return f(Square{});
       if (p == -1) return f(Reciprocal{});
       return f(PowScalar{p});
-    case add:
-    case mul:
-    case neg: break;
+    default: break;
   }
 }
 
@@ -218,6 +217,22 @@ struct Minimum {
     return Maximum{}.grad_b(dy, -a, -b);
   }
 };
+/// The angle of (b, a). The gradient at (0, 0) is 0.
+struct Atan2 {
+  template <class T>
+  constexpr T operator()(T a, T b) const {
+    return std::atan2(a, b);
+  }
+  template <class T>
+  constexpr T grad_a(T dy, T a, T b) const {
+    const T square = a * a + b * b;
+    return dy * b * (square == 0 ? T(0) : 1 / square);
+  }
+  template <class T>
+  constexpr T grad_b(T dy, T a, T b) const {
+    return grad_a(dy, b, -a);
+  }
+};
 struct Tie {
   template <class T>
   constexpr T operator()(T a, T b) const {
@@ -237,6 +252,9 @@ void visit_arithmetic(kernels::Binary op, F&& f) {
     case pow: return f(Pow{});
     case maximum: return f(Maximum{});
     case minimum: return f(Minimum{});
+    case remainder: return f(Remainder{});
+    case fmod: return f(Fmod{});
+    case atan2: return f(Atan2{});
     case tie: return f(Tie{});
     default: break;
   }

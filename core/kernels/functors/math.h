@@ -36,6 +36,24 @@ constexpr T exponential(T x) {
   }
 }
 
+/// e^x - 1, which loses nothing near 0. For float, a series there and e^x elsewhere; both are computed, to
+/// vectorize.
+template <class T>
+constexpr T exponential_minus_one(T x) {
+  if constexpr (std::is_same_v<T, float>) {
+    const float series =
+        x + x * x *
+                (1 / 2.0f +
+                 x * (1 / 6.0f +
+                      x * (1 / 24.0f +
+                           x * (1 / 120.0f +
+                                x * (1 / 720.0f + x * (1 / 5040.0f + x * (1 / 40320.0f + x / 362880.0f)))))));
+    return x > -0.7f && x < 0.7f ? series : exponential(x) - 1;
+  } else {
+    return std::expm1(x);
+  }
+}
+
 /// log(1 + e) for e in [0, 1]. For float, 2 artanh(e / (2 + e)) by its series, which loses nothing for tiny e
 /// and has no branches.
 template <class T>
