@@ -58,7 +58,17 @@ TEST_CASE("gradients at NaN and infinity: functions of one tensor") {
   check_unary("abs", karyon::abs, {{qnan, 2, 0}, {0, 2, 0}, {-inf, 2, -2}});
   check_unary("sigmoid", sigmoid, {{qnan, 1, qnan}, {inf, 1, 0}, {-3e38, 1, 0}});
   check_unary("silu", silu, {{qnan, 1, qnan}, {3e38, 1e30, 1e30}, {-3e38, 1, 0}, {inf, 1, qnan}});
-  check_unary("gelu", gelu, {{qnan, 1, qnan}, {3e38, 1e30, 1e30}, {-3e38, 1, 0}});
+  check_unary("gelu", [](const Tensor& x) { return gelu(x); },
+              {{qnan, 1, qnan}, {3e38, 1e30, 1e30}, {-3e38, 1, 0}});
+  check_unary("hardtanh", [](const Tensor& x) { return hardtanh(x); },
+              {{qnan, 2, 2}, {1, 2, 0}, {-1, 2, 0}, {0, 2, 2}, {inf, 2, 0}});
+  check_unary("hardswish", hardswish, {{qnan, 2, 2}, {-3, 2, 0}, {3, 2, 2}, {inf, 2, 2}, {-inf, 2, 0}});
+  check_unary("hardsigmoid", hardsigmoid, {{qnan, 2, 0}, {-3, 2, 0}, {3, 2, 0}, {0, 3, 0.5}});
+  check_unary("elu", [](const Tensor& x) { return elu(x, -1.5); },
+              {{qnan, 2, 2}, {0, 2, -3}, {inf, 2, 2}, {-inf, 2, 0}});
+  check_unary("mish", mish, {{qnan, 1, qnan}, {inf, 1, qnan}, {-inf, 1, qnan}, {1e30, 2, 2}});
+  check_unary("logsigmoid", logsigmoid, {{qnan, 1, qnan}, {inf, 1, 0}, {-inf, 2, 2}});
+  check_unary("softsign", softsign, {{qnan, 1, qnan}, {inf, 1, qnan}, {-inf, 1, qnan}, {1e25, 1, 0}});
   check_unary("softplus", [](const Tensor& x) { return softplus(x); },
               {{qnan, 1, qnan}, {3e38, 2, 2}, {-inf, 1, 0}});
   check_unary("sqrt", karyon::sqrt, {{qnan, 1, qnan}, {inf, 1, 0}, {0, 1, inf}, {0, 0, qnan}, {-1, 1, qnan}});
