@@ -74,6 +74,9 @@ KernelTable make_table() {
   register_layer_norm_kernels(table);
   register_layout_kernels(table);
   register_loss_kernels(table);
+  register_loss_class_kernels(table);
+  register_loss_pair_kernels(table);
+  register_loss_region_kernels(table);
   register_matmul_kernels(table);
   register_norm_kernels(table);
   register_optim_kernels(table);

@@ -1,7 +1,11 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/loss.h>
+#include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/loss.h>
+#include <karyon/core/ops/reduce.h>
+#include <functional>
 
 namespace karyon {
 namespace {
@@ -56,20 +60,81 @@ Tensor periodic(const Tensor& weight, const Tensor& input, const char* op, const
   return out.to(input.device());
 }
 
-using PointLoss = Kernel<void(const Tensor&, const Tensor&, Reduction, Tensor&)>;
-using PointLossBackward = Kernel<void(const Tensor&, const Tensor&, const Tensor&, Reduction, Tensor&)>;
+// Targets are class indices of the input's rows; the weight has one number for each class.
+void check_classes(const Tensor& input, const Tensor& target, const Tensor& weight, std::int64_t ignore_index,
+                   const char* op) {
+  check(input.dtype() == f32 || input.dtype() == f64, op, ": expects f32, f64 or bf16, got ", input.dtype());
+  check(target.dtype() == i64, op, ": expects a target of i64, got ", target.dtype());
+  check(input.dim() >= 1 && input.size(-1) >= 1 && target.dim() == input.dim() - 1 &&
+            std::equal(target.shape().begin(), target.shape().end(), input.shape().begin()),
+        op, ": expects input [..., C] and target [...], got ", input.shape(), " and ", target.shape());
+  check_constant(weight, op, "weight");
+  const std::int64_t classes = input.size(-1);
+  if (weight.defined())
+    check(weight.shape() == Shape{classes} && weight.dtype() == input.dtype(), op, ": weight expects ",
+          input.dtype(), Shape{classes}, ", got ", weight.dtype(), weight.shape());
+  Tensor bad = empty({1}, {.dtype = i64, .device = target.device()});
+  kernels::find_bad_class(target, classes, ignore_index, bad);
+  if (const auto at = bad.item<std::int64_t>(); at >= 0)
+    check(false, op, ": target ", view(target, {1}, at).item<std::int64_t>(), " at position ", at,
+          " is not a class in [0, ", classes, ")");
+}
 
-Tensor difference_loss(const char* op, const PointLoss& forward, const PointLossBackward& backward,
-                       const Tensor& any_input, const Tensor& any_target, Reduction reduction) {
+// A loss of kernels::PairLoss, and its gradient in the input.
+Tensor input_loss(const char* op, kernels::PairLoss which, const Tensor& input, const Tensor& target,
+                  Reduction reduction) {
+  check_pair(input, target, op);
+  check_constant(target, op, "target");
+  Tensor out = empty_loss(input, input.shape(), reduction);
+  kernels::pair_loss(which, 0, 0, input, target, reduction, out);
+  return record(
+      op, out, {input},
+      [which, input = SavedTensor(input), target = SavedTensor(target), reduction](const Tensor& dy) {
+        Tensor dx = empty_like(input.get());
+        kernels::pair_loss_backward(which, 0, 0, dy, input.get(), target.get(), reduction, dx);
+        return std::vector{dx};
+      });
+}
+
+// 1 - Tversky index of sigmoid or, beside class indices, softmax of the input.
+Tensor overlap_loss(const char* op, const Tensor& any_input, const Tensor& any_target,
+                    const TverskyOptions& o) {
+  const Tensor input = widen(any_input), target = widen(any_target);
+  const bool indices = target.dtype() == i64;
+  check(input.dim() >= 2 && input.size(-1) > 0, op,
+        ": expects input [N, ..., C] with at least 2 dimensions and one channel, got ", input.shape());
+  if (indices) {
+    check_classes(input, target, {}, o.ignore_index, op);
+  } else {
+    check_pair(input, target, op);
+    check_constant(target, op, "target");
+  }
+  const Tensor p = indices ? softmax(input, -1) : sigmoid(input);
+  Tensor out = empty_loss(p, {}, Reduction::mean);
+  Tensor fractions = empty({p.size(0), p.size(-1), 2}, {.dtype = f64, .device = p.device()});
+  kernels::tversky_loss(p, target, o.ignore_index, o.alpha, o.beta, o.smooth, out, fractions);
+  return record(op, out, {p},
+                [p = SavedTensor(p), target = SavedTensor(target), o, fractions](const Tensor& dy) {
+                  Tensor dx = empty_like(p.get());
+                  kernels::tversky_loss_backward(dy, p.get(), target.get(), o.ignore_index, o.alpha, o.beta,
+                                                 fractions, dx);
+                  return std::vector{dx};
+                });
+}
+
+// forward(input, target, reduction, out) and backward(dy, input, target, reduction, dx) of a loss of input - target.
+template <class Forward, class Backward>
+Tensor difference_loss(const char* op, Forward forward, Backward backward, const Tensor& any_input,
+                       const Tensor& any_target, Reduction reduction) {
   const Tensor input = widen(any_input), target = widen(any_target);
   check_pair(input, target, op);
   Tensor out = empty_loss(input, input.shape(), reduction);
   forward(input, target, reduction, out);
   return record(op, out, {input, target},
-                [backward = &backward, input = SavedTensor(input), target = SavedTensor(target), reduction,
+                [backward, input = SavedTensor(input), target = SavedTensor(target), reduction,
                  want_input = input.requires_grad(), want_target = target.requires_grad()](const Tensor& dy) {
                   Tensor dx = empty_like(input.get()), dt;
-                  (*backward)(dy, input.get(), target.get(), reduction, dx);
+                  backward(dy, input.get(), target.get(), reduction, dx);
                   if (want_target) {
                     dt = want_input ? dx.clone() : dx;
                     dt.mul_(-1);
@@ -100,41 +165,48 @@ Tensor bce_with_logits(const Tensor& any_input, const Tensor& any_target, const 
 
 Tensor cross_entropy(const Tensor& any_input, const Tensor& target, const CrossEntropyOptions& options) {
   const Tensor input = widen(any_input);
-  check(input.dtype() == f32 || input.dtype() == f64, "cross_entropy: expects f32, f64 or bf16, got ",
-        input.dtype());
-  check(target.dtype() == i64, "cross_entropy: expects a target of i64, got ", target.dtype());
-  check(input.dim() >= 1 && input.size(-1) >= 1 && target.dim() == input.dim() - 1 &&
-            std::equal(target.shape().begin(), target.shape().end(), input.shape().begin()),
-        "cross_entropy: expects input [..., C] and target [...], got ", input.shape(), " and ",
-        target.shape());
-  check_constant(options.weight, "cross_entropy", "weight");
-  const std::int64_t classes = input.size(-1);
-  if (options.weight.defined())
-    check(options.weight.shape() == Shape{classes} && options.weight.dtype() == input.dtype(),
-          "cross_entropy: weight expects ", input.dtype(), Shape{classes}, ", got ", options.weight.dtype(),
-          options.weight.shape());
-  Tensor bad = empty({1}, {.dtype = i64, .device = target.device()});
-  kernels::find_bad_class(target, classes, options.ignore_index, bad);
-  if (const auto at = bad.item<std::int64_t>(); at >= 0)
-    check(false, "cross_entropy: target ", view(target, {1}, at).item<std::int64_t>(), " at position ", at,
-          " is not a class in [0, ", classes, ")");
-
+  check(options.label_smoothing >= 0 && options.label_smoothing <= 1,
+        "cross_entropy: expects label_smoothing in [0, 1], got ", options.label_smoothing);
+  check_classes(input, target, options.weight, options.ignore_index, "cross_entropy");
   Tensor out = empty_loss(input, target.shape(), options.reduction);
   Tensor total_weight = empty({1}, {.dtype = f64, .device = input.device()});
-  kernels::cross_entropy(input, target, options.weight, options.ignore_index, options.reduction, out,
-                         total_weight);
+  kernels::cross_entropy(input, target, options.weight, options.ignore_index, options.label_smoothing,
+                         options.reduction, out, total_weight);
   return record(
       "cross_entropy", out, {input},
       [input = SavedTensor(input), target = SavedTensor(target), weight = SavedTensor(options.weight),
-       ignore_index = options.ignore_index, reduction = options.reduction, total_weight](const Tensor& dy) {
+       ignore_index = options.ignore_index, smoothing = options.label_smoothing,
+       reduction = options.reduction, total_weight](const Tensor& dy) {
         Tensor dx = empty_like(input.get());
-        kernels::cross_entropy_backward(dy, input.get(), target.get(), weight.get(), ignore_index, reduction,
-                                        total_weight, dx);
+        kernels::cross_entropy_backward(dy, input.get(), target.get(), weight.get(), ignore_index, smoothing,
+                                        reduction, total_weight, dx);
         return std::vector{dx};
       });
 }
 
+Tensor nll_loss(const Tensor& any_input, const Tensor& target, const NllOptions& options) {
+  const Tensor input = widen(any_input);
+  check_classes(input, target, options.weight, options.ignore_index, "nll_loss");
+  Tensor out = empty_loss(input, target.shape(), options.reduction);
+  Tensor total_weight = empty({1}, {.dtype = f64, .device = input.device()});
+  kernels::nll_loss(input, target, options.weight, options.ignore_index, options.reduction, out,
+                    total_weight);
+  return record("nll_loss", out, {input},
+                [shape = input.shape(), dtype = input.dtype(), target = SavedTensor(target),
+                 weight = SavedTensor(options.weight), ignore_index = options.ignore_index,
+                 reduction = options.reduction, total_weight](const Tensor& dy) {
+                  Tensor dx = empty(shape, {.dtype = dtype, .device = dy.device()});
+                  kernels::nll_loss_backward(dy, target.get(), weight.get(), ignore_index, reduction,
+                                             total_weight, dx);
+                  return std::vector{dx};
+                });
+}
+
 Tensor dice_loss(const Tensor& any_input, const Tensor& any_target, const DiceOptions& options) {
+  if (any_target.dtype() == i64)
+    return overlap_loss(
+        "dice_loss", any_input, any_target,
+        {.alpha = 0.5, .beta = 0.5, .smooth = options.smooth / 2, .ignore_index = options.ignore_index});
   const Tensor input = widen(any_input), target = widen(any_target);
   check_pair(input, target, "dice_loss");
   check_constant(target, "dice_loss", "target");
@@ -150,6 +222,12 @@ Tensor dice_loss(const Tensor& any_input, const Tensor& any_target, const DiceOp
                   kernels::dice_loss_backward(dy, input.get(), target.get(), fractions, dx);
                   return std::vector{dx};
                 });
+}
+
+Tensor tversky_loss(const Tensor& input, const Tensor& target, const TverskyOptions& options) {
+  check(options.alpha >= 0 && options.beta >= 0, "tversky_loss: expects alpha >= 0 and beta >= 0, got ",
+        options.alpha, " and ", options.beta);
+  return overlap_loss("tversky_loss", input, target, options);
 }
 
 Tensor focal_loss(const Tensor& any_input, const Tensor& any_target, const FocalOptions& options) {
@@ -170,10 +248,71 @@ Tensor focal_loss(const Tensor& any_input, const Tensor& any_target, const Focal
 }
 
 Tensor mse_loss(const Tensor& input, const Tensor& target, Reduction reduction) {
-  return difference_loss("mse_loss", kernels::mse_loss, kernels::mse_loss_backward, input, target, reduction);
+  return difference_loss("mse_loss", std::cref(kernels::mse_loss), std::cref(kernels::mse_loss_backward),
+                         input, target, reduction);
 }
 Tensor l1_loss(const Tensor& input, const Tensor& target, Reduction reduction) {
-  return difference_loss("l1_loss", kernels::l1_loss, kernels::l1_loss_backward, input, target, reduction);
+  return difference_loss("l1_loss", std::cref(kernels::l1_loss), std::cref(kernels::l1_loss_backward), input,
+                         target, reduction);
+}
+
+namespace {
+
+// `scale` times Huber's loss.
+Tensor scaled_huber(const char* op, double delta, double scale, const Tensor& input, const Tensor& target,
+                    Reduction reduction) {
+  const auto forward = [=](const Tensor& x, const Tensor& t, Reduction r, Tensor& out) {
+    kernels::pair_loss(kernels::PairLoss::huber, delta, scale, x, t, r, out);
+  };
+  const auto backward = [=](const Tensor& dy, const Tensor& x, const Tensor& t, Reduction r, Tensor& dx) {
+    kernels::pair_loss_backward(kernels::PairLoss::huber, delta, scale, dy, x, t, r, dx);
+  };
+  return difference_loss(op, forward, backward, input, target, reduction);
+}
+
+Tensor reduced(const Tensor& losses, Reduction reduction) {
+  return reduction == Reduction::mean ? mean(losses) : reduction == Reduction::sum ? sum(losses) : losses;
+}
+
+}  // namespace
+
+Tensor huber_loss(const Tensor& input, const Tensor& target, const HuberOptions& options) {
+  check(options.delta > 0, "huber_loss: expects delta > 0, got ", options.delta);
+  return scaled_huber("huber_loss", options.delta, 1, input, target, options.reduction);
+}
+
+Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, const SmoothL1Options& options) {
+  check(options.beta >= 0, "smooth_l1_loss: expects beta >= 0, got ", options.beta);
+  if (options.beta == 0) return l1_loss(input, target, options.reduction);
+  return scaled_huber("smooth_l1_loss", options.beta, 1 / options.beta, input, target, options.reduction);
+}
+
+Tensor kl_div(const Tensor& input, const Tensor& target, const KlDivOptions& options) {
+  const auto which = options.log_target ? kernels::PairLoss::kl_div_log : kernels::PairLoss::kl_div;
+  const Reduction reduction = options.batchmean ? Reduction::sum : options.reduction;
+  const Tensor loss = input_loss("kl_div", which, widen(input), widen(target), reduction);
+  if (!options.batchmean) return loss;
+  check(input.dim() >= 1, "kl_div: expects at least 1 dimension for batchmean, got ", input.shape());
+  return loss / static_cast<double>(input.size(0));
+}
+
+Tensor binary_cross_entropy(const Tensor& any_input, const Tensor& target,
+                            const BinaryCrossEntropyOptions& options) {
+  const char* op = "binary_cross_entropy";
+  const auto which = kernels::PairLoss::binary_cross_entropy;
+  const Tensor input = widen(any_input), weight = options.weight;
+  check(input.dtype() == f32 || input.dtype() == f64, op, ": expects f32, f64 or bf16, got ", input.dtype());
+  Tensor bad = empty({1}, {.dtype = i64, .device = input.device()});
+  kernels::find_outside(input, 0, 1, bad);
+  if (const auto at = bad.item<std::int64_t>(); at >= 0)
+    check(false, op, ": input ", view(input, {1}, at).item<double>(), " at position ", at,
+          " is not in [0, 1]");
+  if (!weight.defined()) return input_loss(op, which, input, widen(target), options.reduction);
+  check_constant(weight, op, "weight");
+  check(broadcast_shapes(weight.shape(), input.shape(), op) == input.shape(), op, ": weight ", weight.shape(),
+        " does not broadcast to ", input.shape());
+  const Tensor losses = input_loss(op, which, input, widen(target), Reduction::none);
+  return reduced(mul(losses, widen(weight)), options.reduction);
 }
 
 }  // namespace karyon

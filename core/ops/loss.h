@@ -23,23 +23,50 @@ struct CrossEntropyOptions {
   Tensor weight = {};  ///< [C]: of each class; the mean divides by the sum of the weights used
   std::int64_t ignore_index = -100;
   Reduction reduction = Reduction::mean;
+  double label_smoothing = 0;  ///< the share of the target that all classes get alike (Szegedy et al., 2016)
 };
 /// Cross entropy of softmax(input) over the last dimension.
 ///   input   [..., C]
 ///   target  [...] i64 class indices in [0, C) or ignore_index
 /// Differentiable in input. If every target is ignored the mean is 0 / 0, NaN. Throws Error for an index out
-/// of range.
+/// of range, and unless label_smoothing is in [0, 1].
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const CrossEntropyOptions& options = {});
 
+struct NllOptions {
+  Tensor weight = {};  ///< [C]: of each class; the mean divides by the sum of the weights used
+  std::int64_t ignore_index = -100;
+  Reduction reduction = Reduction::mean;
+};
+/// The negative log likelihood: -input at the target's class. cross_entropy of what log_softmax returned.
+///   input   [..., C]: logarithms of probabilities
+///   target  [...] i64 class indices in [0, C) or ignore_index
+/// Differentiable in input. Throws Error for an index out of range.
+Tensor nll_loss(const Tensor& input, const Tensor& target, const NllOptions& options = {});
+
 struct DiceOptions {
-  double smooth = 1;  ///< added above and below, so that two empty masks agree
+  double smooth = 1;                 ///< added above and below, so that two empty masks agree
+  std::int64_t ignore_index = -100;  ///< the class index of pixels that do not count
 };
 /// 1 - Dice coefficient of sigmoid(input) and target, per image and channel, then averaged:
 /// 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)   (Milletari et al., 2016, without the squares).
-///   input, target  [N, ..., C]; target in [0, 1]
-///   returns        a tensor without dimensions
-/// Differentiable in input.
+///   input    [N, ..., C]
+///   target   [N, ..., C] in [0, 1]; or [N, ...] i64, class indices in [0, C) or ignore_index: then softmax over the
+///            channels takes the place of sigmoid
+///   returns  a tensor without dimensions
+/// Differentiable in input. Throws Error for an index out of range.
 Tensor dice_loss(const Tensor& input, const Tensor& target, const DiceOptions& options = {});
+
+struct TverskyOptions {
+  double alpha = 0.3;                ///< weight of what is predicted and not true
+  double beta = 0.7;                 ///< weight of what is true and not predicted
+  double smooth = 1;                 ///< added above and below
+  std::int64_t ignore_index = -100;  ///< the class index of pixels that do not count
+};
+/// 1 - Tversky index (Salehi, Erdogmus and Gholipour, 2017, "Tversky loss function for image segmentation using 3D
+/// fully convolutional deep networks"), per image and channel, then averaged:
+/// 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth). Shapes, gradient and errors are dice_loss's, which has
+/// alpha = beta = 0.5 and half the smooth.
+Tensor tversky_loss(const Tensor& input, const Tensor& target, const TverskyOptions& options = {});
 
 struct FocalOptions {
   double alpha = 0.25;  ///< weight of the positive class; negative: no class weights
@@ -55,5 +82,40 @@ Tensor focal_loss(const Tensor& input, const Tensor& target, const FocalOptions&
 /// |0| is 0.
 Tensor mse_loss(const Tensor& input, const Tensor& target, Reduction reduction = Reduction::mean);
 Tensor l1_loss(const Tensor& input, const Tensor& target, Reduction reduction = Reduction::mean);
+
+struct HuberOptions {
+  double delta = 1;
+  Reduction reduction = Reduction::mean;
+};
+/// d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) elsewhere, for d = input - target (Huber, 1964).
+/// Differentiable in both. Throws Error unless delta > 0 and the shapes are the same.
+Tensor huber_loss(const Tensor& input, const Tensor& target, const HuberOptions& options = {});
+
+struct SmoothL1Options {
+  double beta = 1;
+  Reduction reduction = Reduction::mean;
+};
+/// huber_loss with delta = beta, divided by beta; l1_loss if beta is 0. Throws Error unless beta >= 0.
+Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, const SmoothL1Options& options = {});
+
+struct KlDivOptions {
+  bool log_target = false;  ///< the target has logarithms of probabilities
+  bool batchmean = false;   ///< returns the sum divided by the first size, whatever `reduction` says
+  Reduction reduction = Reduction::mean;
+};
+/// The Kullback-Leibler divergence, target (log target - input), element by element.
+///   input, target  the same shape; input has logarithms of probabilities
+/// Differentiable in input.
+Tensor kl_div(const Tensor& input, const Tensor& target, const KlDivOptions& options = {});
+
+struct BinaryCrossEntropyOptions {
+  Tensor weight = {};  ///< of each element; broadcasts to the input's shape
+  Reduction reduction = Reduction::mean;
+};
+/// Binary cross entropy of probabilities; logarithms below -100 count as -100. bce_with_logits is more exact.
+///   input, target  the same shape, in [0, 1]
+/// Differentiable in input. Throws Error if an input is not in [0, 1].
+Tensor binary_cross_entropy(const Tensor& input, const Tensor& target,
+                            const BinaryCrossEntropyOptions& options = {});
 
 }  // namespace karyon

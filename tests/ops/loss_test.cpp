@@ -1,55 +1,9 @@
 #include <catch2/catch.hpp>
 
-#include <karyon/core/ops/loss.h>
-
-#include "op_check.h"
+#include "losses.h"
 
 using namespace karyon;
 using namespace karyon::test;
-
-namespace {
-
-constexpr Reduction reductions[] = {Reduction::mean, Reduction::sum, Reduction::none};
-
-Tensor random(const Shape& shape, std::uint64_t seed, double std = 2) {
-  Generator generator(seed);
-  Tensor x = empty(shape);
-  return normal_(x, 0, std, generator);
-}
-Tensor probabilities(const Shape& shape, std::uint64_t seed) {
-  Generator generator(seed);
-  return rand(shape, generator);
-}
-Tensor labels(const Shape& shape, std::uint64_t seed) {
-  Tensor x = probabilities(shape, seed);
-  for (std::int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = x.data<float>()[i] < 0.5f ? 0 : 1;
-  return x;
-}
-
-// Losses and their divisor -> what the reduction returns.
-Tensor reduced(const std::vector<double>& losses, const Shape& shape, Reduction reduction, double count) {
-  if (reduction == Reduction::none) return tensor(losses, shape, {.dtype = f64});
-  double sum = 0;
-  for (double loss : losses) sum += loss;
-  return full({}, reduction == Reduction::mean ? sum / count : sum, {.dtype = f64});
-}
-
-template <class F>
-Tensor pointwise(const Tensor& x, const Tensor& t, Reduction reduction, F f) {
-  std::vector<double> losses;
-  for (std::int64_t i = 0; i < x.numel(); ++i)
-    losses.push_back(f(x.data<double>()[i], t.data<double>()[i], i));
-  return reduced(losses, x.shape(), reduction, static_cast<double>(x.numel()));
-}
-
-double p(double x) { return 1 / (1 + std::exp(-x)); }
-
-// The targets are given in the dtype of the input (f32 beside bf16) and where it is, and want no gradient.
-Tensor as(const Tensor& t, const Tensor& x) { return t.to(parameter_dtype(x.dtype())).to(x.device()); }
-
-const std::vector<Shape> shapes = {{2, 3, 5, 1}, {1}, {7, 4}, {1, 3, 3, 5}};
-
-}  // namespace
 
 TEST_CASE("bce_with_logits, all reductions and weights that broadcast") {
   for (const Shape& shape : shapes)

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <karyon/core/kernels/functors/math.h>
+#include <karyon/core/kernels/loss.h>
 
 // Losses of a logit x and a target t in [0, 1], written once for every device. `slope` is the derivative in
 // x; `grad` is the loss's gradient dy times it.
@@ -85,5 +86,91 @@ struct AbsoluteDifference {
     return dy * static_cast<T>((x > t) - (x < t));
   }
 };
+
+/// A parabola up to |x - t| = delta, straight beyond; `scale` times that of Huber (1964).
+struct Huber {
+  double delta, scale;
+  template <class T>
+  constexpr T operator()(T x, T t) const {
+    const T d = x - t, limit = static_cast<T>(delta), a = std::abs(d);
+    const T near = static_cast<T>(0.5 * scale) * d * d, far = static_cast<T>(delta * scale) * (a - limit / 2);
+    return a <= limit ? near : far;
+  }
+  template <class T>
+  constexpr T grad(T dy, T x, T t) const {
+    const T d = x - t, limit = static_cast<T>(delta), far = static_cast<T>(delta * scale);
+    return dy * (d < -limit ? -far : d > limit ? far : static_cast<T>(scale) * d);
+  }
+};
+
+/// t (log t - x): of a logarithm x of a probability.
+struct KlDiv {
+  template <class T>
+  constexpr T operator()(T x, T t) const {
+    return (t == 0 ? T(0) : t * std::log(t)) - t * x;
+  }
+  template <class T>
+  constexpr T grad(T dy, T, T t) const {
+    return -t * dy;
+  }
+};
+/// The same where t is a logarithm, too.
+struct KlDivLog {
+  template <class T>
+  constexpr T operator()(T x, T t) const {
+    return exponential(t) * (t - x);
+  }
+  template <class T>
+  constexpr T grad(T dy, T, T t) const {
+    return -exponential(t) * dy;
+  }
+};
+
+/// Of a probability x; logarithms below -100 count as -100.
+struct BceProbability {
+  template <class T>
+  static constexpr T limited(T log) {
+    return log < -100 ? T(-100) : log;
+  }
+  template <class T>
+  constexpr T operator()(T x, T t) const {
+    return (t - 1) * limited(std::log1p(-x)) - t * limited(std::log(x));
+  }
+  template <class T>
+  constexpr T grad(T dy, T x, T t) const {
+    const T variance = (1 - x) * x, least = T(1e-12);
+    return dy * ((x - t) / (variance < least ? least : variance));
+  }
+};
+
+/// f(functor) for each loss of a pair.
+template <class F>
+void visit(kernels::PairLoss op, double p, double q, F&& f) {
+  using enum kernels::PairLoss;
+  switch (op) {
+    case huber: return f(Huber{p, q});
+    case kl_div: return f(KlDiv{});
+    case kl_div_log: return f(KlDivLog{});
+    case binary_cross_entropy: return f(BceProbability{});
+  }
+}
+
+/// The Tversky index: the sum of p t over that of p t + alpha p (1 - t) + beta (1 - p) t.
+struct Tversky {
+  double alpha, beta;
+  constexpr double below(double p, double t) const { return p * ((1 - alpha - beta) * t + alpha) + beta * t; }
+  /// The index's derivative in one p, given the whole numerator and denominator.
+  constexpr double slope(double t, double numerator, double denominator) const {
+    return (t - numerator / denominator * ((1 - alpha - beta) * t + alpha)) / denominator;
+  }
+};
+
+/// How much the Jaccard loss grows when the element of this rank is lost, too. `seen` of the `positives` have this
+/// rank or a lower one. The differences are written so that nothing cancels.
+constexpr double jaccard_step(bool truth, std::int64_t positives, std::int64_t rank, std::int64_t seen) {
+  if (positives == 0) return rank == 0 ? 1 : 0;
+  const auto together = static_cast<double>(positives + rank + 1 - seen);
+  return truth ? 1 / together : static_cast<double>(positives - seen) / (together * (together - 1));
+}
 
 }  // namespace karyon::functors
