@@ -21,7 +21,7 @@
 //   comparisons, cat
 //   split, stack, pad, crop,   moved as they are
 //   permute, reshape, narrow,
-//   select, transpose
+//   select, transpose, ops/shape.h
 //   exp, log, sqrt, pow, sin   cast to f32; f32 out
 //   and other functions,
 //   reductions, softmax, losses

@@ -8,6 +8,8 @@
 namespace karyon::cuda {
 namespace {
 
+using kernels::Axis;
+
 constexpr int threads = 256;
 
 struct alignas(16) Unit16 {
@@ -73,15 +75,11 @@ void copy_runs(const Tensor& x, Tensor& y, const kernels::CopyRuns& runs) {
   });
 }
 
-// ---- permutations ----
+// ---- strided copies and permutations ----
 
-// The dimensions of a permuted copy in the output's order, neighbours that stay neighbours merged.
-struct Axis {
-  std::int64_t size, from_stride, to_stride;
-};
 struct Axes {
   int count = 0;
-  Axis axis[Shape::max_dims];
+  Axis axis[kernels::max_axes];
 
   void push_back(const Axis& next) { axis[count++] = next; }
   void erase(int d) {
@@ -100,6 +98,51 @@ struct Axes {
   }
 };
 
+// A unit per thread.
+template <class Unit>
+__global__ void __launch_bounds__(threads)
+    copy_axes_kernel(const Unit* x, Unit* y, std::int64_t n, Axes axes) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * threads + threadIdx.x;
+  if (i >= n) return;
+  std::int64_t from, to;
+  axes.locate(i, from, to);
+  y[to] = x[from];
+}
+
+// Elements of `size` bytes. Units of several of them lie along the last axis.
+void copy_axes(const void* x, void* y, std::int64_t size, const Axes& axes) {
+  const Axis last = axes.axis[axes.count - 1];
+  const bool runs = last.from_stride == 1 && last.to_stride == 1;
+  auto bits = static_cast<std::uint64_t>(runs ? last.size * size : size) | bits_of(x) | bits_of(y);
+  std::int64_t n = last.size;
+  for (int d = 0; d + 1 < axes.count; ++d) {
+    n *= axes.axis[d].size;
+    bits |= static_cast<std::uint64_t>(axes.axis[d].from_stride * size) |
+            static_cast<std::uint64_t>(axes.axis[d].to_stride * size);
+  }
+  dispatch_unit(bits, [&]<class Unit>() {
+    const std::int64_t per_unit = static_cast<std::int64_t>(sizeof(Unit)) / size;
+    Axes units = axes;
+    for (int d = 0; d + 1 < units.count; ++d) {
+      units.axis[d].from_stride /= per_unit;
+      units.axis[d].to_stride /= per_unit;
+    }
+    units.axis[units.count - 1].size /= per_unit;
+    launch(copy_axes_kernel<Unit>, grid_for(n / per_unit, threads), threads, 0, static_cast<const Unit*>(x),
+           static_cast<Unit*>(y), n / per_unit, units);
+  });
+}
+
+void copy_strided(const Tensor& x, Tensor& y, std::int64_t from, std::int64_t to,
+                  const std::vector<Axis>& all_axes) {
+  const auto size = static_cast<std::int64_t>(element_size(x.dtype()));
+  Axes axes;
+  for (const Axis& axis : all_axes) axes.push_back(axis);
+  copy_axes(static_cast<const char*>(x.data_ptr()) + from * size,
+            static_cast<char*>(y.data_ptr()) + to * size, size, axes);
+}
+
+// The dimensions of a permuted copy in the output's order, neighbours that stay neighbours merged.
 Axes merged_axes(const Shape& from, const Shape& to, const std::vector<int>& order) {
   std::int64_t strides[Shape::max_dims];
   std::int64_t stride = 1;
@@ -125,16 +168,6 @@ Axes merged_axes(const Shape& from, const Shape& to, const std::vector<int>& ord
     stride *= axes.axis[d].size;
   }
   return axes;
-}
-
-// The last axis is contiguous on both sides: a unit per thread.
-template <class Unit>
-__global__ void __launch_bounds__(threads) permute_kernel(const Unit* x, Unit* y, std::int64_t n, Axes axes) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * threads + threadIdx.x;
-  if (i >= n) return;
-  std::int64_t from, to;
-  axes.locate(i, from, to);
-  y[i] = x[from];
 }
 
 // `near` is contiguous in x and `last` in y: a block transposes a tile of both. The odd row length keeps its
@@ -165,23 +198,8 @@ void permute(const Tensor& x, Tensor& y, const std::vector<int>& order) {
   if (n == 0) return;
   Axes axes = merged_axes(x.shape(), y.shape(), order);
   const Axis last = axes.axis[axes.count - 1];
-  if (last.from_stride == 1) {
-    const auto size = static_cast<std::int64_t>(element_size(x.dtype()));
-    std::uint64_t bits = bits_of(x.data_ptr()) | bits_of(y.data_ptr());
-    bits |= static_cast<std::uint64_t>(last.size * size);  // which divides all other strides
-    dispatch_unit(bits, [&]<class Unit>() {
-      const std::int64_t per_unit = static_cast<std::int64_t>(sizeof(Unit)) / size;
-      Axes units = axes;
-      for (int d = 0; d + 1 < units.count; ++d) {
-        units.axis[d].from_stride /= per_unit;
-        units.axis[d].to_stride /= per_unit;
-      }
-      units.axis[units.count - 1].size /= per_unit;
-      launch(permute_kernel<Unit>, grid_for(n / per_unit, threads), threads, 0,
-             static_cast<const Unit*>(x.data_ptr()), static_cast<Unit*>(y.data_ptr()), n / per_unit, units);
-    });
-    return;
-  }
+  if (last.from_stride == 1)
+    return copy_axes(x.data_ptr(), y.data_ptr(), static_cast<std::int64_t>(element_size(x.dtype())), axes);
   axes.erase(axes.count - 1);
   int d = 0;
   while (axes.axis[d].from_stride != 1) ++d;
@@ -268,6 +286,7 @@ void pad_reflect_backward(const Tensor& dy, Tensor& dx, const Pad2d& border) {
 
 void register_layout_kernels(KernelTable& table) {
   table.add<decltype(kernels::copy_runs)>("copy_runs", copy_runs);
+  table.add<decltype(kernels::copy_strided)>("copy_strided", copy_strided);
   table.add<decltype(kernels::permute)>("permute", permute);
   table.add<decltype(kernels::pad_reflect)>("pad_reflect", pad_reflect);
   table.add<decltype(kernels::pad_reflect_backward)>("pad_reflect_backward", pad_reflect_backward);

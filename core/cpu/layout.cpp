@@ -2,11 +2,14 @@
 
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/widened.h>
+#include <karyon/core/cpu/width.h>
 #include <karyon/core/kernels/layout.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon {
 namespace {
+
+using kernels::Axis;
 
 constexpr std::int64_t chunk_bytes = 1 << 17;
 
@@ -16,17 +19,6 @@ std::int64_t grain(std::int64_t bytes) {
 }
 const char* bytes_of(const Tensor& x) { return static_cast<const char*>(x.data_ptr()); }
 char* bytes_of(Tensor& x) { return static_cast<char*>(x.data_ptr()); }
-
-// Calls f with a type as wide as the dtype: values that only move need no other.
-template <class F>
-void dispatch_width(DType dtype, F f) {
-  switch (element_size(dtype)) {
-    case 1: return f.template operator()<std::uint8_t>();
-    case 2: return f.template operator()<std::uint16_t>();
-    case 4: return f.template operator()<std::uint32_t>();
-    default: return f.template operator()<std::uint64_t>();
-  }
-}
 
 void copy_runs_cpu(const Tensor& x, Tensor& y, const kernels::CopyRuns& runs) {
   const auto size = static_cast<std::int64_t>(element_size(x.dtype()));
@@ -49,10 +41,75 @@ void copy_runs_cpu(const Tensor& x, Tensor& y, const kernels::CopyRuns& runs) {
   });
 }
 
-// The dimensions of a permuted copy in the output's order, neighbours that stay neighbours merged.
-struct Axis {
-  std::int64_t size, from_stride, to_stride;
+// A place among the indices of the axes, which moves on along the last axis.
+class Walk {
+ public:
+  Walk(const std::vector<Axis>& axes, std::int64_t i, std::int64_t from, std::int64_t to)
+      : axes_(axes), from_(from), to_(to) {
+    for (std::size_t d = axes.size(); d-- > 0;) {
+      index_[d] = i % axes[d].size;
+      i /= axes[d].size;
+      from_ += index_[d] * axes[d].from_stride;
+      to_ += index_[d] * axes[d].to_stride;
+    }
+  }
+  std::int64_t from() const { return from_; }
+  std::int64_t to() const { return to_; }
+  // Elements from here to the end of the last axis.
+  std::int64_t left() const { return axes_.back().size - index_[axes_.size() - 1]; }
+  // Goes `steps` on, left() at most.
+  void advance(std::int64_t steps) {
+    for (std::size_t d = axes_.size(); d-- > 0; steps = 1) {
+      const auto& [size, from_stride, to_stride] = axes_[d];
+      from_ += steps * from_stride;
+      to_ += steps * to_stride;
+      if ((index_[d] += steps) < size) return;
+      index_[d] = 0;
+      from_ -= size * from_stride;
+      to_ -= size * to_stride;
+    }
+  }
+
+ private:
+  const std::vector<Axis>& axes_;
+  std::int64_t from_, to_;
+  std::array<std::int64_t, kernels::max_axes> index_{};
 };
+
+template <class T>
+void copy_run(const T* x, T* y, const Axis& run) {
+  if (run.from_stride == 1 && run.to_stride == 1) {
+    std::memcpy(y, x, static_cast<std::size_t>(run.size) * sizeof(T));
+  } else if (run.from_stride == 0 && run.to_stride == 1) {
+    std::fill(y, y + run.size, *x);
+  } else {
+    for (std::int64_t k = 0; k < run.size; ++k) y[k * run.to_stride] = x[k * run.from_stride];
+  }
+}
+
+template <class T>
+void copy_axes(const T* x, T* y, std::int64_t from, std::int64_t to, const std::vector<Axis>& axes) {
+  std::int64_t n = 1;
+  for (const Axis& axis : axes) n *= axis.size;
+  parallel_for(n, grain(sizeof(T)), [&](std::int64_t b, std::int64_t e) {
+    Walk walk(axes, b, from, to);
+    while (b < e) {
+      const std::int64_t run = std::min(e - b, walk.left());
+      copy_run(x + walk.from(), y + walk.to(), {run, axes.back().from_stride, axes.back().to_stride});
+      walk.advance(run);
+      b += run;
+    }
+  });
+}
+
+void copy_strided_cpu(const Tensor& x, Tensor& y, std::int64_t from, std::int64_t to,
+                      const std::vector<Axis>& axes) {
+  cpu::dispatch_width(x.dtype(), [&]<class T>() {
+    copy_axes(static_cast<const T*>(x.data_ptr()), static_cast<T*>(y.data_ptr()), from, to, axes);
+  });
+}
+
+// The dimensions of a permuted copy in the output's order, neighbours that stay neighbours merged.
 std::vector<Axis> merged_axes(const Shape& from, const Shape& to, const std::vector<int>& order) {
   std::array<std::int64_t, Shape::max_dims> strides{};
   std::int64_t stride = 1;
@@ -94,17 +151,8 @@ std::pair<std::int64_t, std::int64_t> locate(const std::vector<Axis>& axes, std:
 template <class T>
 void permute_typed(const T* x, T* y, std::vector<Axis> axes, std::int64_t numel) {
   const Axis last = axes.back();
+  if (last.from_stride == 1) return copy_axes(x, y, 0, 0, axes);
   axes.pop_back();
-  if (last.from_stride == 1) {
-    parallel_for(numel / last.size, grain(last.size * std::int64_t{sizeof(T)}),
-                 [&](std::int64_t b, std::int64_t e) {
-                   for (std::int64_t i = b; i < e; ++i) {
-                     const auto [from, to] = locate(axes, i);
-                     std::memcpy(y + to, x + from, static_cast<std::size_t>(last.size) * sizeof(T));
-                   }
-                 });
-    return;
-  }
   // Tiles span the axis that is contiguous in x and the one that is contiguous in y. Each cache line of
   // either is used whole while it is in the cache.
   constexpr std::int64_t tile = 32;
@@ -128,7 +176,7 @@ void permute_typed(const T* x, T* y, std::vector<Axis> axes, std::int64_t numel)
 
 void permute_cpu(const Tensor& x, Tensor& y, const std::vector<int>& order) {
   if (x.numel() == 0) return;
-  dispatch_width(x.dtype(), [&]<class T>() {
+  cpu::dispatch_width(x.dtype(), [&]<class T>() {
     permute_typed(static_cast<const T*>(x.data_ptr()), static_cast<T*>(y.data_ptr()),
                   merged_axes(x.shape(), y.shape(), order), x.numel());
   });
@@ -198,6 +246,7 @@ void pad_reflect_backward_cpu(const Tensor& dy, Tensor& dx, const Pad2d& border)
 }  // namespace
 
 constinit decltype(kernels::copy_runs) kernels::copy_runs{"copy_runs", copy_runs_cpu};
+constinit decltype(kernels::copy_strided) kernels::copy_strided{"copy_strided", copy_strided_cpu};
 constinit decltype(kernels::permute) kernels::permute{"permute", permute_cpu};
 constinit decltype(kernels::pad_reflect) kernels::pad_reflect{"pad_reflect", pad_reflect_cpu};
 constinit decltype(kernels::pad_reflect_backward) kernels::pad_reflect_backward{
