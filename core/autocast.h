@@ -8,7 +8,7 @@
 // What each operation does with bf16:
 //   conv2d, conv2d_affine,     under the guard f32 inputs and weights are cast; bf16 in, bf16 out; sums and
 //   conv_transpose2d, matmul,  biases in f32
-//   linear
+//   linear, ops/einsum.h
 //   norms                      bf16 in, bf16 out; statistics and parameters in f32
 //   activations, pools,        bf16 in, bf16 out; computed in f32
 //   interpolate, dropout, neg,
