@@ -179,12 +179,11 @@ TEST_CASE("nuclei: a training can begin with the weights of another model") {
   const std::string any =
       "$nuclei train --data " + w.data.string() + " --crop 32 --batch-size 2 --validation 0.3 ";
   const std::string settings = any + "--init " + w.model().string();
-  // At this rate nothing changes but the statistics of batch norm.
+  // At this rate nothing changes, and the statistics of batch norm are kept.
   const fs::path run = w.root / "run", second = w.root / "second";
   REQUIRE(shell(settings + " --epochs 1 --lr 1e-30 --out " + run.string()).code == 0);
   auto done = tensors_of(run / "model.safetensors");
   for (const auto& [name, values] : tensors_of(w.model())) {
-    if (name.find("running") != std::string::npos || name.find("num_batches") != std::string::npos) continue;
     REQUIRE(done[name].size() == values.size());
     double difference = 0;
     for (std::size_t i = 0; i < values.size(); ++i)

@@ -11,6 +11,13 @@ namespace nuclei {
 
 using karyon::Tensor;
 
+void set_training(karyon::UNet& model, bool keep_statistics) {
+  model.train();
+  if (!keep_statistics) return;
+  for (const auto& [name, module] : model.named_modules())
+    if (dynamic_cast<karyon::BatchNorm2d*>(module) != nullptr) module->eval();
+}
+
 Tensor loss_of(karyon::UNet& model, const karyon::Batch& batch, const TrainOptions& o) {
   const karyon::AutocastGuard autocast(select_precision(o.precision));
   const Tensor logits = model(batch[0]);

@@ -11,6 +11,10 @@
 
 namespace nuclei {
 
+/// Training mode. Where statistics are kept, batch norms use those that they have, as in prediction; those of a
+/// batch are noise beside them.
+void set_training(karyon::UNet& model, bool keep_statistics);
+
 /// What a step makes smaller: cross entropy of all maps. The two maps that answer yes or no add the overlap
 /// of areas (Dice), in which the few pixels of borders and of sparse pictures count as much as those of other
 /// pictures.

@@ -324,7 +324,7 @@ bool Training::train_all() {
 }
 
 bool Training::train_epoch() {
-  model_->train();
+  set_training(*model_, options_.init.has_value());
   const std::int64_t size = loader_->size();
   Progress progress("epoch " + std::to_string(state_.epoch + 1) + "/" + std::to_string(epochs_), size);
   auto batches = loader_->epoch(static_cast<std::uint64_t>(state_.epoch), state_.batch);
