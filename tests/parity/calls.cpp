@@ -136,6 +136,59 @@ const Table layout{
     {"reshape", [](const Call& c) { return reshape(c[0], c.shape("size")); }},
 };
 
+std::optional<int> optional_dim(const Call& c) { return c.has("dim") ? std::optional(dim(c)) : std::nullopt; }
+
+const Table shapes{
+    {"squeeze", [](const Call& c) { return c.has("dims") ? squeeze(c[0], c.dims("dims")) : squeeze(c[0]); }},
+    {"unsqueeze", [](const Call& c) { return unsqueeze(c[0], dim(c)); }},
+    {"flatten", [](const Call& c) { return flatten(c[0], dim(c, "start"), dim(c, "end")); }},
+    {"unflatten", [](const Call& c) { return unflatten(c[0], dim(c), c.shape("sizes")); }},
+    {"swapaxes", [](const Call& c) { return swapaxes(c[0], dim(c, "dim0"), dim(c, "dim1")); }},
+    {"movedim", [](const Call& c) { return movedim(c[0], c.dims("from"), c.dims("to")); }},
+    {"expand", [](const Call& c) { return expand(c[0], c.shape("size")); }},
+    {"repeat", [](const Call& c) { return repeat(c[0], c.shape("repeats")); }},
+    {"tile", [](const Call& c) { return tile(c[0], c.shape("repeats")); }},
+    {"repeat_interleave",
+     [](const Call& c) { return repeat_interleave(c[0], c.integer("count"), optional_dim(c)); }},
+    {"repeat_each",
+     [](const Call& c) { return repeat_interleave(c[0], c.integers("counts"), optional_dim(c)); }},
+    {"meshgrid",
+     [](const Call& c) { return meshgrid(c.inputs(), c.flag("xy") ? GridIndexing::xy : GridIndexing::ij); }},
+    {"flip", [](const Call& c) { return flip(c[0], c.dims("dims")); }},
+    {"roll",
+     [](const Call& c) {
+       return c.has("dims") ? roll(c[0], c.integers("shifts"), c.dims("dims"))
+                            : roll(c[0], c.integer("shifts"));
+     }},
+    {"tril", [](const Call& c) { return tril(c[0], c.integer("diagonal")); }},
+    {"triu", [](const Call& c) { return triu(c[0], c.integer("diagonal")); }},
+    {"diagonal",
+     [](const Call& c) { return diagonal(c[0], c.integer("offset"), dim(c, "dim1"), dim(c, "dim2")); }},
+    {"chunk", [](const Call& c) { return chunk(c[0], c.integer("chunks"), dim(c)); }},
+    {"unbind", [](const Call& c) { return unbind(c[0], dim(c)); }},
+    {"hstack", [](const Call& c) { return hstack(c.inputs()); }},
+    {"vstack", [](const Call& c) { return vstack(c.inputs()); }},
+};
+
+TensorOptions type_of(const Call& c) { return {.dtype = static_cast<DType>(c.integer("dtype"))}; }
+
+const Table factories{
+    {"arange",
+     [](const Call& c) {
+       return arange_of(c.integer("start"), c.integer("end"), c.integer("step"), type_of(c));
+     }},
+    {"arange_real",
+     [](const Call& c) {
+       return arange_of(c.number("start"), c.number("end"), c.number("step"), type_of(c));
+     }},
+    {"linspace",
+     [](const Call& c) {
+       return linspace(c.number("start"), c.number("end"), c.integer("steps"), type_of(c));
+     }},
+    {"eye", [](const Call& c) { return eye(c.integer("rows"), c.integer("columns"), type_of(c)); }},
+    {"full_like", with_number(full_like)},
+};
+
 const Table reductions{
     {"sum", reduction(sum)},
     {"mean", reduction(mean)},
@@ -145,8 +198,26 @@ const Table reductions{
     {"log_softmax", [](const Call& c) { return log_softmax(c[0], dim(c)); }},
 };
 
+Operation with_product(Tensor (*f)(const Tensor&, const Tensor&, const Tensor&, const AddProductOptions&)) {
+  return [f](const Call& c) {
+    return f(c[0], c[1], c[2], {.beta = c.number("beta"), .alpha = c.number("alpha")});
+  };
+}
+
 const Table products{
     {"matmul", binary(matmul)},
+    {"einsum",
+     [](const Call& c) {
+       const auto letters = c.integers("equation");
+       return einsum(std::string(letters.begin(), letters.end()), c.inputs());
+     }},
+    {"mm", binary(mm)},
+    {"bmm", binary(bmm)},
+    {"mv", binary(mv)},
+    {"dot", binary(dot)},
+    {"outer", binary(outer)},
+    {"addmm", with_product(addmm)},
+    {"baddbmm", with_product(baddbmm)},
     {"linear", [](const Call& c) { return linear(c[0], c[1], c[2]); }},
     {"conv2d",
      [](const Call& c) {
@@ -267,8 +338,8 @@ std::vector<int> Call::dims(const std::string& key) const {
 }
 
 std::vector<Tensor> apply(const Call& call) {
-  for (const Table* table :
-       {&elementwise, &changes, &layout, &reductions, &products, &windows, &norms_and_losses})
+  for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &reductions, &products,
+                             &windows, &norms_and_losses})
     if (const auto found = table->find(call.operation()); found != table->end()) return found->second(call);
   throw std::invalid_argument("no operation " + call.operation());
 }

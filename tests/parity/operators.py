@@ -6,7 +6,9 @@ import torch
 from torch.nn import functional as F
 
 import adapters
+import adapters_shape
 import draws
+import draws_shape
 
 
 @dataclasses.dataclass
@@ -60,6 +62,11 @@ def moves(name, function, adapter, draw, *opinfo):
     return Operator(name, function, adapter, draw, opinfo or (name,), forward="exact")
 
 
+def spreads(name, function, adapter, draw, *opinfo):
+    """Values move to several places."""
+    return Operator(name, function, adapter, draw, opinfo or (name,), forward="exact", backward="terms")
+
+
 def sums(name, function, adapter, draw, *opinfo, **more):
     return Operator(name, function, adapter, draw, opinfo or (name,), forward="terms", backward="terms", **more)
 
@@ -111,6 +118,35 @@ OPERATORS = [
     moves("transpose", torch.transpose, adapters.transpose, draws.transpose),
     moves("select", torch.select, adapters.select, draws.select),
     moves("reshape", torch.reshape, adapters.reshape, draws.reshape),
+    moves("squeeze", torch.squeeze, adapters_shape.squeeze, draws_shape.squeeze, "squeeze", "squeeze.multiple"),
+    moves("unsqueeze", torch.unsqueeze, adapters_shape.with_dim("unsqueeze"), draws_shape.unsqueeze),
+    moves("flatten", torch.flatten, adapters_shape.flatten, draws_shape.flatten),
+    moves("unflatten", torch.unflatten, adapters_shape.unflatten, draws_shape.unflatten),
+    moves("swapaxes", torch.swapaxes, adapters_shape.swapaxes, draws.transpose, "transpose"),
+    moves("movedim", torch.movedim, adapters_shape.movedim, draws_shape.movedim),
+    spreads("expand", torch.Tensor.expand, adapters_shape.expand, draws_shape.expand),
+    spreads("expand_as", torch.Tensor.expand_as, adapters_shape.expand_as, draws_shape.expand_as),
+    spreads("broadcast_to", torch.broadcast_to, adapters_shape.expand, draws_shape.expand),
+    spreads("repeat", torch.Tensor.repeat, adapters_shape.repeated("repeat"), draws_shape.repeat),
+    spreads("tile", torch.tile, adapters_shape.repeated("tile"), draws_shape.repeat),
+    spreads("repeat_interleave", torch.repeat_interleave, adapters_shape.repeat_interleave,
+            draws_shape.repeat_interleave),
+    spreads("meshgrid", torch.meshgrid, adapters_shape.meshgrid, draws_shape.meshgrid, "meshgrid.variadic_tensors",
+            "meshgrid.list_of_tensors"),
+    moves("flip", torch.flip, adapters_shape.flip, draws_shape.flip),
+    moves("roll", torch.roll, adapters_shape.roll, draws_shape.roll),
+    moves("tril", torch.tril, adapters_shape.triangle("tril"), draws_shape.triangle),
+    moves("triu", torch.triu, adapters_shape.triangle("triu"), draws_shape.triangle),
+    moves("diagonal", torch.diagonal, adapters_shape.diagonal, draws_shape.diagonal),
+    moves("chunk", torch.chunk, adapters_shape.chunk, draws_shape.chunk),
+    moves("unbind", torch.unbind, adapters_shape.unbind, draws_shape.with_dim),
+    moves("hstack", torch.hstack, adapters_shape.stacked("hstack"), draws_shape.stacked),
+    moves("vstack", torch.vstack, adapters_shape.stacked("vstack"), draws_shape.stacked),
+    Operator("arange", torch.arange, adapters_shape.arange, draws_shape.arange, ("arange",), forward="scale"),
+    Operator("linspace", torch.linspace, adapters_shape.linspace, draws_shape.linspace, ("linspace",),
+             forward="scale"),
+    moves("eye", torch.eye, adapters_shape.eye, draws_shape.eye),
+    moves("full_like", torch.full_like, adapters_shape.full_like, draws_shape.full_like),
     sums("sum_to_size", torch.Tensor.sum_to_size, adapters.sum_to_size, draws.sum_to_size),
     sums("sum", torch.sum, adapters.reduction("sum"), draws.reduction),
     sums("mean", torch.mean, adapters.reduction("mean"), draws.reduction),
@@ -121,6 +157,13 @@ OPERATORS = [
     differences("log_softmax", F.log_softmax, adapters.softmax("log_softmax"), draws.softmax),
     sums("matmul", torch.matmul, adapters.matmul, draws.matmul, "matmul", "mm", "bmm"),
     sums("rmatmul", torch.Tensor.__rmatmul__, adapters.reflected_matmul, draws.matmul, "__rmatmul__"),
+    sums("einsum", lambda tensors, equation: torch.einsum(equation, *tensors), adapters_shape.einsum,
+         draws_shape.einsum),
+    *(sums(name, getattr(torch, name), adapters.two_tensors(name), getattr(draws_shape, name))
+      for name in ("mm", "bmm", "mv", "dot", "outer")),
+    sums("addmm", torch.addmm, adapters_shape.add_product("addmm"), draws_shape.add_product(draws_shape.mm),
+         "addmm", "addmm.decomposed"),
+    sums("baddbmm", torch.baddbmm, adapters_shape.add_product("baddbmm"), draws_shape.add_product(draws_shape.bmm)),
     sums("linear", F.linear, adapters.linear, draws.linear, "nn.functional.linear"),
     sums("conv2d", F.conv2d, adapters.conv2d, draws.conv2d, "nn.functional.conv2d", loose=WINOGRAD),
     sums("conv_transpose2d", F.conv_transpose2d, adapters.conv_transpose2d, draws.conv_transpose2d,
