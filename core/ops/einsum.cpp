@@ -275,13 +275,13 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 Tensor mv(const Tensor& matrix, const Tensor& vector) {
   check(matrix.dim() == 2 && vector.dim() == 1, "mv: expects a matrix and a vector, got ", matrix.shape(),
         " and ", vector.shape());
-  return matmul(matrix, unsqueeze(vector, 1)).reshape({matrix.size(0)});
+  return matmul(matrix, vector);
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
   check(a.dim() == 1 && a.shape() == b.shape(), "dot: expects two vectors of one size, got ", a.shape(),
         " and ", b.shape());
-  return matmul(unsqueeze(a, 0), unsqueeze(b, 1)).reshape({});
+  return matmul(a, b);
 }
 
 Tensor outer(const Tensor& a, const Tensor& b) {

@@ -67,13 +67,24 @@ void multiply_add(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   kernels::matmul(false, true, bias.defined(), x, weight, y_rows);
 }
 
+// A vector is a row on the left and a column on the right, which the result does not have.
+Tensor with_vector(const Tensor& a, const Tensor& b) {
+  const bool row = a.dim() == 1, column = b.dim() == 1;
+  const Tensor y = matmul(row ? a.reshape({1, a.size(0)}) : a, column ? b.reshape({b.size(0), 1}) : b);
+  Shape shape;
+  for (int d = 0; d < y.dim(); ++d)
+    if (!(row && d == y.dim() - 2) && !(column && d == y.dim() - 1)) shape.push_back(y.size(d));
+  return y.reshape(shape);
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& left, const Tensor& right) {
   const Tensor a = autocast(left), b = autocast(right);
   check_dtypes("matmul", a, b);
-  check(a.dim() >= 2 && b.dim() >= 2, "matmul: expects at least two dimensions each, got ", a.shape(),
-        " and ", b.shape());
+  check(a.dim() >= 1 && b.dim() >= 1, "matmul: expects at least one dimension each, got ", a.shape(), " and ",
+        b.shape());
+  if (a.dim() == 1 || b.dim() == 1) return with_vector(a, b);
   check(a.size(-1) == b.size(-2), "matmul: ", a.shape(), " has ", a.size(-1), " columns, ", b.shape(),
         " has ", b.size(-2), " rows");
   // One matrix on the right: all rows of a make one product, forward and backward.

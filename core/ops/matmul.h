@@ -4,11 +4,11 @@
 namespace karyon {
 
 /// Matrix product.
-///   a        [..., M, K]
-///   b        [..., K, N]; the leading dimensions broadcast
-///   returns  [..., M, N]
+///   a        [..., M, K], or a vector [K], which counts as one row
+///   b        [..., K, N], or a vector [K], which counts as one column; the leading dimensions broadcast
+///   returns  [..., M, N], without the dimension that a vector lacks
 /// One dtype: f32, f64, or bf16 (sums in f32); see autocast.h. Differentiable in a and b. Throws Error if K
-/// or the dtypes disagree, or a side has fewer than two dimensions.
+/// or the dtypes disagree, or a side is a scalar.
 Tensor matmul(const Tensor& a, const Tensor& b);
 
 /// x weight^T + bias, as torch.nn.functional.linear.

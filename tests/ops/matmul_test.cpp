@@ -63,6 +63,32 @@ TEST_CASE("matmul and its gradients, batches broadcast in every position") {
              {normal(a, 1), normal(b, 2)});
 }
 
+TEST_CASE("a vector is a row on the left and a column on the right") {
+  const auto with = [](const Tensor& x, bool vector, const Shape& shape) {
+    return vector ? x.reshape(shape) : x;
+  };
+  for (const auto& [a, b] : std::vector<std::pair<Shape, Shape>>{{{5}, {5}},
+                                                                 {{5}, {5, 3}},
+                                                                 {{3, 5}, {5}},
+                                                                 {{5}, {2, 5, 3}},
+                                                                 {{2, 3, 5}, {5}},
+                                                                 {{0}, {0}},
+                                                                 {{0}, {0, 2}}}) {
+    const bool row = a.dims() == 1, column = b.dims() == 1;
+    const std::int64_t k = b[column ? 0 : b.dims() - 2];
+    check_op(
+        "matmul", [](const auto& x) { return matmul(x[0], x[1]); },
+        [&](const auto& x) {
+          const Tensor y = reference({with(x[0], row, {1, k}), with(x[1], column, {k, 1})});
+          Shape shape;
+          for (int d = 0; d < y.dim(); ++d)
+            if (!(row && d == y.dim() - 2) && !(column && d == y.dim() - 1)) shape.push_back(y.size(d));
+          return y.reshape(shape);
+        },
+        {normal(a, 1), normal(b, 2)});
+  }
+}
+
 TEST_CASE("linear and its gradients") {
   for (const Shape& leading : {Shape{}, Shape{1}, Shape{7}, Shape{2, 3}, Shape{0}})
     for (const bool with_bias : {true, false}) {
@@ -137,8 +163,9 @@ TEST_CASE("NaN and infinity pass through a product") {
 TEST_CASE("matmul misuse") {
   CHECK_THROWS_WITH(matmul(zeros({2, 3}), zeros({4, 2})),
                     Catch::Contains("matmul: [2, 3] has 3 columns, [4, 2] has 4 rows"));
-  CHECK_THROWS_WITH(matmul(zeros({3}), zeros({3, 2})),
-                    Catch::Contains("matmul: expects at least two dimensions"));
+  CHECK_THROWS_WITH(matmul(zeros({}), zeros({3, 2})),
+                    Catch::Contains("matmul: expects at least one dimension"));
+  CHECK_THROWS_WITH(matmul(zeros({3}), zeros({4})), Catch::Contains("has 3 columns, [4, 1] has 4 rows"));
   CHECK_THROWS_WITH(matmul(zeros({2, 1, 1}), zeros({3, 1, 1})),
                     Catch::Contains("matmul: shapes [2] and [3]"));
   CHECK_THROWS_WITH(matmul(zeros({1, 1}), zeros({1, 1}, {.dtype = f64})),

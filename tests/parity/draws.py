@@ -264,6 +264,7 @@ def matmul(d):
     left, right = d.broadcast(batch) + [m, k], batch + [d.wrong(k, k + 1), n]
     if d.chance(0.5):
         left[:-2], right[:-2] = right[:-2], left[:-2]
+    left, right = left[-1:] if d.chance(0.1) else left, right[-2:-1] if d.chance(0.1) else right
     return (d.tensor(left, special=0.1), d.tensor(right, special=0.1)), {}
 
 
