@@ -80,9 +80,11 @@ KernelTable make_table() {
   register_matmul_kernels(table);
   register_norm_kernels(table);
   register_optim_kernels(table);
+  register_pick_kernels(table);
   register_pool_kernels(table);
   register_reduce_kernels(table);
   register_resize_kernels(table);
+  register_statistics_kernels(table);
   return table;
 }
 

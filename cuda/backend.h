@@ -19,8 +19,10 @@ void register_loss_region_kernels(KernelTable& table);
 void register_matmul_kernels(KernelTable& table);
 void register_norm_kernels(KernelTable& table);
 void register_optim_kernels(KernelTable& table);
+void register_pick_kernels(KernelTable& table);
 void register_pool_kernels(KernelTable& table);
 void register_reduce_kernels(KernelTable& table);
 void register_resize_kernels(KernelTable& table);
+void register_statistics_kernels(KernelTable& table);
 
 }  // namespace karyon::cuda

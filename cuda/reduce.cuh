@@ -146,11 +146,40 @@ struct Sum {
   static __device__ Acc combine(Acc a, Acc b) { return a + b; }
 };
 
+/// Products, likewise.
+struct Product {
+  using Acc = double;
+  static __device__ Acc start() { return 1; }
+  template <class T>
+  static __device__ Acc add(Acc acc, T x, std::int64_t) {
+    return acc * static_cast<Acc>(x);
+  }
+  static __device__ Acc combine(Acc a, Acc b) { return a * b; }
+};
+
 /// An array's elements.
 template <class T>
 struct LoadArray {
   const T* x;
   __device__ T operator()(std::int64_t i) const { return x[i]; }
+};
+
+/// f(element of [outer, n, inner], its column's number).
+template <class F>
+struct LoadBeside {
+  const float* x;
+  const double* numbers;
+  std::int64_t n, inner;
+  F f;
+  __device__ auto operator()(std::int64_t i) const {
+    return f(x[i], numbers[i / (n * inner) * inner + i % inner]);
+  }
+};
+
+/// acc as it is, in double.
+struct StoreDouble {
+  double* y;
+  __device__ void operator()(std::int64_t at, std::int64_t, double acc) const { y[at] = acc; }
 };
 
 }  // namespace karyon::cuda

@@ -1,183 +1,74 @@
-// Reductions of [outer, n, inner] over n. The one idea: whatever the shape, the inner loop runs along
-// contiguous elements into an array of accumulators. Where `inner` is short, several rows together make one
-// long row, folded at the end. Work is cut by shape alone, so the bits do not depend on the number of
-// threads.
-#include <karyon/core/cpu/simd/map.h>
-#include <karyon/core/cpu/simd/round.h>
-#include <karyon/core/cpu/simd/vectorized.h>
-#include <karyon/core/kernels/functors/math.h>
+// Sums, products, extremes, softmax and what goes with them: reduce.h has the loops.
+#include <karyon/core/cpu/reduce.h>
+#include <karyon/core/kernels/functors/reduce.h>
 #include <karyon/core/kernels/reduce.h>
-#include <karyon/core/parallel.h>
-
-#include <algorithm>
-#include <bit>
-#include <limits>
-#include <vector>
 
 namespace karyon {
 namespace {
 
-constexpr std::int64_t grain = 32768;
-constexpr std::int64_t tile = 512;       // accumulators
-constexpr std::int64_t short_row = 64;   // below this, rows are joined
-constexpr std::int64_t max_chunks = 64;  // that one long reduction is cut into
-
 using cpu::Computed;
+using cpu::for_tiles;
+using cpu::Max;
+using cpu::Min;
+using cpu::reduce_columns;
+using cpu::reduce_grain;
+using cpu::reduce_run;
 using cpu::Stored;
+using cpu::Sum;
+using cpu::tile;
 
-// Elements are converted to Value as they are read, and reduced in Acc.
-template <class T>
-struct Sum {
-  using Value = T;
-  using Acc = double;
-  static constexpr Acc start = 0;
-  static Acc add(Acc acc, T x) { return acc + static_cast<Acc>(x); }
-  static Acc combine(Acc a, Acc b) { return a + b; }
-};
-template <>
-struct Sum<std::int64_t> {
-  using Value = std::int64_t;
-  using Acc = std::uint64_t;  // wraps
-  static constexpr Acc start = 0;
-  static Acc add(Acc acc, std::int64_t x) { return acc + static_cast<Acc>(x); }
-  static Acc combine(Acc a, Acc b) { return a + b; }
-};
-
-template <class T>
-struct Max {
-  using Value = T;
-  using Acc = T;
-  static constexpr Acc start = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
-                                                                    : std::numeric_limits<T>::lowest();
-  static Acc add(Acc acc, T x) { return x > acc || x != x ? x : acc; }
-  static Acc combine(Acc a, Acc b) { return add(a, b); }
-};
-
-// acc[0, width) over `rows` rows that lie `stride` apart.
-template <class Op, class T>
-void reduce_rows(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t width,
-                 typename Op::Acc* acc) {
-  for (std::int64_t r = 0; r < rows; ++r, x += stride)
-    for (std::int64_t j = 0; j < width; ++j) acc[j] = Op::add(acc[j], static_cast<typename Op::Value>(x[j]));
-}
-
-// The same, starting acc; acc has room for `tile`.
-template <class Op, class T>
-void reduce_columns(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t width,
-                    typename Op::Acc* acc) {
-  if (width == 1 && rows < short_row / 2) {
-    auto only = Op::start;
-    for (std::int64_t r = 0; r < rows; ++r)
-      only = Op::add(only, static_cast<typename Op::Value>(x[r * stride]));
-    *acc = only;
-    return;
-  }
-  const bool join = width == stride && width < short_row && rows > 0;
-  const auto joined = join ? static_cast<std::int64_t>(std::bit_floor(
-                                 static_cast<std::uint64_t>(std::min(short_row / width, rows))))
-                           : 1;
-  const std::int64_t wide = joined * width, times = rows / joined;
-  std::fill(acc, acc + wide, Op::start);
-  reduce_rows<Op>(x, times, joined * stride, wide, acc);
-  // Adds halves until one row remains; `joined` is a power of two.
-  for (std::int64_t half = wide / 2; half >= width; half /= 2)
-    for (std::int64_t j = 0; j < half; ++j) acc[j] = Op::combine(acc[j], acc[j + half]);
-  reduce_rows<Op>(x + times * joined * stride, rows - times * joined, stride, width, acc);
-}
-
-// All elements of a contiguous run.
-template <class Op, class T>
-typename Op::Acc reduce_run(const T* x, std::int64_t n) {
-  typename Op::Acc acc[short_row];
-  reduce_columns<Op>(x, n, 1, 1, acc);
-  return acc[0];
-}
-
-// y [outer, inner] = finish(reduction of x [outer, n, inner]).
-template <class Op, class In, class Out, class Finish>
-void reduce(const Tensor& x, Tensor& y, Finish finish) {
-  using Acc = typename Op::Acc;
-  const std::int64_t outer = x.size(0), n = x.size(1), inner = x.size(2);
-  if (outer == 0 || inner == 0) return;
-  const Stored<In>* in = cpu::Input<In>{x}.data();
-  Out* out = y.data<Out>();
-  const std::int64_t tiles = cpu::ceil_div(inner, tile), units = outer * tiles;
-  const std::int64_t width = std::min(inner, tile);
-
-  // Few long reductions are also cut along n; their parts are joined in order.
-  const std::int64_t wanted =
-      units >= max_chunks ? 1 : std::clamp<std::int64_t>(n * width / grain, 1, max_chunks);
-  const std::int64_t rows = std::max<std::int64_t>(cpu::ceil_div(n, wanted), 1);
-  const std::int64_t chunks = std::max<std::int64_t>(cpu::ceil_div(n, rows), 1);
-  std::vector<Acc> parts(static_cast<std::size_t>(chunks > 1 ? units * chunks * width : 0));
-
-  parallel_for(
-      units * chunks, std::max<std::int64_t>(grain / (rows * width), 1), [&](std::int64_t b, std::int64_t e) {
-        Acc acc[tile];
-        for (std::int64_t i = b; i < e; ++i) {
-          const std::int64_t unit = i / chunks, chunk = i % chunks;
-          const std::int64_t o = unit / tiles, column = unit % tiles * tile, row = chunk * rows;
-          const std::int64_t w = std::min(tile, inner - column);
-          reduce_columns<Op>(in + (o * n + row) * inner + column, std::min(rows, n - row), inner, w, acc);
-          if (chunks > 1) {
-            std::copy(acc, acc + w, parts.data() + i * width);
-          } else {
-            for (std::int64_t j = 0; j < w; ++j) out[o * inner + column + j] = finish(acc[j]);
-          }
-        }
-      });
-  if (chunks == 1) return;
-  for (std::int64_t unit = 0; unit < units; ++unit) {
-    const std::int64_t o = unit / tiles, column = unit % tiles * tile, w = std::min(tile, inner - column);
-    Acc* acc = parts.data() + unit * chunks * width;
-    for (std::int64_t c = 1; c < chunks; ++c)
-      for (std::int64_t j = 0; j < w; ++j) acc[j] = Op::combine(acc[j], acc[c * width + j]);
-    for (std::int64_t j = 0; j < w; ++j) out[o * inner + column + j] = finish(acc[j]);
-  }
-}
-
-void sum_cpu(double scale, const Tensor& x, Tensor& y) {
+// Floating results are `scale` times the total, in double; whole numbers are reduced as i64.
+template <template <class> class Op>
+void reduce_numbers(double scale, const Tensor& x, Tensor& y) {
   dispatch_all(x.dtype(), [&]<class T>() {
     using Value = Computed<T>;
     if constexpr (std::is_floating_point_v<Value>) {
-      reduce<Sum<Value>, T, Value>(x, y, [scale](double acc) { return static_cast<Value>(acc * scale); });
+      cpu::reduce<Op<Value>, T, Value>(x, y, [scale](double acc) { return static_cast<Value>(acc * scale); });
     } else {
       check(scale == 1, "sum: whole numbers are not scaled");
-      reduce<Sum<std::int64_t>, T, std::int64_t>(
+      cpu::reduce<Op<std::int64_t>, T, std::int64_t>(
           x, y, [](std::uint64_t acc) { return static_cast<std::int64_t>(acc); });
     }
   });
 }
+void sum_cpu(double scale, const Tensor& x, Tensor& y) { reduce_numbers<Sum>(scale, x, y); }
+void prod_cpu(const Tensor& x, Tensor& y) { reduce_numbers<cpu::Product>(1, x, y); }
 
-void max_cpu(const Tensor& x, Tensor& y) {
+void prod_backward_cpu(const Tensor& dy, const Tensor& x, Tensor& dx) {
+  if (x.numel() == 0) return;
+  dispatch_floating(x.dtype(), "prod_backward", [&]<class T>() {
+    const T *in = x.data<T>(), *upstream = dy.data<T>();
+    T* out = dx.data<T>();
+    const std::int64_t n = x.size(1), inner = x.size(2);
+    for_tiles(x, [&](std::int64_t first, std::int64_t width) {
+      functors::Factors factors[tile];
+      std::fill(factors, factors + width, functors::Factors::start());
+      const T* g = upstream + first / (n * inner) * inner + first % inner;
+      for (std::int64_t k = 0; k < n; ++k)
+        for (std::int64_t j = 0; j < width; ++j) factors[j].add(in[first + k * inner + j]);
+      for (std::int64_t k = 0; k < n; ++k)
+        for (std::int64_t j = 0; j < width; ++j) {
+          const std::int64_t at = first + k * inner + j;
+          out[at] = static_cast<T>(g[j] * factors[j].others(in[at]));
+        }
+    });
+  });
+}
+
+template <template <class> class Op>
+void extremum(const Tensor& x, Tensor& y) {
   dispatch_all(x.dtype(), [&]<class T>() {
     using Value = Computed<Stored<T>>;
     using Out = Computed<T>;
-    reduce<Max<Value>, T, Out>(x, y, [](Value acc) { return static_cast<Out>(acc); });
+    cpu::reduce<Op<Value>, T, Out>(x, y, [](Value acc) { return static_cast<Out>(acc); });
   });
 }
+void max_cpu(const Tensor& x, Tensor& y) { extremum<Max>(x, y); }
+void min_cpu(const Tensor& x, Tensor& y) { extremum<Min>(x, y); }
 
-// Calls body(first element, width) for every tile of columns of x [outer, n, inner].
-template <class F>
-void for_tiles(const Tensor& x, F&& body) {
-  const std::int64_t outer = x.size(0), n = x.size(1), inner = x.size(2);
-  const std::int64_t tiles = cpu::ceil_div(inner, tile);
-  const std::int64_t cost = std::max<std::int64_t>(n * std::min(inner, tile), 1);
-  parallel_for(outer * tiles, std::max<std::int64_t>(grain / cost, 1), [&](std::int64_t b, std::int64_t e) {
-    for (std::int64_t i = b; i < e; ++i) {
-      const std::int64_t column = i % tiles * tile;
-      body(i / tiles * n * inner + column, std::min(tile, inner - column));
-    }
-  });
-}
-
-// NaN is the largest of all.
-template <class T>
-bool larger(T a, T b) {
-  return a > b || (a != a && b == b);
-}
-
-void argmax_cpu(const Tensor& x, Tensor& y) {
+// better(a, b): a wins over b, which comes before it.
+template <class Better>
+void position(const Tensor& x, Tensor& y, Better better) {
   dispatch_all(x.dtype(), [&]<class T>() {
     using Value = Computed<Stored<T>>;
     const Stored<T>* in = cpu::Input<T>{x}.data();
@@ -189,7 +80,7 @@ void argmax_cpu(const Tensor& x, Tensor& y) {
       if (inner == 1) {
         *best = 0;
         for (std::int64_t k = 1; k < n; ++k)
-          if (larger(static_cast<Value>(from[k]), static_cast<Value>(from[*best]))) *best = k;
+          if (better(static_cast<Value>(from[k]), static_cast<Value>(from[*best]))) *best = k;
         return;
       }
       Value value[tile];
@@ -199,12 +90,43 @@ void argmax_cpu(const Tensor& x, Tensor& y) {
         const Stored<T>* row = from + k * inner;
         for (std::int64_t j = 0; j < width; ++j) {
           const auto candidate = static_cast<Value>(row[j]);
-          const bool better = larger(candidate, value[j]);
-          value[j] = better ? candidate : value[j];
-          best[j] = better ? k : best[j];
+          const bool wins = better(candidate, value[j]);
+          value[j] = wins ? candidate : value[j];
+          best[j] = wins ? k : best[j];
         }
       }
     });
+  });
+}
+
+// NaN wins over all others.
+void argmax_cpu(const Tensor& x, Tensor& y) {
+  position(x, y, [](auto a, auto b) { return a > b || (a != a && b == b); });
+}
+void argmin_cpu(const Tensor& x, Tensor& y) {
+  position(x, y, [](auto a, auto b) { return a < b || (a != a && b == b); });
+}
+
+void logsumexp_cpu(const Tensor& x, Tensor& y) {
+  dispatch_floating(x.dtype(), "logsumexp", [&]<class T>() {
+    Tensor top = empty(y.shape(), {.dtype = f64}), total = empty(y.shape(), {.dtype = f64});
+    // An infinite top is not subtracted: the sum itself is infinite or 0 then.
+    cpu::reduce<Max<T>, T, double>(
+        x, top, [](T value) { return std::isfinite(value) ? static_cast<double>(value) : 0.0; });
+    const double* tops = std::as_const(top).data<double>();
+    cpu::reduce<Sum<T>, T, double>(
+        x, total, [](double sum) { return sum; },
+        cpu::Beside{[](T v, double t) { return functors::exponential(v - static_cast<T>(t)); }, tops});
+    cpu::map<T>([](double sum, double t) { return std::log(sum) + t; }, y, cpu::Input<double>{total},
+                cpu::Input<double>{top});
+  });
+}
+
+void reduce_backward_cpu(kernels::Slope slope, double p, const Tensor& x, const Tensor& y, const Tensor& dy,
+                         Tensor& dx) {
+  dispatch_floating(x.dtype(), "reduce_backward", [&]<class T>() {
+    functors::visit(
+        slope, p, [&](auto f) { cpu::map<T>(f, dx, cpu::Input<T>{x}, cpu::Input<T>{y}, cpu::Input<T>{dy}); });
   });
 }
 
@@ -251,7 +173,7 @@ void softmax_cpu(bool log, const Tensor& x, Tensor& y) {
     T* out = y.data<T>();
     const std::int64_t n = x.size(1), inner = x.size(2);
     if (inner == 1) {
-      parallel_for(x.size(0), std::max<std::int64_t>(grain / std::max<std::int64_t>(n, 1), 1),
+      parallel_for(x.size(0), std::max<std::int64_t>(reduce_grain / std::max<std::int64_t>(n, 1), 1),
                    [&](std::int64_t b, std::int64_t e) {
                      cpu::vectorized([=] {
                        for (std::int64_t row = b; row < e; ++row)
@@ -311,8 +233,14 @@ void softmax_backward_cpu(bool log, const Tensor& dy, const Tensor& y, Tensor& d
 }  // namespace
 
 constinit decltype(kernels::sum) kernels::sum{"sum", sum_cpu};
+constinit decltype(kernels::prod) kernels::prod{"prod", prod_cpu};
+constinit decltype(kernels::prod_backward) kernels::prod_backward{"prod_backward", prod_backward_cpu};
 constinit decltype(kernels::max) kernels::max{"max", max_cpu};
+constinit decltype(kernels::min) kernels::min{"min", min_cpu};
 constinit decltype(kernels::argmax) kernels::argmax{"argmax", argmax_cpu};
+constinit decltype(kernels::argmin) kernels::argmin{"argmin", argmin_cpu};
+constinit decltype(kernels::logsumexp) kernels::logsumexp{"logsumexp", logsumexp_cpu};
+constinit decltype(kernels::reduce_backward) kernels::reduce_backward{"reduce_backward", reduce_backward_cpu};
 constinit decltype(kernels::softmax) kernels::softmax{"softmax", softmax_cpu};
 constinit decltype(kernels::softmax_backward) kernels::softmax_backward{"softmax_backward",
                                                                         softmax_backward_cpu};

@@ -4,42 +4,16 @@
 #include <karyon/core/kernels/reduce.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/ops/reduction.h>
 
 namespace karyon {
 namespace {
 
-void check_floating(const char* op, const Tensor& x) {
-  check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32, f64 or bf16, got ", x.dtype());
-}
-
-// x as a kernel reads it. The CPU's read any type; those of other devices only f32 and f64.
-Tensor reducible(const Tensor& x) {
-  if (x.device() == Device::cpu()) return x;
-  return is_floating(x.dtype()) ? widen(x) : x.to(Device::cpu());
-}
-
-// Which dimensions are reduced, and the shapes that follow from it.
-struct Plan {
-  std::array<bool, Shape::max_dims> gone{};
-  Shape kept;              // 1 for each reduced dimension
-  Shape out;               // `kept`, or without the reduced dimensions
-  std::int64_t count = 1;  // elements in one result
-
-  Plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
-    if (dims.empty()) gone.fill(true);
-    for (const int dim : dims) {
-      bool& flag = gone[static_cast<std::size_t>(normalize_dim(dim, std::max(x.dim(), 1), op))];
-      check(!flag, op, ": dimension ", dim, " is given twice");
-      flag = true;
-    }
-    for (int d = 0; d < x.dim(); ++d) {
-      const bool goes = gone[static_cast<std::size_t>(d)];
-      kept.push_back(goes ? 1 : x.shape()[d]);
-      if (!goes || keepdim) out.push_back(kept[d]);
-      if (goes) count *= x.shape()[d];
-    }
-  }
-};
+using reduction::around;
+using reduction::check_floating;
+using reduction::Plan;
+using reduction::reducible;
+using reduction::Run;
 
 // Runs reduce(x [outer, n, inner], y [outer, inner], last) for each run of adjacent reduced dimensions, the
 // innermost first; y has the given dtype. Most reductions have one run; further ones work on the result so
@@ -94,14 +68,39 @@ Tensor sum_or_mean(const char* op, const Tensor& any_x, const std::vector<int>& 
                 });
 }
 
-// x as [outer, size of dim, inner].
-Tensor around(const char* op, const Tensor& x, int dim) {
-  dim = normalize_dim(dim, std::max(x.dim(), 1), op);
-  if (x.dim() == 0) return view(x, {1, 1, 1});
-  std::int64_t outer = 1, inner = 1;
-  for (int d = 0; d < dim; ++d) outer *= x.shape()[d];
-  for (int d = dim + 1; d < x.dim(); ++d) inner *= x.shape()[d];
-  return view(x, {outer, x.shape()[dim], inner});
+Tensor extremum(const char* name, const decltype(kernels::max)& kernel, const Tensor& any_x,
+                const std::vector<int>& dims, bool keepdim) {
+  const Tensor x = reducible(any_x);
+  const Plan plan(name, x, dims, keepdim);
+  check(plan.count > 0, name, ": expects something to choose from, got ", x.shape());
+  Tensor y = reduce(x, plan, parameter_dtype(x.dtype()),
+                    [&](const Tensor& in, Tensor& out, bool) { kernel(in, out); });
+  if (!is_floating(x.dtype())) return y.to(any_x.device());
+  return reduction::shared_by_ties(name, plan, x, y);
+}
+
+// Where the extremum lies: [outer, 1, inner].
+Tensor position(const char* name, const decltype(kernels::argmax)& kernel, const Tensor& x, int dim) {
+  const Tensor in = around(name, reducible(x), dim);
+  check(in.size(1) > 0, name, ": expects something to choose from, got ", x.shape());
+  Tensor y = empty({in.size(0), in.size(2)}, {.dtype = i64, .device = in.device()});
+  kernel(in, y);
+  return view(y, {in.size(0), 1, in.size(2)}).to(x.device());
+}
+ValuesAndIndices with_position(const char* name, const decltype(kernels::argmax)& kernel, const Tensor& x,
+                               int dim, bool keepdim) {
+  const Tensor index = position(name, kernel, x, dim);
+  const Shape out = Plan(name, x, {dim}, keepdim).out;
+  return {reduction::picked(name, x, dim, index, out), view(index, out)};
+}
+
+// Whether any (max) or all (min) of the truth values hold.
+Tensor truth(const char* name, const decltype(kernels::max)& kernel, const Tensor& x,
+             const std::vector<int>& dims, bool keepdim) {
+  const Tensor holds = reducible(x.dtype() == boolean ? x : ne(x, 0));
+  const Tensor y = reduce(holds, Plan(name, x, dims, keepdim), boolean,
+                          [&](const Tensor& in, Tensor& out, bool) { kernel(in, out); });
+  return y.to(x.device()).to(x.dtype() == u8 ? u8 : boolean);
 }
 
 Tensor softmax(const char* name, bool log, const Tensor& any_x, int dim) {
@@ -128,28 +127,65 @@ Tensor mean(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
   return sum_or_mean("mean", x, dims, keepdim, true);
 }
 
-Tensor max(const Tensor& any_x, const std::vector<int>& dims, bool keepdim) {
-  const Tensor x = reducible(any_x);
-  const Plan plan("max", x, dims, keepdim);
-  check(plan.count > 0, "max: expects something to choose from, got ", x.shape());
-  Tensor y = reduce(x, plan, parameter_dtype(x.dtype()),
-                    [](const Tensor& in, Tensor& out, bool) { kernels::max(in, out); });
-  if (!is_floating(x.dtype())) return y.to(any_x.device());
-  return record("max", y, {x}, [plan, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
-    const Tensor from = widen(x.get());
-    Tensor dx = empty_like(from);
-    kernels::binary(kernels::Binary::tie, from, view(y.get(), plan.kept), dx);
-    const Tensor ties = scaled_sum(dx, plan, 1), share = div(dy, ties);
-    return std::vector{mul(dx, view(share, plan.kept)).to(x.get().dtype())};
+Tensor prod(const Tensor& any_x, const std::vector<int>& dims, bool keepdim) {
+  const bool floating = is_floating(any_x.dtype());
+  const Tensor x = floating ? widen(any_x) : reducible(any_x);
+  const Plan plan("prod", x, dims, keepdim);
+  const Run run(plan, x);
+  Tensor y = empty(plan.out, {.dtype = floating ? x.dtype() : i64, .device = x.device()});
+  Tensor out = view(y, {run.whole[0], run.whole[2]});
+  kernels::prod(run.gather(x), out);
+  if (!floating) return y.to(any_x.device());
+  return record("prod", y, {x}, [run, x = SavedTensor(x)](const Tensor& dy) {
+    Tensor dx = empty(run.whole, {.dtype = dy.dtype(), .device = dy.device()});
+    kernels::prod_backward(view(dy, run.one), run.gather(x.get()), dx);
+    return std::vector{run.spread(dx)};
   });
 }
 
+Tensor logsumexp(const Tensor& any_x, const std::vector<int>& dims, bool keepdim) {
+  const Tensor x = widen(any_x);
+  check_floating("logsumexp", x);
+  const Plan plan("logsumexp", x, dims, keepdim);
+  const Run run(plan, x);
+  Tensor y = empty(plan.out, {.dtype = x.dtype(), .device = x.device()});
+  Tensor out = view(y, {run.whole[0], run.whole[2]});
+  kernels::logsumexp(run.gather(x), out);
+  return record("logsumexp", y, {x}, [run, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
+    Tensor dx = empty(run.whole, {.dtype = dy.dtype(), .device = dy.device()});
+    kernels::reduce_backward(kernels::Slope::exponential, 0, run.gather(x.get()), view(y.get(), run.one),
+                             view(dy, run.one), dx);
+    return std::vector{run.spread(dx)};
+  });
+}
+
+Tensor max(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  return extremum("max", kernels::max, x, dims, keepdim);
+}
+Tensor min(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  return extremum("min", kernels::min, x, dims, keepdim);
+}
 Tensor argmax(const Tensor& x, int dim, bool keepdim) {
-  const Tensor in = around("argmax", reducible(x), dim);
-  check(in.size(1) > 0, "argmax: expects something to choose from, got ", x.shape());
-  Tensor y = empty({in.size(0), in.size(2)}, {.dtype = i64, .device = in.device()});
-  kernels::argmax(in, y);
-  return view(y, Plan("argmax", x, {dim}, keepdim).out).to(x.device());
+  return view(position("argmax", kernels::argmax, x, dim), Plan("argmax", x, {dim}, keepdim).out);
+}
+Tensor argmin(const Tensor& x, int dim, bool keepdim) {
+  return view(position("argmin", kernels::argmin, x, dim), Plan("argmin", x, {dim}, keepdim).out);
+}
+ValuesAndIndices max_with_indices(const Tensor& x, int dim, bool keepdim) {
+  return with_position("max", kernels::argmax, x, dim, keepdim);
+}
+ValuesAndIndices min_with_indices(const Tensor& x, int dim, bool keepdim) {
+  return with_position("min", kernels::argmin, x, dim, keepdim);
+}
+
+Tensor any(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  return truth("any", kernels::max, x, dims, keepdim);
+}
+Tensor all(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
+  return truth("all", kernels::min, x, dims, keepdim);
+}
+Tensor count_nonzero(const Tensor& x, const std::vector<int>& dims) {
+  return scaled_sum(reducible(ne(x, 0)), Plan("count_nonzero", x, dims, false), 1).to(x.device());
 }
 
 Tensor softmax(const Tensor& x, int dim) { return softmax("softmax", false, x, dim); }

@@ -1,82 +1,27 @@
 #include "op_check.h"
+#include "reduced.h"
 
 #include <algorithm>
 #include <map>
 
 #include <karyon/core/backend.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
 
 using namespace karyon;
-using karyon::test::check_op;
-using karyon::test::same_for_any_thread_count;
+using namespace karyon::test;
 
 namespace {
 
 using Floats = std::vector<float>;
 using Ints = std::vector<std::int64_t>;
-using Dims = std::vector<int>;
-
-Tensor normal(const Shape& shape, DType dtype = f32) {
-  Generator generator(11);
-  return randn(shape, generator, {.dtype = dtype});
-}
-
-bool contains(const Dims& dims, int d, int count) {
-  return dims.empty() || std::count(dims.begin(), dims.end(), d) ||
-         std::count(dims.begin(), dims.end(), d - count);
-}
-
-// For every element of the result, f of the elements of x that make it.
-Tensor reduced(const Tensor& x, const Dims& dims, bool keepdim,
-               const std::function<double(const std::vector<double>&)>& f) {
-  Shape shape;
-  std::int64_t size = 1;
-  for (int d = 0; d < x.dim(); ++d) {
-    const bool goes = contains(dims, d, x.dim());
-    if (!goes || keepdim) shape.push_back(goes ? 1 : x.shape()[d]);
-    if (!goes) size *= x.shape()[d];
-  }
-  std::vector<std::vector<double>> groups(static_cast<std::size_t>(size));
-  const auto in = x.to_vector<double>();
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    std::int64_t rest = static_cast<std::int64_t>(i), target = 0, stride = 1;
-    for (int d = x.dim() - 1; d >= 0; --d) {
-      if (!contains(dims, d, x.dim())) {
-        target += rest % x.shape()[d] * stride;
-        stride *= x.shape()[d];
-      }
-      rest /= x.shape()[d];
-    }
-    groups[static_cast<std::size_t>(target)].push_back(in[i]);
-  }
-  std::vector<double> out;
-  for (const auto& group : groups) out.push_back(f(group));
-  return tensor(out, shape, {.dtype = f64});
-}
 
 double total(const std::vector<double>& v) {
   double sum = 0;
   for (double x : v) sum += x;
   return sum;
 }
-
-const std::vector<std::pair<Shape, Dims>> reductions{{{}, {}},
-                                                     {{1}, {}},
-                                                     {{7}, {0}},
-                                                     {{2, 3, 5}, {}},
-                                                     {{2, 3, 5}, {0}},
-                                                     {{2, 3, 5}, {1}},
-                                                     {{2, 3, 5}, {-1}},
-                                                     {{2, 3, 5}, {2, 0}},
-                                                     {{2, 3, 5}, {0, 1}},
-                                                     {{3, 1, 5}, {1}},
-                                                     {{1, 1}, {0}},
-                                                     {{2, 3, 2, 5}, {1, 3}},
-                                                     {{2, 3, 2, 5}, {-4, 2}},
-                                                     {{2, 1, 3, 1}, {0, 1, 3}},
-                                                     {{67, 3}, {0}},
-                                                     {{3, 131}, {1}}};
 
 }  // namespace
 
@@ -102,6 +47,121 @@ TEST_CASE("sum, mean and max over any dimensions") {
           },
           {normal(shape)});
     }
+}
+
+TEST_CASE("min, prod and logsumexp over any dimensions") {
+  for (const bool keepdim : {false, true})
+    for (const auto& [shape, dims] : reductions) {
+      INFO("keepdim " << keepdim);
+      check_op(
+          "min", [&, d = dims](const auto& x) { return min(x[0], d, keepdim); },
+          [&, d = dims](const auto& x) {
+            return reduced(x[0], d, keepdim,
+                           [](const auto& v) { return *std::min_element(v.begin(), v.end()); });
+          },
+          {normal(shape)});
+      check_op(
+          "prod", [&, d = dims](const auto& x) { return prod(x[0], d, keepdim); },
+          [&, d = dims](const auto& x) {
+            return reduced(x[0], d, keepdim, [](const auto& v) {
+              double product = 1;
+              for (const double e : v) product *= e;
+              return product;
+            });
+          },
+          {normal(shape)});
+      check_op(
+          "logsumexp", [&, d = dims](const auto& x) { return logsumexp(x[0], d, keepdim); },
+          [&, d = dims](const auto& x) {
+            return reduced(x[0], d, keepdim, [](const auto& v) {
+              double sum = 0;
+              for (const double e : v) sum += std::exp(e);
+              return std::log(sum);
+            });
+          },
+          {normal(shape)});
+    }
+}
+
+TEST_CASE("a product has a gradient at 0, too") {
+  auto gradient = [](Tensor x) {
+    x.requires_grad_();
+    prod(x, {0}).backward(full({x.size(1)}, 2));
+    return x.grad().to_vector<float>();
+  };
+  CHECK(gradient(tensor({2, 3, 5}, {3, 1})) == Floats{30, 20, 12});
+  CHECK(gradient(tensor({2, 0, 5}, {3, 1})) == Floats{0, 20, 0});
+  CHECK(gradient(tensor({0, 0, 5}, {3, 1})) == Floats{0, 0, 0});
+  CHECK(gradient(tensor({2, 0, 3, 4, 5, 6}, {3, 2})) == Floats{30, 48, 20, 0, 12, 0});
+  CHECK(gradient(tensor({2, 0, INFINITY}, {3, 1}))[2] == 0);
+  CHECK(gradient(tensor({2, -INFINITY, 3}, {3, 1})) == Floats{-INFINITY, 12, -INFINITY});
+  CHECK(gradient(tensor({1e-30, 1e-30, 1e30, 1e30}, {4, 1}))[0] == Approx(2e30));
+}
+
+TEST_CASE("logsumexp of extreme values") {
+  CHECK(logsumexp(tensor({1000, 1000})).item() == Approx(1000 + std::log(2)));
+  CHECK(logsumexp(tensor({-1000, -1000})).item() == Approx(-1000 + std::log(2)));
+  CHECK(logsumexp(tensor({-INFINITY, 1})).item() == 1);
+  CHECK(logsumexp(tensor({INFINITY, 1})).item() == INFINITY);
+  CHECK(logsumexp(tensor({-INFINITY, -INFINITY})).item() == -INFINITY);
+  CHECK(logsumexp(zeros({0, 2}), {0}).to_vector<float>() == Floats{-INFINITY, -INFINITY});
+  CHECK(std::isnan(logsumexp(tensor({NAN, 1})).item()));
+}
+
+TEST_CASE("the largest and smallest along a dimension come with their indices") {
+  for (const auto& [shape, dim] : std::vector<std::pair<Shape, int>>{
+           {{1}, 0}, {{7}, -1}, {{3, 5}, 0}, {{3, 5}, 1}, {{2, 67, 3}, 1}, {{2, 3, 0}, 1}}) {
+    const int d = dim;
+    check_op(
+        "max", [&](const auto& x) { return max(x[0], d).values; },
+        [&](const auto& x) {
+          return reduced(x[0], {d}, false,
+                         [](const auto& v) { return *std::max_element(v.begin(), v.end()); });
+        },
+        {normal(shape)});
+    const Tensor x = normal(shape);
+    const auto [values, indices] = min(x, d, true);
+    CHECK(indices.to_vector<double>() == argmin(x, d, true).to_vector<double>());
+    CHECK(values.to_vector<double>() == min(x, {d}, true).to_vector<double>());
+    CHECK(values.shape() == indices.shape());
+  }
+  Tensor x = tensor({1, 3, 3, 0}).requires_grad_();
+  max(x, 0).values.backward();
+  CHECK(x.grad().to_vector<float>() == Floats{0, 1, 0, 0});
+  CHECK(max(tensor({1, 3}, {.dtype = bf16}), 0).values.dtype() == bf16);
+  CHECK(max(tensor({1, 3}, {.dtype = i64}), 0).values.item<std::int64_t>() == 3);
+  CHECK(max(full({}, 3), 0).indices.item<std::int64_t>() == 0);
+  CHECK_THROWS_WITH(min(zeros({0, 2}), 0), Catch::Contains("min: expects something to choose from"));
+}
+
+TEST_CASE("any, all and count_nonzero of every type") {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+    INFO(dtype);
+    const Tensor x = tensor({0, 1, 0, 0, 2, 3}, {3, 2}).to(dtype);
+    CHECK(any(x).dtype() == (dtype == u8 ? u8 : boolean));
+    CHECK(any(x, {1}).to_vector<bool>() == std::vector<bool>{true, false, true});
+    CHECK(all(x, {1}).to_vector<bool>() == std::vector<bool>{false, false, true});
+    CHECK(any(x).item<bool>());
+    CHECK(!all(x, {0}, true).to_vector<bool>()[0]);
+    CHECK(all(x, {0}, true).shape() == Shape{1, 2});
+    CHECK(count_nonzero(x).item<std::int64_t>() == 3);
+    CHECK(count_nonzero(x, {0}).to_vector<std::int64_t>() == Ints{1, 2});
+    CHECK(!any(narrow(x, 0, 0, 0)).item<bool>());
+    CHECK(all(narrow(x, 0, 0, 0), {0}).to_vector<bool>() == std::vector<bool>{true, true});
+  }
+  CHECK(any(tensor({NAN})).item<bool>());
+  CHECK(!any(tensor({0, -0.0})).item<bool>());
+}
+
+TEST_CASE("products and extremes of whole numbers are exact") {
+  const std::int64_t large = (std::int64_t{1} << 53) + 1;  // no double
+  const Tensor x = tensor(Ints{large, 3, -1, large - 1}, {2, 2});
+  CHECK(min(x, {0}).to_vector<std::int64_t>() == Ints{-1, 3});
+  CHECK(prod(x, {1}).to_vector<std::int64_t>() == Ints{large * 3, 1 - large});
+  CHECK(prod(full({5}, 3, {.dtype = u8})).item<std::int64_t>() == 243);
+  CHECK(prod(tensor({true, true, false})).dtype() == i64);
+  CHECK(prod(zeros({0, 2}), {0}).to_vector<float>() == Floats{1, 1});
+  CHECK(argmin(x, 1).to_vector<std::int64_t>() == Ints{1, 0});
 }
 
 TEST_CASE("softmax and log_softmax along any dimension") {
@@ -214,6 +274,9 @@ TEST_CASE("NaN wins max and argmax, the first of equals is argmax") {
     CHECK(argmax(tensor({1, NAN, INFINITY, NAN}, shape), dim).item<std::int64_t>() == 1);
     CHECK(argmax(tensor({1, 3, 3, 0}, shape), dim).item<std::int64_t>() == 1);
     CHECK(argmax(tensor({-INFINITY, -INFINITY, -INFINITY, -INFINITY}, shape), dim).item<std::int64_t>() == 0);
+    CHECK(std::isnan(min(tensor({1, NAN, -INFINITY, 0}, shape), {dim}).item()));
+    CHECK(argmin(tensor({1, NAN, -INFINITY, NAN}, shape), dim).item<std::int64_t>() == 1);
+    CHECK(argmin(tensor({1, 0, 0, 3}, shape), dim).item<std::int64_t>() == 1);
   }
   Tensor x = tensor({1, NAN}).requires_grad_();
   max(x).backward();
