@@ -1,0 +1,78 @@
+#include <karyon/core/cpu/reduce.h>
+#include <karyon/core/kernels/scan.h>
+
+namespace karyon {
+namespace {
+
+using cpu::for_tiles;
+using cpu::Stored;
+using cpu::tile;
+
+// Calls body(first element, width) for the tiles of x; a width of 1 is a constant, for which loops are simpler.
+template <class F>
+void for_widths(const Tensor& x, const F& body) {
+  const bool rows = x.size(2) == 1;
+  for_tiles(x, [&](std::int64_t first, std::int64_t width) {
+    rows ? body(first, std::integral_constant<std::int64_t, 1>()) : body(first, width);
+  });
+}
+
+template <class Op, class In, class Out>
+void scan_typed(bool reversed, const Tensor& x, Tensor& y) {
+  const Stored<In>* in = cpu::Input<In>{x}.data();
+  Out* out = y.data<Out>();
+  const std::int64_t n = x.size(1), inner = x.size(2);
+  for_widths(x, [=](std::int64_t first, auto width) {
+    typename Op::Acc acc[tile];
+    std::fill(acc, acc + width, Op::start);
+    for (std::int64_t k = 0; k < n; ++k) {
+      const std::int64_t row = first + (reversed ? n - 1 - k : k) * inner;
+      for (std::int64_t j = 0; j < width; ++j) {
+        acc[j] = Op::add(acc[j], static_cast<typename Op::Value>(in[row + j]));
+        out[row + j] = static_cast<Out>(acc[j]);
+      }
+    }
+  });
+}
+
+template <template <class> class Op>
+void scan_any(bool reversed, const Tensor& x, Tensor& y) {
+  dispatch_all(x.dtype(), [&]<class T>() {
+    using Value =
+        std::conditional_t<std::is_floating_point_v<cpu::Computed<T>>, cpu::Computed<T>, std::int64_t>;
+    scan_typed<Op<Value>, T, Value>(reversed, x, y);
+  });
+}
+
+void scan_cpu(kernels::Scan op, bool reversed, const Tensor& x, Tensor& y) {
+  op == kernels::Scan::sum ? scan_any<cpu::Sum>(reversed, x, y) : scan_any<cpu::Product>(reversed, x, y);
+}
+
+// dx[i] = y[i - 1] s[i] with s[i] = dy[i] + x[i + 1] s[i + 1]: nothing is divided, so x may be 0.
+void cumprod_backward_cpu(const Tensor& x, const Tensor& y, const Tensor& dy, Tensor& dx) {
+  dispatch_floating(x.dtype(), "cumprod_backward", [&]<class T>() {
+    const T *in = x.data<T>(), *product = y.data<T>(), *upstream = dy.data<T>();
+    T* out = dx.data<T>();
+    const std::int64_t n = x.size(1), inner = x.size(2);
+    for_widths(x, [=](std::int64_t first, auto width) {
+      double s[tile] = {};
+      for (std::int64_t k = n - 1; k >= 0; --k) {
+        const std::int64_t row = first + k * inner;
+        for (std::int64_t j = 0; j < width; ++j) {
+          const double before = k > 0 ? static_cast<double>(product[row - inner + j]) : 1;
+          s[j] += upstream[row + j];
+          out[row + j] = static_cast<T>(before * s[j]);
+          s[j] *= in[row + j];
+        }
+      }
+    });
+  });
+}
+
+}  // namespace
+
+constinit decltype(kernels::scan) kernels::scan{"scan", scan_cpu};
+constinit decltype(kernels::cumprod_backward) kernels::cumprod_backward{"cumprod_backward",
+                                                                        cumprod_backward_cpu};
+
+}  // namespace karyon
