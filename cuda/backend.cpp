@@ -85,6 +85,7 @@ KernelTable make_table() {
   register_reduce_kernels(table);
   register_resize_kernels(table);
   register_scan_kernels(table);
+  register_sort_kernels(table);
   register_statistics_kernels(table);
   return table;
 }
