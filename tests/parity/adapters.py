@@ -221,9 +221,89 @@ def max_of_all(input):
     return Call("amax", [input], {"dims": [], "keepdim": False})
 
 
-def argmax(input, dim=None, keepdim=False):
-    expressible(dim is not None, "no dimension")
-    return Call("argmax", [input], {"dim": dim, "keepdim": keepdim})
+def min_of_all(input):
+    return Call("amin", [input], {"dims": [], "keepdim": False})
+
+
+def position(operation):
+    def adapt(input, dim=None, keepdim=False):
+        expressible(dim is not None, "no dimension")
+        return Call(operation, [input], {"dim": dim, "keepdim": keepdim})
+    return adapt
+
+
+argmax = position("argmax")
+
+
+def along(operation):
+    """Values and indices."""
+    return lambda input, dim, keepdim=False: Call(operation, [input], {"dim": dim, "keepdim": keepdim})
+
+
+def count_nonzero(input, dim=None):
+    return Call("count_nonzero", [input], {"dims": dims_of(dim)})
+
+
+def moments(operation):
+    def adapt(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+        if isinstance(dim, bool):  # var(input, unbiased)
+            dim, unbiased = None, dim
+        if correction is None:
+            correction = 0 if unbiased is False else 1
+        return Call(operation, [input], {"dims": dims_of(dim), "correction": number(correction), "keepdim": keepdim})
+    return adapt
+
+
+def norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
+    expressible(dtype is None, "a dtype for the result")
+    return Call("norm", [x], {"p": number(ord), "dims": dims_of(dim), "keepdim": keepdim})
+
+
+def scan(operation):
+    def adapt(input, dim, *, dtype=None):
+        expressible(dtype is None, "a dtype for the result")
+        return Call(operation, [input], {"dim": dim})
+    return adapt
+
+
+def sort(operation):
+    def adapt(input, dim=-1, descending=False, stable=True):
+        return Call(operation, [input], {"dim": dim, "descending": descending})
+    return adapt
+
+
+def topk(input, k, dim=-1, largest=True, sorted=True):
+    expressible(sorted, "an order that is not sorted")
+    return Call("topk", [input], {"k": k, "dim": dim, "largest": largest})
+
+
+def kthvalue(input, k, dim=-1, keepdim=False):
+    return Call("kthvalue", [input], {"k": k, "dim": dim, "keepdim": keepdim})
+
+
+def median(input, dim=None, keepdim=False):
+    if dim is None:
+        return Call("median", [input])
+    return Call("median_along", [input], {"dim": dim, "keepdim": keepdim})
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    expressible(dim is None, "slices along a dimension")
+    return Call("unique", [input], {"inverse": return_inverse, "counts": return_counts})
+
+
+def bincount(input, weights=None, minlength=0):
+    return Call("bincount", [input, weights], {"minlength": minlength})
+
+
+def histc(input, bins=100, min=0, max=0):
+    return Call("histc", [input], {"bins": bins, "min": number(min), "max": number(max)})
+
+
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+    expressible(not out_int32 and sorter is None, "int32 or a sorter")
+    expressible(side is None or not right, "a side that contradicts")
+    return Call("searchsorted", [sorted_sequence, input], {"right": right or side == "right"})
 
 
 def softmax(operation):

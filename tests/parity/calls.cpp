@@ -51,6 +51,10 @@ Operation in_place_number(Tensor& (Tensor::*f)(double)) {
     return (x.*f)(c.number("value"));
   };
 }
+std::vector<Tensor> both(const ValuesAndIndices& found) { return {found.values, found.indices}; }
+VarOptions moments(const Call& c) {
+  return {.correction = c.number("correction"), .keepdim = c.flag("keepdim")};
+}
 int dim(const Call& c, const char* key = "dim") { return static_cast<int>(c.integer(key)); }
 Reduction reduction_of(const Call& c) { return static_cast<Reduction>(c.integer("reduction")); }
 
@@ -194,8 +198,51 @@ const Table reductions{
     {"mean", reduction(mean)},
     {"amax", reduction(amax)},
     {"argmax", [](const Call& c) { return argmax(c[0], dim(c), c.flag("keepdim")); }},
+    {"amin", reduction(amin)},
+    {"argmin", [](const Call& c) { return argmin(c[0], dim(c), c.flag("keepdim")); }},
+    {"max_along", [](const Call& c) { return both(max(c[0], dim(c), c.flag("keepdim"))); }},
+    {"min_along", [](const Call& c) { return both(min(c[0], dim(c), c.flag("keepdim"))); }},
+    {"any", reduction(any)},
+    {"all", reduction(all)},
+    {"count_nonzero", [](const Call& c) { return count_nonzero(c[0], c.dims("dims")); }},
+    {"prod", reduction(prod)},
+    {"logsumexp", reduction(logsumexp)},
+    {"var", [](const Call& c) { return var(c[0], c.dims("dims"), moments(c)); }},
+    {"std", [](const Call& c) { return karyon::std(c[0], c.dims("dims"), moments(c)); }},
+    {"var_mean",
+     [](const Call& c) {
+       const auto [variance, average] = var_mean(c[0], c.dims("dims"), moments(c));
+       return std::vector{variance, average};
+     }},
+    {"norm", [](const Call& c) { return norm(c[0], c.number("p"), c.dims("dims"), c.flag("keepdim")); }},
+    {"cumsum", [](const Call& c) { return cumsum(c[0], dim(c)); }},
+    {"cumprod", [](const Call& c) { return cumprod(c[0], dim(c)); }},
     {"softmax", [](const Call& c) { return softmax(c[0], dim(c)); }},
     {"log_softmax", [](const Call& c) { return log_softmax(c[0], dim(c)); }},
+};
+
+const Table orders{
+    {"sort", [](const Call& c) { return both(sort(c[0], dim(c), c.flag("descending"))); }},
+    {"argsort", [](const Call& c) { return argsort(c[0], dim(c), c.flag("descending")); }},
+    {"topk", [](const Call& c) { return topk(c[0], c.integer("k"), dim(c), c.flag("largest")).values; }},
+    {"kthvalue",
+     [](const Call& c) { return kthvalue(c[0], c.integer("k"), dim(c), c.flag("keepdim")).values; }},
+    {"median", [](const Call& c) { return median(c[0]); }},
+    {"median_along", [](const Call& c) { return median(c[0], dim(c), c.flag("keepdim")).values; }},
+    {"unique",
+     [](const Call& c) {
+       const Unique all = unique(c[0]);
+       std::vector<Tensor> results{all.values};
+       if (c.flag("inverse")) results.push_back(all.inverse);
+       if (c.flag("counts")) results.push_back(all.counts);
+       return results;
+     }},
+    {"bincount", [](const Call& c) { return bincount(c[0], c[1], c.integer("minlength")); }},
+    {"histc",
+     [](const Call& c) {
+       return histc(c[0], {.bins = c.integer("bins"), .min = c.number("min"), .max = c.number("max")});
+     }},
+    {"searchsorted", [](const Call& c) { return searchsorted(c[0], c[1], c.flag("right")); }},
 };
 
 Operation with_product(Tensor (*f)(const Tensor&, const Tensor&, const Tensor&, const AddProductOptions&)) {
@@ -338,8 +385,8 @@ std::vector<int> Call::dims(const std::string& key) const {
 }
 
 std::vector<Tensor> apply(const Call& call) {
-  for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &reductions, &products,
-                             &windows, &norms_and_losses})
+  for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &reductions, &orders,
+                             &products, &windows, &norms_and_losses})
     if (const auto found = table->find(call.operation()); found != table->end()) return found->second(call);
   throw std::invalid_argument("no operation " + call.operation());
 }

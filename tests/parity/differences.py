@@ -33,9 +33,11 @@ def called(*names):
 
 
 WIDENED = called("exp", "log", "sqrt", "pow", "sum", "mean", "amax", "max", "softmax", "log_softmax", "sum_to_size",
-                 "bce_with_logits", "cross_entropy", "mse_loss", "l1_loss")
+                 "bce_with_logits", "cross_entropy", "mse_loss", "l1_loss", "amin", "min", "prod", "logsumexp", "var",
+                 "std", "var_mean", "norm", "cumsum", "cumprod", "histc")
 PARAMETERS = called("batch_norm", "group_norm", "layer_norm", "cross_entropy", "bce_with_logits")
 COMPARED = called("eq", "ne", "lt", "le", "gt", "ge")
+MULTIPLIED = called("prod", "cumprod")
 SUMMED = called("conv2d", "conv_transpose2d", "interpolate", "group_norm", "layer_norm", "batch_norm")
 IMAGES = called("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "interpolate", "pad",
                 "batch_norm", "group_norm", "layer_norm")
@@ -76,6 +78,22 @@ def amax_of_nan(case, problem):
     if problem.kind != "value" or problem.place != "grad 0":
         return False
     return bool(problem.expected[problem.wrong].isnan().all())
+
+
+def infinite_mean(case, problem):
+    """NaN in PyTorch."""
+    return problem.kind == "value" and problem.place == "result 1" and \
+        bool((problem.got[problem.wrong].isinf() & problem.expected[problem.wrong].isnan()).all())
+
+
+def tied_gradient(case, problem):
+    """Its sum over equal elements is the same."""
+    if problem.kind != "value" or problem.place != "grad 0":
+        return False
+    x = case.call.inputs[0].detach().double().nan_to_num(nan=1e300)
+    ties = x[problem.wrong].unique()
+    gap = sum((problem.got - problem.expected)[x == tie].double().sum().abs() for tie in ties)
+    return all((x == tie).sum() > 1 for tie in ties) and gap <= 1e-2 * problem.expected.double().abs().sum()
 
 
 def infinite_loss(case, problem):
@@ -125,13 +143,18 @@ DIFFERENCES = [
     refusal("borders are not negative", r"expects borders of at least 0",
             lambda case: called("pad")(case) and min(case.call.options["border"]) < 0),
     refusal("[0] joins with [0] only", r"cat: ", old_empty),
-    Difference("truth values have an argmax and a mirror",
-               lambda case: called("argmax", "pad")(case) and torch.bool in dtypes(case),
+    Difference("truth values have an argmax, an order and a mirror",
+               lambda case: called("argmax", "argmin", "topk", "kthvalue", "median", "pad")(case) and torch.bool in dtypes(case),
                lambda case, problem: problem.kind == "accepted"),
     Difference("the gradient of clamp on a limit is 1", called("clamp"), clamp_on_a_limit),
     Difference("dropout with p = 1 gives 0 for infinity and NaN", called("dropout"), dropped_infinity),
     Difference("a number beside u8 does not wrap", wrapped_number, lambda case, problem: problem.kind == "value"),
-    Difference("the gradient of amax is shared by the NaNs", called("amax"), amax_of_nan),
+    Difference("the gradient of amax and amin is shared by the NaNs", called("amax", "amin"), amax_of_nan),
+    Difference("gradients of products without an element beside infinity", MULTIPLIED,
+               lambda case, problem: problem.place == "grad 0" and zero_beside_infinity(case, problem)),
+    Difference("the mean of var_mean can be infinite", called("var_mean"), infinite_mean),
+    Difference("which of equal elements gets the gradient", called("topk", "kthvalue", "median"), tied_gradient),
+    refusal("there is no median of nothing", r"median: expects something to choose from", called("median")),
     Difference("gelu keeps its digits far below 0", called("gelu"), gelu_tail),
     refusal("the limits of clamp are in order", r"expects low <= high", called("clamp")),
     refusal("losses do not broadcast", r"expects a target like the input", called("mse_loss", "l1_loss")),

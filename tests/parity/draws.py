@@ -253,6 +253,86 @@ def argmax(d):
     return (d.tensor(shape), d.dim(len(shape))), {"keepdim": d.chance(0.5)}
 
 
+def some_dims(d):
+    """At least one dimension: PyTorch is of two minds about none."""
+    (x, dims), kwargs = reduction(d)
+    return (x, dims or list(range(x.dim()))), kwargs
+
+
+def count_nonzero(d):
+    return some_dims(d)[0], {}
+
+
+def prod(d):
+    """PyTorch reduces one dimension, or all."""
+    shape = d.shape()
+    return ((d.tensor(shape),), {}) if d.chance(0.3) else ((d.tensor(shape), d.dim(len(shape))), {"keepdim": d.chance(0.5)})
+
+
+def moments(d):
+    args, kwargs = some_dims(d)
+    return args, {**kwargs, "correction": d.one_of(0, 1, 1, 1, 0.5)}
+
+
+def norm(d):
+    (x, dims), kwargs = reduction(d)
+    return (x, d.one_of(2, 2, 1, 0, 3, 0.5, -1, math.inf, -math.inf), dims or None), kwargs
+
+
+def sort(d):
+    shape = d.shape()
+    return (d.tensor(shape), d.dim(len(shape)), d.chance(0.5)), {}
+
+
+def along(d):
+    """A tensor, a dimension of it and the size there."""
+    shape = d.shape()
+    dim = d.dim(len(shape))
+    return d.tensor(shape), dim, shape[dim] if -len(shape) <= dim < len(shape) else 1
+
+
+def topk(d):
+    x, dim, size = along(d)
+    k = d.between(0, size) if x.dim() else 1
+    return (x, d.wrong(k, size + 1, -1), dim, d.chance(0.5)), {}
+
+
+def kthvalue(d):
+    x, dim, size = along(d)
+    return (x, d.wrong(d.between(min(1, size), size), size + 1, 0), dim), {"keepdim": d.chance(0.5)}
+
+
+def median(d):
+    x, dim, _ = along(d)
+    return ((x,), {}) if d.chance(0.3) else ((x, dim), {"keepdim": d.chance(0.5)})
+
+
+def unique(d):
+    return (d.tensor(d.shape(), grad=0),), {"return_inverse": d.chance(0.7), "return_counts": d.chance(0.7)}
+
+
+def bincount(d):
+    dtype = d.one_of(torch.int64, torch.int64, torch.uint8, d.dtype)
+    x = d.tensor([d.size()], dtype, grad=0).abs() if dtype != torch.bool else d.tensor([d.size()], dtype)
+    x = x % 50 if dtype in (torch.int64, torch.uint8) else x
+    if dtype == torch.int64 and d.chance(0.05):
+        x = x - 1
+    weights = d.tensor(list(x.shape), d.one_of(torch.float32, torch.float64), grad=0) if d.chance(0.5) else None
+    return (x, weights), {"minlength": d.one_of(0, 0, 3, 60)}
+
+
+def histc(d):
+    low, high = sorted((d.between(-3, 3), d.between(-3, 3)))
+    return (d.tensor(d.shape(), grad=0, special=0.1),), {"bins": d.one_of(1, 2, 7, 100), **d.one_of({}, {"min": low, "max": high})}
+
+
+def searchsorted(d):
+    shape = d.shape(d.between(1, 3))
+    edges = d.tensor(shape, grad=0).sort().values
+    values = d.tensor(d.shape() if len(shape) == 1 else shape[:-1] + [d.size()], grad=0)
+    return (edges, values), {"right": d.chance(0.5)}
+
+
 def softmax(d):
     shape = d.shape()
     return (d.tensor(shape), d.dim(len(shape))), {}

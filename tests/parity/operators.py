@@ -75,6 +75,29 @@ def differences(name, function, adapter, draw, *opinfo, **more):
     return Operator(name, function, adapter, draw, opinfo or (name,), forward="scale", backward="scale", **more)
 
 
+def square_gain(call):
+    """Errors of a variance grow with the square of the values."""
+    x = call.inputs[0].detach()
+    return max(1.0, torch.nan_to_num(x.double(), 0, 0, 0).abs().max().item()) if x.numel() else 1.0
+
+
+# Of equals the first comes first.
+def sort(input, dim=-1, descending=False, stable=True):
+    return torch.sort(input, dim=dim, descending=descending, stable=True)
+
+
+def argsort(input, dim=-1, descending=False, stable=True):
+    return torch.argsort(input, dim=dim, descending=descending, stable=True)
+
+
+def untied(name):
+    """Which of equal elements PyTorch names is not documented: without the indices."""
+    def values(*args, **kwargs):
+        result = getattr(torch, name)(*args, **kwargs)
+        return result if isinstance(result, torch.Tensor) else result[0]
+    return values
+
+
 # Changes in place, of a copy.
 CHANGES = {"iadd": lambda x, y: x.clone().add_(y), "isub": lambda x, y: x.clone().sub_(y),
            "imul": lambda x, y: x.clone().mul_(y), "idiv": lambda x, y: x.clone().div_(y)}
@@ -153,6 +176,32 @@ OPERATORS = [
     moves("amax", torch.amax, adapters.reduction("amax"), draws.reduction),
     moves("max", torch.max, adapters.max_of_all, draws.unary, "max.reduction_no_dim"),
     moves("argmax", torch.argmax, adapters.argmax, draws.argmax),
+    moves("amin", torch.amin, adapters.reduction("amin"), draws.reduction),
+    moves("min", torch.min, adapters.min_of_all, draws.unary, "min.reduction_no_dim"),
+    moves("argmin", torch.argmin, adapters.position("argmin"), draws.argmax),
+    moves("max_along", torch.max, adapters.along("max_along"), draws.argmax, "max.reduction_with_dim"),
+    moves("min_along", torch.min, adapters.along("min_along"), draws.argmax, "min.reduction_with_dim"),
+    moves("any", torch.any, adapters.reduction("any"), draws.some_dims),
+    moves("all", torch.all, adapters.reduction("all"), draws.some_dims),
+    moves("count_nonzero", torch.count_nonzero, adapters.count_nonzero, draws.count_nonzero),
+    sums("prod", torch.prod, adapters.reduction("prod"), draws.prod),
+    differences("logsumexp", torch.logsumexp, adapters.reduction("logsumexp"), draws.some_dims),
+    differences("var", torch.var, adapters.moments("var"), draws.moments, "var", "var_unbiased", gain=square_gain),
+    differences("std", torch.std, adapters.moments("std"), draws.moments, "std", "std_unbiased"),
+    differences("var_mean", torch.var_mean, adapters.moments("var_mean"), draws.moments, "var_mean",
+                "var_mean_unbiased", gain=square_gain),
+    sums("norm", torch.linalg.vector_norm, adapters.norm, draws.norm, "linalg.vector_norm"),
+    differences("cumsum", torch.cumsum, adapters.scan("cumsum"), draws.softmax),
+    sums("cumprod", torch.cumprod, adapters.scan("cumprod"), draws.softmax),
+    moves("sort", sort, adapters.sort("sort"), draws.sort, "sort"),
+    moves("argsort", argsort, adapters.sort("argsort"), draws.sort, "argsort"),
+    moves("topk", untied("topk"), adapters.topk, draws.topk),
+    moves("kthvalue", untied("kthvalue"), adapters.kthvalue, draws.kthvalue),
+    moves("median", untied("median"), adapters.median, draws.median),
+    moves("unique", torch.unique, adapters.unique, draws.unique),
+    moves("bincount", torch.bincount, adapters.bincount, draws.bincount),
+    moves("histc", torch.histc, adapters.histc, draws.histc),
+    moves("searchsorted", torch.searchsorted, adapters.searchsorted, draws.searchsorted),
     differences("softmax", F.softmax, adapters.softmax("softmax"), draws.softmax),
     differences("log_softmax", F.log_softmax, adapters.softmax("log_softmax"), draws.softmax),
     sums("matmul", torch.matmul, adapters.matmul, draws.matmul, "matmul", "mm", "bmm"),
