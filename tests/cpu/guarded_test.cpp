@@ -279,8 +279,8 @@ TEST_CASE("between forbidden pages: losses and optimizers") {
         Tensor bad = memory.room({1}, i64), entropy = memory.room(per_row, dtype),
                total = memory.room({1}, f64), dentropy = memory.room(shape, dtype);
         kernels::find_bad_class(classes, 5, -1, bad);
-        kernels::cross_entropy(x, classes, weight, -1, reduction, entropy, total);
-        kernels::cross_entropy_backward(memory.normal(per_row, dtype), x, classes, weight, -1, reduction,
+        kernels::cross_entropy(x, classes, weight, -1, 0.1, reduction, entropy, total);
+        kernels::cross_entropy_backward(memory.normal(per_row, dtype), x, classes, weight, -1, 0.1, reduction,
                                         total, dentropy);
         return std::vector{loss, dx, bce, dbce, dice, ddice, bad, entropy, dentropy};
       });
