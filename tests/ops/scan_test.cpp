@@ -49,8 +49,8 @@ TEST_CASE("cumsum and cumprod along any dimension") {
 
 TEST_CASE("a running product has a gradient at 0, too") {
   auto gradient = [](Tensor x) {
-    x.requires_grad_();
-    cumprod(x, 0).backward(tensor({1, 10, 100}));
+    x = x.to(device()).requires_grad_();
+    cumprod(x, 0).backward(tensor({1, 10, 100}).to(device()));
     return x.grad().to_vector<float>();
   };
   CHECK(gradient(tensor({2, 3, 5})) == Floats{1 + 30 + 1500, 20 + 1000, 600});

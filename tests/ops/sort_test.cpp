@@ -96,7 +96,7 @@ TEST_CASE("sorts are stable, and NaN is the largest") {
   const Tensor x = tensor({2, NAN, 1, 2, -INFINITY, 1, NAN, 0.0, -0.0, INFINITY});
   for (const DType dtype : {f32, f64, bf16}) {
     INFO(dtype);
-    const Tensor y = x.to(dtype);
+    const Tensor y = x.to(dtype).to(dtype == f64 ? Device::cpu() : device());
     CHECK(argsort(y).to_vector<std::int64_t>() == Ints{4, 7, 8, 2, 5, 0, 3, 9, 1, 6});
     CHECK(argsort(y, 0, true).to_vector<std::int64_t>() == Ints{1, 6, 9, 0, 3, 2, 5, 7, 8, 4});
     CHECK(topk(y, 4).indices.to_vector<std::int64_t>() == Ints{1, 6, 9, 0});
@@ -107,7 +107,7 @@ TEST_CASE("sorts are stable, and NaN is the largest") {
     CHECK(sort(y).values.dtype() == dtype);
   }
   const std::int64_t large = (std::int64_t{1} << 53) + 1;  // no double
-  CHECK(sort(tensor(Ints{large, large - 1, -large, 0})).values.to_vector<std::int64_t>() ==
+  CHECK(sort(tensor(Ints{large, large - 1, -large, 0}).to(device())).values.to_vector<std::int64_t>() ==
         Ints{-large, 0, large - 1, large});
   CHECK(argsort(tensor({3, 255, 0, 3}, {.dtype = u8}), 0, true).to_vector<std::int64_t>() ==
         Ints{1, 0, 3, 2});
@@ -116,7 +116,7 @@ TEST_CASE("sorts are stable, and NaN is the largest") {
 }
 
 TEST_CASE("elements that tie for the median share the gradient of all, but not along a dimension") {
-  Tensor x = tensor({3, 1, 3, 9, 3}).requires_grad_();
+  Tensor x = tensor({3, 1, 3, 9, 3}).to(device()).requires_grad_();
   median(x).backward();
   CHECK(x.grad().to_vector<double>() == tensor({1 / 3.0, 0, 1 / 3.0, 0, 1 / 3.0}).to_vector<double>());
   x.set_grad({});
@@ -136,7 +136,7 @@ TEST_CASE("a long sort, and any number of threads") {
 
 TEST_CASE("unique") {
   for (const DType dtype : {f32, f64, bf16, i64, u8}) {
-    const auto [values, inverse, counts] = unique(tensor({3, 1, 3, 2, 1, 3}, {2, 3}).to(dtype));
+    const auto [values, inverse, counts] = unique(tensor({3, 1, 3, 2, 1, 3}, {2, 3}).to(dtype).to(device()));
     CHECK(values.dtype() == dtype);
     CHECK(values.to_vector<double>() == std::vector<double>{1, 2, 3});
     CHECK(inverse.to_vector<std::int64_t>() == Ints{2, 0, 2, 1, 0, 2});
@@ -180,15 +180,18 @@ TEST_CASE("histc") {
 TEST_CASE("searchsorted") {
   for (const DType dtype : {f32, f64, bf16, i64, u8}) {
     INFO(dtype);
-    const Tensor edges = tensor({1, 3, 3, 5}).to(dtype);
-    const Tensor values = tensor({0, 1, 3, 4, 5, 6}, {2, 3}).to(dtype);
+    const Device where = dtype == f64 ? Device::cpu() : device();
+    const Tensor edges = tensor({1, 3, 3, 5}).to(dtype).to(where);
+    const Tensor values = tensor({0, 1, 3, 4, 5, 6}, {2, 3}).to(dtype).to(where);
     CHECK(searchsorted(edges, values).to_vector<std::int64_t>() == Ints{0, 0, 1, 3, 3, 4});
     CHECK(searchsorted(edges, values, true).to_vector<std::int64_t>() == Ints{0, 1, 3, 3, 4, 4});
     CHECK(searchsorted(edges, values).shape() == Shape{2, 3});
   }
   const Tensor rows = tensor({1, 2, 3, 10, 20, 30}, {2, 3});
-  CHECK(searchsorted(rows, tensor({2, 5, 20, 25}, {2, 2})).to_vector<std::int64_t>() == Ints{1, 3, 1, 2});
-  CHECK(searchsorted(tensor({1, 2, NAN}), tensor({NAN, INFINITY})).to_vector<std::int64_t>() == Ints{3, 3});
+  const Tensor wanted = tensor({2, 5, 20, 25}, {2, 2});
+  CHECK(searchsorted(rows.to(device()), wanted.to(device())).to_vector<std::int64_t>() == Ints{1, 3, 1, 2});
+  const Tensor nan = tensor({NAN, INFINITY}).to(device());
+  CHECK(searchsorted(tensor({1, 2, NAN}).to(device()), nan).to_vector<std::int64_t>() == Ints{3, 3});
   CHECK(searchsorted(tensor({1, 2}), full({}, 1.5)).item<std::int64_t>() == 1);
   CHECK(searchsorted(zeros({0}), zeros({2})).to_vector<std::int64_t>() == Ints{0, 0});
   CHECK(searchsorted(zeros({3}), zeros({2, 0})).shape() == Shape{2, 0});
