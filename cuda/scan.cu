@@ -64,11 +64,64 @@ void cumprod_backward(const Tensor& x, const Tensor& y, const Tensor& dy, Tensor
          x.size(2), x.data<float>(), y.data<float>(), dy.data<float>(), dx.data<float>());
 }
 
+// A thread takes a column. NaN wins, and of equals the last.
+__global__ void __launch_bounds__(scan_threads)
+    cummax_kernel(bool largest, std::int64_t columns, std::int64_t n, std::int64_t inner, const float* x,
+                  std::int64_t* index) {
+  const std::int64_t c = std::int64_t{blockIdx.x} * scan_threads + threadIdx.x;
+  if (c >= columns) return;
+  const std::int64_t first = c / inner * n * inner + c % inner;
+  float best = 0;
+  std::int64_t place = 0;
+  for (std::int64_t k = 0; k < n; ++k) {
+    const float value = x[first + k * inner];
+    const bool wins = largest ? value >= best : value <= best;
+    if (k == 0 || value != value || wins) {  // no number wins over NaN
+      best = value;
+      place = k;
+    }
+    index[first + k * inner] = place;
+  }
+}
+void cummax(bool largest, const Tensor& x, Tensor& index) {
+  check_f32("cummax", x);
+  if (x.numel() == 0) return;
+  const std::int64_t columns = x.size(0) * x.size(2);
+  launch(cummax_kernel, grid_for(columns, scan_threads), scan_threads, 0, largest, columns, x.size(1),
+         x.size(2), x.data<float>(), index.data<std::int64_t>());
+}
+
+// An element is its own index where it takes the lead, and keeps it until the next that does.
+__global__ void __launch_bounds__(scan_threads)
+    cummax_backward_kernel(std::int64_t columns, std::int64_t n, std::int64_t inner,
+                           const std::int64_t* index, const float* dy, float* dx) {
+  const std::int64_t c = std::int64_t{blockIdx.x} * scan_threads + threadIdx.x;
+  if (c >= columns) return;
+  const std::int64_t first = c / inner * n * inner + c % inner;
+  double sum = 0;
+  for (std::int64_t k = n - 1; k >= 0; --k) {
+    const std::int64_t at = first + k * inner;
+    const bool leads = index[at] == k;
+    sum += dy[at];
+    dx[at] = leads ? static_cast<float>(sum) : 0;
+    if (leads) sum = 0;
+  }
+}
+void cummax_backward(const Tensor& index, const Tensor& dy, Tensor& dx) {
+  check_f32("cummax_backward", dy);
+  if (dy.numel() == 0) return;
+  const std::int64_t columns = dy.size(0) * dy.size(2);
+  launch(cummax_backward_kernel, grid_for(columns, scan_threads), scan_threads, 0, columns, dy.size(1),
+         dy.size(2), index.data<std::int64_t>(), dy.data<float>(), dx.data<float>());
+}
+
 }  // namespace
 
 void register_scan_kernels(KernelTable& table) {
   table.add<decltype(kernels::scan)>("scan", scan);
   table.add<decltype(kernels::cumprod_backward)>("cumprod_backward", cumprod_backward);
+  table.add<decltype(kernels::cummax)>("cummax", cummax);
+  table.add<decltype(kernels::cummax_backward)>("cummax_backward", cummax_backward);
 }
 
 }  // namespace karyon::cuda

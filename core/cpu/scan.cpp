@@ -69,8 +69,62 @@ void cumprod_backward_cpu(const Tensor& x, const Tensor& y, const Tensor& dy, Te
   });
 }
 
+// wins(a, b): a takes the place of b, which comes before it. No number takes that of NaN.
+template <class Wins>
+void running_position(const Tensor& x, Tensor& index, Wins wins) {
+  dispatch_all(x.dtype(), [&]<class T>() {
+    using Value = cpu::Computed<Stored<T>>;
+    const Stored<T>* in = cpu::Input<T>{x}.data();
+    auto* out = index.data<std::int64_t>();
+    const std::int64_t n = x.size(1), inner = x.size(2);
+    for_widths(x, [=](std::int64_t first, auto width) {
+      Value best[tile];
+      for (std::int64_t k = 0; k < n; ++k) {
+        const std::int64_t row = first + k * inner;
+        for (std::int64_t j = 0; j < width; ++j) {
+          const auto value = static_cast<Value>(in[row + j]);
+          const bool won = k == 0 || wins(value, best[j]);
+          best[j] = won ? value : best[j];
+          out[row + j] = won ? k : out[row - inner + j];
+        }
+      }
+    });
+  });
+}
+void cummax_cpu(bool largest, const Tensor& x, Tensor& index) {
+  if (largest) {
+    running_position(x, index, [](auto a, auto b) { return a >= b || a != a; });
+  } else {
+    running_position(x, index, [](auto a, auto b) { return a <= b || a != a; });
+  }
+}
+
+// An element is its own index where it takes the lead, and keeps it until the next that does.
+void cummax_backward_cpu(const Tensor& index, const Tensor& dy, Tensor& dx) {
+  dispatch_floating(dy.dtype(), "cummax_backward", [&]<class T>() {
+    const auto* at = index.data<std::int64_t>();
+    const T* upstream = dy.data<T>();
+    T* out = dx.data<T>();
+    const std::int64_t n = dy.size(1), inner = dy.size(2);
+    for_widths(dy, [=](std::int64_t first, auto width) {
+      double sum[tile] = {};
+      for (std::int64_t k = n - 1; k >= 0; --k) {
+        const std::int64_t row = first + k * inner;
+        for (std::int64_t j = 0; j < width; ++j) {
+          const bool leads = at[row + j] == k;
+          sum[j] += upstream[row + j];
+          out[row + j] = static_cast<T>(leads ? sum[j] : 0);
+          sum[j] = leads ? 0 : sum[j];
+        }
+      }
+    });
+  });
+}
+
 }  // namespace
 
+constinit decltype(kernels::cummax) kernels::cummax{"cummax", cummax_cpu};
+constinit decltype(kernels::cummax_backward) kernels::cummax_backward{"cummax_backward", cummax_backward_cpu};
 constinit decltype(kernels::scan) kernels::scan{"scan", scan_cpu};
 constinit decltype(kernels::cumprod_backward) kernels::cumprod_backward{"cumprod_backward",
                                                                         cumprod_backward_cpu};

@@ -1,5 +1,6 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
+#include <karyon/core/kernels/pick.h>
 #include <karyon/core/kernels/scan.h>
 #include <karyon/core/ops/reduction.h>
 #include <karyon/core/ops/scan.h>
@@ -22,6 +23,23 @@ struct Totals {
     y = view(y, x.shape()).to(any_x.device());
   }
 };
+
+ValuesAndIndices running_extreme(const char* op, bool largest, const Tensor& x, int dim) {
+  const Tensor in = around(op, reduction::reducible(x), dim);
+  Tensor index = empty(in.shape(), {.dtype = i64, .device = in.device()});
+  kernels::cummax(largest, in, index);
+  index = index.to(x.device());
+  Tensor y = empty_like(x), out = view(y, index.shape());
+  kernels::pick(view(x, index.shape()), index, out);
+  if (is_floating(x.dtype()))
+    record(op, y, {x}, [index = SavedTensor(index)](const Tensor& dy) {
+      const Tensor at = index.get(), upstream = widen(dy);
+      Tensor dx = empty(at.shape(), {.dtype = upstream.dtype(), .device = dy.device()});
+      kernels::cummax_backward(at, view(upstream, at.shape()), dx);
+      return std::vector{view(dx, dy.shape()).to(dy.dtype())};
+    });
+  return {y, view(index, x.shape())};
+}
 
 }  // namespace
 
@@ -47,5 +65,8 @@ Tensor cumprod(const Tensor& x, int dim) {
                   return std::vector{view(dx, dy.shape())};
                 });
 }
+
+ValuesAndIndices cummax(const Tensor& x, int dim) { return running_extreme("cummax", true, x, dim); }
+ValuesAndIndices cummin(const Tensor& x, int dim) { return running_extreme("cummin", false, x, dim); }
 
 }  // namespace karyon

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <functional>
+
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/scan.h>
 
@@ -13,7 +16,7 @@ using Floats = std::vector<float>;
 using Ints = std::vector<std::int64_t>;
 
 // The running totals of x along a dimension by a plain loop.
-Tensor running(const Tensor& x, int dim, bool product) {
+Tensor running(const Tensor& x, int dim, const std::function<double(double, double)>& join) {
   std::vector<double> y = x.to_vector<double>();
   std::int64_t inner = 1;
   dim = dim < 0 ? dim + x.dim() : dim;
@@ -23,7 +26,7 @@ Tensor running(const Tensor& x, int dim, bool product) {
     if (i / inner % n == 0) continue;
     const double before = y[static_cast<std::size_t>(i - inner)];
     double& here = y[static_cast<std::size_t>(i)];
-    here = product ? before * here : before + here;
+    here = join(before, here);
   }
   return tensor(y, x.shape(), {.dtype = f64});
 }
@@ -39,12 +42,33 @@ TEST_CASE("cumsum and cumprod along any dimension") {
     const int d = dim;
     check_op(
         "cumsum", [d](const auto& x) { return cumsum(x[0], d); },
-        [d](const auto& x) { return running(x[0], d, false); }, {normal(shape)});
+        [d](const auto& x) { return running(x[0], d, std::plus<>()); }, {normal(shape)});
     check_op(
         "cumprod", [d](const auto& x) { return cumprod(x[0], d); },
-        [d](const auto& x) { return running(x[0], d, true); }, {normal(shape)},
+        [d](const auto& x) { return running(x[0], d, std::multiplies<>()); }, {normal(shape)},
         {.bf16_gradient_tolerance = 6.0 / 256});
   }
+}
+
+TEST_CASE("cummax and cummin along any dimension") {
+  for (const auto& [shape, dim] : scans) {
+    const int d = dim;
+    check_op(
+        "cummax", [d](const auto& x) { return cummax(x[0], d).values; },
+        [d](const auto& x) { return running(x[0], d, [](double a, double b) { return std::max(a, b); }); },
+        {normal(shape)});
+    check_op(
+        "cummin", [d](const auto& x) { return cummin(x[0], d).values; },
+        [d](const auto& x) { return running(x[0], d, [](double a, double b) { return std::min(a, b); }); },
+        {normal(shape)});
+  }
+  const Tensor x = tensor({1, 3, 3, 0, NAN, 5, NAN}).to(device());
+  CHECK(cummax(x, 0).indices.to_vector<std::int64_t>() == Ints{0, 1, 2, 2, 4, 4, 6});
+  CHECK(cummin(x, 0).indices.to_vector<std::int64_t>() == Ints{0, 0, 0, 3, 4, 4, 6});
+  CHECK(cummax(x.to(bf16), 0).values.dtype() == bf16);
+  const Tensor whole = tensor(Ints{2, 1, 2, 7}).to(device());
+  CHECK(cummax(whole, 0).values.to_vector<std::int64_t>() == Ints{2, 2, 2, 7});
+  CHECK_THROWS_WITH(cummin(x, 1), Catch::Contains("cummin: dimension 1 of a tensor with 1"));
 }
 
 TEST_CASE("a running product has a gradient at 0, too") {

@@ -240,6 +240,10 @@ def along(operation):
     return lambda input, dim, keepdim=False: Call(operation, [input], {"dim": dim, "keepdim": keepdim})
 
 
+def running(operation):
+    return lambda input, dim: Call(operation, [input], {"dim": dim})
+
+
 def count_nonzero(input, dim=None):
     return Call("count_nonzero", [input], {"dims": dims_of(dim)})
 

@@ -217,6 +217,8 @@ const Table reductions{
     {"norm", [](const Call& c) { return norm(c[0], c.number("p"), c.dims("dims"), c.flag("keepdim")); }},
     {"cumsum", [](const Call& c) { return cumsum(c[0], dim(c)); }},
     {"cumprod", [](const Call& c) { return cumprod(c[0], dim(c)); }},
+    {"cummax", [](const Call& c) { return both(cummax(c[0], dim(c))); }},
+    {"cummin", [](const Call& c) { return both(cummin(c[0], dim(c))); }},
     {"softmax", [](const Call& c) { return softmax(c[0], dim(c)); }},
     {"log_softmax", [](const Call& c) { return log_softmax(c[0], dim(c)); }},
 };

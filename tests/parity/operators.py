@@ -193,6 +193,8 @@ OPERATORS = [
     sums("norm", torch.linalg.vector_norm, adapters.norm, draws.norm, "linalg.vector_norm"),
     differences("cumsum", torch.cumsum, adapters.scan("cumsum"), draws.softmax),
     sums("cumprod", torch.cumprod, adapters.scan("cumprod"), draws.softmax),
+    moves("cummax", torch.cummax, adapters.running("cummax"), draws.softmax),
+    moves("cummin", torch.cummin, adapters.running("cummin"), draws.softmax),
     moves("sort", sort, adapters.sort("sort"), draws.sort, "sort"),
     moves("argsort", argsort, adapters.sort("argsort"), draws.sort, "argsort"),
     moves("topk", untied("topk"), adapters.topk, draws.topk),
