@@ -21,10 +21,13 @@
 //   comparisons, cat
 //   split, stack, pad, crop,   moved as they are
 //   permute, reshape, narrow,
-//   select, transpose, ops/shape.h
+//   select, transpose, sort,
+//   topk, median, kthvalue,
+//   ops/shape.h
 //   exp, log, sqrt, pow, sin   cast to f32; f32 out
 //   and other functions,
-//   reductions, softmax, losses
+//   reductions, running totals,
+//   softmax, losses
 namespace karyon {
 
 /// The dtype that this thread's convolutions and matrix products cast f32 tensors to. It is bf16, or f32 if

@@ -107,11 +107,19 @@ class Tensor {
   Tensor& mul_(double factor);
 
   // The most common operations. Each method is the free function of that name. These headers give shapes,
-  // dtypes, gradients and errors: core/ops/reduce.h, elementwise.h, activation.h, matmul.h, layout.h.
+  // dtypes, gradients and errors: core/ops/reduce.h, statistics.h, scan.h, elementwise.h, activation.h, matmul.h,
+  // layout.h.
   Tensor sum(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor mean(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor max(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor min(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor prod(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor norm(double p = 2, const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor argmax(int dim, bool keepdim = false) const;
+  Tensor argmin(int dim, bool keepdim = false) const;
+  Tensor any(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor all(const std::vector<int>& dims = {}, bool keepdim = false) const;
+  Tensor cumsum(int dim) const;
   Tensor exp() const;
   Tensor log() const;
   Tensor sqrt() const;

@@ -4,6 +4,8 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/ops/scan.h>
+#include <karyon/core/ops/statistics.h>
 
 namespace karyon {
 
@@ -16,7 +18,24 @@ Tensor Tensor::mean(const std::vector<int>& dims, bool keepdim) const {
 Tensor Tensor::max(const std::vector<int>& dims, bool keepdim) const {
   return karyon::max(*this, dims, keepdim);
 }
+Tensor Tensor::min(const std::vector<int>& dims, bool keepdim) const {
+  return karyon::min(*this, dims, keepdim);
+}
+Tensor Tensor::prod(const std::vector<int>& dims, bool keepdim) const {
+  return karyon::prod(*this, dims, keepdim);
+}
+Tensor Tensor::norm(double p, const std::vector<int>& dims, bool keepdim) const {
+  return karyon::norm(*this, p, dims, keepdim);
+}
 Tensor Tensor::argmax(int dim, bool keepdim) const { return karyon::argmax(*this, dim, keepdim); }
+Tensor Tensor::argmin(int dim, bool keepdim) const { return karyon::argmin(*this, dim, keepdim); }
+Tensor Tensor::any(const std::vector<int>& dims, bool keepdim) const {
+  return karyon::any(*this, dims, keepdim);
+}
+Tensor Tensor::all(const std::vector<int>& dims, bool keepdim) const {
+  return karyon::all(*this, dims, keepdim);
+}
+Tensor Tensor::cumsum(int dim) const { return karyon::cumsum(*this, dim); }
 Tensor Tensor::exp() const { return karyon::exp(*this); }
 Tensor Tensor::log() const { return karyon::log(*this); }
 Tensor Tensor::sqrt() const { return karyon::sqrt(*this); }

@@ -6,6 +6,8 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/ops/scan.h>
+#include <karyon/core/ops/statistics.h>
 #include <karyon/core/random.h>
 #include <karyon/core/version.h>
 
@@ -27,7 +29,15 @@ TEST_CASE("tensor methods are the free functions") {
   same(x.mean({1}), mean(x, {1}));
   same(x.max({-1}), max(x, {-1}));
   same(amax(x, {-1}, true), max(x, {-1}, true));
+  same(x.min({-1}), min(x, {-1}));
+  same(x.prod({0, 1}), prod(x, {0, 1}));
+  same(x.norm(), norm(x));
+  same(x.norm(1, {2}, true), norm(x, 1, {2}, true));
   same(x.argmax(1), argmax(x, 1));
+  same(x.argmin(1), argmin(x, 1));
+  same(x.any({1}), any(x, {1}));
+  same(x.all(), all(x));
+  same(x.cumsum(1), cumsum(x, 1));
   same(x.exp(), exp(x));
   same(x.log(), log(x));
   same(x.sqrt(), sqrt(x));
