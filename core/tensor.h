@@ -107,8 +107,8 @@ class Tensor {
   Tensor& mul_(double factor);
 
   // The most common operations. Each method is the free function of that name. These headers give shapes,
-  // dtypes, gradients and errors: core/ops/reduce.h, statistics.h, scan.h, elementwise.h, activation.h, matmul.h,
-  // layout.h.
+  // dtypes, gradients and errors: core/ops/reduce.h, statistics.h, scan.h, elementwise.h, activation.h,
+  // matmul.h, layout.h.
   Tensor sum(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor mean(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor max(const std::vector<int>& dims = {}, bool keepdim = false) const;

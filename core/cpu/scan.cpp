@@ -8,7 +8,8 @@ using cpu::for_tiles;
 using cpu::Stored;
 using cpu::tile;
 
-// Calls body(first element, width) for the tiles of x; a width of 1 is a constant, for which loops are simpler.
+// Calls body(first element, width) for the tiles of x; a width of 1 is a constant, for which loops are
+// simpler.
 template <class F>
 void for_widths(const Tensor& x, const F& body) {
   const bool rows = x.size(2) == 1;

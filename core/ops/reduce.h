@@ -41,9 +41,9 @@ Tensor argmin(const Tensor& x, int dim, bool keepdim = false);
 struct ValuesAndIndices {
   Tensor values, indices;  ///< x's dtype, i64
 };
-/// max(x, 1), max(x, 1, keepdim): the (first) largest, smallest elements along one dimension with their indices.
-/// The values keep x's dtype, and their gradient goes to those indices alone. (With braces, max(x, {1}), it is
-/// the reduction above.) Throws Error if there is nothing to choose from.
+/// max(x, 1), max(x, 1, keepdim): the (first) largest, smallest elements along one dimension with their
+/// indices. The values keep x's dtype, and their gradient goes to those indices alone. Throws Error if there
+/// is nothing to choose from. With braces, max(x, {1}), it is the reduction above.
 ValuesAndIndices max_with_indices(const Tensor& x, int dim, bool keepdim = false);
 ValuesAndIndices min_with_indices(const Tensor& x, int dim, bool keepdim = false);
 template <std::same_as<int> Dim>
