@@ -5,6 +5,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/kernels/layout.h>
+#include <karyon/core/kernels/strided.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
@@ -14,6 +15,8 @@ namespace karyon {
 namespace {
 
 using kernels::Axis;
+using kernels::copy_along;
+using kernels::strides_of;
 using Flags = std::array<bool, Shape::max_dims>;
 
 Tensor empty_for(const Tensor& x, const Shape& shape) {
@@ -45,33 +48,6 @@ Shape aligned(const Shape& shape, int dims) {
   return out;
 }
 
-std::vector<std::int64_t> strides_of(const Shape& shape) {
-  std::vector<std::int64_t> strides(static_cast<std::size_t>(shape.dims()));
-  std::int64_t stride = 1;
-  for (int d = shape.dims() - 1; d >= 0; --d) {
-    strides[static_cast<std::size_t>(d)] = stride;
-    stride *= shape[d];
-  }
-  return strides;
-}
-
-// Copies along any axes, of which some may be empty. Neighbours that lie like one axis in both are merged.
-void copy(const Tensor& x, Tensor& y, std::int64_t from, std::int64_t to, const std::vector<Axis>& axes) {
-  std::vector<Axis> merged;
-  for (const Axis& next : axes) {
-    if (next.size == 0) return;
-    if (next.size == 1) continue;
-    if (!merged.empty() && merged.back().from_stride == next.size * next.from_stride &&
-        merged.back().to_stride == next.size * next.to_stride) {
-      merged.back() = {merged.back().size * next.size, next.from_stride, next.to_stride};
-    } else {
-      merged.push_back(next);
-    }
-  }
-  if (merged.empty()) merged.push_back({1, 1, 1});
-  kernels::copy_strided(x, y, from, to, merged);
-}
-
 // A tensor of `shape`, filled in order by the elements of x that start + sum of i_d strides[d] names.
 Tensor gathered(const Tensor& x, const Shape& shape, std::int64_t start,
                 const std::vector<std::int64_t>& strides) {
@@ -80,7 +56,7 @@ Tensor gathered(const Tensor& x, const Shape& shape, std::int64_t start,
   for (std::size_t d = 0; d < strides.size(); ++d)
     axes.push_back({shape[static_cast<int>(d)], strides[d], to[d]});
   Tensor y = empty_for(x, shape);
-  copy(x, y, start, 0, axes);
+  copy_along(x, y, start, 0, axes);
   return y;
 }
 
@@ -234,7 +210,7 @@ Tensor repeat(const Tensor& x, const Shape& repeats) {
     axes.push_back({repeats[d], 0, before[d] * to[i]});
     axes.push_back({before[d], from[i], to[i]});
   }
-  copy(x, y, 0, 0, axes);
+  copy_along(x, y, 0, 0, axes);
   return record("repeat", y, {x}, [shape = x.shape(), before, repeats](const Tensor& dy) {
     return std::vector{view(sum_of_copies(dy, before, repeats), shape)};
   });
@@ -318,8 +294,8 @@ void roll_into(const Tensor& x, Tensor& y, std::int64_t outer, std::int64_t n, s
   if (y.numel() == 0) return;
   if (shift < 0) shift += n;
   const std::int64_t stay = n - shift, row = n * inner;
-  copy(x, y, 0, shift * inner, {{outer, row, row}, {stay * inner, 1, 1}});
-  copy(x, y, stay * inner, 0, {{outer, row, row}, {shift * inner, 1, 1}});
+  copy_along(x, y, 0, shift * inner, {{outer, row, row}, {stay * inner, 1, 1}});
+  copy_along(x, y, stay * inner, 0, {{outer, row, row}, {shift * inner, 1, 1}});
 }
 
 Tensor rolled(const Tensor& x, const std::vector<std::int64_t>& shifts, const std::vector<int>& dims) {
@@ -408,7 +384,7 @@ Tensor diagonal(const Tensor& x, std::int64_t offset, int dim1, int dim2) {
                   std::vector<Axis> axes;
                   for (std::size_t d = 0; d < from.size(); ++d)
                     axes.push_back({dy.size(static_cast<int>(d)), from[d], strides[d]});
-                  copy(dy, dx, 0, start, axes);
+                  copy_along(dy, dx, 0, start, axes);
                   return std::vector{dx};
                 });
 }
