@@ -23,7 +23,9 @@
 //   permute, reshape, narrow,
 //   select, transpose, sort,
 //   topk, median, kthvalue,
-//   ops/shape.h
+//   index, gather, scatter,
+//   masks, ops/shape.h
+//   scatter_add                bf16 in, bf16 out; added in f32
 //   exp, log, sqrt, pow, sin   cast to f32; f32 out
 //   and other functions,
 //   reductions, running totals,

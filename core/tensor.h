@@ -18,6 +18,7 @@ namespace karyon {
 struct Node;
 class Storage;
 class Tensor;
+class TensorIndex;
 
 /// Sees a gradient as it is computed; returns a replacement, or an undefined tensor to keep it.
 using TensorHook = std::function<Tensor(const Tensor& grad)>;
@@ -108,7 +109,7 @@ class Tensor {
 
   // The most common operations. Each method is the free function of that name. These headers give shapes,
   // dtypes, gradients and errors: core/ops/reduce.h, statistics.h, scan.h, elementwise.h, activation.h,
-  // matmul.h, layout.h.
+  // matmul.h, layout.h, index.h.
   Tensor sum(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor mean(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor max(const std::vector<int>& dims = {}, bool keepdim = false) const;
@@ -135,6 +136,10 @@ class Tensor {
   /// select(x, 0, index): slice `index` of the first dimension, in x's memory. A negative index counts from
   /// the end.
   Tensor operator[](std::int64_t index) const;
+  Tensor index(const std::vector<TensorIndex>& indices) const;
+  Tensor index_select(int dim, const Tensor& index) const;
+  Tensor gather(int dim, const Tensor& index) const;
+  Tensor masked_fill(const Tensor& mask, double value) const;
   // In place, with the rules of add_(); other broadcasts to this tensor's shape and is converted to its
   // dtype.
   Tensor& operator+=(const Tensor& other);
@@ -145,6 +150,9 @@ class Tensor {
   Tensor& operator-=(double value);
   Tensor& operator*=(double value);
   Tensor& operator/=(double value);
+  Tensor& index_put_(const std::vector<TensorIndex>& indices, const Tensor& value);
+  Tensor& index_put_(const std::vector<TensorIndex>& indices, double value);
+  Tensor& masked_fill_(const Tensor& mask, double value);
   /// to(Device::cpu()) and to(Device::cuda(index)).
   Tensor cpu() const;
   Tensor cuda(int index = 0) const;

@@ -1,6 +1,8 @@
 // The methods of Tensor that are operations.
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/gather.h>
+#include <karyon/core/ops/index.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
@@ -49,6 +51,14 @@ Tensor Tensor::matmul(const Tensor& other) const { return karyon::matmul(*this, 
 Tensor Tensor::permute(const std::vector<int>& order) const { return karyon::permute(*this, order); }
 Tensor Tensor::transpose(int dim0, int dim1) const { return karyon::transpose(*this, dim0, dim1); }
 Tensor Tensor::operator[](std::int64_t index) const { return karyon::select(*this, 0, index); }
+Tensor Tensor::index(const std::vector<TensorIndex>& indices) const { return karyon::index(*this, indices); }
+Tensor Tensor::index_select(int dim, const Tensor& index) const {
+  return karyon::index_select(*this, dim, index);
+}
+Tensor Tensor::gather(int dim, const Tensor& index) const { return karyon::gather(*this, dim, index); }
+Tensor Tensor::masked_fill(const Tensor& mask, double value) const {
+  return karyon::masked_fill(*this, mask, value);
+}
 
 // Tensors of one shape and dtype need no intermediate memory.
 Tensor& Tensor::operator+=(const Tensor& other) {

@@ -71,6 +71,7 @@ KernelTable make_table() {
   register_dropout_kernels(table);
   register_elementwise_kernels(table);
   register_function_kernels(table);
+  register_index_kernels(table);
   register_layer_norm_kernels(table);
   register_layout_kernels(table);
   register_loss_kernels(table);

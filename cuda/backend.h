@@ -10,6 +10,7 @@ void register_copy_kernels(KernelTable& table);
 void register_dropout_kernels(KernelTable& table);
 void register_elementwise_kernels(KernelTable& table);
 void register_function_kernels(KernelTable& table);
+void register_index_kernels(KernelTable& table);
 void register_layer_norm_kernels(KernelTable& table);
 void register_layout_kernels(KernelTable& table);
 void register_loss_kernels(KernelTable& table);

@@ -4,42 +4,17 @@
 #include <karyon/core/ops/layout.h>
 
 #include "bf16_check.h"
+#include "elements.h"
 
 using namespace karyon;
 using namespace karyon::test;
 
 namespace {
 
-using Index = std::vector<std::int64_t>;
-
-// Builds a tensor of `shape` whose element at an index is source(index).
-template <class F>
-Tensor generate(const Shape& shape, F source) {
-  std::vector<double> values;
-  Index index(static_cast<std::size_t>(shape.dims()));
-  for (std::int64_t i = 0; i < shape.numel(); ++i) {
-    std::int64_t rest = i;
-    for (int d = shape.dims() - 1; d >= 0; --d) {
-      index[static_cast<std::size_t>(d)] = rest % shape[d];
-      rest /= shape[d];
-    }
-    values.push_back(source(index));
-  }
-  return tensor(values, shape, {.dtype = f64});
-}
-
-double at(const Tensor& x, const Index& index) {
-  std::int64_t offset = 0;
-  for (int d = 0; d < x.dim(); ++d) offset = offset * x.size(d) + index[static_cast<std::size_t>(d)];
-  return x.data<double>()[offset];
-}
-
 Tensor random(const Shape& shape, std::uint64_t seed = 1) {
   Generator generator(seed);
   return randn(shape, generator);
 }
-
-Tensor counted(const Shape& shape, DType dtype) { return arange(shape.numel()).to(dtype).reshape(shape); }
 
 }  // namespace
 

@@ -193,6 +193,46 @@ const Table factories{
     {"full_like", with_number(full_like)},
 };
 
+constexpr std::int64_t open_end = std::int64_t{1} << 52;
+
+// The indices that options and inputs from 1 on describe.
+std::vector<TensorIndex> brackets(const Call& c) {
+  std::vector<TensorIndex> all;
+  const auto numbers = c.integers("numbers");
+  std::size_t number = 0, input = 1;
+  const auto end = [&]() -> std::optional<std::int64_t> {
+    const std::int64_t at = numbers.at(number++);
+    return at == open_end ? std::nullopt : std::optional(at);
+  };
+  for (const std::int64_t kind : c.integers("kinds")) {
+    if (kind == 0) all.push_back(indexing::none);
+    if (kind == 1) all.push_back(indexing::ellipsis);
+    if (kind == 2) all.push_back(numbers.at(number++));
+    if (kind == 3) {
+      const auto start = end(), stop = end(), step = end();
+      all.push_back(Slice(start, stop, step));
+    }
+    if (kind == 4) all.push_back(c[input++]);
+  }
+  return all;
+}
+
+const Table indices{
+    {"index", [](const Call& c) { return index(c[0], brackets(c)); }},
+    {"index_put", [](const Call& c) { return index_put(c[0], brackets(c), c.inputs().back()); }},
+    {"index_put_number", [](const Call& c) { return index_put(c[0], brackets(c), c.number("value")); }},
+    {"index_select", [](const Call& c) { return index_select(c[0], dim(c), c[1]); }},
+    {"gather", [](const Call& c) { return gather(c[0], dim(c), c[1]); }},
+    {"scatter", [](const Call& c) { return scatter(c[0], dim(c), c[1], c[2]); }},
+    {"scatter_number", [](const Call& c) { return scatter(c[0], dim(c), c[1], c.number("value")); }},
+    {"scatter_add", [](const Call& c) { return scatter_add(c[0], dim(c), c[1], c[2]); }},
+    {"take_along_dim", [](const Call& c) { return take_along_dim(c[0], c[1], optional_dim(c)); }},
+    {"masked_fill", [](const Call& c) { return masked_fill(c[0], c[1], c[2]); }},
+    {"masked_fill_number", [](const Call& c) { return masked_fill(c[0], c[1], c.number("value")); }},
+    {"masked_select", binary(masked_select)},
+    {"nonzero", unary(nonzero)},
+};
+
 const Table reductions{
     {"sum", reduction(sum)},
     {"mean", reduction(mean)},
@@ -387,8 +427,8 @@ std::vector<int> Call::dims(const std::string& key) const {
 }
 
 std::vector<Tensor> apply(const Call& call) {
-  for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &reductions, &orders,
-                             &products, &windows, &norms_and_losses})
+  for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &indices, &reductions,
+                             &orders, &products, &windows, &norms_and_losses})
     if (const auto found = table->find(call.operation()); found != table->end()) return found->second(call);
   throw std::invalid_argument("no operation " + call.operation());
 }

@@ -128,6 +128,19 @@ def old_empty(case):
     return case.operator.name == "cat" and torch.Size([0]) in shapes and len(shapes) > 1
 
 
+def empty_index(case):
+    """PyTorch does not look at its shape."""
+    return called("gather", "scatter", "scatter_add", "take_along_dim")(case) and case.call.inputs[1].numel() == 0
+
+
+def nothing_read(case):
+    """No element is read or written."""
+    if case.operator.name != "index_put":
+        return not any(y.numel() for y in case.native.results)
+    x, indices = case.sample.args[:2]
+    return x[tuple(indices) if isinstance(indices, list) else indices].numel() == 0
+
+
 DIFFERENCES = [
     refusal("whole numbers and truth values are not computed with", r"expects .*(got|and) (i64|u8|bool)\b", whole),
     refusal("dtypes are not promoted", r"got \w+ and \w+$", lambda case: len(dtypes(case)) > 1),
@@ -143,6 +156,15 @@ DIFFERENCES = [
     refusal("borders are not negative", r"expects borders of at least 0",
             lambda case: called("pad")(case) and min(case.call.options["border"]) < 0),
     refusal("[0] joins with [0] only", r"cat: ", old_empty),
+    refusal("an index of no elements has to fit", r"expects (an index|indices|src)|do not broadcast", empty_index),
+    Difference("an index is in range even where no element is read",
+               called("index", "index_put", "index_select", "gather"),
+               lambda case, problem: problem.kind == "refused" and "out of range" in problem.text
+               and nothing_read(case)),
+    refusal("take_along_dim does not wrap its indices", r"take_along_dim: index .* is out of range",
+            called("take_along_dim")),
+    Difference("a source larger than the index has a gradient", called("scatter", "scatter_add"),
+               lambda case, problem: problem.kind == "accepted" and "invalid gradient at index 1" in problem.text),
     Difference("truth values have an argmax, an order and a mirror",
                lambda case: called("argmax", "argmin", "topk", "kthvalue", "median", "pad")(case) and torch.bool in dtypes(case),
                lambda case, problem: problem.kind == "accepted"),

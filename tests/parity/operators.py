@@ -6,8 +6,10 @@ import torch
 from torch.nn import functional as F
 
 import adapters
+import adapters_index
 import adapters_shape
 import draws
+import draws_index
 import draws_shape
 
 
@@ -33,6 +35,13 @@ class Operator:
     backward: str = "upstream"
     loose: dict = dataclasses.field(default_factory=dict)  # relative tolerances of its own, by dtype
     gain: typing.Callable = lambda call: 1.0
+
+
+def index_put(input, indices, values, accumulate=False):
+    """x[indices] = values, of a copy."""
+    y = input.clone()
+    y[tuple(indices) if isinstance(indices, list) else indices] = values
+    return y
 
 
 def batch_norm(input, running_mean, running_var, *rest, **options):
@@ -140,6 +149,16 @@ OPERATORS = [
     moves("permute", torch.permute, adapters.permute, draws.permute),
     moves("transpose", torch.transpose, adapters.transpose, draws.transpose),
     moves("select", torch.select, adapters.select, draws.select),
+    moves("index", torch.Tensor.__getitem__, adapters_index.index, draws_index.index, "__getitem__"),
+    moves("index_put", index_put, adapters_index.index_put, draws_index.index_put),
+    moves("index_select", torch.index_select, adapters_index.index_select, draws_index.index_select),
+    moves("gather", torch.gather, adapters_index.gather, draws_index.gather),
+    moves("scatter", torch.scatter, adapters_index.scatter, draws_index.scatter),
+    sums("scatter_add", torch.scatter_add, adapters_index.scatter_add, draws_index.scatter_add),
+    moves("take_along_dim", torch.take_along_dim, adapters_index.take_along_dim, draws_index.take_along_dim),
+    moves("masked_fill", torch.masked_fill, adapters_index.masked_fill, draws_index.masked_fill),
+    moves("masked_select", torch.masked_select, adapters.two_tensors("masked_select"), draws_index.masked_select),
+    moves("nonzero", torch.nonzero, adapters_index.nonzero, draws.unary),
     moves("reshape", torch.reshape, adapters.reshape, draws.reshape),
     moves("squeeze", torch.squeeze, adapters_shape.squeeze, draws_shape.squeeze, "squeeze", "squeeze.multiple"),
     moves("unsqueeze", torch.unsqueeze, adapters_shape.with_dim("unsqueeze"), draws_shape.unsqueeze),
