@@ -109,7 +109,7 @@ class Tensor {
 
   // The most common operations. Each method is the free function of that name. These headers give shapes,
   // dtypes, gradients and errors: core/ops/reduce.h, statistics.h, scan.h, elementwise.h, activation.h,
-  // matmul.h, layout.h, index.h.
+  // matmul.h, layout.h, shape.h, index.h.
   Tensor sum(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor mean(const std::vector<int>& dims = {}, bool keepdim = false) const;
   Tensor max(const std::vector<int>& dims = {}, bool keepdim = false) const;
@@ -133,6 +133,13 @@ class Tensor {
   Tensor matmul(const Tensor& other) const;
   Tensor permute(const std::vector<int>& order) const;
   Tensor transpose(int dim0, int dim1) const;
+  Tensor squeeze() const;
+  Tensor squeeze(int dim) const;
+  Tensor unsqueeze(int dim) const;
+  Tensor flatten(int start = 0, int end = -1) const;
+  Tensor expand(const Shape& shape) const;
+  Tensor repeat(const Shape& repeats) const;
+  Tensor flip(const std::vector<int>& dims) const;
   /// select(x, 0, index): slice `index` of the first dimension, in x's memory. A negative index counts from
   /// the end.
   Tensor operator[](std::int64_t index) const;

@@ -7,6 +7,7 @@
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/scan.h>
+#include <karyon/core/ops/shape.h>
 #include <karyon/core/ops/statistics.h>
 
 namespace karyon {
@@ -50,6 +51,13 @@ Tensor Tensor::softmax(int dim) const { return karyon::softmax(*this, dim); }
 Tensor Tensor::matmul(const Tensor& other) const { return karyon::matmul(*this, other); }
 Tensor Tensor::permute(const std::vector<int>& order) const { return karyon::permute(*this, order); }
 Tensor Tensor::transpose(int dim0, int dim1) const { return karyon::transpose(*this, dim0, dim1); }
+Tensor Tensor::squeeze() const { return karyon::squeeze(*this); }
+Tensor Tensor::squeeze(int dim) const { return karyon::squeeze(*this, dim); }
+Tensor Tensor::unsqueeze(int dim) const { return karyon::unsqueeze(*this, dim); }
+Tensor Tensor::flatten(int start, int end) const { return karyon::flatten(*this, start, end); }
+Tensor Tensor::expand(const Shape& shape) const { return karyon::expand(*this, shape); }
+Tensor Tensor::repeat(const Shape& repeats) const { return karyon::repeat(*this, repeats); }
+Tensor Tensor::flip(const std::vector<int>& dims) const { return karyon::flip(*this, dims); }
 Tensor Tensor::operator[](std::int64_t index) const { return karyon::select(*this, 0, index); }
 Tensor Tensor::index(const std::vector<TensorIndex>& indices) const { return karyon::index(*this, indices); }
 Tensor Tensor::index_select(int dim, const Tensor& index) const {

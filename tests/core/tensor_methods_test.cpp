@@ -7,6 +7,7 @@
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/scan.h>
+#include <karyon/core/ops/shape.h>
 #include <karyon/core/ops/statistics.h>
 #include <karyon/core/random.h>
 #include <karyon/core/version.h>
@@ -50,6 +51,14 @@ TEST_CASE("tensor methods are the free functions") {
   same(x.matmul(w), matmul(x, w));
   same(x.permute({2, 0, 1}), permute(x, {2, 0, 1}));
   same(x.transpose(0, -1), transpose(x, 0, 2));
+  same(x.unsqueeze(-1), unsqueeze(x, 3));
+  same(x.unsqueeze(0).unsqueeze(0).squeeze(), x);
+  same(x.unsqueeze(1).squeeze(1), x);
+  same(x.flatten(), flatten(x));
+  same(x.flatten(1, 2), flatten(x, 1, 2));
+  same(x.expand({2, -1, 4, 5}), expand(x, {2, 3, 4, 5}));
+  same(x.repeat({2, 1, 3}), repeat(x, {2, 1, 3}));
+  same(x.flip({0, 2}), flip(x, {0, 2}));
   same(x.cpu(), x);
   Tensor leaf = rand({3}).requires_grad_();
   (leaf * leaf).sum().backward();
