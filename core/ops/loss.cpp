@@ -292,8 +292,7 @@ Tensor kl_div(const Tensor& input, const Tensor& target, const KlDivOptions& opt
   const Reduction reduction = options.batchmean ? Reduction::sum : options.reduction;
   const Tensor loss = input_loss("kl_div", which, widen(input), widen(target), reduction);
   if (!options.batchmean) return loss;
-  check(input.dim() >= 1, "kl_div: expects at least 1 dimension for batchmean, got ", input.shape());
-  return loss / static_cast<double>(input.size(0));
+  return input.dim() == 0 ? loss : loss / static_cast<double>(input.size(0));
 }
 
 Tensor binary_cross_entropy(const Tensor& any_input, const Tensor& target,

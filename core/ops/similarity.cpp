@@ -11,6 +11,7 @@ Tensor cosine_similarity(const Tensor& any_a, const Tensor& any_b, const CosineS
   const Tensor a = widen(any_a), b = widen(any_b);
   check(is_floating(a.dtype()), "cosine_similarity: expects f32, f64 or bf16, got ", a.dtype());
   const Shape shape = broadcast_shapes(a.shape(), b.shape(), "cosine_similarity");
+  if (shape.dims() == 0) return cosine_similarity(a.reshape({1}), b.reshape({1}), options);
   const int dim = normalize_dim(options.dim, shape.dims(), "cosine_similarity");
   // Of the broadcast vectors: along a dimension that b alone has, a is repeated.
   const Tensor repeated = ones(shape, {.dtype = a.dtype(), .device = a.device()});
@@ -29,7 +30,7 @@ Tensor cosine_embedding_loss(const Tensor& any_a, const Tensor& any_b, const Ten
             std::equal(target.shape().begin(), target.shape().end(), a.shape().begin()),
         op, ": expects two inputs [..., D] and a target [...], got ", a.shape(), ", ", b.shape(), " and ",
         target.shape());
-  constexpr double eps = 1e-12;  // as PyTorch
+  constexpr double eps = 1e-12f;  // a float, as PyTorch's
   const auto length = [](const Tensor& x) { return sum(square(x), {-1}) + eps; };
   const Tensor cosine = mul(sum(mul(a, b), {-1}), rsqrt(mul(length(a), length(b))));
   const Tensor apart = clamp(cosine - options.margin, 0, std::numeric_limits<double>::infinity());

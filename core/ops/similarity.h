@@ -10,7 +10,7 @@ struct CosineSimilarityOptions {
 };
 /// a b / (max(|a|, eps) max(|b|, eps)).
 ///   a, b     shapes that broadcast; same dtype
-///   returns  the broadcast shape without `dim`
+///   returns  the broadcast shape without `dim`; the one dimension of a scalar is 0 or -1
 /// Differentiable in a and b.
 Tensor cosine_similarity(const Tensor& a, const Tensor& b, const CosineSimilarityOptions& options = {});
 

@@ -228,10 +228,10 @@ TEST_CASE("glu along each dimension") {
                                                                      {{3, 0}, 1},
                                                                      {{5, 66}, -1}})
     check_op(
-        "glu", [dim = dim](const auto& x) { return glu(x[0], dim); },
-        [dim = dim](const auto& x) {
+        "glu", [along = dim](const auto& x) { return glu(x[0], along); },
+        [along = dim](const auto& x) {
           const Shape& s = x[0].shape();
-          const int d = dim < 0 ? dim + s.dims() : dim;
+          const int d = along < 0 ? along + s.dims() : along;
           Shape half = s;
           half[d] /= 2;
           std::int64_t inner = 1;

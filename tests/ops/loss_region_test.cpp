@@ -43,8 +43,7 @@ double tversky_reference(const std::vector<double>& p, const Tensor& target, con
 
 // The paper's algorithm: errors in falling order, times the growth of the Jaccard loss.
 double lovasz_reference(std::vector<std::pair<double, bool>> errors) {
-  std::stable_sort(errors.begin(), errors.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::sort(errors.begin(), errors.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
   const auto positives = static_cast<double>(
       std::count_if(errors.begin(), errors.end(), [](const auto& e) { return e.second; }));
   double hits = 0, misses = 0, before = 0, loss = 0;

@@ -38,8 +38,8 @@ TEST_CASE("rounding, with gradients of 0") {
                                                    : 0.0; }}};
   for (const auto& [op, f] : ops)
     for (const Shape& shape : {Shape{}, Shape{1}, Shape{13}, Shape{3, 5, 7}, Shape{0, 2}})
-      check_op("rounding", [op = op](const auto& x) { return op(x[0]); },
-               reference([f = f](const auto& v) { return f(v[0]); }), {between_steps(shape)});
+      check_op("rounding", [rounding = op](const auto& x) { return rounding(x[0]); },
+               reference([formula = f](const auto& v) { return formula(v[0]); }), {between_steps(shape)});
 }
 
 TEST_CASE("rounding at steps and beyond what has digits after the point") {

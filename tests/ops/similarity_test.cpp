@@ -39,6 +39,7 @@ TEST_CASE("cosine_similarity of rows and columns, which broadcast") {
   const Tensor a = tensor({1, 0, 0, 2, 3, 4}, {2, 3}), b = tensor({5, 0, 0}, {1, 3});
   CHECK(difference(cosine_similarity(a, b), tensor({1, 2 / std::sqrt(29.0)})) < 1e-6);
   CHECK(difference(cosine_similarity(a, a, {.dim = 0}), ones({3})) < 1e-6);
+  CHECK(cosine_similarity(tensor(2.0), tensor(-3.0), {.dim = 0}).item() == Approx(-1));
   Tensor nothing = zeros({2, 3}).requires_grad_();
   const Tensor y = cosine_similarity(nothing, a);
   CHECK(y.to_vector<float>() == std::vector<float>{0, 0});

@@ -138,7 +138,7 @@ struct BceProbability {
   }
   template <class T>
   constexpr T grad(T dy, T x, T t) const {
-    const T variance = (1 - x) * x, least = T(1e-12);
+    const T variance = (1 - x) * x, least = T(1e-12f);
     return dy * ((x - t) / (variance < least ? least : variance));
   }
 };
