@@ -130,11 +130,6 @@ def activation(operation):
     return adapt
 
 
-def gelu(input, *, approximate="none"):
-    expressible(approximate == "none", "the tanh approximation")
-    return Call("gelu", [input])
-
-
 def softplus(input, beta=1, threshold=20):
     return Call("softplus", [input], {"beta": number(beta), "threshold": number(threshold)})
 
@@ -405,9 +400,9 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
                   label_smoothing=0.0):
     expressible(size_average is None and reduce is None, "size_average and reduce")
     expressible(not target.dtype.is_floating_point, "probabilities as targets")
-    expressible(label_smoothing == 0, "label_smoothing")
     return Call("cross_entropy", [input, target, weight],
-                {"ignore_index": ignore_index, "reduction": reduction_of(reduction)}, (0,))
+                {"ignore_index": ignore_index, "reduction": reduction_of(reduction),
+                 "label_smoothing": number(label_smoothing)}, (0,))
 
 
 def difference_loss(operation):

@@ -1,4 +1,4 @@
-#include "calls.h"
+#include "tables.h"
 
 #include <cstdlib>
 #include <functional>
@@ -21,21 +21,6 @@ std::vector<double> numbers(const std::string& text) {
   return all;
 }
 
-struct Results : std::vector<Tensor> {
-  Results(const Tensor& one) : std::vector<Tensor>{one} {}
-  Results(const std::vector<Tensor>& all) : std::vector<Tensor>(all) {}
-};
-using Operation = std::function<Results(const Call&)>;
-
-Operation unary(Tensor (*f)(const Tensor&)) {
-  return [f](const Call& c) { return f(c[0]); };
-}
-Operation binary(Tensor (*f)(const Tensor&, const Tensor&)) {
-  return [f](const Call& c) { return f(c[0], c[1]); };
-}
-Operation with_number(Tensor (*f)(const Tensor&, double)) {
-  return [f](const Call& c) { return f(c[0], c.number("value")); };
-}
 Operation reduction(Tensor (*f)(const Tensor&, const std::vector<int>&, bool)) {
   return [f](const Call& c) { return f(c[0], c.dims("dims"), c.flag("keepdim")); };
 }
@@ -55,11 +40,6 @@ std::vector<Tensor> both(const ValuesAndIndices& found) { return {found.values, 
 VarOptions moments(const Call& c) {
   return {.correction = c.number("correction"), .keepdim = c.flag("keepdim")};
 }
-int dim(const Call& c, const char* key = "dim") { return static_cast<int>(c.integer(key)); }
-Reduction reduction_of(const Call& c) { return static_cast<Reduction>(c.integer("reduction")); }
-
-using Table = std::map<std::string, Operation>;
-
 const Table elementwise{
     {"add", binary(add)},
     {"sub", binary(sub)},
@@ -96,7 +76,6 @@ const Table elementwise{
     {"sigmoid", unary(sigmoid)},
     {"tanh", unary(tanh)},
     {"silu", unary(silu)},
-    {"gelu", unary(gelu)},
     {"leaky_relu", with_number(leaky_relu)},
     {"softplus",
      [](const Call& c) {
@@ -380,9 +359,11 @@ const Table norms_and_losses{
      }},
     {"cross_entropy",
      [](const Call& c) {
-       return cross_entropy(
-           c[0], c[1],
-           {.weight = c[2], .ignore_index = c.integer("ignore_index"), .reduction = reduction_of(c)});
+       return cross_entropy(c[0], c[1],
+                            {.weight = c[2],
+                             .ignore_index = c.integer("ignore_index"),
+                             .reduction = reduction_of(c),
+                             .label_smoothing = c.number("label_smoothing")});
      }},
     {"mse_loss", [](const Call& c) { return mse_loss(c[0], c[1], reduction_of(c)); }},
     {"l1_loss", [](const Call& c) { return l1_loss(c[0], c[1], reduction_of(c)); }},
@@ -428,7 +409,7 @@ std::vector<int> Call::dims(const std::string& key) const {
 
 std::vector<Tensor> apply(const Call& call) {
   for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &indices, &reductions,
-                             &orders, &products, &windows, &norms_and_losses})
+                             &orders, &products, &windows, &norms_and_losses, &pointwise, &losses})
     if (const auto found = table->find(call.operation()); found != table->end()) return found->second(call);
   throw std::invalid_argument("no operation " + call.operation());
 }

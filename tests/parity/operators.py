@@ -7,9 +7,11 @@ from torch.nn import functional as F
 
 import adapters
 import adapters_index
+import adapters_pointwise
 import adapters_shape
 import draws
 import draws_index
+import draws_pointwise
 import draws_shape
 
 
@@ -57,6 +59,12 @@ def norm_gain(call):
     if weight is not None and weight.numel():
         largest = max(largest, torch.nan_to_num(weight.detach(), 0, 0, 0).abs().max().item())
     return largest * max(call.options["eps"], 1e-12) ** -0.5
+
+
+def direction_gain(call):
+    """How much the direction of a vector can change with an element: 1 / its length, at most."""
+    sizes = torch.cat([torch.nan_to_num(x.detach().double(), 0, 0, 0).abs().flatten() for x in call.inputs])
+    return max(1.0, 1 / sizes[sizes > 0].min().item()) if (sizes > 0).any() else 1.0
 
 
 def arithmetic(name, opinfo, draw=draws.binary):
@@ -128,11 +136,31 @@ OPERATORS = [
       for name in ("eq", "ne", "lt", "le", "gt", "ge")),
     *(activation(name, getattr(torch, name), (name,), adapters.unary(name))
       for name in ("neg", "exp", "log", "sqrt", "abs", "sigmoid", "tanh")),
+    *(activation(name, getattr(torch, name), (name,), adapters.unary(name))
+      for name in ("floor", "ceil", "round", "trunc", "sign", "square", "reciprocal", "rsqrt", "sin", "cos", "tan",
+                   "asin", "acos", "atan", "sinh", "cosh", "log1p", "log2", "log10", "exp2", "expm1", "erf")),
+    *(moves(name, getattr(torch, name), adapters.unary(name), draws.unary)
+      for name in ("isnan", "isinf", "isfinite", "logical_not")),
+    *(moves(name, getattr(torch, name), adapters.two_tensors(name), draws.pair_of_tensors)
+      for name in ("logical_and", "logical_or", "logical_xor")),
+    differences("remainder", torch.remainder, adapters.binary("remainder"), draws.binary),
+    differences("fmod", torch.fmod, adapters.binary("fmod"), draws.binary),
+    differences("atan2", torch.atan2, adapters.two_tensors("atan2"), draws.pair_of_tensors),
+    differences("lerp", torch.lerp, adapters_pointwise.lerp, draws_pointwise.lerp),
     *(Operator(name, change, adapters.binary(name), draws.change) for name, change in CHANGES.items()),
     activation("relu", F.relu, ("nn.functional.relu",)),
     activation("leaky_relu", F.leaky_relu, ("nn.functional.leaky_relu",), adapters.leaky_relu, draws.leaky_relu),
     activation("silu", F.silu, ("nn.functional.silu",)),
-    activation("gelu", F.gelu, ("nn.functional.gelu",), adapters.gelu, loose={torch.float32: 2e-5}),
+    activation("gelu", F.gelu, ("nn.functional.gelu",), adapters_pointwise.gelu, draws_pointwise.gelu,
+               loose={torch.float32: 2e-5}),
+    *(activation(name, getattr(F, name), ("nn.functional." + name,))
+      for name in ("relu6", "hardsigmoid", "hardswish", "selu", "mish", "logsigmoid", "softsign")),
+    activation("hardtanh", F.hardtanh, ("nn.functional.hardtanh",), adapters_pointwise.hardtanh,
+               draws_pointwise.hardtanh),
+    *(activation(name, getattr(F, name), ("nn.functional." + name,), adapters_pointwise.elu(name), draw)
+      for name, draw in (("elu", draws_pointwise.elu), ("celu", draws_pointwise.celu))),
+    sums("prelu", F.prelu, adapters_pointwise.prelu, draws_pointwise.prelu, "nn.functional.prelu"),
+    differences("glu", F.glu, adapters_pointwise.glu, draws_pointwise.glu, "nn.functional.glu"),
     activation("softplus", F.softplus, ("nn.functional.softplus",), adapters.softplus, draws.softplus),
     activation("clamp", torch.clamp, ("clamp",), adapters.clamp, draws.clamp),
     activation("dropout", F.dropout, ("nn.functional.dropout",), adapters.dropout, draws.dropout),
@@ -252,8 +280,17 @@ OPERATORS = [
                 gain=norm_gain),
     differences("bce_with_logits", F.binary_cross_entropy_with_logits, adapters.bce_with_logits, draws.bce_with_logits,
                 "nn.functional.binary_cross_entropy_with_logits"),
-    differences("cross_entropy", F.cross_entropy, adapters.cross_entropy, draws.cross_entropy,
+    differences("cross_entropy", F.cross_entropy, adapters.cross_entropy, draws_pointwise.smoothed_cross_entropy,
                 "nn.functional.cross_entropy"),
+    differences("nll_loss", F.nll_loss, adapters_pointwise.nll_loss, draws.cross_entropy, "nn.functional.nll_loss"),
+    *(differences(name, getattr(F, name), getattr(adapters_pointwise, name), draw, "nn.functional." + name)
+      for name, draw in (("huber_loss", draws_pointwise.limited_loss("delta", 0)),
+                         ("smooth_l1_loss", draws_pointwise.limited_loss("beta", -1)),
+                         ("kl_div", draws_pointwise.kl_div),
+                         ("binary_cross_entropy", draws_pointwise.binary_cross_entropy),
+                         ("cosine_embedding_loss", draws_pointwise.cosine_embedding_loss))),
+    differences("cosine_similarity", F.cosine_similarity, adapters_pointwise.cosine_similarity,
+                draws_pointwise.cosine_similarity, "nn.functional.cosine_similarity", gain=direction_gain),
     differences("mse_loss", F.mse_loss, adapters.difference_loss("mse_loss"), draws.difference_loss,
                 "nn.functional.mse_loss"),
     differences("l1_loss", F.l1_loss, adapters.difference_loss("l1_loss"), draws.difference_loss,
