@@ -1,78 +1,22 @@
-#include <algorithm>
 #include <array>
-#include <bit>
-#include <cerrno>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
-#include <fstream>
 #include <limits>
 #include <span>
-#include <system_error>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include <karyon/core/atomic_file.h>
+#include <karyon/core/format/input_file.h>
+#include <karyon/core/format/stored_values.h>
 #include <karyon/core/serialize.h>
 
 namespace karyon {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
-
-const std::pair<DType, const char*> dtype_names[] = {{f32, "F32"}, {f64, "F64"}, {bf16, "BF16"},
-                                                     {i64, "I64"}, {u8, "U8"},   {boolean, "BOOL"}};
-
-// Types in files of other programs that are read as a wider type.
-float half_to_float(std::uint16_t half) {
-  const auto exponent = (half >> 10) & 31, fraction = half & 1023;
-  const float magnitude = exponent == 31  ? (fraction ? std::numeric_limits<float>::quiet_NaN()
-                                                      : std::numeric_limits<float>::infinity())
-                          : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                          : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  return half & 0x8000 ? -magnitude : magnitude;
-}
-
-template <class From, class To>
-void widen(const char* from, Tensor& to) {
-  To* out = to.data<To>();
-  for (std::int64_t i = 0; i < to.numel(); ++i) {
-    From value;
-    std::memcpy(&value, from + static_cast<std::size_t>(i) * sizeof value, sizeof value);
-    out[i] = static_cast<To>(value);
-  }
-}
-
-void widen_half(const char* from, Tensor& to) {
-  float* out = to.data<float>();
-  for (std::int64_t i = 0; i < to.numel(); ++i) {
-    std::uint16_t half;
-    std::memcpy(&half, from + static_cast<std::size_t>(i) * sizeof half, sizeof half);
-    out[i] = half_to_float(half);
-  }
-}
-
-struct ForeignType {
-  const char* name;
-  std::size_t bytes;
-  DType dtype;
-  void (*widen)(const char* from, Tensor& to);
-};
-const ForeignType foreign_types[] = {{"F16", 2, f32, widen_half},
-                                     {"I8", 1, i64, widen<std::int8_t, std::int64_t>},
-                                     {"I16", 2, i64, widen<std::int16_t, std::int64_t>},
-                                     {"I32", 4, i64, widen<std::int32_t, std::int64_t>},
-                                     {"U16", 2, i64, widen<std::uint16_t, std::int64_t>},
-                                     {"U32", 4, i64, widen<std::uint32_t, std::int64_t>}};
-
-std::string reason(int error) { return std::generic_category().message(error); }
-
 // A tensor of the file, as the header has it.
 struct Entry {
-  DType dtype = f32;
-  const ForeignType* foreign = nullptr;  // the type in the file, if Karyon has no such type
-  std::size_t element = 0;               // bytes in the file; 0: no type was given
+  const StoredType* type = nullptr;  // null: none was given
   std::array<std::int64_t, Shape::max_dims> sizes{};
   std::array<std::uint64_t, 2> offsets{};  // in the data: begin and end
   std::size_t dims = 0, offset_count = 0;
@@ -170,13 +114,9 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
     check(is_first, where_, "tensor '", name_, "' has '", key_, "' twice: damaged");
   }
   void set_type(const std::string& type) {
-    check_first(entry_->element == 0);
-    for (const auto& [known, its_name] : dtype_names)
-      if (type == its_name) entry_->dtype = known, entry_->element = element_size(known);
-    for (const ForeignType& other : foreign_types)
-      if (type == other.name)
-        entry_->foreign = &other, entry_->dtype = other.dtype, entry_->element = other.bytes;
-    check(entry_->element > 0, where_, "tensor '", name_, "' has unsupported type ", type);
+    check_first(entry_->type == nullptr);
+    entry_->type = stored_type(type);
+    check(entry_->type != nullptr, where_, "tensor '", name_, "' has unsupported type ", type);
   }
 
   std::string where_, name_, key_;
@@ -188,19 +128,8 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
 // use.
 class SafetensorsReader {
  public:
-  explicit SafetensorsReader(const std::filesystem::path& path) : where_("load: " + path.string() + ": ") {
-    std::error_code error;
-    const std::filesystem::file_status status = std::filesystem::status(path, error);
-    check(std::filesystem::exists(status), where_, "no such file");
-    check(!std::filesystem::is_directory(status), where_, "is a folder, expected a safetensors file");
-    check(std::filesystem::is_regular_file(status), where_,
-          "is a pipe or a device, expected a safetensors file");
-    errno = 0;
-    in_.open(path, std::ios::binary);
-    check(in_.good(), where_, reason(errno));
-    file_bytes_ = std::filesystem::file_size(path, error);
-    check(!error, where_, error.message());
-  }
+  explicit SafetensorsReader(const std::filesystem::path& path)
+      : in_("load", path, "a safetensors file"), where_(in_.where()) {}
 
   TensorFile read() {
     Header header = read_header();
@@ -215,14 +144,14 @@ class SafetensorsReader {
  private:
   Header read_header() {
     std::uint64_t length = 0;
-    in_.read(reinterpret_cast<char*>(&length), sizeof length);
-    check(in_.good() && length <= file_bytes_ - 8 && length <= (std::uint64_t{100} << 20), where_,
+    check(in_.bytes() >= sizeof length, where_, "not a safetensors file, or truncated");
+    in_.read(0, &length, sizeof length);
+    check(length <= in_.bytes() - 8 && length <= (std::uint64_t{100} << 20), where_,
           "not a safetensors file, or truncated");
     std::string text(length, '\0');
-    in_.read(text.data(), static_cast<std::streamsize>(length));
-    check(in_.good(), where_, "truncated");
+    in_.read(8, text.data(), length);
     data_begin_ = 8 + length;
-    data_bytes_ = file_bytes_ - data_begin_;
+    data_bytes_ = in_.bytes() - data_begin_;
     HeaderReader reader(where_);
     nlohmann::json::sax_parse(text, &reader);
     return std::move(reader.header);
@@ -230,17 +159,12 @@ class SafetensorsReader {
 
   // The tensor's bytes in the file.
   std::uint64_t checked_bytes(const std::string& name, const Entry& entry) {
-    check(entry.element > 0, where_, "tensor '", name, "' has no dtype");
+    check(entry.type != nullptr, where_, "tensor '", name, "' has no dtype");
     check(entry.has_shape, where_, "tensor '", name, "' has no shape");
     check(entry.offset_count == 2, where_, "tensor '", name, "' has no data_offsets");
-    const std::span sizes(entry.sizes.data(), entry.dims);
-    const bool nothing = std::ranges::find(sizes, 0) != sizes.end();
-    std::uint64_t bytes = nothing ? 0 : entry.element;
-    for (const std::int64_t s : sizes) {
-      check(nothing || bytes <= data_bytes_ / static_cast<std::uint64_t>(s), where_, "tensor '", name,
-            "' does not fit in the file: truncated, or damaged");
-      bytes *= static_cast<std::uint64_t>(s);
-    }
+    const std::uint64_t bytes = stored_bytes(shape_of(entry), *entry.type);
+    check(bytes <= data_bytes_, where_, "tensor '", name,
+          "' does not fit in the file: truncated, or damaged");
     // Tensors do not overlap, so a small file cannot ask for a lot of memory.
     claimed_ += bytes;
     check(claimed_ <= data_bytes_, where_, "tensor '", name, "' overlaps another: damaged");
@@ -252,23 +176,24 @@ class SafetensorsReader {
 
   Tensor read_tensor(const std::string& name, const Entry& entry) {
     const std::uint64_t bytes = checked_bytes(name, entry);
-    Tensor x = empty(Shape(std::span(entry.sizes.data(), entry.dims)), {.dtype = entry.dtype});
-    std::vector<char> buffer(entry.foreign ? bytes : 0);
-    in_.seekg(static_cast<std::streamoff>(data_begin_ + entry.offsets[0]));
-    in_.read(entry.foreign ? buffer.data() : static_cast<char*>(x.data_ptr()),
-             static_cast<std::streamsize>(bytes));
-    check(in_.good(), where_, "truncated");
-    if (entry.foreign) entry.foreign->widen(buffer.data(), x);
-    if (entry.dtype == boolean) {  // any other byte would be undefined as a bool
-      auto* raw = static_cast<std::uint8_t*>(x.data_ptr());
-      for (std::uint64_t i = 0; i < bytes; ++i) raw[i] = raw[i] != 0;
+    const std::uint64_t begin = data_begin_ + entry.offsets[0];
+    const Shape shape = shape_of(entry);
+    if (entry.type->convert != nullptr || bytes == 0) {
+      std::vector<char> values(bytes);
+      in_.read(begin, values.data(), bytes);
+      return decode(*entry.type, {.shape = shape, .strides = packed_strides(shape)}, values,
+                    where_ + "tensor '" + name + "': ");
     }
+    Tensor x = empty(shape, {.dtype = entry.type->dtype});
+    in_.read(begin, x.data_ptr(), bytes);
     return x;
   }
 
-  std::string where_;
-  std::ifstream in_;
-  std::uint64_t file_bytes_ = 0, data_begin_ = 0, data_bytes_ = 0;
+  static Shape shape_of(const Entry& entry) { return Shape(std::span(entry.sizes.data(), entry.dims)); }
+
+  InputFile in_;
+  const std::string& where_;
+  std::uint64_t data_begin_ = 0, data_bytes_ = 0;
   std::uint64_t claimed_ = 0;  // bytes of the tensors so far
 };
 
@@ -284,10 +209,7 @@ void save_safetensors(const std::filesystem::path& path, const TensorFile& file)
     check(name != "__metadata__", "save: ", path.string(), ": a tensor cannot be called __metadata__");
     const Tensor host = value.detach().to(Device::cpu());
     const std::uint64_t bytes = static_cast<std::uint64_t>(host.numel()) * element_size(host.dtype());
-    const char* dtype = "";
-    for (const auto& [type, text] : dtype_names)
-      if (type == host.dtype()) dtype = text;
-    header[name] = {{"dtype", dtype},
+    header[name] = {{"dtype", stored_type(host.dtype()).name},
                     {"shape", std::vector<std::int64_t>(host.shape().begin(), host.shape().end())},
                     {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;

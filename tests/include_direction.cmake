@@ -6,21 +6,24 @@ set(core/ops core core/ops)                       # public: what operations prom
 set(core/kernels core core/ops core/kernels)      # private: the slots that a device fills
 set(core/optim core core/optim)
 set(core/data core core/data)
+set(core/io core core/io)                         # public: files of other programs
+set(core/format core core/format)                 # private: the bytes of files
 set(core/cpu/simd core core/kernels core/cpu/simd)
 set(core/cpu/conv core core/ops core/kernels core/cpu core/cpu/simd core/cpu/conv)
 set(core/cpu core core/ops core/kernels core/cpu core/cpu/simd)
 set(cuda/gemm core core/kernels cuda cuda/gemm)
 set(cuda/conv core core/ops core/kernels cuda cuda/gemm cuda/conv)
 set(cuda core core/ops core/kernels cuda cuda/gemm cuda/conv)
-set(layers core core/ops core/optim core/data layers)
-set(models core core/ops core/optim core/data layers models)
-set(library core/ops core/kernels core/optim core/data core/cpu/simd core/cpu/conv core/cpu core cuda/gemm cuda/conv
-  cuda layers models)
+set(layers core core/ops core/optim core/data core/io layers)
+set(models core core/ops core/optim core/data core/io layers models)
+set(library core/ops core/kernels core/optim core/data core/io core/format core/cpu/simd core/cpu/conv core/cpu core
+  cuda/gemm cuda/conv cuda layers models)
 # Sources, not headers, also see these: an operation calls its slot.
-set(sources_core core/kernels core/ops core/cpu)
+set(sources_core core/kernels core/ops core/cpu core/format)
 set(sources_core/ops core/kernels)
 set(sources_core/optim core/kernels)
 set(sources_core/data core/ops)
+set(sources_core/io core/format)
 
 # The nuclei program by stages.
 set(common common)
