@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/io/tensor_file.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/layers/weights.h>
 
@@ -38,9 +39,24 @@ void save_weights(const Module& module, const std::filesystem::path& path,
 
 std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
                                                 bool strict) {
-  TensorFile file = load_safetensors(path);
+  return load_weights(module, path, WeightsOptions{.strict = strict});
+}
+
+std::map<std::string, std::string> load_weights(Module& module, const std::filesystem::path& path,
+                                                const WeightsOptions& options) {
+  TensorFile file = load_tensors(path, options.prefix);
+  if (options.rename) {
+    std::map<std::string, Tensor> renamed;
+    for (auto& [name, x] : file.tensors) {
+      const std::string its_name = options.rename(name);
+      if (!its_name.empty())
+        check(renamed.emplace(its_name, std::move(x)).second, "load_weights: ", path.string(),
+              ": two tensors are renamed to '", its_name, "', one of them '", name, "'");
+    }
+    file.tensors = std::move(renamed);
+  }
   std::map<std::string, std::string> metadata = std::move(file.metadata);
-  load_weights(module, std::move(file), path, strict);
+  load_weights(module, std::move(file), path, options.strict);
   return metadata;
 }
 
