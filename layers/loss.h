@@ -1,6 +1,5 @@
 #pragma once
 #include <karyon/core/ops/loss.h>
-#include <karyon/core/ops/lovasz.h>
 #include <karyon/core/ops/similarity.h>
 
 // The losses with their options kept: `BCEWithLogitsLoss loss{{.pos_weight = w}}; loss(logits, target)`.

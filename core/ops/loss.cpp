@@ -3,6 +3,7 @@
 #include <karyon/core/kernels/loss.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/loss.h>
 #include <karyon/core/ops/reduce.h>
 #include <functional>
@@ -122,7 +123,8 @@ Tensor overlap_loss(const char* op, const Tensor& any_input, const Tensor& any_t
                 });
 }
 
-// forward(input, target, reduction, out) and backward(dy, input, target, reduction, dx) of a loss of input - target.
+// forward(input, target, reduction, out) and backward(dy, input, target, reduction, dx) of a loss of input -
+// target.
 template <class Forward, class Backward>
 Tensor difference_loss(const char* op, Forward forward, Backward backward, const Tensor& any_input,
                        const Tensor& any_target, Reduction reduction) {
@@ -270,6 +272,13 @@ Tensor scaled_huber(const char* op, double delta, double scale, const Tensor& in
   return difference_loss(op, forward, backward, input, target, reduction);
 }
 
+// errors and truth [rows, n] -> [rows]. The weights are constant where no two errors are equal.
+Tensor lovasz(const Tensor& errors, const Tensor& truth) {
+  Tensor weights = empty_like(errors);
+  kernels::lovasz_weights(errors, truth, weights);
+  return sum(mul(relu(errors), weights), {1});
+}
+
 Tensor reduced(const Tensor& losses, Reduction reduction) {
   return reduction == Reduction::mean ? mean(losses) : reduction == Reduction::sum ? sum(losses) : losses;
 }
@@ -312,6 +321,39 @@ Tensor binary_cross_entropy(const Tensor& any_input, const Tensor& target,
         " does not broadcast to ", input.shape());
   const Tensor losses = input_loss(op, which, input, widen(target), Reduction::none);
   return reduced(mul(losses, widen(weight)), options.reduction);
+}
+
+Tensor lovasz_hinge_loss(const Tensor& any_input, const Tensor& any_target,
+                         const LovaszHingeOptions& options) {
+  const Tensor input = widen(any_input), target = widen(any_target).detach();
+  check_pair(input, target, "lovasz_hinge_loss");
+  check(input.dim() >= 1, "lovasz_hinge_loss: expects input [N, ...], got ", input.shape());
+  const std::int64_t rows = options.per_image ? input.size(0) : 1, n = rows > 0 ? input.numel() / rows : 0;
+  const Tensor truth = gt(target, 0.5).reshape({rows, n});
+  const Tensor side = truth.to(input.dtype()) * 2 - 1;
+  return mean(lovasz(1 - mul(input.reshape({rows, n}), side), truth));
+}
+
+Tensor lovasz_softmax_loss(const Tensor& any_input, const Tensor& target,
+                           const LovaszSoftmaxOptions& options) {
+  const char* op = "lovasz_softmax_loss";
+  const Tensor input = widen(any_input);
+  check(input.dim() >= 2, op, ": expects input [N, ..., C], got ", input.shape());
+  check_classes(input, target, {}, options.ignore_index, op);
+  const std::int64_t c = input.size(-1), images = options.per_image ? input.size(0) : 1;
+  const std::int64_t n = images > 0 ? target.numel() / images : 0;
+  const Tensor p = permute(softmax(input, -1).reshape({images, n, c}), {0, 2, 1});
+  const Tensor classes = target.reshape({images, 1, n});
+  const Tensor truth = eq(classes, arange(c, {.dtype = i64, .device = target.device()}).reshape({c, 1}));
+  // An ignored pixel has an error below all others, which relu makes 0.
+  const TensorOptions like{.dtype = input.dtype(), .device = input.device()};
+  const Tensor errors = where(eq(classes, static_cast<double>(options.ignore_index)), full({}, -1, like),
+                              abs(truth.to(input.dtype()) - p));
+  const Tensor losses = lovasz(errors.reshape({images * c, n}), truth.reshape({images * c, n}));
+  const Tensor counted =
+      options.all_classes ? ones({images, c}, like) : gt(sum(truth, {2}), 0).to(input.dtype());
+  const Tensor totals = sum(mul(losses.reshape({images, c}), counted), {1});
+  return mean(div(totals, maximum(sum(counted, {1}), ones({}, like))));
 }
 
 }  // namespace karyon

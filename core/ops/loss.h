@@ -50,8 +50,8 @@ struct DiceOptions {
 /// 1 - Dice coefficient of sigmoid(input) and target, per image and channel, then averaged:
 /// 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)   (Milletari et al., 2016, without the squares).
 ///   input    [N, ..., C]
-///   target   [N, ..., C] in [0, 1]; or [N, ...] i64, class indices in [0, C) or ignore_index: then softmax over the
-///            channels takes the place of sigmoid
+///   target   [N, ..., C] in [0, 1]; or [N, ...] i64, class indices in [0, C) or ignore_index: then softmax
+///            over the channels takes the place of sigmoid
 ///   returns  a tensor without dimensions
 /// Differentiable in input. Throws Error for an index out of range.
 Tensor dice_loss(const Tensor& input, const Tensor& target, const DiceOptions& options = {});
@@ -62,10 +62,10 @@ struct TverskyOptions {
   double smooth = 1;                 ///< added above and below
   std::int64_t ignore_index = -100;  ///< the class index of pixels that do not count
 };
-/// 1 - Tversky index (Salehi, Erdogmus and Gholipour, 2017, "Tversky loss function for image segmentation using 3D
-/// fully convolutional deep networks"), per image and channel, then averaged:
-/// 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth). Shapes, gradient and errors are dice_loss's, which has
-/// alpha = beta = 0.5 and half the smooth.
+/// 1 - Tversky index (Salehi, Erdogmus and Gholipour, 2017, "Tversky loss function for image segmentation
+/// using 3D fully convolutional deep networks"), per image and channel, then averaged:
+/// 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth). Shapes, gradient and errors are dice_loss's, which
+/// has alpha = beta = 0.5 and half the smooth.
 Tensor tversky_loss(const Tensor& input, const Tensor& target, const TverskyOptions& options = {});
 
 struct FocalOptions {
@@ -117,5 +117,32 @@ struct BinaryCrossEntropyOptions {
 /// Differentiable in input. Throws Error if an input is not in [0, 1].
 Tensor binary_cross_entropy(const Tensor& input, const Tensor& target,
                             const BinaryCrossEntropyOptions& options = {});
+
+// Losses that follow the Jaccard index (intersection over union) of whole masks: its Lovasz extension
+// (Berman, Triki and Blaschko, 2018, "The Lovasz-Softmax loss: a tractable surrogate for the optimization of
+// the intersection-over-union measure in neural networks").
+
+struct LovaszHingeOptions {
+  bool per_image = true;  ///< the mean over images of their losses; else one loss of all pixels
+};
+/// The Lovasz hinge loss of binary masks.
+///   input    [N, ...]: logits
+///   target   the input's shape and dtype: above 0.5 is true
+///   returns  a tensor without dimensions
+/// Differentiable in input.
+Tensor lovasz_hinge_loss(const Tensor& input, const Tensor& target, const LovaszHingeOptions& options = {});
+
+struct LovaszSoftmaxOptions {
+  bool per_image = false;            ///< the mean over images of their losses; else one loss of all pixels
+  bool all_classes = false;          ///< the mean over all classes; else over those that the target has
+  std::int64_t ignore_index = -100;  ///< the class index of pixels that do not count
+};
+/// The Lovasz softmax loss of softmax(input) over the last dimension.
+///   input    [N, ..., C]: logits
+///   target   [N, ...] i64 class indices in [0, C) or ignore_index
+///   returns  a tensor without dimensions; 0 if no pixel counts
+/// Differentiable in input. Throws Error for an index out of range.
+Tensor lovasz_softmax_loss(const Tensor& input, const Tensor& target,
+                           const LovaszSoftmaxOptions& options = {});
 
 }  // namespace karyon

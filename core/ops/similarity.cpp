@@ -3,6 +3,7 @@
 #include <karyon/core/ops/function.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/similarity.h>
+#include <algorithm>
 #include <limits>
 
 namespace karyon {
