@@ -1,4 +1,5 @@
-// Functions of one number: the formulas of core/kernels/functors/function.h over vectors of 16 bytes (map.cuh).
+// Functions of one number: the formulas of core/kernels/functors/function.h over vectors of 16 bytes
+// (map.cuh).
 #include <karyon/core/kernels/function.h>
 #include <karyon/core/kernels/functors/function.h>
 #include <karyon/cuda/backend.h>

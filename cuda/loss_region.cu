@@ -85,8 +85,8 @@ void tversky_backward(const Tensor& dy, const Tensor& p, const Tensor& target, s
 
 // ---- the order of errors ----
 
-// A row has a power of two of keys: the error, turned around so that larger ones come first, above its index. The
-// rest of the row comes last.
+// A row has a power of two of keys: the error, turned around so that larger ones come first, above its index.
+// The rest of the row comes last.
 using Key = unsigned long long;
 
 struct MakeKey {
@@ -105,7 +105,8 @@ struct MakeKey {
   }
 };
 
-// A step of a bitonic sort (Batcher, 1968): pairs at a distance, sorted runs of `run` keys in turn up and down.
+// A step of a bitonic sort (Batcher, 1968): pairs at a distance, sorted runs of `run` keys in turn up and
+// down.
 struct SortStep {
   Key* keys;
   std::int64_t run, distance, padded;

@@ -3,8 +3,8 @@
 #include <karyon/core/ops/reduce.h>
 #include <karyon/layers/module.h>
 
-// The activation operations as modules, for Sequential. Any shape, f32, f64 or bf16; the same shape comes out,
-// but for GLU.
+// The activation operations as modules, for Sequential. Any shape, f32, f64 or bf16; the same shape comes
+// out, but for GLU.
 namespace karyon {
 
 /// relu: max(x, 0).

@@ -42,8 +42,8 @@ void prelu_weight_backward_cpu(const Tensor& dy, const Tensor& x, Tensor& dw) {
   });
 }
 
-// f(elements, begin of dy, begin of a, begin of b) for the parts of rows, in chunks of about `grain` elements. x is
-// rows of 2 half values, dy of half.
+// f(elements, begin of dy, begin of a, begin of b) for the parts of rows, in chunks of about map_grain
+// elements. x is rows of 2 half values, dy of half.
 template <class F>
 void for_halves(std::int64_t numel, std::int64_t half, F f) {
   if (numel == 0) return;

@@ -11,7 +11,8 @@ namespace {
 using cpu::ImageRows;
 using functors::Tversky;
 
-// The truth of pixel `row` and channel c: given, or made of class indices. Nothing is true of an ignored pixel.
+// The truth of pixel `row` and channel c: given, or made of class indices. Nothing is true of an ignored
+// pixel.
 template <class T>
 struct Truth {
   const T* values;

@@ -31,8 +31,8 @@ extern Kernel<void(Activation op, double p, double q, const Tensor& dy, const Te
 
 /// y = x where x > 0, weight x elsewhere; weight is broadcast. f32, f64; bf16 with a weight of f32.
 extern Kernel<void(const Tensor& x, const Tensor& weight, Tensor& y)> prelu;
-/// dx = dy d y / d x, and dw = dy d y / d weight in dy's shape (not yet summed back to the weight's); dw has the
-/// weight's dtype.
+/// dx = dy d y / d x, and dw = dy d y / d weight in dy's shape (not yet summed back to the weight's); dw has
+/// the weight's dtype.
 extern Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& weight, Tensor& dx)> prelu_backward;
 extern Kernel<void(const Tensor& dy, const Tensor& x, Tensor& dw)> prelu_weight_backward;
 

@@ -66,8 +66,8 @@ extern Kernel<void(const Tensor& dy, const Tensor& input, const Tensor& target, 
                    Tensor& dx)>
     dice_loss_backward;
 
-/// 1 - the Tversky index of probabilities p [N, ..., C], averaged over images and channels. The target is like p, or
-/// has class indices [N, ...], i64. fractions as above.
+/// 1 - the Tversky index of probabilities p [N, ..., C], averaged over images and channels. The target is
+/// like p, or has class indices [N, ...], i64. fractions as above.
 extern Kernel<void(const Tensor& p, const Tensor& target, std::int64_t ignore_index, double alpha,
                    double beta, double smooth, Tensor& out, Tensor& fractions)>
     tversky_loss;
@@ -75,8 +75,9 @@ extern Kernel<void(const Tensor& dy, const Tensor& p, const Tensor& target, std:
                    double alpha, double beta, const Tensor& fractions, Tensor& dx)>
     tversky_loss_backward;
 
-/// The gradient of the Lovasz extension of the Jaccard loss: the weight of each error, by its rank among the errors
-/// of its row. errors and weights [rows, n]; truth bool [rows, n]. Of equal errors the first counts as larger.
+/// The gradient of the Lovasz extension of the Jaccard loss: the weight of each error, by its rank among the
+/// errors of its row. errors and weights [rows, n]; truth bool [rows, n]. Of equal errors the first counts as
+/// larger.
 extern Kernel<void(const Tensor& errors, const Tensor& truth, Tensor& weights)> lovasz_weights;
 
 }  // namespace karyon::kernels

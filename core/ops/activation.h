@@ -42,8 +42,8 @@ Tensor hardswish(const Tensor& x);
 
 /// x where x > 0, alpha (exp(x) - 1) elsewhere (Clevert et al., 2016).
 Tensor elu(const Tensor& x, double alpha = 1);
-/// max(x, 0) + min(alpha (exp(x / alpha) - 1), 0): elu whose gradient has no jump (Barron, 2017). Throws Error if
-/// alpha is 0.
+/// max(x, 0) + min(alpha (exp(x / alpha) - 1), 0): elu whose gradient has no jump (Barron, 2017). Throws
+/// Error if alpha is 0.
 Tensor celu(const Tensor& x, double alpha = 1);
 /// elu, scaled so that outputs keep mean 0 and variance 1 (Klambauer et al., 2017).
 Tensor selu(const Tensor& x);
@@ -58,8 +58,8 @@ Tensor softsign(const Tensor& x);
 ///   weight  a scalar, [1], or [C]: of each channel, the last dimension of x; x's dtype, f32 beside bf16
 /// Differentiable in x and weight. Throws Error for other shapes.
 Tensor prelu(const Tensor& x, const Tensor& weight);
-/// a sigmoid(b), where a and b are the halves of x along `dim` (Dauphin et al., 2017). Returns x's shape with half
-/// the size there. Throws Error if it is odd.
+/// a sigmoid(b), where a and b are the halves of x along `dim` (Dauphin et al., 2017). Returns x's shape with
+/// half the size there. Throws Error if it is odd.
 Tensor glu(const Tensor& x, int dim = -1);
 
 }  // namespace karyon

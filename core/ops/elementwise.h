@@ -40,8 +40,8 @@ Tensor clamp(const Tensor& x, double low, double high);
 /// x^2; bf16 stays. 1 / x; f32 for bf16.
 Tensor square(const Tensor& x);
 Tensor reciprocal(const Tensor& x);
-/// The nearest whole number below, above, next (halves go to the even one) and towards 0; infinities and NaN stay.
-/// The gradient is 0.
+/// The nearest whole number below, above, next (halves go to the even one) and towards 0; infinities and NaN
+/// stay. The gradient is 0.
 Tensor floor(const Tensor& x);
 Tensor ceil(const Tensor& x);
 Tensor round(const Tensor& x);
@@ -58,11 +58,11 @@ Tensor remainder(const Tensor& a, const Tensor& b);
 Tensor fmod(const Tensor& a, const Tensor& b);
 Tensor remainder(const Tensor& x, double divisor);
 Tensor fmod(const Tensor& x, double divisor);
-/// The angle in radians, from -pi to pi, of the point with ordinate a and abscissa b. As remainder, but f32 for
-/// bf16. The gradient at (0, 0) is 0.
+/// The angle in radians, from -pi to pi, of the point with ordinate a and abscissa b. As remainder, but f32
+/// for bf16. The gradient at (0, 0) is 0.
 Tensor atan2(const Tensor& a, const Tensor& b);
-/// start + weight (end - start). All broadcast, with one dtype (f32, f64 or bf16), or bf16 and f32, which gives
-/// f32. Differentiable in all tensors.
+/// start + weight (end - start). All broadcast, with one dtype (f32, f64 or bf16), or bf16 and f32, which
+/// gives f32. Differentiable in all tensors.
 Tensor lerp(const Tensor& start, const Tensor& end, const Tensor& weight);
 Tensor lerp(const Tensor& start, const Tensor& end, double weight);
 
@@ -86,8 +86,8 @@ Tensor gt(const Tensor& x, double value);
 Tensor le(const Tensor& x, double value);
 Tensor ge(const Tensor& x, double value);
 
-/// Truth values of any dtype: what is not 0 is true, NaN too. a and b broadcast and may differ in dtype; returns bool.
-/// Not differentiable.
+/// Truth values of any dtype: what is not 0 is true, NaN too. a and b broadcast and may differ in dtype;
+/// returns bool. Not differentiable.
 Tensor logical_not(const Tensor& x);
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);

@@ -1,12 +1,12 @@
 #pragma once
 #include <karyon/core/tensor.h>
 
-// Functions of x element by element; any shape, f32 or f64, returns x's shape and dtype. bf16 is cast to f32 and
-// gives f32. Differentiable in x. exp, log, sqrt, pow and
-// reciprocal are in elementwise.h.
+// Functions of x element by element; any shape, f32 or f64, returns x's shape and dtype. bf16 is cast to f32
+// and gives f32. Differentiable in x. exp, log, sqrt, pow and reciprocal are in elementwise.h.
 namespace karyon {
 
-/// Sine, cosine and tangent of x in radians, exact to a few units in the last place for any x; NaN at infinity.
+/// Sine, cosine and tangent of x in radians, exact to a few units in the last place for any x; NaN at
+/// infinity.
 Tensor sin(const Tensor& x);
 Tensor cos(const Tensor& x);
 Tensor tan(const Tensor& x);

@@ -19,8 +19,8 @@ constexpr std::uint32_t two_over_pi(int i) {
                : (i < 6 ? (i < 5 ? 0xf534ddc0u : 0xdb629599u) : (i < 7 ? 0x3c439041u : 0xfe5163abu));
 }
 
-/// The angle of a finite x of 2^20 or more: x 2 / pi in whole numbers, without the bits of 2 / pi that only give
-/// whole turns (Payne and Hanek, 1983).
+/// The angle of a finite x of 2^20 or more: x 2 / pi in whole numbers, without the bits of 2 / pi that only
+/// give whole turns (Payne and Hanek, 1983).
 constexpr Angle far_angle(float x) {
   const auto bits = std::bit_cast<std::uint32_t>(x);
   const std::uint64_t digits = (bits & 0x7fffffu) | 0x800000u;  // x = digits 2^scale

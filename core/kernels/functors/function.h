@@ -5,8 +5,8 @@
 #include <karyon/core/kernels/functors/angle.h>
 #include <karyon/core/kernels/functors/math.h>
 
-// Functions of one number, written once for every device. The grad of a functor maps the output's gradient and
-// what the operation saved (x or y, see the kernels) to the input's gradient.
+// Functions of one number, written once for every device. The grad of a functor maps the output's gradient
+// and what the operation saved (x or y, see the kernels) to the input's gradient.
 namespace karyon::functors {
 
 struct Sin {

@@ -165,8 +165,8 @@ struct Tversky {
   }
 };
 
-/// How much the Jaccard loss grows when the element of this rank is lost, too. `seen` of the `positives` have this
-/// rank or a lower one. The differences are written so that nothing cancels.
+/// How much the Jaccard loss grows when the element of this rank is lost, too. `seen` of the `positives` have
+/// this rank or a lower one. The differences are written so that nothing cancels.
 constexpr double jaccard_step(bool truth, std::int64_t positives, std::int64_t rank, std::int64_t seen) {
   if (positives == 0) return rank == 0 ? 1 : 0;
   const auto together = static_cast<double>(positives + rank + 1 - seen);
