@@ -34,6 +34,7 @@ std::string bytes_of(const std::vector<T>& values, bool big_endian = false) {
 }
 
 Tensor loaded(const TempFolder& folder, const std::string& bytes) {
+  std::filesystem::remove(folder / "x.npy");  // to write over a file is slow: the disk is waited for
   write_file(folder / "x.npy", bytes);
   return load_npy(folder / "x.npy");
 }

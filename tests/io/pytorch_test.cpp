@@ -24,6 +24,7 @@ std::string bytes_of(const std::vector<T>& values) {
 }
 
 TensorFile loaded(const TempFolder& folder, const std::string& bytes, const std::string& prefix = "") {
+  std::filesystem::remove(folder / "x.pt");  // to write over a file is slow: the disk is waited for
   write_file(folder / "x.pt", bytes);
   return load_pytorch(folder / "x.pt", prefix);
 }
