@@ -39,7 +39,7 @@ double p_norm(const std::vector<double>& v, double p) {
 
 TEST_CASE("var, std and var_mean over any dimensions") {
   for (const bool keepdim : {false, true})
-    for (const auto& [shape, dims] : reductions) {
+    for (const auto& [shape, dims] : reduced_shapes) {
       const Tensor x = normal(shape);
       const std::int64_t count = x.numel() / std::max<std::int64_t>(sum(x, dims).numel(), 1);
       // One value has no deviation: 0 without the correction, NaN with it.
@@ -86,7 +86,7 @@ TEST_CASE("a variance keeps its digits far from 0") {
 
 TEST_CASE("norms over any dimensions") {
   for (const double p : {0.0, 0.5, 1.0, 2.0, 3.0, -1.0, double{INFINITY}})
-    for (const auto& [shape, dims] : reductions) {
+    for (const auto& [shape, dims] : reduced_shapes) {
       INFO("p " << p);
       // Away from 0, where a power below 1 has no slope.
       const Tensor x = where(lt(normal(shape), 0), normal(shape) - 0.3, normal(shape) + 0.3);
