@@ -70,14 +70,16 @@ void test_calls() {
       "three;\n"
       "mul.lo.u32 a, a, b;\nst.param.b32 [result+0], a;\nret;\nthree:\nmov.u32 a, 1000;\nst.param.b32 "
       "[result+0], a;\nret;\n}\n";
-  for (const std::string call : {"call", "call.uni"})
-    expect(call,
-           run("mov.u64 wide, 7;\n{\n.param .b32 x0;\nst.param.b32 [x0+0], thread;\n.param .b64 "
-               "x1;\nst.param.b64 [x1+0], wide;\n"
-               ".param .b32 back;\n" +
-                   call + " (back), scale, (x0, x1);\nld.param.b32 r0, [back+0];\n}",
-               32, function),
-           [](std::uint32_t t) { return t == 3 ? 1000u : 7 * t; });
+  for (const std::string store : {"st.param.b64", "st.param.f64"}) {
+    for (const std::string call : {"call", "call.uni"})
+      expect(call,
+             run("mov.u64 wide, 7;\n{\n.param .b32 x0;\nst.param.b32 [x0+0], thread;\n.param .b64 x1;\n" +
+                     store + " [x1+0], wide;\n.param .b32 back;\n" + call +
+                     " (back), scale, (x0, x1);\nld.param.b32 r0, [back+0];\n}",
+                 32, function),
+             [](std::uint32_t t) { return t == 3 ? 1000u : 7 * t; });
+    covers(store);
+  }
 }
 
 void test_barriers() {
