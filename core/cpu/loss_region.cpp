@@ -49,15 +49,7 @@ void tversky_cpu(const Tensor& p, const Tensor& target, std::int64_t ignore_inde
         }
       }
     });
-    double* sums = fractions.data<double>();
-    std::fill(sums, sums + fractions.numel(), smooth);
-    for (std::int64_t i = 0; i < l.images * l.chunks; ++i)
-      for (std::int64_t k = 0; k < 2 * l.c; ++k)
-        sums[i / l.chunks * l.c * 2 + k] += partial[static_cast<std::size_t>(i * l.c * 2 + k)];
-    double loss = 0;
-    const std::int64_t n = l.images * l.c;
-    for (std::int64_t i = 0; i < n; ++i) loss += 1 - sums[2 * i] / sums[2 * i + 1];
-    *out.data<T>() = static_cast<T>(loss / static_cast<double>(n));
+    *out.data<T>() = static_cast<T>(mean_miss(l, partial, smooth, fractions.data<double>()));
   });
 }
 

@@ -162,4 +162,18 @@ struct ImageRows {
   }
 };
 
+// Adds the chunks' sums above and below, [chunk][c][2], to fractions [image][c][2], which begin with `smooth`.
+// Returns the mean of 1 - above / below.
+inline double mean_miss(const ImageRows& l, const std::vector<double>& partial, double smooth,
+                        double* fractions) {
+  const std::int64_t n = l.images * l.c;
+  std::fill(fractions, fractions + 2 * n, smooth);
+  for (std::int64_t i = 0; i < l.images * l.chunks; ++i)
+    for (std::int64_t k = 0; k < 2 * l.c; ++k)
+      fractions[i / l.chunks * l.c * 2 + k] += partial[static_cast<std::size_t>(i * l.c * 2 + k)];
+  double loss = 0;
+  for (std::int64_t i = 0; i < n; ++i) loss += 1 - fractions[2 * i] / fractions[2 * i + 1];
+  return loss / static_cast<double>(n);
+}
+
 }  // namespace karyon::cpu

@@ -5,6 +5,7 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/shape.h>
 
+#include "elements.h"
 #include "op_check.h"
 
 using namespace karyon;
@@ -13,26 +14,8 @@ using Catch::Contains;
 
 namespace {
 
-using Index = std::vector<std::int64_t>;
-
-// A tensor of `shape` whose element at an index is source(index).
-template <class F>
-Tensor generate(const Shape& shape, F source) {
-  std::vector<double> values;
-  Index index(static_cast<std::size_t>(shape.dims()));
-  for (std::int64_t i = 0; i < shape.numel(); ++i) {
-    std::int64_t rest = i;
-    for (int d = shape.dims() - 1; d >= 0; --d) {
-      index[static_cast<std::size_t>(d)] = rest % shape[d];
-      rest /= shape[d];
-    }
-    values.push_back(source(index));
-  }
-  return tensor(values, shape, {.dtype = f64});
-}
-
 // The element of x at the last x.dim() indices, each modulo its size.
-double at(const Tensor& x, const Index& index) {
+double wrapped(const Tensor& x, const Index& index) {
   std::int64_t offset = 0;
   const std::size_t added = index.size() - static_cast<std::size_t>(x.dim());
   for (int d = 0; d < x.dim(); ++d)
@@ -45,9 +28,7 @@ Tensor random(const Shape& shape, std::uint64_t seed = 1) {
   return randn(shape, generator);
 }
 
-Tensor counted(const Shape& shape, DType dtype = f32) {
-  return arange(shape.numel()).to(dtype).reshape(shape).to(device());
-}
+Tensor numbered(const Shape& shape, DType dtype = f32) { return counted(shape, dtype).to(device()); }
 
 std::vector<int> ints(const Tensor& x) {
   const auto values = x.to_vector<std::int64_t>();
@@ -75,7 +56,7 @@ void check_reshaped(const char* name, const Shape& before, const Shape& after, F
   check_op(
       name, [&](const auto& x) { return f(x[0]); }, [&](const auto& x) { return x[0].reshape(after); },
       {random(before)});
-  const Tensor x = counted(before);
+  const Tensor x = numbered(before);
   const Tensor y = f(x);
   CHECK(x.data_ptr() == y.data_ptr());
 }
@@ -127,7 +108,7 @@ TEST_CASE("swapaxes and movedim reorder dimensions") {
   check_op(
       "swapaxes", [](const auto& x) { return swapaxes(x[0], 0, -1); },
       [](const auto& x) {
-        return generate({4, 3, 2}, [&](const Index& i) { return at(x[0], {i[2], i[1], i[0]}); });
+        return generate({4, 3, 2}, [&](const Index& i) { return wrapped(x[0], {i[2], i[1], i[0]}); });
       },
       {random({2, 3, 4})});
   check_op(
@@ -136,7 +117,9 @@ TEST_CASE("swapaxes and movedim reorder dimensions") {
         return movedim(x[0], {0, -1}, {2, 0});
       },
       [](const auto& x) {  // [a, b, c, d] to [d, b, a, c]
-        return generate({5, 3, 2, 4}, [&](const Index& i) { return at(x[0], {i[2], i[1], i[3], i[0]}); });
+        return generate({5, 3, 2, 4}, [&](const Index& i) {
+          return wrapped(x[0], {i[2], i[1], i[3], i[0]});
+        });
       },
       {random({2, 3, 4, 5})});
   CHECK(movedim(zeros({2, 3, 4}), 0, -1).shape() == Shape{3, 4, 2});
@@ -163,14 +146,14 @@ TEST_CASE("expand broadcasts to any shape") {
                                          {{0, 1}, {2, 0, 5}, {2, 0, 5}}})
     check_op(
         "expand", [&](const auto& x) { return expand(x[0], c.wanted) * 1.0; },
-        [&](const auto& x) { return generate(c.after, [&](const Index& i) { return at(x[0], i); }); },
+        [&](const auto& x) { return generate(c.after, [&](const Index& i) { return wrapped(x[0], i); }); },
         {random(c.before)});
-  const Tensor x = counted({1, 3});
+  const Tensor x = numbered({1, 3});
   CHECK(expand_as(x, zeros({2, 3})).shape() == Shape{2, 3});
   CHECK(ints(broadcast_to(x, {2, 3})) == std::vector<int>{0, 1, 2, 0, 1, 2});
   const Tensor same = expand(x, {1, 1, 3});
   CHECK(x.data_ptr() == same.data_ptr());
-  check_every_dtype(counted({3, 1, 2}, i64), [](const Tensor& y) { return expand(y, {2, 3, 5, 2}); });
+  check_every_dtype(numbered({3, 1, 2}, i64), [](const Tensor& y) { return expand(y, {2, 3, 5, 2}); });
 
   CHECK_THROWS_WITH(expand(zeros({2, 3}), {4, 3}), Contains("expand: [2, 3] does not broadcast to [4, 3]"));
   CHECK_THROWS_WITH(expand(zeros({2, 3}), {3}), Contains("at least as many sizes as [2, 3] has, got [3]"));
@@ -197,13 +180,13 @@ TEST_CASE("repeat and tile put copies side by side") {
     for (int d = added; d < after.dims(); ++d) after[d] *= c.before[d - added];
     check_op(
         "repeat", [&](const auto& x) { return repeat(x[0], c.repeats); },
-        [&](const auto& x) { return generate(after, [&](const Index& i) { return at(x[0], i); }); },
+        [&](const auto& x) { return generate(after, [&](const Index& i) { return wrapped(x[0], i); }); },
         {random(c.before)});
   }
-  CHECK(tile(counted({2, 3}), {2}).shape() == Shape{2, 6});
-  CHECK(ints(tile(counted({3}), {2, 1})) == std::vector<int>{0, 1, 2, 0, 1, 2});
-  CHECK(ints(repeat(counted({2}), {2})) == std::vector<int>{0, 1, 0, 1});
-  check_every_dtype(counted({3, 2}, i64), [](const Tensor& y) { return repeat(y, {2, 3, 2}); });
+  CHECK(tile(numbered({2, 3}), {2}).shape() == Shape{2, 6});
+  CHECK(ints(tile(numbered({3}), {2, 1})) == std::vector<int>{0, 1, 2, 0, 1, 2});
+  CHECK(ints(repeat(numbered({2}), {2})) == std::vector<int>{0, 1, 0, 1});
+  check_every_dtype(numbered({3, 2}, i64), [](const Tensor& y) { return repeat(y, {2, 3, 2}); });
 
   CHECK_THROWS_WITH(repeat(zeros({2, 3}), {2}), Contains("a count for each dimension of [2, 3], got [2]"));
   CHECK_THROWS_WITH(repeat(zeros({2}), {-1}), Contains("counts of at least 0, got [-1]"));
@@ -220,7 +203,7 @@ TEST_CASE("repeat_interleave repeats each element") {
           shape[d] *= 3;
           return generate(shape, [&](Index i) {
             i[static_cast<std::size_t>(d)] /= 3;
-            return at(x[0], i);
+            return wrapped(x[0], i);
           });
         },
         {random({2, 3, 5})});
@@ -232,17 +215,17 @@ TEST_CASE("repeat_interleave repeats each element") {
       [](const auto& x) {
         const Index from{0, 0, 2, 3};
         return generate({2, 4}, [&](const Index& i) {
-          return at(x[0], {i[0], from[static_cast<std::size_t>(i[1])]});
+          return wrapped(x[0], {i[0], from[static_cast<std::size_t>(i[1])]});
         });
       },
       {random({2, 4})});
-  const Tensor x = counted({2, 2});
+  const Tensor x = numbered({2, 2});
   CHECK(ints(repeat_interleave(x, 2)) == std::vector<int>{0, 0, 1, 1, 2, 2, 3, 3});
   CHECK(ints(repeat_interleave(x, {0, 1, 2, 0})) == std::vector<int>{1, 2, 2});
   CHECK(ints(repeat_interleave(tensor({7}, Shape()), 3, 0)) == std::vector<int>{7, 7, 7});
   CHECK(repeat_interleave(x, 0, 1).shape() == Shape{2, 0});
   CHECK(repeat_interleave(zeros({2, 0}), std::vector<std::int64_t>{}, 1).shape() == Shape{2, 0});
-  check_every_dtype(counted({3, 2}, i64), [](const Tensor& y) { return repeat_interleave(y, 2, 0); });
+  check_every_dtype(numbered({3, 2}, i64), [](const Tensor& y) { return repeat_interleave(y, 2, 0); });
 
   CHECK_THROWS_WITH(repeat_interleave(x, -1), Contains("a count of at least 0, got -1"));
   CHECK_THROWS_WITH(repeat_interleave(x, {1, -1}, 0), Contains("a count of at least 0, got -1"));
@@ -261,11 +244,11 @@ TEST_CASE("meshgrid has the coordinates of a grid") {
         },
         [&](const auto& x) {
           return generate(xy ? Shape{3, 2, 4} : Shape{2, 3, 4}, [&](const Index& i) {
-            return at(x[0], {i[xy]}) + 2 * at(x[1], {i[!xy]}) + 4 * at(x[2], {i[2]});
+            return wrapped(x[0], {i[xy]}) + 2 * wrapped(x[1], {i[!xy]}) + 4 * wrapped(x[2], {i[2]});
           });
         },
         {random({2}, 1), random({3}, 2), random({4}, 3)}, {.bf16 = false});
-  const auto plane = meshgrid({counted({2}, i64), counted({3}, i64)});
+  const auto plane = meshgrid({numbered({2}, i64), numbered({3}, i64)});
   CHECK(ints(plane[0]) == std::vector<int>{0, 0, 0, 1, 1, 1});
   CHECK(ints(plane[1]) == std::vector<int>{0, 1, 2, 0, 1, 2});
   CHECK(meshgrid({zeros({}), zeros({0})}, GridIndexing::xy)[0].shape() == Shape{0, 1});
@@ -289,12 +272,12 @@ TEST_CASE("flip reverses dimensions") {
                 std::int64_t& k = i[static_cast<std::size_t>(d)];
                 k = shape[d] - 1 - k;
               }
-              return at(x[0], i);
+              return wrapped(x[0], i);
             });
           },
           {random(shape)});
   CHECK(flip(tensor({5}, Shape()), {0}).item() == 5);
-  check_every_dtype(counted({5, 3}, i64), [](const Tensor& y) { return flip(y, {0, 1}); });
+  check_every_dtype(numbered({5, 3}, i64), [](const Tensor& y) { return flip(y, {0, 1}); });
   CHECK_THROWS_WITH(flip(zeros({2, 3}), {0, -2}), Contains("flip: dimension -2 is given twice"));
   CHECK_THROWS_WITH(flip(zeros({2, 3}), {2}), Contains("flip: dimension 2"));
 }
@@ -324,15 +307,15 @@ TEST_CASE("roll moves elements on and in again") {
               std::int64_t& place = i[static_cast<std::size_t>(d)];
               place = ((place - c.shifts[k]) % c.shape[d] + c.shape[d]) % c.shape[d];
             }
-            return at(x[0], i);
+            return wrapped(x[0], i);
           });
         },
         {random(c.shape)});
-  CHECK(ints(roll(counted({2, 3}), 1)) == std::vector<int>{5, 0, 1, 2, 3, 4});
-  CHECK(ints(roll(counted({2, 3}), -1, 1)) == std::vector<int>{1, 2, 0, 4, 5, 3});
+  CHECK(ints(roll(numbered({2, 3}), 1)) == std::vector<int>{5, 0, 1, 2, 3, 4});
+  CHECK(ints(roll(numbered({2, 3}), -1, 1)) == std::vector<int>{1, 2, 0, 4, 5, 3});
   CHECK(roll(tensor({5}, Shape()), 3).item() == 5);
-  CHECK(ints(roll(counted({3}), INT64_MIN, 0)) == std::vector<int>{2, 0, 1});
-  check_every_dtype(counted({5, 3}, i64), [](const Tensor& y) { return roll(y, 4); });
+  CHECK(ints(roll(numbered({3}), INT64_MIN, 0)) == std::vector<int>{2, 0, 1});
+  check_every_dtype(numbered({5, 3}, i64), [](const Tensor& y) { return roll(y, 4); });
   CHECK_THROWS_WITH(roll(zeros({2}), {1, 2}, {0}),
                     Contains("a shift for each of one or more dimensions, got 2 and 1"));
   CHECK_THROWS_WITH(roll(zeros({2}), std::vector<std::int64_t>(), std::vector<int>()),
@@ -352,7 +335,7 @@ TEST_CASE("tril and triu keep one side of the diagonal") {
             [&](const auto& x) {
               return generate(shape, [&](const Index& i) {
                 const std::int64_t above = i.back() - i[i.size() - 2] - diagonal;
-                return (lower ? above <= 0 : above >= 0) ? at(x[0], i) : 0.0;
+                return (lower ? above <= 0 : above >= 0) ? wrapped(x[0], i) : 0.0;
               });
             },
             {random(shape)});
@@ -363,7 +346,7 @@ TEST_CASE("tril and triu keep one side of the diagonal") {
   }
   const Tensor odd = tensor({1, NAN, INFINITY, 1}, {2, 2});
   CHECK(tril(odd).to_vector<float>() == std::vector<float>{1, 0, INFINITY, 1});
-  CHECK(ints(triu(counted({2, 2}), INT64_MIN)) == std::vector<int>{0, 1, 2, 3});
+  CHECK(ints(triu(numbered({2, 2}), INT64_MIN)) == std::vector<int>{0, 1, 2, 3});
   CHECK_THROWS_WITH(tril(zeros({3})), Contains("tril: expects at least two dimensions, got [3]"));
   CHECK_THROWS_WITH(triu(zeros({})), Contains("triu: expects at least two dimensions"));
 }
@@ -397,17 +380,17 @@ TEST_CASE("diagonal takes any diagonal of any two dimensions") {
               if (d != row && d != column) from[d] = i[next++];
             from[row] = i.back() + std::max<std::int64_t>(-c.offset, 0);
             from[column] = i.back() + std::max<std::int64_t>(c.offset, 0);
-            return at(x[0], from);
+            return wrapped(x[0], from);
           });
         },
         {random(c.before)});
-  check_every_dtype(counted({3, 4}, i64), [](const Tensor& y) { return diagonal(y, 1); });
+  check_every_dtype(numbered({3, 4}, i64), [](const Tensor& y) { return diagonal(y, 1); });
   CHECK_THROWS_WITH(diagonal(zeros({2, 2}), 0, 1, -1), Contains("expects two dimensions, got 1 and -1"));
   CHECK_THROWS_WITH(diagonal(zeros({2})), Contains("diagonal: dimension 1"));
 }
 
 TEST_CASE("chunk and unbind cut a tensor") {
-  const Tensor x = counted({2, 5});
+  const Tensor x = numbered({2, 5});
   const auto sizes = [](const std::vector<Tensor>& pieces) {
     std::vector<std::int64_t> all;
     for (const Tensor& piece : pieces) all.push_back(piece.size(-1));
@@ -433,16 +416,16 @@ TEST_CASE("chunk and unbind cut a tensor") {
       [](const auto& in) { return chunk(in[0], 2, 1)[1] + unsqueeze(unbind(in[0], 1)[0], 1); },
       [](const auto& in) {
         return generate({2, 2}, [&](const Index& i) {
-          return at(in[0], {i[0], i[1] + 2}) + at(in[0], {i[0], 0});
+          return wrapped(in[0], {i[0], i[1] + 2}) + wrapped(in[0], {i[0], 0});
         });
       },
       {random({2, 4})});
 }
 
 TEST_CASE("hstack and vstack join columns and rows") {
-  CHECK(ints(hstack({counted({2}), counted({3})})) == std::vector<int>{0, 1, 0, 1, 2});
+  CHECK(ints(hstack({numbered({2}), numbered({3})})) == std::vector<int>{0, 1, 0, 1, 2});
   CHECK(hstack({zeros({2, 3, 4}), zeros({2, 1, 4})}).shape() == Shape{2, 4, 4});
-  CHECK(ints(hstack({counted({}), counted({2})})) == std::vector<int>{0, 0, 1});
+  CHECK(ints(hstack({numbered({}), numbered({2})})) == std::vector<int>{0, 0, 1});
   CHECK(vstack({zeros({3}), zeros({2, 3})}).shape() == Shape{3, 3});
   CHECK(vstack({zeros({}), zeros({})}).shape() == Shape{2, 1});
   CHECK(vstack({zeros({2, 3, 4}), zeros({1, 3, 4})}).shape() == Shape{3, 3, 4});
