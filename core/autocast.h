@@ -56,8 +56,8 @@ class AutocastGuard {
 Tensor autocast(const Tensor& x);
 /// x cast to f32 if it is bf16, else x. Differentiable; undefined stays undefined.
 Tensor widen(const Tensor& x);
-/// A parameter (a bias) as kernels take it beside x: cast to f32 if both are bf16, else itself. Differentiable;
-/// undefined stays undefined.
+/// A parameter (a bias) as kernels take it beside x: cast to f32 if both are bf16, else itself.
+/// Differentiable; undefined stays undefined.
 Tensor beside(const Tensor& x, const Tensor& parameter);
 /// True if one of the two is bf16 and the other f32: an operation on both widens them first.
 bool mixed(const Tensor& a, const Tensor& b);

@@ -33,8 +33,8 @@ struct Node {
 };
 
 /// Attaches a node to `output` if recording is on and any input requires a gradient. Otherwise, under a
-/// NoGradGuard say, it does nothing. Returns `output`, which must not be recorded yet. A closure keeps tensors
-/// as SavedTensor: the graph then has no cycles, and an in-place change of a saved value is noticed.
+/// NoGradGuard say, it does nothing. Returns `output`, which must not be recorded yet. A closure keeps
+/// tensors as SavedTensor: the graph then has no cycles, and an in-place change of a saved value is noticed.
 Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs, BackwardFn backward);
 
 /// A tensor kept for backward: detached, with the version that it had. If its operation left a cheap recipe,

@@ -23,8 +23,8 @@ inline std::ostream& operator<<(std::ostream& os, Device device) {
   return os << device.type << ':' << device.index;
 }
 
-/// A folder in which libkaryon_cuda.so may lie besides those of the program and of the library; `folder` is kept
-/// as it is. A static library does not know where it was installed, but its CMake package does.
+/// A folder in which libkaryon_cuda.so may lie besides those of the program and of the library; `folder` is
+/// kept as it is. A static library does not know where it was installed, but its CMake package does.
 ///   returns  true
 bool set_cuda_folder(const char* folder);
 #ifdef KARYON_CUDA_FOLDER

@@ -31,8 +31,8 @@ constexpr float to_uniform(std::uint32_t word) { return static_cast<float>(word 
 
 /// A stream of random numbers: a seed and a position, both plain values that can be saved and restored.
 /// Several threads may draw from it at once: each gets other numbers, and chance decides who gets which. For
-/// the same numbers in each run, give each thread a generator of its own. Assigning to a generator is not safe
-/// while another thread draws from it.
+/// the same numbers in each run, give each thread a generator of its own. Assigning to a generator is not
+/// safe while another thread draws from it.
 class Generator {
  public:
   explicit Generator(std::uint64_t seed = 0, std::uint64_t position = 0) : seed_(seed), position_(position) {}

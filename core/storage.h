@@ -46,8 +46,8 @@ class Storage {
   }
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
-  /// Whether the memory is the user's. It may then change at any time: nothing is cached for its contents, and
-  /// no lazy result reads it later.
+  /// Whether the memory is the user's. It may then change at any time: nothing is cached for its contents,
+  /// and no lazy result reads it later.
   bool borrowed() const { return borrowed_; }
 
   /// The recipe that data() would compute the contents with; null once they are in memory.

@@ -245,9 +245,9 @@ concept TensorValues =
 /// For tensor(): `count` elements of type `dtype` at `values`, copied under `shape` and converted.
 Tensor copy_of(const void* values, std::size_t count, DType dtype, const Shape& shape, TensorOptions options);
 
-/// The values under `shape` (one dimension if none is given). They are converted once, to options.dtype: whole
-/// numbers of 64 bits keep all digits under i64. Without options, the dtype is default_dtype_of their type.
-/// Throws Error if the values do not fill the shape.
+/// The values under `shape` (one dimension if none is given). They are converted once, to options.dtype:
+/// whole numbers of 64 bits keep all digits under i64. Without options, the dtype is default_dtype_of their
+/// type. Throws Error if the values do not fill the shape.
 template <TensorValues T>
 Tensor tensor(const T& values, const Shape& shape,
               TensorOptions options = {.dtype = default_dtype_of<std::ranges::range_value_t<T>>}) {
@@ -297,8 +297,8 @@ Tensor tensor(T value, TensorOptions options = {.dtype = default_dtype_of<T>}) {
 /// and all its views. When the last of them is gone, `deleter` is called with `data`; without one, nothing is
 /// freed. Changes in place write to this memory, and the next operation sees what others write there. Call
 /// before_write() before that where a gradient may need the old values.
-///   data   row-major elements of options.dtype, aligned to one element; may be null for 0 elements. The bytes
-///          of bool are 0 or 1
+///   data   row-major elements of options.dtype, aligned to one element; may be null for 0 elements. The
+///          bytes of bool are 0 or 1
 /// Throws Error, and does not call `deleter`, for null, other alignments and other devices.
 Tensor from_blob(void* data, const Shape& shape, TensorOptions options = {},
                  std::function<void(void*)> deleter = {});

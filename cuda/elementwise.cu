@@ -1,5 +1,5 @@
-// Elementwise operations with broadcasting: the formulas of core/kernels/functors/elementwise.h over vectors of 16 bytes
-// (map.cuh).
+// Elementwise operations with broadcasting: the formulas of core/kernels/functors/elementwise.h over vectors
+// of 16 bytes (map.cuh).
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/kernels/functors/elementwise.h>
 #include <karyon/cuda/backend.h>

@@ -1,5 +1,5 @@
-// Elements by their index. A thread moves one element; where equal indices may meet, a thread owns all elements
-// of some rows and takes the sources in order, so that nothing depends on the order of threads.
+// Elements by their index. A thread moves one element; where equal indices may meet, a thread owns all
+// elements of some rows and takes the sources in order, so that nothing depends on the order of threads.
 #include <karyon/core/kernels/functors/index.h>
 #include <karyon/cuda/backend.h>
 #include <karyon/cuda/map.cuh>

@@ -31,7 +31,8 @@ struct Checkpoint {
   Schedule* schedule = nullptr;
   ReduceLROnPlateau* plateau = nullptr;
   std::vector<Generator*> generators = {};
-  /// Numbers of your own by name. Whole numbers keep all their digits, and floating-point ones all their bits.
+  /// Numbers of your own by name. Whole numbers keep all their digits, and floating-point ones all their
+  /// bits.
   std::map<std::string, std::variant<std::int64_t*, double*>> numbers = {};
   /// Text of your own by name: settings, say.
   std::map<std::string, std::string*> texts = {};

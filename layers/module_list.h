@@ -28,8 +28,9 @@ concept TakesArguments = std::constructible_from<N, Args..., const typename N::O
 ///     for (DoubleConv& block : down) x = block(std::move(x));
 ///
 /// A ModuleList<Module> holds modules of any type: `list.add<Conv2d>(3, 16, 3, {.padding = 1})`. A list in
-/// braces is the options if it is the last argument, otherwise a Pair or a Shape. Where an option is misspelt,
-/// the compiler finds "no matching function" but not the name. It names it in `Conv2d::Options{.paddin = 1}`.
+/// braces is the options if it is the last argument, otherwise a Pair or a Shape. Where an option is
+/// misspelt, the compiler finds "no matching function" but not the name. It names it in
+/// `Conv2d::Options{.paddin = 1}`.
 template <class M>
 struct ModuleList : Module {
   /// Puts a module at the end and returns it.

@@ -141,8 +141,8 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
   CHECK(result.ok);
 }
 
-/// True if f's tensor, or each of its vector of tensors, has the same bits with 1, 2 and 3 threads. NaN differs
-/// from itself here.
+/// True if f's tensor, or each of its vector of tensors, has the same bits with 1, 2 and 3 threads. NaN
+/// differs from itself here.
 template <class F>
 bool same_for_any_thread_count(const F& f) {
   const int before = num_threads();

@@ -1,6 +1,7 @@
 // The CPU's memory: 64-byte aligned blocks, kept for reuse after they are freed. A training loop thus asks
 // the system for memory, and pays page faults, in its first step only. With KARYON_CPU_CACHE=off in the
-// environment each block is one of the system's, as large as it was asked for: memory checkers see each misuse.
+// environment each block is one of the system's, as large as it was asked for: memory checkers see each
+// misuse.
 #include <sys/mman.h>
 #include <unistd.h>
 

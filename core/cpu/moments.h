@@ -11,8 +11,8 @@ namespace karyon::cpu {
 void join_moments(double n_a, double n_b, std::int64_t c, double* mean, double* m2, const double* mean_b,
                   const double* m2_b);
 
-/// Moments of a convolution's output, which the convolution computed while it wrote the output. They are cached
-/// with the output's storage for the batch norm that follows.
+/// Moments of a convolution's output, which the convolution computed while it wrote the output. They are
+/// cached with the output's storage for the batch norm that follows.
 struct ChannelMoments {
   double count = 0;              // values of each channel
   std::vector<double> mean, m2;  // [C]

@@ -16,7 +16,8 @@ inline std::vector<std::int64_t> strides_of(const Shape& shape) {
   return strides;
 }
 
-/// copy_strided along any axes, of which some may be empty. Neighbours that lie like one axis in both are merged.
+/// copy_strided along any axes, of which some may be empty. Neighbours that lie like one axis in both are
+/// merged.
 inline void copy_along(const Tensor& x, Tensor& y, std::int64_t from, std::int64_t to,
                        const std::vector<Axis>& axes) {
   std::vector<Axis> merged;

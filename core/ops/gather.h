@@ -3,9 +3,9 @@
 
 #include <karyon/core/tensor.h>
 
-// Elements by tensors of indices (i64) and by masks (bool). x has any dtype, unless said otherwise; differentiable
-// where it is floating. Equal indices add up in the gradient, in the order of the index: the same bits with any
-// number of threads.
+// Elements by tensors of indices (i64) and by masks (bool). x has any dtype, unless said otherwise;
+// differentiable where it is floating. Equal indices add up in the gradient, in the order of the index: the
+// same bits with any number of threads.
 namespace karyon {
 
 /// The slices of x along `dim` that `index` names.
@@ -19,8 +19,8 @@ Tensor index_select(const Tensor& x, int dim, const Tensor& index);
 ///   returns  index's shape
 /// Differentiable in x. Throws Error for shapes that do not fit and an index out of range.
 Tensor gather(const Tensor& x, int dim, const Tensor& index);
-/// The same where x and indices broadcast in all dimensions but `dim`, and negative indices count from the end.
-/// Without `dim` both are read as one dimension.
+/// The same where x and indices broadcast in all dimensions but `dim`, and negative indices count from the
+/// end. Without `dim` both are read as one dimension.
 Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int> dim = std::nullopt);
 
 /// x with src's elements at the places from where gather(x, dim, index) reads: y[i][index[i][j]] = src[i][j]
@@ -28,8 +28,8 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int>
 ///   index    as in gather()
 ///   src      x's dtype; no size below index's; elements outside of index's shape are left out. Or a number
 ///   returns  x's shape
-/// Of equal places the last one counts, and all get its gradient. Differentiable in x and src. Throws Error as
-/// gather(), and for a src that does not fit.
+/// Of equal places the last one counts, and all get its gradient. Differentiable in x and src. Throws Error
+/// as gather(), and for a src that does not fit.
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& src);
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, double value);
 /// The same, but src's elements are added, in order. f32, f64, i64 or bf16, which is added in f32 and rounded

@@ -62,16 +62,16 @@ class TensorIndex {
 ///   returns  the dimensions that are kept. Index tensors broadcast together. Their shape stands where the
 ///            first of them stood, or in front if other dimensions lie between them
 /// The result shares x's memory if only the first dimensions are indexed: by numbers, then at most one Slice
-/// of step 1, then Slice() or nothing. Otherwise it is a copy, and a write to it does not reach x: index_put_()
-/// writes. Differentiable in x. Throws Error for an index out of range, too many indices, a step below 1, and a
-/// mask or index tensors that do not fit.
+/// of step 1, then Slice() or nothing. Otherwise it is a copy, and a write to it does not reach x:
+/// index_put_() writes. Differentiable in x. Throws Error for an index out of range, too many indices, a step
+/// below 1, and a mask or index tensors that do not fit.
 Tensor index(const Tensor& x, const std::vector<TensorIndex>& indices);
 
 /// x with `value` at index(x, indices): x itself is not changed.
-///   value    broadcasts to the shape of index(x, indices); a tensor beside index tensors has x's dtype, else it
-///            is converted
-/// Differentiable in x and value. Of equal indices the last one counts, and all get its gradient. Throws Error
-/// as index(), and for a value that does not fit.
+///   value    broadcasts to the shape of index(x, indices); a tensor beside index tensors has x's dtype, else
+///            it is converted
+/// Differentiable in x and value. Of equal indices the last one counts, and all get its gradient. Throws
+/// Error as index(), and for a value that does not fit.
 Tensor index_put(const Tensor& x, const std::vector<TensorIndex>& indices, const Tensor& value);
 Tensor index_put(const Tensor& x, const std::vector<TensorIndex>& indices, double value);
 /// x[indices] = value of Python: the same in place, with the rules of Tensor::copy_(). `value` may share x's

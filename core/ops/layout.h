@@ -11,14 +11,14 @@ namespace karyon {
 /// beside f32 is converted to f32. Returns the joined shape. Throws Error if there are no tensors or they do
 /// not fit.
 Tensor cat(const std::vector<Tensor>& tensors, int dim);
-/// Elements start, ..., start + length - 1 along `dim`; a negative start counts from the end. The result shares
-/// x's memory if dim is 0; otherwise it is a copy, and a write to it does not reach x. Throws Error if the range
-/// is not inside x.
+/// Elements start, ..., start + length - 1 along `dim`; a negative start counts from the end. The result
+/// shares x's memory if dim is 0; otherwise it is a copy, and a write to it does not reach x. Throws Error if
+/// the range is not inside x.
 Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length);
 /// Pieces of the given sizes along `dim`. Throws Error unless the sizes sum to x's size.
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim);
-/// Pieces of `size` along `dim`; the last may be smaller. Nothing has one empty piece. Throws Error unless size
-/// is 1 or more.
+/// Pieces of `size` along `dim`; the last may be smaller. Nothing has one empty piece. Throws Error unless
+/// size is 1 or more.
 std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim);
 /// The tensors, all of one shape and dtype, along a new dimension `dim`. Throws Error if there are none.
 Tensor stack(const std::vector<Tensor>& tensors, int dim = 0);

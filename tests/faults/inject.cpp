@@ -2,7 +2,8 @@
 //
 //   FAULT=KIND:N      the N-th call of this kind fails, counted from 1 in all threads
 //   FAULT=KIND:N+     so does every later one
-//   FAULT=KIND:new    the first call fails whose stack is not in the file that FAULT_SEEN names; it is added there
+//   FAULT=KIND:new    the first call fails whose stack is not in the file that FAULT_SEEN names; it is added
+//                     there
 //   FAULT=clock:S     clocks jump by S seconds at every thousandth question
 //   FAULT_COUNT=FILE  receives how many calls of the kind there were
 // Kinds: malloc, read, write, open, close, fsync, rename, thread.

@@ -1,5 +1,5 @@
-// Small random programs on tensors: the slope by backward() against differences. Operations in between keep lazy
-// results, views and shared tensors alive, or drop them.
+// Small random programs on tensors: the slope by backward() against differences. Operations in between keep
+// lazy results, views and shared tensors alive, or drop them.
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>

@@ -4,7 +4,8 @@
 
 namespace {
 
-/// The first byte says how many planes the file has, or the second one how many lie behind its only directory.
+/// The first byte says how many planes the file has, or the second one how many lie behind its only
+/// directory.
 void run(fuzz::Bytes input) {
   fuzz::ByteReader in(input);
   const int directories = in.whole(0, 9), behind = in.whole(0, 9);

@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-// What fuzz targets share. A target is a file of this folder. It takes any bytes, and returns unless it finds a
-// defect. With the preset `fuzz` each is a program of libFuzzer's. In every build fuzz_replay runs the seeds and
-// the regressions of all targets.
+// What fuzz targets share. A target is a file of this folder. It takes any bytes, and returns unless it finds
+// a defect. With the preset `fuzz` each is a program of libFuzzer's. In every build fuzz_replay runs the
+// seeds and the regressions of all targets.
 namespace fuzz {
 
 using Bytes = std::span<const std::uint8_t>;

@@ -9,8 +9,9 @@
 
 namespace fuzz {
 
-/// Reads an image file as `predict` does: the header, the brightness, all rows. Some lengths of input also ask for
-/// a page or a channel, or leave the brightness out. Rows read by themselves must be those of the whole.
+/// Reads an image file as `predict` does: the header, the brightness, all rows. Some lengths of input also
+/// ask for a page or a channel, or leave the brightness out. Rows read by themselves must be those of the
+/// whole.
 inline void read_picture(Bytes input) {
   constexpr std::size_t most_pixels = 1 << 18;
   nuclei::ReadOptions options{.page = {}, .channel = {}, .max_memory = 32 << 20};

@@ -1,4 +1,5 @@
-// Masks and label images of any kind of file: as masks, as they are stored, and brought into the layout of data sets.
+// Masks and label images of any kind of file: as masks, as they are stored, and brought into the layout of
+// data sets.
 #include "app/arrange.h"
 #include "common/error.h"
 #include "fuzz.h"

@@ -1,4 +1,5 @@
-// Command lines: the options of each command with values of all kinds, and any words; settings and sizes as text.
+// Command lines: the options of each command with values of all kinds, and any words; settings and sizes as
+// text.
 #include <nlohmann/json.hpp>
 
 #include <karyon/core/check.h>

@@ -1,4 +1,5 @@
-// safetensors files: given ones, and ones whose header has the right length. What loads is written and read again.
+// safetensors files: given ones, and ones whose header has the right length. What loads is written and read
+// again.
 #include <cstring>
 
 #include <karyon/core/serialize.h>

@@ -3,8 +3,8 @@
 
 namespace fuzz {
 
-/// The input as a file. Behind a first byte 'h' stand a header's text, up to a byte 0, and the data: the header's
-/// length is put before them, so that a text of any length is read.
+/// The input as a file. Behind a first byte 'h' stand a header's text, up to a byte 0, and the data: the
+/// header's length is put before them, so that a text of any length is read.
 inline std::filesystem::path as_safetensors(Bytes input) {
   if (input.empty() || input.front() != 'h') return as_file(input);
   input = input.subspan(1);

@@ -46,8 +46,8 @@ inline double product(const Shape& shape) {
   return n;
 }
 
-/// Whether a result of so many elements is one that a test can afford, or one that the library must refuse. In
-/// between lies what only needs much memory.
+/// Whether a result of so many elements is one that a test can afford, or one that the library must refuse.
+/// In between lies what only needs much memory.
 inline bool can_ask_for(double elements) { return !(elements > 1e5 && elements < 9e18); }
 
 /// Uniform in [-1, 1), rounded to the dtype; whole numbers up to 199 or truth values for the other dtypes.
@@ -80,8 +80,8 @@ inline double rounding(DType dtype) {
   return dtype == karyon::f64 ? 1e-11 : dtype == karyon::f32 ? 2e-5 : 1.25 / 256;
 }
 
-/// The derivative of a weighted sum of f in a random direction: by backward() and by a central difference. f is
-/// smooth around the inputs, which are f64; others are constants.
+/// The derivative of a weighted sum of f in a random direction: by backward() and by a central difference. f
+/// is smooth around the inputs, which are f64; others are constants.
 inline void check_gradient(const char* what, const Op& f, const Tensors& inputs, double tolerance = 2e-5) {
   constexpr double step = 1e-5;
   Tensors leaves, ahead, behind, directions;

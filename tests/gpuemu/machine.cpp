@@ -155,7 +155,8 @@ void Machine::run_warp(Warp& w) {
             program_->code[f.pc], std::countr_zero(f.mask));
 }
 
-/// Joins fragments that are at the same instruction and gives the one furthest behind; no_index if none can run.
+/// Joins fragments that are at the same instruction and gives the one furthest behind; no_index if none can
+/// run.
 std::size_t Machine::next_fragment(Warp& w) {
   auto& all = w.fragments;
   for (std::size_t i = 0; i < all.size(); ++i)

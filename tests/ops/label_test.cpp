@@ -18,7 +18,8 @@ Tensor mask_of(const std::vector<double>& values, const Shape& shape) {
   return tensor(values, shape, {.dtype = boolean}).to(test::device());
 }
 
-// Every pixel takes the smallest label that it touches, until nothing changes; then they are numbered in order.
+// Every pixel takes the smallest label that it touches, until nothing changes; then they are numbered in
+// order.
 Labels reference(const std::vector<bool>& inside, std::int64_t h, std::int64_t w, int connectivity) {
   Labels labels(inside.size());
   for (std::size_t i = 0; i < inside.size(); ++i)

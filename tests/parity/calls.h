@@ -9,8 +9,8 @@
 namespace parity {
 
 /// One call of an operation, as a file of calls has it: under its name the text
-/// `OPERATION inputs=N grad=I,J KEY=NUMBERS ...`, and the tensors `NAME.input.I` and `NAME.upstream.I`. An input
-/// that is not in the file is an undefined tensor.
+/// `OPERATION inputs=N grad=I,J KEY=NUMBERS ...`, and the tensors `NAME.input.I` and `NAME.upstream.I`. An
+/// input that is not in the file is an undefined tensor.
 class Call {
  public:
   Call(const std::string& name, const std::string& text, const karyon::TensorFile& file);

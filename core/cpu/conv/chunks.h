@@ -16,7 +16,8 @@ struct Share {
   std::int64_t size() const { return end - begin; }
 };
 
-/// Calls f(group) for each group of channels. Where groups are many, threads share them out, and f works alone.
+/// Calls f(group) for each group of channels. Where groups are many, threads share them out, and f works
+/// alone.
 template <class F>
 void for_groups(std::int64_t groups, F f) {
   if (groups < 2 * num_threads()) {

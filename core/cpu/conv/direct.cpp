@@ -23,8 +23,8 @@
 namespace karyon::cpu {
 namespace {
 
-// Copies the input of a chunk's rows of outputs, for one image and stage. Around the image there are zeros, unless
-// nothing is read there.
+// Copies the input of a chunk's rows of outputs, for one image and stage. Around the image there are zeros,
+// unless nothing is read there.
 void copy_input(const DirectPlan& p, const DirectPlan::Chunk& chunk, std::int64_t image, std::int64_t stage,
                 float* to) {
   const TapConv& t = p.t;

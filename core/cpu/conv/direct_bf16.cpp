@@ -79,7 +79,8 @@ struct RowPlan {
     }
     return copy;
   }
-  // Rows of outputs that are computed together: their input fits the L2 cache. The filters are read once for all.
+  // Rows of outputs that are computed together: their input fits the L2 cache. The filters are read once for
+  // all.
   std::int64_t at_once(const ConvGeometry& g) const {
     constexpr std::int64_t most = 192 * 1024;  // values
     return std::clamp<std::int64_t>(most / std::max<std::int64_t>(span * width * g.c, 1), 1, 16);

@@ -33,8 +33,8 @@ std::span<const ConvEngine> conv_engines();
 /// The other two directions choose in the same way.
 std::string explain_conv2d(const ConvGeometry& g, DType dtype);
 
-/// Whether the image with its padding is so much larger than the image that engines must not copy it: a dilation
-/// and a padding of 2^30 are valid.
+/// Whether the image with its padding is so much larger than the image that engines must not copy it: a
+/// dilation and a padding of 2^30 are valid.
 bool mostly_padding(const ConvGeometry& g);
 
 // Reference: plain loops in f32 and f64, any geometry.
@@ -49,8 +49,8 @@ void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x, co
 /// y = scale y + shift per channel, or max(that, 0). f32 or f64.
 void scale_and_shift(const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
 
-// Grouped: groups of 1, 2, 4 or 8 channels and as many outputs, at most a vector; or depthwise with any number
-// of outputs. At least 16 outputs, in f32 and bf16.
+// Grouped: groups of 1, 2, 4 or 8 channels and as many outputs, at most a vector; or depthwise with any
+// number of outputs. At least 16 outputs, in f32 and bf16.
 const char* conv2d_grouped_refuse(const ConvGeometry& g, DType dtype);
 void conv2d_grouped(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                     const Tensor& bias, Tensor& y);

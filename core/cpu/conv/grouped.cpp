@@ -1,6 +1,6 @@
 // Convolution in small groups: f32 or bf16 in memory and f32 in registers. Groups have as many outputs as
-// channels. In a depthwise convolution, where each channel is a group, a channel may have several outputs: the
-// input is then repeated for each.
+// channels. In a depthwise convolution, where each channel is a group, a channel may have several outputs:
+// the input is then repeated for each.
 #include <algorithm>
 #include <utility>
 
@@ -27,8 +27,8 @@ std::int64_t rows_in_task(std::int64_t products_of_row) {
 std::int64_t outputs_of_channel(const ConvGeometry& g) { return g.k / g.c; }
 std::int64_t channels_of_group(const ConvGeometry& g) { return g.c / g.groups; }
 
-// weight [K, kH, kW, group] as f32 [kH, kW, group, K]; for the gradient in the input its last two change places
-// within each group: [kH, kW, outputs of the group, C].
+// weight [K, kH, kW, group] as f32 [kH, kW, group, K]; for the gradient in the input its last two change
+// places within each group: [kH, kW, outputs of the group, C].
 Tensor packed_filter(const ConvGeometry& g, const Tensor& weight, bool transposed, bool keep) {
   const std::int64_t group = channels_of_group(g);
   const auto make = [&] {

@@ -7,8 +7,8 @@
 #include <karyon/core/dtype.h>
 #include <karyon/core/shape.h>
 
-// Private to core/cpu/conv: the passes of grouped.cpp, compiled once for each instruction set. Images have the
-// same channels on both sides, at least least_grouped of them; values are f32 or bf16, sums f32.
+// Private to core/cpu/conv: the passes of grouped.cpp, compiled once for each instruction set. Images have
+// the same channels on both sides, at least least_grouped of them; values are f32 or bf16, sums f32.
 namespace karyon::cpu {
 
 /// A whole vector of every instruction set.

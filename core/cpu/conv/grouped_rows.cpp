@@ -1,7 +1,7 @@
 // The inner loops of convolutions in small groups. Vectors hold channels that lie side by side, and so whole
-// groups. The outputs of a few neighbouring pixels stay in registers over all taps. Images are read where they
-// lie: rows and columns of the filter that lie outside are left out. The last vector begins earlier where
-// channels are no whole vectors, so that some channels are computed twice.
+// groups. The outputs of a few neighbouring pixels stay in registers over all taps. Images are read where
+// they lie: rows and columns of the filter that lie outside are left out. The last vector begins earlier
+// where channels are no whole vectors, so that some channels are computed twice.
 #include <algorithm>
 #include <utility>
 
@@ -137,7 +137,8 @@ struct RowPass {
     for (int p = 0; p < pixels; ++p) finish<vectors>(sum[p], k, to + p * g.out_step.w * g.channels);
   }
 
-  // The same for `width` taps side by side in each row, with a step of 1: an input is loaded once for all taps.
+  // The same for `width` taps side by side in each row, with a step of 1: an input is loaded once for all
+  // taps.
   //   border  some inputs may lie outside
   template <int pixels, int width, bool border>
   HWY_INLINE void dense_tile(std::int64_t col, std::int64_t k) const {

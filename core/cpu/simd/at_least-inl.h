@@ -11,8 +11,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace karyon::cpu::HWY_NAMESPACE {
 
-/// max(least, value) that keeps a NaN in `value`. On x86 the instruction returns its second operand beside NaN;
-/// without it Max drops NaN.
+/// max(least, value) that keeps a NaN in `value`. On x86 the instruction returns its second operand beside
+/// NaN; without it Max drops NaN.
 template <class V>
 HWY_INLINE V at_least(V least, V value) {
   namespace hn = hwy::HWY_NAMESPACE;

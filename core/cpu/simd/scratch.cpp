@@ -15,8 +15,8 @@ struct Slot {
 };
 constexpr std::size_t slot_count = 4;
 
-// A thread's slots are freed when it ends. A key can say that memory is short; the destructor of a thread_local
-// object would end the program.
+// A thread's slots are freed when it ends. A key can say that memory is short; the destructor of a
+// thread_local object would end the program.
 class ThreadEnd {
  public:
   ThreadEnd() {

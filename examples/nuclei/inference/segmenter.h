@@ -66,8 +66,8 @@ struct Segmenter {
   /// How the nuclei of a picture are to be measured.
   ///   zoom  as the user chose it, or auto_zoom
   SizeOptions size_options(double zoom) const;
-  /// For segment(). With them nuclei that do not touch, directly or through others, do not influence each other,
-  /// and nuclei of more than most_speck pixels are never dropped.
+  /// For segment(). With them nuclei that do not touch, directly or through others, do not influence each
+  /// other, and nuclei of more than most_speck pixels are never dropped.
   ///   zoom  how many times larger the network saw the picture: where it was shrunk, specks are larger
   SegmentOptions thresholds_at(double zoom) const;
 

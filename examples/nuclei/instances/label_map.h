@@ -37,12 +37,12 @@ std::int32_t max_label(const LabelMap& map);
 /// How many pixels have each label.
 PerLabel<std::int64_t> label_areas(const LabelMap& map);
 
-/// The area up to which nuclei hold half of all their pixels: specks weigh little. 0 if there is none; areas of
-/// 0 do not count.
+/// The area up to which nuclei hold half of all their pixels: specks weigh little. 0 if there is none; areas
+/// of 0 do not count.
 std::int64_t typical_area(std::vector<std::int64_t> areas);
 
-/// For each label, 1 where a nucleus of less than `least` pixels lies inside the picture: one at its edge may be
-/// cut.
+/// For each label, 1 where a nucleus of less than `least` pixels lies inside the picture: one at its edge may
+/// be cut.
 ///   top, bottom  whether the map's first and last rows are the picture's
 PerLabel<std::uint8_t> fragments(const LabelMap& map, double least, bool top = true, bool bottom = true);
 

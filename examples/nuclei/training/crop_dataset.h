@@ -17,8 +17,8 @@ struct AugmentOptions {
 
 /// Training crops of a set of pictures with true nuclei. One pass gives each picture one crop or more. Large
 /// pictures, pictures of small groups (group_by_similarity) and rare modalities come more often. Every crop
-/// is turned, scaled, mirrored, bent and lit anew, all by the generator that get() receives. Sizes vary around
-/// that of the picture, or around the one where its nuclei have the diameter that is asked for.
+/// is turned, scaled, mirrored, bent and lit anew, all by the generator that get() receives. Sizes vary
+/// around that of the picture, or around the one where its nuclei have the diameter that is asked for.
 ///   get()  input   f32 [crop, crop, 3]
 ///          target  f32 [crop, crop, map_count]: the true PixelMaps
 ///          weight  f32 [crop, crop, map_count] of the cross entropy: more at gaps and in small nuclei

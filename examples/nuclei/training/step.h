@@ -11,8 +11,8 @@
 
 namespace nuclei {
 
-/// Training mode. Where statistics are kept, batch norms use those that they have, as in prediction; those of a
-/// batch are noise beside them.
+/// Training mode. Where statistics are kept, batch norms use those that they have, as in prediction; those of
+/// a batch are noise beside them.
 void set_training(karyon::UNet& model, bool keep_statistics);
 
 /// What a step makes smaller: cross entropy of all maps. The two maps that answer yes or no add the overlap

@@ -1,4 +1,5 @@
-// A CUDA backend without a GPU: its memory is the CPU's, and it has one kernel. FAKE_CUDA=refuse takes the device away.
+// A CUDA backend without a GPU: its memory is the CPU's, and it has one kernel. FAKE_CUDA=refuse takes the
+// device away.
 #include <karyon/core/cuda_plugin.h>
 
 #include <algorithm>
