@@ -80,13 +80,13 @@ void glu_backward(const Tensor& dy, const Tensor& x, std::int64_t half, Tensor& 
 }  // namespace
 
 void register_activation_kernels(KernelTable& table) {
-  table.add<decltype(kernels::activation)>("activation", activation);
-  table.add<decltype(kernels::activation_backward)>("activation_backward", activation_backward);
-  table.add<decltype(kernels::prelu)>("prelu", prelu);
-  table.add<decltype(kernels::prelu_backward)>("prelu_backward", prelu_backward);
-  table.add<decltype(kernels::prelu_weight_backward)>("prelu_weight_backward", prelu_weight_backward);
-  table.add<decltype(kernels::glu)>("glu", glu);
-  table.add<decltype(kernels::glu_backward)>("glu_backward", glu_backward);
+  table.add<decltype(kernels::activation), activation>("activation");
+  table.add<decltype(kernels::activation_backward), activation_backward>("activation_backward");
+  table.add<decltype(kernels::prelu), prelu>("prelu");
+  table.add<decltype(kernels::prelu_backward), prelu_backward>("prelu_backward");
+  table.add<decltype(kernels::prelu_weight_backward), prelu_weight_backward>("prelu_weight_backward");
+  table.add<decltype(kernels::glu), glu>("glu");
+  table.add<decltype(kernels::glu_backward), glu_backward>("glu_backward");
 }
 
 }  // namespace karyon::cuda

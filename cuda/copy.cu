@@ -90,10 +90,10 @@ void scale(double factor, Tensor& y) {
 }  // namespace
 
 void register_copy_kernels(KernelTable& table) {
-  table.add<decltype(kernels::fill)>("fill", fill);
-  table.add<decltype(kernels::convert)>("convert", convert);
-  table.add<decltype(kernels::axpy)>("axpy", axpy);
-  table.add<decltype(kernels::scale)>("scale", scale);
+  table.add<decltype(kernels::fill), fill>("fill");
+  table.add<decltype(kernels::convert), convert>("convert");
+  table.add<decltype(kernels::axpy), axpy>("axpy");
+  table.add<decltype(kernels::scale), scale>("scale");
 }
 
 }  // namespace karyon::cuda

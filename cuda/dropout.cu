@@ -56,7 +56,7 @@ void dropout(const Tensor& x, double p, std::uint64_t seed, std::uint64_t first,
 }  // namespace
 
 void register_dropout_kernels(KernelTable& table) {
-  table.add<decltype(kernels::dropout)>("dropout", dropout);
+  table.add<decltype(kernels::dropout), dropout>("dropout");
 }
 
 }  // namespace karyon::cuda

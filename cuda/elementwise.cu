@@ -143,13 +143,13 @@ void broadcast(double scale, const Tensor& x, Tensor& y) {
 }  // namespace
 
 void register_elementwise_kernels(KernelTable& table) {
-  table.add<decltype(kernels::unary)>("unary", unary);
-  table.add<decltype(kernels::unary_backward)>("unary_backward", unary_backward);
-  table.add<decltype(kernels::binary)>("binary", binary);
-  table.add<decltype(kernels::binary_backward)>("binary_backward", binary_backward);
-  table.add<decltype(kernels::lerp)>("lerp", lerp);
-  table.add<decltype(kernels::where)>("where", where);
-  table.add<decltype(kernels::broadcast)>("broadcast", broadcast);
+  table.add<decltype(kernels::unary), unary>("unary");
+  table.add<decltype(kernels::unary_backward), unary_backward>("unary_backward");
+  table.add<decltype(kernels::binary), binary>("binary");
+  table.add<decltype(kernels::binary_backward), binary_backward>("binary_backward");
+  table.add<decltype(kernels::lerp), lerp>("lerp");
+  table.add<decltype(kernels::where), where>("where");
+  table.add<decltype(kernels::broadcast), broadcast>("broadcast");
 }
 
 }  // namespace karyon::cuda

@@ -24,8 +24,8 @@ void function_backward(Function op, const Tensor& dy, const Tensor& saved, Tenso
 }  // namespace
 
 void register_function_kernels(KernelTable& table) {
-  table.add<decltype(kernels::function)>("function", function);
-  table.add<decltype(kernels::function_backward)>("function_backward", function_backward);
+  table.add<decltype(kernels::function), function>("function");
+  table.add<decltype(kernels::function_backward), function_backward>("function_backward");
 }
 
 }  // namespace karyon::cuda

@@ -168,11 +168,11 @@ void nonzero(const Tensor& x, const Tensor& starts, Tensor& y) {
 }  // namespace
 
 void register_index_kernels(KernelTable& table) {
-  table.add<decltype(kernels::locate)>("locate", locate);
-  table.add<decltype(kernels::take_rows)>("take_rows", take_rows);
-  table.add<decltype(kernels::put_rows)>("put_rows", put_rows);
-  table.add<decltype(kernels::nonzero_counts)>("nonzero_counts", nonzero_counts);
-  table.add<decltype(kernels::nonzero)>("nonzero", nonzero);
+  table.add<decltype(kernels::locate), locate>("locate");
+  table.add<decltype(kernels::take_rows), take_rows>("take_rows");
+  table.add<decltype(kernels::put_rows), put_rows>("put_rows");
+  table.add<decltype(kernels::nonzero_counts), nonzero_counts>("nonzero_counts");
+  table.add<decltype(kernels::nonzero), nonzero>("nonzero");
 }
 
 }  // namespace karyon::cuda

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include <karyon/core/kernels/kernel.h>
+#include <karyon/cuda/operation.h>
 
 namespace karyon::cuda {
 
@@ -10,9 +11,11 @@ namespace karyon::cuda {
 class KernelTable {
  public:
   /// The type of core's kernel, decltype(kernels::relu), is checked against the function's.
-  template <class K>
-  void add(std::string_view name, typename K::Fn fn) {
-    const bool fresh = fns_.emplace(name, reinterpret_cast<void (*)()>(fn)).second;
+  template <class K, typename K::Fn fn>
+  void add(const char* name) {
+    check(Named<fn>::name == nullptr, "cuda: two kernels are one function: ", name);
+    Named<fn>::name = name;
+    const bool fresh = fns_.emplace(name, reinterpret_cast<void (*)()>(Named<fn>::run)).second;
     check(fresh, "cuda: two kernels are called ", name);
   }
   /// nullptr if there is none.
@@ -22,6 +25,17 @@ class KernelTable {
   }
 
  private:
+  template <auto fn>
+  struct Named;
+  template <class... Args, void (*fn)(Args...)>
+  struct Named<fn> {
+    static inline const char* name = nullptr;
+    static void run(Args... args) {
+      const Operation operation(name);
+      fn(args...);
+    }
+  };
+
   std::unordered_map<std::string_view, void (*)()> fns_;
 };
 

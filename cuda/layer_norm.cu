@@ -190,8 +190,8 @@ void layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight
 }  // namespace
 
 void register_layer_norm_kernels(KernelTable& table) {
-  table.add<decltype(kernels::layer_norm)>("layer_norm", layer_norm);
-  table.add<decltype(kernels::layer_norm_backward)>("layer_norm_backward", layer_norm_backward);
+  table.add<decltype(kernels::layer_norm), layer_norm>("layer_norm");
+  table.add<decltype(kernels::layer_norm_backward), layer_norm_backward>("layer_norm_backward");
 }
 
 }  // namespace karyon::cuda

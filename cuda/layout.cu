@@ -285,11 +285,11 @@ void pad_reflect_backward(const Tensor& dy, Tensor& dx, const Pad2d& border) {
 }  // namespace
 
 void register_layout_kernels(KernelTable& table) {
-  table.add<decltype(kernels::copy_runs)>("copy_runs", copy_runs);
-  table.add<decltype(kernels::copy_strided)>("copy_strided", copy_strided);
-  table.add<decltype(kernels::permute)>("permute", permute);
-  table.add<decltype(kernels::pad_reflect)>("pad_reflect", pad_reflect);
-  table.add<decltype(kernels::pad_reflect_backward)>("pad_reflect_backward", pad_reflect_backward);
+  table.add<decltype(kernels::copy_runs), copy_runs>("copy_runs");
+  table.add<decltype(kernels::copy_strided), copy_strided>("copy_strided");
+  table.add<decltype(kernels::permute), permute>("permute");
+  table.add<decltype(kernels::pad_reflect), pad_reflect>("pad_reflect");
+  table.add<decltype(kernels::pad_reflect_backward), pad_reflect_backward>("pad_reflect_backward");
 }
 
 }  // namespace karyon::cuda

@@ -129,16 +129,16 @@ void dice_backward(const Tensor& dy, const Tensor& input, const Tensor& target, 
 }  // namespace
 
 void register_loss_kernels(KernelTable& table) {
-  table.add<decltype(kernels::bce_with_logits)>("bce_with_logits", bce);
-  table.add<decltype(kernels::bce_with_logits_backward)>("bce_with_logits_backward", bce_backward);
-  table.add<decltype(kernels::focal_loss)>("focal_loss", focal);
-  table.add<decltype(kernels::focal_loss_backward)>("focal_loss_backward", focal_backward);
-  table.add<decltype(kernels::mse_loss)>("mse_loss", mse);
-  table.add<decltype(kernels::mse_loss_backward)>("mse_loss_backward", mse_backward);
-  table.add<decltype(kernels::l1_loss)>("l1_loss", l1);
-  table.add<decltype(kernels::l1_loss_backward)>("l1_loss_backward", l1_backward);
-  table.add<decltype(kernels::dice_loss)>("dice_loss", dice);
-  table.add<decltype(kernels::dice_loss_backward)>("dice_loss_backward", dice_backward);
+  table.add<decltype(kernels::bce_with_logits), bce>("bce_with_logits");
+  table.add<decltype(kernels::bce_with_logits_backward), bce_backward>("bce_with_logits_backward");
+  table.add<decltype(kernels::focal_loss), focal>("focal_loss");
+  table.add<decltype(kernels::focal_loss_backward), focal_backward>("focal_loss_backward");
+  table.add<decltype(kernels::mse_loss), mse>("mse_loss");
+  table.add<decltype(kernels::mse_loss_backward), mse_backward>("mse_loss_backward");
+  table.add<decltype(kernels::l1_loss), l1>("l1_loss");
+  table.add<decltype(kernels::l1_loss_backward), l1_backward>("l1_loss_backward");
+  table.add<decltype(kernels::dice_loss), dice>("dice_loss");
+  table.add<decltype(kernels::dice_loss_backward), dice_backward>("dice_loss_backward");
 }
 
 }  // namespace karyon::cuda

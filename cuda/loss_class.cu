@@ -213,11 +213,11 @@ void nll_loss_backward(const Tensor& dy, const Tensor& target, const Tensor& wei
 }  // namespace
 
 void register_loss_class_kernels(KernelTable& table) {
-  table.add<decltype(kernels::find_bad_class)>("find_bad_class", find_bad_class);
-  table.add<decltype(kernels::cross_entropy)>("cross_entropy", cross_entropy);
-  table.add<decltype(kernels::cross_entropy_backward)>("cross_entropy_backward", cross_entropy_backward);
-  table.add<decltype(kernels::nll_loss)>("nll_loss", nll_loss);
-  table.add<decltype(kernels::nll_loss_backward)>("nll_loss_backward", nll_loss_backward);
+  table.add<decltype(kernels::find_bad_class), find_bad_class>("find_bad_class");
+  table.add<decltype(kernels::cross_entropy), cross_entropy>("cross_entropy");
+  table.add<decltype(kernels::cross_entropy_backward), cross_entropy_backward>("cross_entropy_backward");
+  table.add<decltype(kernels::nll_loss), nll_loss>("nll_loss");
+  table.add<decltype(kernels::nll_loss_backward), nll_loss_backward>("nll_loss_backward");
 }
 
 }  // namespace karyon::cuda

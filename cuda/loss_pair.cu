@@ -35,9 +35,9 @@ void find_outside(const Tensor& x, double low, double high, Tensor& position) {
 }  // namespace
 
 void register_loss_pair_kernels(KernelTable& table) {
-  table.add<decltype(kernels::pair_loss)>("pair_loss", forward);
-  table.add<decltype(kernels::pair_loss_backward)>("pair_loss_backward", backward);
-  table.add<decltype(kernels::find_outside)>("find_outside", find_outside);
+  table.add<decltype(kernels::pair_loss), forward>("pair_loss");
+  table.add<decltype(kernels::pair_loss_backward), backward>("pair_loss_backward");
+  table.add<decltype(kernels::find_outside), find_outside>("find_outside");
 }
 
 }  // namespace karyon::cuda

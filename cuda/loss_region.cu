@@ -180,9 +180,9 @@ void lovasz_weights(const Tensor& errors, const Tensor& truth, Tensor& weights) 
 }  // namespace
 
 void register_loss_region_kernels(KernelTable& table) {
-  table.add<decltype(kernels::tversky_loss)>("tversky_loss", tversky);
-  table.add<decltype(kernels::tversky_loss_backward)>("tversky_loss_backward", tversky_backward);
-  table.add<decltype(kernels::lovasz_weights)>("lovasz_weights", lovasz_weights);
+  table.add<decltype(kernels::tversky_loss), tversky>("tversky_loss");
+  table.add<decltype(kernels::tversky_loss_backward), tversky_backward>("tversky_loss_backward");
+  table.add<decltype(kernels::lovasz_weights), lovasz_weights>("lovasz_weights");
 }
 
 }  // namespace karyon::cuda

@@ -76,6 +76,6 @@ void matmul(bool transpose_a, bool transpose_b, bool accumulate, const Tensor& a
 
 }  // namespace
 
-void register_matmul_kernels(KernelTable& table) { table.add<decltype(kernels::matmul)>("matmul", matmul); }
+void register_matmul_kernels(KernelTable& table) { table.add<decltype(kernels::matmul), matmul>("matmul"); }
 
 }  // namespace karyon::cuda

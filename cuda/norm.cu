@@ -455,12 +455,12 @@ void group_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight
 }  // namespace
 
 void register_norm_kernels(KernelTable& table) {
-  table.add<decltype(kernels::batch_norm_statistics)>("batch_norm_statistics", batch_norm_statistics);
-  table.add<decltype(kernels::batch_norm_running)>("batch_norm_running", batch_norm_running);
-  table.add<decltype(kernels::batch_norm)>("batch_norm", batch_norm);
-  table.add<decltype(kernels::batch_norm_backward)>("batch_norm_backward", batch_norm_backward);
-  table.add<decltype(kernels::group_norm)>("group_norm", group_norm);
-  table.add<decltype(kernels::group_norm_backward)>("group_norm_backward", group_norm_backward);
+  table.add<decltype(kernels::batch_norm_statistics), batch_norm_statistics>("batch_norm_statistics");
+  table.add<decltype(kernels::batch_norm_running), batch_norm_running>("batch_norm_running");
+  table.add<decltype(kernels::batch_norm), batch_norm>("batch_norm");
+  table.add<decltype(kernels::batch_norm_backward), batch_norm_backward>("batch_norm_backward");
+  table.add<decltype(kernels::group_norm), group_norm>("group_norm");
+  table.add<decltype(kernels::group_norm_backward), group_norm_backward>("group_norm_backward");
 }
 
 }  // namespace karyon::cuda

@@ -148,10 +148,10 @@ void limit_magnitude(double limit, Tensor& y) {
 }  // namespace
 
 void register_optim_kernels(KernelTable& table) {
-  table.add<decltype(kernels::sgd_step)>("sgd_step", sgd_step);
-  table.add<decltype(kernels::adam_step)>("adam_step", adam_step);
-  table.add<decltype(kernels::sum_of_squares)>("sum_of_squares", sum_of_squares);
-  table.add<decltype(kernels::limit_magnitude)>("limit_magnitude", limit_magnitude);
+  table.add<decltype(kernels::sgd_step), sgd_step>("sgd_step");
+  table.add<decltype(kernels::adam_step), adam_step>("adam_step");
+  table.add<decltype(kernels::sum_of_squares), sum_of_squares>("sum_of_squares");
+  table.add<decltype(kernels::limit_magnitude), limit_magnitude>("limit_magnitude");
 }
 
 }  // namespace karyon::cuda

@@ -41,8 +41,8 @@ void put(const Tensor& dy, const Tensor& index, Tensor& dx) {
 }  // namespace
 
 void register_pick_kernels(KernelTable& table) {
-  table.add<decltype(kernels::pick)>("pick", pick);
-  table.add<decltype(kernels::put)>("put", put);
+  table.add<decltype(kernels::pick), pick>("pick");
+  table.add<decltype(kernels::put), put>("put");
 }
 
 }  // namespace karyon::cuda

@@ -242,13 +242,13 @@ void adaptive_avg_pool2d_backward(const Tensor& dy, Tensor& dx) {
 }  // namespace
 
 void register_pool_kernels(KernelTable& table) {
-  table.add<decltype(kernels::max_pool2d)>("max_pool2d", max_pool2d);
-  table.add<decltype(kernels::max_pool2d_backward)>("max_pool2d_backward", max_pool2d_backward);
-  table.add<decltype(kernels::avg_pool2d)>("avg_pool2d", avg_pool2d);
-  table.add<decltype(kernels::avg_pool2d_backward)>("avg_pool2d_backward", avg_pool2d_backward);
-  table.add<decltype(kernels::adaptive_avg_pool2d)>("adaptive_avg_pool2d", adaptive_avg_pool2d);
-  table.add<decltype(kernels::adaptive_avg_pool2d_backward)>("adaptive_avg_pool2d_backward",
-                                                             adaptive_avg_pool2d_backward);
+  table.add<decltype(kernels::max_pool2d), max_pool2d>("max_pool2d");
+  table.add<decltype(kernels::max_pool2d_backward), max_pool2d_backward>("max_pool2d_backward");
+  table.add<decltype(kernels::avg_pool2d), avg_pool2d>("avg_pool2d");
+  table.add<decltype(kernels::avg_pool2d_backward), avg_pool2d_backward>("avg_pool2d_backward");
+  table.add<decltype(kernels::adaptive_avg_pool2d), adaptive_avg_pool2d>("adaptive_avg_pool2d");
+  table.add<decltype(kernels::adaptive_avg_pool2d_backward), adaptive_avg_pool2d_backward>(
+      "adaptive_avg_pool2d_backward");
 }
 
 }  // namespace karyon::cuda

@@ -278,17 +278,17 @@ void softmax_backward(bool log, const Tensor& dy, const Tensor& y, Tensor& dx) {
 }  // namespace
 
 void register_reduce_kernels(KernelTable& table) {
-  table.add<decltype(kernels::sum)>("sum", sum);
-  table.add<decltype(kernels::prod)>("prod", prod);
-  table.add<decltype(kernels::prod_backward)>("prod_backward", prod_backward);
-  table.add<decltype(kernels::max)>("max", max);
-  table.add<decltype(kernels::min)>("min", min);
-  table.add<decltype(kernels::argmax)>("argmax", argmax);
-  table.add<decltype(kernels::argmin)>("argmin", argmin);
-  table.add<decltype(kernels::logsumexp)>("logsumexp", logsumexp);
-  table.add<decltype(kernels::reduce_backward)>("reduce_backward", reduce_backward);
-  table.add<decltype(kernels::softmax)>("softmax", softmax);
-  table.add<decltype(kernels::softmax_backward)>("softmax_backward", softmax_backward);
+  table.add<decltype(kernels::sum), sum>("sum");
+  table.add<decltype(kernels::prod), prod>("prod");
+  table.add<decltype(kernels::prod_backward), prod_backward>("prod_backward");
+  table.add<decltype(kernels::max), max>("max");
+  table.add<decltype(kernels::min), min>("min");
+  table.add<decltype(kernels::argmax), argmax>("argmax");
+  table.add<decltype(kernels::argmin), argmin>("argmin");
+  table.add<decltype(kernels::logsumexp), logsumexp>("logsumexp");
+  table.add<decltype(kernels::reduce_backward), reduce_backward>("reduce_backward");
+  table.add<decltype(kernels::softmax), softmax>("softmax");
+  table.add<decltype(kernels::softmax_backward), softmax_backward>("softmax_backward");
 }
 
 }  // namespace karyon::cuda

@@ -177,8 +177,8 @@ void interpolate_backward(const Tensor& dy, Tensor& dx, const InterpolateOptions
 }  // namespace
 
 void register_resize_kernels(KernelTable& table) {
-  table.add<decltype(kernels::interpolate)>("interpolate", interpolate);
-  table.add<decltype(kernels::interpolate_backward)>("interpolate_backward", interpolate_backward);
+  table.add<decltype(kernels::interpolate), interpolate>("interpolate");
+  table.add<decltype(kernels::interpolate_backward), interpolate_backward>("interpolate_backward");
 }
 
 }  // namespace karyon::cuda

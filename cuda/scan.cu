@@ -118,10 +118,10 @@ void cummax_backward(const Tensor& index, const Tensor& dy, Tensor& dx) {
 }  // namespace
 
 void register_scan_kernels(KernelTable& table) {
-  table.add<decltype(kernels::scan)>("scan", scan);
-  table.add<decltype(kernels::cumprod_backward)>("cumprod_backward", cumprod_backward);
-  table.add<decltype(kernels::cummax)>("cummax", cummax);
-  table.add<decltype(kernels::cummax_backward)>("cummax_backward", cummax_backward);
+  table.add<decltype(kernels::scan), scan>("scan");
+  table.add<decltype(kernels::cumprod_backward), cumprod_backward>("cumprod_backward");
+  table.add<decltype(kernels::cummax), cummax>("cummax");
+  table.add<decltype(kernels::cummax_backward), cummax_backward>("cummax_backward");
 }
 
 }  // namespace karyon::cuda

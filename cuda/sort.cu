@@ -127,9 +127,9 @@ void searchsorted(bool right, const Tensor& sorted, const Tensor& values, Tensor
 }  // namespace
 
 void register_sort_kernels(KernelTable& table) {
-  table.add<decltype(kernels::sort)>("sort", sort);
-  table.add<decltype(kernels::kth)>("kth", kth);
-  table.add<decltype(kernels::searchsorted)>("searchsorted", searchsorted);
+  table.add<decltype(kernels::sort), sort>("sort");
+  table.add<decltype(kernels::kth), kth>("kth");
+  table.add<decltype(kernels::searchsorted), searchsorted>("searchsorted");
 }
 
 }  // namespace karyon::cuda

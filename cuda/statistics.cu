@@ -66,8 +66,8 @@ void norm(double p, const Tensor& x, Tensor& y) {
 }  // namespace
 
 void register_statistics_kernels(KernelTable& table) {
-  table.add<decltype(kernels::var_mean)>("var_mean", var_mean);
-  table.add<decltype(kernels::norm)>("norm", norm);
+  table.add<decltype(kernels::var_mean), var_mean>("var_mean");
+  table.add<decltype(kernels::norm), norm>("norm");
 }
 
 }  // namespace karyon::cuda

@@ -143,11 +143,11 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor
 }  // namespace
 
 void register_conv_kernels(KernelTable& table) {
-  table.add<decltype(kernels::conv2d)>("conv2d", conv2d);
-  table.add<decltype(kernels::conv2d_affine)>("conv2d_affine", conv2d_affine);
-  table.add<decltype(kernels::conv2d_backward_data)>("conv2d_backward_data", conv2d_backward_data);
-  table.add<decltype(kernels::conv2d_backward_weight)>("conv2d_backward_weight", conv2d_backward_weight);
-  table.add<decltype(kernels::conv2d_backward_bias)>("conv2d_backward_bias", conv2d_backward_bias);
+  table.add<decltype(kernels::conv2d), conv2d>("conv2d");
+  table.add<decltype(kernels::conv2d_affine), conv2d_affine>("conv2d_affine");
+  table.add<decltype(kernels::conv2d_backward_data), conv2d_backward_data>("conv2d_backward_data");
+  table.add<decltype(kernels::conv2d_backward_weight), conv2d_backward_weight>("conv2d_backward_weight");
+  table.add<decltype(kernels::conv2d_backward_bias), conv2d_backward_bias>("conv2d_backward_bias");
 }
 
 }  // namespace karyon::cuda
