@@ -1,4 +1,5 @@
 #include <karyon/cuda/allocator.h>
+#include <karyon/cuda/context.h>
 #include <karyon/cuda/error.h>
 
 #include <algorithm>
@@ -23,15 +24,15 @@ Allocator::Allocator() {
   cached_ = cache == nullptr || std::string_view(cache) != "off";
 }
 
-void* Allocator::allocate(std::size_t bytes, cudaStream_t stream) {
+void* Allocator::allocate(std::size_t bytes) {
   check(bytes <= (std::size_t{1} << 46), "allocate: ", bytes, " bytes is more than any device has");
   const std::size_t size = cached_ ? rounded(bytes) : std::max<std::size_t>(bytes, 1);
   std::lock_guard lock(mutex_);
-  void* data = cached_ ? take_cached(size, stream) : nullptr;
-  if (!data) data = take_new(size, stream);
+  void* data = cached_ ? take_cached(size) : nullptr;
+  if (!data) data = take_new(size);
   if (!data) {
     release_cached();
-    data = take_new(size, stream);
+    data = take_new(size);
   }
   check(data != nullptr, "allocate: no memory left on the device for ", bytes, " bytes (", stats_.current,
         " in use)");
@@ -40,50 +41,39 @@ void* Allocator::allocate(std::size_t bytes, cudaStream_t stream) {
   return data;
 }
 
-void Allocator::deallocate(void* data, cudaStream_t stream) noexcept {
+void Allocator::deallocate(void* data) noexcept {
   std::lock_guard lock(mutex_);
   const auto block = blocks_.find(data);
   const std::size_t size = block->second;
   blocks_.erase(block);
   stats_.current -= size;
   if (!cached_) {
-    (void)cudaFreeAsync(data, stream);
+    (void)cudaFreeAsync(data, context().stream);
     stats_.reserved -= size;
     return;
   }
   try {
-    cache_.emplace(size, Free{data, stream});
+    cache_.emplace(size, data);
   } catch (...) {  // no memory for the list of free blocks
     (void)cudaFree(data);
     stats_.reserved -= size;
   }
 }
 
-// The smallest block that is large enough, if it is at most half as large again. Blocks that were freed on
-// the same stream are preferred.
-void* Allocator::take_cached(std::size_t size, cudaStream_t stream) {
-  const auto begin = cache_.lower_bound(size), end = cache_.upper_bound(size + size / 2);
-  auto it = std::find_if(begin, end, [stream](const auto& entry) { return entry.second.stream == stream; });
-  if (it == end) it = begin;
-  if (it == end) return nullptr;
-  const auto [data, last] = it->second;
-  if (last != stream) {
-    // An event recorded now covers all work that was given to that stream before the block was freed.
-    cudaEvent_t event{};
-    KARYON_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-    const cudaError_t recorded = cudaEventRecord(event, last);
-    const cudaError_t waits = recorded ? recorded : cudaStreamWaitEvent(stream, event, 0);
-    (void)cudaEventDestroy(event);
-    KARYON_CUDA_CHECK(waits);
-  }
+// The smallest block that is large enough, if it is at most half as large again.
+void* Allocator::take_cached(std::size_t size) {
+  const auto it = cache_.lower_bound(size);
+  if (it == cache_.end() || it->first > size + size / 2) return nullptr;
+  void* const data = it->second;
   blocks_.emplace(data, it->first);
   cache_.erase(it);
   return data;
 }
 
-void* Allocator::take_new(std::size_t size, cudaStream_t stream) {
+void* Allocator::take_new(std::size_t size) {
   void* data = nullptr;
-  const cudaError_t status = cached_ ? cudaMalloc(&data, size) : cudaMallocAsync(&data, size, stream);
+  const cudaError_t status =
+      cached_ ? cudaMalloc(&data, size) : cudaMallocAsync(&data, size, context().stream);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     return nullptr;
@@ -96,8 +86,8 @@ void* Allocator::take_new(std::size_t size, cudaStream_t stream) {
 
 void Allocator::release_cached() {
   KARYON_CUDA_CHECK(cudaDeviceSynchronize());
-  for (const auto& [size, block] : cache_) {
-    KARYON_CUDA_CHECK(cudaFree(block.data));
+  for (const auto& [size, data] : cache_) {
+    KARYON_CUDA_CHECK(cudaFree(data));
     stats_.reserved -= size;
   }
   cache_.clear();

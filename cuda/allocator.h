@@ -1,6 +1,4 @@
 #pragma once
-#include <cuda_runtime_api.h>
-
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -10,9 +8,8 @@
 
 namespace karyon::cuda {
 
-/// Device memory, kept for reuse after it is freed: asking the driver would stop the device each time.
-/// Streams order work. A block may be handed out again at once on the stream that it was freed on, even
-/// before its last use has ended. Another stream waits for that stream first.
+/// Device memory, kept for reuse after it is freed: asking the driver would stop the device each time. The one
+/// stream of all work orders it, so a block may be handed out again at once, before its last use has ended.
 ///
 /// With KARYON_CUDA_CACHE=off in the environment nothing is kept or rounded: each block comes from the
 /// driver. Memory checkers then see accesses out of bounds, after the free, or to memory that was never
@@ -21,28 +18,22 @@ class Allocator {
  public:
   Allocator();
 
-  /// At least `bytes` bytes for work on `stream`, aligned to 256. Throws Error if the device has no more.
-  void* allocate(std::size_t bytes, cudaStream_t stream);
-  /// `stream` is the one that used the block last.
-  void deallocate(void* data, cudaStream_t stream) noexcept;
+  /// At least `bytes` bytes, aligned to 256. Throws Error if the device has no more.
+  void* allocate(std::size_t bytes);
+  void deallocate(void* data) noexcept;
   MemoryStats stats() const;
   void reset_peak();
   /// Gives all unused blocks back to the driver, once the device is done with them.
   void empty_cache();
 
  private:
-  struct Free {
-    void* data;
-    cudaStream_t stream;
-  };
-
-  void* take_cached(std::size_t size, cudaStream_t stream);
-  void* take_new(std::size_t size, cudaStream_t stream);
+  void* take_cached(std::size_t size);
+  void* take_new(std::size_t size);
   void release_cached();
 
   bool cached_;
   mutable std::mutex mutex_;
-  std::multimap<std::size_t, Free> cache_;         // free blocks by size
+  std::multimap<std::size_t, void*> cache_;        // free blocks by size
   std::unordered_map<void*, std::size_t> blocks_;  // the sizes of those in use
   MemoryStats stats_;
 };

@@ -13,10 +13,17 @@
 namespace karyon::cuda {
 namespace {
 
+std::string version(int number) {
+  return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
+}
+
 // Throws Error if there is nothing to run on.
 int device_count() {
-  int count = 0;
+  int count = 0, driver = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess)
+    check(false, "no CUDA device: the driver is for CUDA ", version(driver),
+          ", this build needs one for CUDA ", version(CUDART_VERSION));
   check(status == cudaSuccess, "no CUDA device: ", cudaGetErrorString(status));
   check(count > 0, "no CUDA device");
   return count;
@@ -26,11 +33,9 @@ class CudaBackend : public Backend {
  public:
   void* allocate(std::size_t bytes, int index) override {
     check(index == 0, "device cuda: tensors live on index 0, got ", index);
-    return allocator().allocate(bytes, context().stream);
+    return allocator().allocate(bytes);
   }
-  void deallocate(void* data, std::size_t, int) noexcept override {
-    allocator().deallocate(data, context().stream);
-  }
+  void deallocate(void* data, std::size_t, int) noexcept override { allocator().deallocate(data); }
 
   void copy(void* dst, const void* src, std::size_t bytes) override {
     if (bytes == 0) return;
@@ -93,7 +98,7 @@ KernelTable make_table() {
 
 Backend* open() {
   device_count();
-  context();
+  check_code();
   return new CudaBackend;  // outlives every tensor
 }
 

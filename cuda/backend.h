@@ -1,9 +1,12 @@
 #pragma once
 #include <karyon/cuda/kernel_table.h>
 
-// Each family of core/ops has a file here that adds its kernels to the table.
 namespace karyon::cuda {
 
+/// Throws Error if this library has no code for the device, or the driver does not take it.
+void check_code();
+
+// Each family of core/ops has a file here that adds its kernels to the table.
 void register_activation_kernels(KernelTable& table);
 void register_conv_kernels(KernelTable& table);
 void register_copy_kernels(KernelTable& table);

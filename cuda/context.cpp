@@ -5,31 +5,28 @@ namespace karyon::cuda {
 namespace {
 
 // The device all tensors live on.
-struct Device0 {
-  cudaDeviceProp properties{};
-  cudaStream_t stream = nullptr;
+constexpr int device = 0;
 
-  Device0() {
-    KARYON_CUDA_CHECK(cudaSetDevice(0));
-    KARYON_CUDA_CHECK(cudaGetDeviceProperties(&properties, 0));
-    KARYON_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  }
-};
+const Context* make_context() {
+  KARYON_CUDA_CHECK(cudaSetDevice(device));
+  auto* properties = new cudaDeviceProp{};
+  KARYON_CUDA_CHECK(cudaGetDeviceProperties(properties, device));
+  cudaStream_t stream = nullptr;
+  KARYON_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return new Context{.stream = stream, .device = device, .properties = *properties};
+}
 
 }  // namespace
 
-Context& context() {
-  // Neither is ever destroyed: tensors may die after the thread's and the program's own objects.
-  static const Device0* device = new Device0;
-  thread_local Context* mine = nullptr;
-  if (!mine) {
-    KARYON_CUDA_CHECK(cudaSetDevice(0));
-    mine = new Context{.stream = device->stream, .device = 0, .properties = device->properties};
+const Context& context() {
+  // Never destroyed: tensors may die after the thread's and the program's own objects.
+  static const Context* const shared = make_context();
+  thread_local bool chosen = false;
+  if (!chosen) {
+    KARYON_CUDA_CHECK(cudaSetDevice(device));
+    chosen = true;
   }
-  return *mine;
+  return *shared;
 }
-
-StreamGuard::StreamGuard(cudaStream_t stream) : before_(context().stream) { context().stream = stream; }
-StreamGuard::~StreamGuard() { context().stream = before_; }
 
 }  // namespace karyon::cuda

@@ -3,28 +3,15 @@
 
 namespace karyon::cuda {
 
-/// The stream for the calling thread's work. All threads share one stream unless a StreamGuard says
-/// otherwise, so a tensor of one thread can be read by another without further steps.
+/// The stream for all work. All threads share it, so a tensor of one thread can be read by another without
+/// further steps, and a block of memory that is freed can be handed out again at once.
 struct Context {
-  cudaStream_t stream = nullptr;
-  int device = 0;
+  const cudaStream_t stream;
+  const int device;
   const cudaDeviceProp& properties;
 };
 
-/// The calling thread's context, made on first use. Throws Error if the device refuses.
-Context& context();
-
-/// Sends the calling thread's work to `stream` while it lives. The caller orders it against other streams;
-/// memory is safe: see Allocator.
-class StreamGuard {
- public:
-  explicit StreamGuard(cudaStream_t stream);
-  ~StreamGuard();
-  StreamGuard(const StreamGuard&) = delete;
-  StreamGuard& operator=(const StreamGuard&) = delete;
-
- private:
-  cudaStream_t before_;
-};
+/// The context, with its device made the calling thread's. Throws Error if the device refuses.
+const Context& context();
 
 }  // namespace karyon::cuda
