@@ -61,7 +61,9 @@ std::string affine_cudnn(const ConvGeometry& g, const Tensor& x, const Tensor& w
   ConvProblem problem = problem_of(ConvDirection::forward, g, x.dtype());
   ConvPointers pointers{.x = x.data_ptr(), .weight = weight.data_ptr(), .y = y.data_ptr()};
   const bool fold = scale.defined() && weight.numel() < y.numel();
-  if (shift.defined() && (fold || !scale.defined())) {
+  problem.shift = true;
+  problem.relu = relu;
+  if (shift.defined() && (fold || !scale.defined()) && !conv_cudnn_refused(problem)) {
     const bool round = shift.dtype() != x.dtype();
     Workspace rounded(round ? static_cast<std::size_t>(shift.numel()) * element_size(bf16) : 0);
     if (round) round_to_bf16(shift, rounded.data<BFloat16>());
@@ -70,14 +72,12 @@ std::string affine_cudnn(const ConvGeometry& g, const Tensor& x, const Tensor& w
       scale_filters(weight, scale, scaled.data<void>());
       pointers.weight = scaled.data<void>();
     }
-    problem.shift = true;
-    problem.relu = relu;
     pointers.shift = round ? rounded.data<void>() : shift.data_ptr();
     if (conv_cudnn(problem, pointers).empty()) return {};
-    problem.shift = problem.relu = false;
     pointers.shift = nullptr;
     pointers.weight = weight.data_ptr();
   }
+  problem.shift = problem.relu = false;
   std::string why = conv_cudnn(problem, pointers);
   if (why.empty()) channel_affine(y, scale, shift, relu);
   return why;

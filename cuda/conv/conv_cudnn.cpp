@@ -1,7 +1,7 @@
 // Convolutions through cuDNN: a plan per problem, made on first use and kept.
 #include <array>
 #include <cstdint>
-#include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -75,9 +75,8 @@ void run(const cudnn::Plan& plan, const ConvProblem& problem, const ConvPointers
                  workspace.data<void>());
 }
 
-// The fastest of the plans, by the device's clock.
-std::size_t fastest(const std::vector<cudnn::Plan>& plans, const ConvProblem& problem,
-                    const ConvPointers& pointers) {
+// Puts the plans that run in the order of their time, by the device's clock, and drops the others.
+void sort_by_time(std::vector<cudnn::Plan>& plans, const ConvProblem& problem, const ConvPointers& pointers) {
   struct Event {
     cudaEvent_t raw = nullptr;
     Event() { KARYON_CUDA_CHECK(cudaEventCreate(&raw)); }
@@ -86,27 +85,28 @@ std::size_t fastest(const std::vector<cudnn::Plan>& plans, const ConvProblem& pr
     Event& operator=(const Event&) = delete;
   } start, stop;
   constexpr int repeats = 5;
-  std::size_t best = 0;
-  float least = std::numeric_limits<float>::infinity();
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    run(plans[i], problem, pointers);  // the first run loads the kernel
-    KARYON_CUDA_CHECK(cudaEventRecord(start.raw, context().stream));
-    for (int r = 0; r < repeats; ++r) run(plans[i], problem, pointers);
-    KARYON_CUDA_CHECK(cudaEventRecord(stop.raw, context().stream));
-    KARYON_CUDA_CHECK(cudaEventSynchronize(stop.raw));
-    float milliseconds = 0;
-    KARYON_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.raw, stop.raw));
-    if (milliseconds < least) {
-      least = milliseconds;
-      best = i;
+  std::multimap<float, cudnn::Plan> by_time;
+  for (cudnn::Plan& plan : plans) {
+    try {
+      run(plan, problem, pointers);  // the first run loads the kernel
+      KARYON_CUDA_CHECK(cudaEventRecord(start.raw, context().stream));
+      for (int r = 0; r < repeats; ++r) run(plan, problem, pointers);
+      KARYON_CUDA_CHECK(cudaEventRecord(stop.raw, context().stream));
+      KARYON_CUDA_CHECK(cudaEventSynchronize(stop.raw));
+      float milliseconds = 0;
+      KARYON_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.raw, stop.raw));
+      by_time.emplace(milliseconds, std::move(plan));
+    } catch (const Error&) {
+      // It would fail later, too.
     }
   }
-  return best;
+  plans.clear();
+  for (auto& timed : by_time) plans.push_back(std::move(timed.second));
 }
 
 // The device that plans are built for, or the reason why cuDNN cannot use it.
 struct Device {
-  std::unique_ptr<const cudnn::Descriptor> properties;
+  std::unique_ptr<const cudnn::Target> target;
   std::string why_not;
 };
 
@@ -114,7 +114,7 @@ const Device& device() {
   static const auto* const instance = [] {
     auto* device = new Device;
     try {
-      device->properties = std::make_unique<cudnn::Descriptor>(cudnn::device_properties(handle()));
+      device->target = std::make_unique<cudnn::Target>(*new cudnn::Handle);  // plans outlive any owner
     } catch (const Error& error) {
       device->why_not = error.what();
     }
@@ -123,25 +123,59 @@ const Device& device() {
   return *instance;
 }
 
-struct Entry {
-  std::unique_ptr<const cudnn::Plan> plan;
-  std::string refusal;  // there is no plan
-};
-
-Entry make_entry(const ConvProblem& problem, const ConvPointers& pointers) {
-  static const bool autotune = environment_flag("KARYON_CUDNN_AUTOTUNE");
-  ConvPlans found;
-  try {
-    found =
-        find_conv_plans(problem, *device().properties,
-                        autotune ? ConvPlanSearch{.most = 8, .runtime_compiled = true} : ConvPlanSearch{});
-  } catch (const Error& error) {
-    return {.plan = nullptr, .refusal = error.what()};
+// What is known of a problem. A plan that fails to run is replaced: cuDNN accepts some that a device then refuses,
+// or that find no memory for their workspace.
+class Entry {
+ public:
+  // Runs the convolution and returns an empty string, or the reason why no plan does.
+  std::string run(const ConvProblem& problem, const ConvPointers& pointers) {
+    const std::lock_guard lock(mutex_);
+    if (plans_.empty() && refusal_.empty()) search(problem, pointers, ConvPlanSearch{});
+    while (!plans_.empty()) {
+      try {
+        cuda::run(plans_.front(), problem, pointers);
+        return {};
+      } catch (const Error& error) {
+        refusal_ = error.what();
+        drop_first(problem, pointers);
+      }
+    }
+    return refusal_;
   }
-  if (found.plans.empty()) return {.plan = nullptr, .refusal = found.explain()};
-  const std::size_t chosen = found.plans.size() > 1 ? fastest(found.plans, problem, pointers) : 0;
-  return {.plan = std::make_unique<cudnn::Plan>(std::move(found.plans[chosen])), .refusal = {}};
-}
+
+  bool refused() {
+    const std::lock_guard lock(mutex_);
+    return plans_.empty() && !refusal_.empty();
+  }
+
+ private:
+  static constexpr std::size_t most = 8;
+
+  void search(const ConvProblem& problem, const ConvPointers& pointers, ConvPlanSearch options) {
+    static const bool autotune = environment_flag("KARYON_CUDNN_AUTOTUNE");
+    if (autotune) options = {.most = most, .runtime_compiled = true};
+    try {
+      ConvPlans found = find_conv_plans(problem, *device().target, options);
+      if (found.plans.empty() && refusal_.empty()) refusal_ = found.explain();
+      plans_ = std::move(found.plans);
+      if (autotune) sort_by_time(plans_, problem, pointers);
+    } catch (const Error& error) {
+      refusal_ = error.what();
+    }
+  }
+
+  // The first search stops at one plan; the others are asked for when it fails.
+  void drop_first(const ConvProblem& problem, const ConvPointers& pointers) {
+    if (!searched_all_ && plans_.size() == 1) search(problem, pointers, {.most = most});
+    searched_all_ = true;
+    if (!plans_.empty()) plans_.erase(plans_.begin());
+  }
+
+  std::mutex mutex_;
+  std::vector<cudnn::Plan> plans_;  // best first; empty if there is none, or nobody asked yet
+  std::string refusal_;             // why there is no plan, or why the last one failed
+  bool searched_all_ = false;
+};
 
 // A plan is for one device and problem.
 struct Key {
@@ -160,14 +194,17 @@ struct KeyHash {
   }
 };
 
-const Entry& entry_for(const ConvProblem& problem, const ConvPointers& pointers) {
+// The entries of this process, never destroyed, as the handles. A program whose images have ever new sizes
+// starts anew when there are too many.
+std::shared_ptr<Entry> entry_for(const ConvProblem& problem) {
+  constexpr std::size_t most = 1024;
   static auto* mutex = new std::mutex;
-  static auto* entries = new std::unordered_map<Key, Entry, KeyHash>;  // never destroyed, as the handles
+  static auto* entries = new std::unordered_map<Key, std::shared_ptr<Entry>, KeyHash>;
   const Key key{context().device, problem};
   const std::lock_guard lock(*mutex);
-  auto it = entries->find(key);
-  if (it == entries->end()) it = entries->emplace(key, make_entry(problem, pointers)).first;
-  return it->second;
+  if (const auto it = entries->find(key); it != entries->end()) return it->second;
+  if (entries->size() >= most) entries->clear();
+  return entries->emplace(key, std::make_shared<Entry>()).first->second;
 }
 
 bool aligned(const void* data) {
@@ -191,11 +228,12 @@ std::string conv_cudnn(const ConvProblem& problem, const ConvPointers& pointers)
   }
   if (!aligned(pointers.x) || !aligned(pointers.weight) || !aligned(pointers.y) || !aligned(pointers.shift))
     return "a tensor does not start at a multiple of " + std::to_string(cudnn::tensor_alignment) + " bytes";
-  if (!device().properties) return device().why_not;
-  const Entry& entry = entry_for(problem, pointers);
-  if (!entry.plan) return entry.refusal;
-  run(*entry.plan, problem, pointers);
-  return {};
+  if (!device().target) return device().why_not;
+  return entry_for(problem)->run(problem, pointers);
+}
+
+bool conv_cudnn_refused(const ConvProblem& problem) {
+  return cudnn::why_unavailable().empty() && device().target && entry_for(problem)->refused();
 }
 
 std::string cudnn_summary() {

@@ -25,10 +25,13 @@ struct ConvPointers {
 };
 
 /// Runs a convolution through cuDNN on the calling thread's stream and returns an empty string. If cuDNN
-/// refuses it, does nothing and returns the reason. Plans are made once per problem and kept. With
-/// KARYON_CUDNN_AUTOTUNE=1 in the environment several plans are timed on the first call, and the fastest is
-/// kept. The next run of the program may keep another one.
+/// refuses it, returns the reason; the result is then unspecified. Plans are made once per problem and kept; one
+/// that fails to run is replaced by the next. With KARYON_CUDNN_AUTOTUNE=1 in the environment several plans are
+/// timed on the first call, and the fastest is kept. The next run of the program may keep another one.
 std::string conv_cudnn(const ConvProblem& problem, const ConvPointers& pointers);
+
+/// Whether an earlier conv_cudnn of this problem was refused for good.
+bool conv_cudnn_refused(const ConvProblem& problem);
 
 /// "cuDNN 9.19.0", or "no cuDNN" and the reason.
 std::string cudnn_summary();

@@ -68,7 +68,7 @@ Names names_of(ConvDirection direction) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
 }
 
-Descriptor operation_graph(const ConvProblem& p) {
+Descriptor operation_graph(const ConvProblem& p, const cudnn::Target& target) {
   const ConvGeometry& g = p.geometry;
   const cudnnDataType_t type = data_type(p.dtype);
   check(!(p.shift || p.relu) || p.direction == ConvDirection::forward,
@@ -105,7 +105,9 @@ Descriptor operation_graph(const ConvProblem& p) {
   if (p.relu) operations.push_back(cudnn::pointwise(CUDNN_POINTWISE_RELU_FWD, y, nullptr, result(true)));
 
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, std::span<const Descriptor>(operations)).finalize();
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, std::span<const Descriptor>(operations));
+  target.set(graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, {});
+  graph.finalize();
   return graph;
 }
 
@@ -146,11 +148,11 @@ std::string ConvPlans::explain() const {
   return text.str();
 }
 
-ConvPlans find_conv_plans(const ConvProblem& problem, const Descriptor& device_properties,
+ConvPlans find_conv_plans(const ConvProblem& problem, const cudnn::Target& target,
                           const ConvPlanSearch& search) {
   const Descriptor graph = [&] {
     try {
-      return operation_graph(problem);
+      return operation_graph(problem, target);
     } catch (const Error& error) {
       throw Error(describe(problem) + ": " + error.what());
     }
@@ -158,7 +160,7 @@ ConvPlans find_conv_plans(const ConvProblem& problem, const Descriptor& device_p
   ConvPlans found;
   const bool exact = problem.dtype == f32 && !problem.tf32;
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    for (Descriptor& config : cudnn::engine_configs(graph, mode, device_properties)) {
+    for (Descriptor& config : cudnn::engine_configs(graph, mode, target)) {
       ++found.proposed;
       const cudnn::EngineNotes notes = cudnn::engine_notes(config);
       if (contains(notes.numerical, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) {
@@ -174,7 +176,7 @@ ConvPlans find_conv_plans(const ConvProblem& problem, const Descriptor& device_p
         ++found.compiled;
         continue;
       }
-      std::optional<cudnn::Plan> plan = cudnn::make_plan(std::move(config), device_properties);
+      std::optional<cudnn::Plan> plan = cudnn::make_plan(std::move(config), target);
       if (!plan) {
         ++found.unsupported;
       } else if (plan->workspace > search.max_workspace) {

@@ -39,7 +39,7 @@ struct ConvPlans {
 /// Plans that cuDNN makes ready for this device; the steps after the convolution run in the same kernel.
 /// Their results are deterministic, and products of f32 are not rounded unless the problem says tf32. The
 /// result is empty if cuDNN has none. Throws Error with cuDNN's reason if it rejects the convolution.
-ConvPlans find_conv_plans(const ConvProblem& problem, const cudnn::Descriptor& device_properties,
+ConvPlans find_conv_plans(const ConvProblem& problem, const cudnn::Target& target,
                           const ConvPlanSearch& search = {});
 
 }  // namespace karyon::cuda

@@ -136,18 +136,15 @@ void Handle::set_stream(cudaStream_t stream) {
   check_status(library().set_stream(raw_, stream), "cudnnSetStream");
 }
 
-Descriptor device_properties(const Handle& handle) {
-  Descriptor properties(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  properties.set(CUDNN_ATTR_DEVICEPROP_HANDLE, handle.raw());
-  properties.finalize();
-  return properties;
+Target::Target(const std::string& json) : properties_(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR) {
+  properties_->set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, std::span(json.data(), json.size()));
+  properties_->finalize();
 }
 
-Descriptor device_properties(const std::string& json) {
-  Descriptor properties(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  properties.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, std::span(json.data(), json.size()));
-  properties.finalize();
-  return properties;
+void Target::set(Descriptor& descriptor, std::optional<cudnnBackendAttributeName_t> for_handle,
+                 std::optional<cudnnBackendAttributeName_t> for_properties) const {
+  if (properties_ && for_properties) descriptor.set(*for_properties, *properties_);
+  if (!properties_ && for_handle) descriptor.set(*for_handle, handle_);
 }
 
 Descriptor tensor(std::int64_t uid, cudnnDataType_t type, std::int64_t n, std::int64_t h, std::int64_t w,
@@ -180,11 +177,10 @@ Descriptor pointwise(cudnnPointwiseMode_t mode, const Descriptor& in, const Desc
 }
 
 std::vector<Descriptor> engine_configs(const Descriptor& graph, cudnnBackendHeurMode_t mode,
-                                       const Descriptor& device_properties) {
+                                       const Target& target) {
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
-      .set(CUDNN_ATTR_ENGINEHEUR_MODE, mode)
-      .set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device_properties);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph).set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
+  target.set(heuristics, {}, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);  // a graph has its handle
   if (!heuristics.try_finalize()) return {};
   return heuristics.get_all(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
 }
@@ -197,10 +193,10 @@ EngineNotes engine_notes(const Descriptor& engine_config) {
           .behavior = engine[0].get_all<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE)};
 }
 
-std::optional<Plan> make_plan(Descriptor config, const Descriptor& device_properties) {
+std::optional<Plan> make_plan(Descriptor config, const Target& target) {
   Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config)
-      .set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device_properties);
+  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+  target.set(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
   if (!plan.try_finalize()) return std::nullopt;
   const auto workspace = plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
   return Plan{std::move(config), std::move(plan), static_cast<std::size_t>(workspace)};

@@ -160,10 +160,21 @@ class Handle {
   cudnnHandle_t raw_ = nullptr;
 };
 
-/// The properties of a device that plans are built for. They are those of the handle's device, or the text of
-/// a JSON object that describes an absent one.
-Descriptor device_properties(const Handle& handle);
-Descriptor device_properties(const std::string& json);
+/// The device that plans are built for: a handle's, or an absent one that a JSON object describes.
+class Target {
+ public:
+  /// The handle must outlive this and all plans.
+  explicit Target(const Handle& handle) : handle_(handle.raw()) {}
+  explicit Target(const std::string& json);
+
+  /// Tells a descriptor, by the attribute for a handle or the one for properties, where it has one.
+  void set(Descriptor& descriptor, std::optional<cudnnBackendAttributeName_t> for_handle,
+           std::optional<cudnnBackendAttributeName_t> for_properties) const;
+
+ private:
+  cudnnHandle_t handle_ = nullptr;
+  std::optional<Descriptor> properties_;
+};
 
 /// The alignment of tensors in bytes that plans may rely on. A tensor with less needs another path.
 inline constexpr std::int64_t tensor_alignment = 16;
@@ -178,7 +189,7 @@ Descriptor pointwise(cudnnPointwiseMode_t mode, const Descriptor& in, const Desc
 
 /// The engine configurations that cuDNN proposes for a graph, best first; empty if it has none.
 std::vector<Descriptor> engine_configs(const Descriptor& graph, cudnnBackendHeurMode_t mode,
-                                       const Descriptor& device_properties);
+                                       const Target& target);
 
 /// The engine's effects on the result, and its requirements.
 struct EngineNotes {
@@ -195,7 +206,7 @@ struct Plan {
 };
 
 /// Makes a configuration ready, or returns nothing where cuDNN cannot.
-std::optional<Plan> make_plan(Descriptor config, const Descriptor& device_properties);
+std::optional<Plan> make_plan(Descriptor config, const Target& target);
 
 /// Runs a plan on the handle's stream. `uids` are the tensors' numbers and `pointers` their addresses.
 void execute(const Handle& handle, const Plan& plan, std::span<const std::int64_t> uids,

@@ -5,6 +5,8 @@ namespace karyon::cuda {
 
 std::string conv_cudnn(const ConvProblem&, const ConvPointers&) { return "built without cuDNN"; }
 
+bool conv_cudnn_refused(const ConvProblem&) { return true; }
+
 std::string cudnn_summary() { return "no cuDNN: built without it"; }
 
 }  // namespace karyon::cuda

@@ -1,4 +1,5 @@
 // Convolutions of bf16 on the device, which has no counterpart on the CPU, against f64 on the same values.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -87,4 +88,22 @@ TEST_CASE("a convolution of bf16 with scale, shift and ReLU takes parameters of 
         INFO("parameters of " << parameters << (with_scale ? ", with scale" : ""));
         check_near("affine", got, expected);
       }
+}
+
+TEST_CASE("NaN stays NaN through a convolution with ReLU") {
+  const ConvGeometry& g = geometries[0];
+  for (const DType dtype : {f32, bf16})
+    for (const bool with_scale : {false, true}) {
+      Tensor x = ones({g.n, g.h, g.w, g.c});
+      x.data<float>()[0] = NAN;  // a corner: its pixel and three neighbours
+      const auto there = [&](const Tensor& t) { return t.to(dtype).to(cuda); };
+      const Tensor weight = ones({g.k, 3, 3, g.c}), shift = ones({g.k});
+      Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, {.dtype = dtype, .device = cuda});
+      kernels::conv2d_affine(g, {}, there(x), there(weight), with_scale ? there(shift) : Tensor(),
+                             there(shift), true, y);
+      INFO(dtype << (with_scale ? ", with scale" : ""));
+      const auto values = y.to_vector<float>();
+      const auto count = std::ranges::count_if(values, [](float v) { return std::isnan(v); });
+      CHECK(count == 4 * g.k);
+    }
 }

@@ -16,7 +16,7 @@ int main() {
                 cuda::cudnn::version().c_str());
     int missing = 0;
     for (const NamedDevice& device : planned_devices()) {
-      const cuda::cudnn::Descriptor properties = cuda::cudnn::device_properties(device_json(device.name));
+      const cuda::cudnn::Target target(device_json(device.name));
       for (const DType dtype : device.dtypes)
         for (const std::int64_t base : {32, 64}) {
           std::printf("\n%s, %s, UNet base %lld\n%-14s %-16s%20s%20s%20s%20s\n", device.name.c_str(),
@@ -30,8 +30,7 @@ int main() {
                         static_cast<long long>(in), static_cast<long long>(out));
             for (const NamedDirection& direction : directions(conv, dtype)) {
               if (conv.transposed && direction.name == "backward data") std::printf("%20s", "-");
-              const cuda::ConvPlans found =
-                  cuda::find_conv_plans(direction.problem, properties, {.most = 1000});
+              const cuda::ConvPlans found = cuda::find_conv_plans(direction.problem, target, {.most = 1000});
               missing += found.plans.empty();
               char text[40];
               std::snprintf(

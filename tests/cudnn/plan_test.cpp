@@ -17,10 +17,10 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-const cudnn::Descriptor& device(const std::string& name) {
-  static std::map<std::string, cudnn::Descriptor> known;
+const cudnn::Target& device(const std::string& name) {
+  static std::map<std::string, cudnn::Target> known;
   auto it = known.find(name);
-  if (it == known.end()) it = known.emplace(name, cudnn::device_properties(device_json(name))).first;
+  if (it == known.end()) it = known.emplace(name, device_json(name)).first;
   return it->second;
 }
 
@@ -163,8 +163,8 @@ TEST_CASE("Wrong shapes are refused with the shapes and cuDNN's reason") {
 }
 
 TEST_CASE("A device's properties that make no sense are refused") {
-  CHECK_THROWS_AS(cudnn::device_properties("{"), Error);
-  CHECK_THROWS_AS(cudnn::device_properties(std::string()), Error);
+  CHECK_THROWS_AS(cudnn::Target("{"), Error);
+  CHECK_THROWS_AS(cudnn::Target(std::string()), Error);
   CHECK_THROWS_WITH(device_json("h200"), Contains("h200.json"));
 }
 
@@ -176,5 +176,5 @@ TEST_CASE("Without libcudnn there is a reason, not a crash", "[.missing]") {
   CHECK(cudnn::why_unavailable().find('\n') == std::string::npos);
   CHECK_THROWS_WITH(cudnn::version(), Contains(cudnn::why_unavailable()));
   CHECK_THROWS_AS(cudnn::Handle(), Error);
-  CHECK_THROWS_AS(cudnn::device_properties(device_json("h100")), Error);
+  CHECK_THROWS_AS(cudnn::Target(device_json("h100")), Error);
 }

@@ -5,6 +5,7 @@
 //   KARYON_EMU_CUDNN          the real library (default: the one of the build)
 //   KARYON_EMU_CUDNN_DEVICE   a JSON file of device properties (default: the A100 that the emulator is)
 //   KARYON_EMU_CUDNN_LOG=1    a line on stderr for each executed graph
+//   KARYON_EMU_CUDNN_FAIL=n   the first n executions fail, as those of a plan may
 //
 // It proves that the graphs are what cuDNN takes and mean what the operation should; nothing about cuDNN's
 // kernels.
@@ -12,6 +13,7 @@
 #include <cudnn.h>
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -93,6 +95,38 @@ std::string device_json() {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// The pretended device, as cuDNN describes one; nullptr if it does not take the description.
+Raw device_properties() {
+  static const Raw properties = [] {
+    const std::string json = device_json();
+    Raw made = nullptr;
+    const bool ok = KARYON_REAL(cudnnBackendCreateDescriptor)(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &made) ==
+                        CUDNN_STATUS_SUCCESS &&
+                    KARYON_REAL(cudnnBackendSetAttribute)(made, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                                          CUDNN_TYPE_CHAR, static_cast<int64_t>(json.size()),
+                                                          json.data()) == CUDNN_STATUS_SUCCESS &&
+                    KARYON_REAL(cudnnBackendFinalize)(made) == CUDNN_STATUS_SUCCESS;
+    return ok ? made : nullptr;
+  }();
+  return properties;
+}
+
+cudnnStatus_t set_device(Raw descriptor, cudnnBackendAttributeName_t name) {
+  Raw properties = device_properties();
+  if (!properties) return fail(CUDNN_STATUS_BAD_PARAM, "the device's properties cannot be read");
+  return KARYON_REAL(cudnnBackendSetAttribute)(descriptor, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                               &properties);
+}
+
+// Whether this execution is one of those that KARYON_EMU_CUDNN_FAIL asks to fail.
+bool is_to_fail() {
+  static std::atomic<long> left = [] {
+    const char* text = std::getenv("KARYON_EMU_CUDNN_FAIL");
+    return text ? std::strtol(text, nullptr, 10) : 0;
+  }();
+  return left.fetch_sub(1) > 0;
+}
+
 // Those whose work may not be done yet.
 std::vector<std::unique_ptr<Execution>>& executions() {
   static auto* all = new std::vector<std::unique_ptr<Execution>>;
@@ -151,12 +185,14 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(Raw descriptor) {
 
 cudnnStatus_t cudnnBackendSetAttribute(Raw descriptor, cudnnBackendAttributeName_t name,
                                        cudnnBackendAttributeType_t type, int64_t count, const void* values) {
-  if (name == CUDNN_ATTR_DEVICEPROP_HANDLE) {
-    const std::string json = device_json();
-    if (json.empty()) return fail(CUDNN_STATUS_BAD_PARAM, "the device's properties cannot be read");
-    return KARYON_REAL(cudnnBackendSetAttribute)(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-                                                 CUDNN_TYPE_CHAR, static_cast<int64_t>(json.size()),
-                                                 json.data());
+  // A handle stands for the pretended device. A plan names its properties; a graph needs none.
+  if (name == CUDNN_ATTR_OPERATIONGRAPH_HANDLE) return CUDNN_STATUS_SUCCESS;
+  if (name == CUDNN_ATTR_EXECUTION_PLAN_HANDLE)
+    return set_device(descriptor, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
+  // cuDNN asks for a device in the last step; a heuristics' is known when its graph is.
+  if (name == CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH) {
+    const cudnnStatus_t status = set_device(descriptor, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
+    if (status != CUDNN_STATUS_SUCCESS) return status;
   }
   const cudnnStatus_t status = KARYON_REAL(cudnnBackendSetAttribute)(descriptor, name, type, count, values);
   if (status != CUDNN_STATUS_SUCCESS) return status;
@@ -191,6 +227,7 @@ cudnnStatus_t cudnnBackendGetAttribute(Raw const descriptor, cudnnBackendAttribu
 cudnnStatus_t cudnnBackendFinalize(Raw descriptor) { return KARYON_REAL(cudnnBackendFinalize)(descriptor); }
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, Raw plan, Raw pack) {
+  if (is_to_fail()) return fail(CUDNN_STATUS_EXECUTION_FAILED, "asked to fail");
   const NodePtr plan_node = node_of(plan), pack_node = node_of(pack);
   const NodePtr config = plan_node ? plan_node->node(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG) : nullptr;
   const NodePtr graph = config ? config->node(CUDNN_ATTR_ENGINE_OPERATION_GRAPH) : nullptr;

@@ -90,12 +90,10 @@ Buffer stored(Tensor& x, DType dtype) {
 
 Tensor random(const Shape& shape, Generator& generator) { return randn(shape, generator).to(f64); }
 
-const cudnn::Descriptor& device() {
-  static const cudnn::Descriptor properties = [] {
-    const cudnn::Handle handle;
-    return cudnn::device_properties(handle);
-  }();
-  return properties;
+const cudnn::Target& device() {
+  static const auto* const handle = new cudnn::Handle;  // as long as its plans
+  static const cudnn::Target target(*handle);
+  return target;
 }
 
 struct Run {
