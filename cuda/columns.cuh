@@ -29,11 +29,13 @@ struct ColumnGrid {
   ColumnGrid(std::int64_t images, std::int64_t rows, std::int64_t columns, bool vectors, int rows_per_thread)
       : images(images),
         rows(rows),
-        columns(static_cast<int>(columns)),
+        columns(static_cast<int>(std::min<std::int64_t>(columns, INT_MAX))),
         vector(vectors && columns % 4 == 0 ? 4 : 1) {
-    check(columns < std::int64_t{1} << 30, "cuda: ", columns, " channels are more than the kernels take");
     const auto width = static_cast<unsigned>((columns + vector - 1) / vector);
     lanes = static_cast<int>(std::min(std::bit_ceil(std::max(1u, width)), vector == 4 ? 32u : 64u));
+    const std::int64_t per_block = std::int64_t{lanes} * vector, most_blocks = 65535;
+    check(columns <= most_blocks * per_block, "cuda: expects at most ", most_blocks * per_block,
+          " channels, got ", columns);
     const std::int64_t height = column_threads / lanes, most = 1024;
     // Enough chunks to fill a device, but few enough that joining them is cheap.
     std::int64_t chunk = std::max(height * rows_per_thread, ceil_div(rows, most));

@@ -204,7 +204,8 @@ __global__ void __launch_bounds__(256)
 
 // ---- which tile, how many parts ----
 
-constexpr int enough_blocks = 264;  // two for each multiprocessor of the largest devices
+constexpr double most_scratch = 256 << 20;  // bytes for the parts of k
+constexpr int enough_blocks = 264;          // two for each multiprocessor of the largest devices
 
 struct Choice {
   int tile;  // which of the candidates
@@ -231,8 +232,12 @@ Choice choose(const Product& p, int slices, bool may_cut) {
     ++i;
   };
   (consider(Tiles::rows, Tiles::columns), ...);
-  // No sum gets longer than this many slices, for accuracy: f32 sums of long chains drift.
-  if (may_cut) best.parts = std::max(best.parts, ceil_div(slices, 512));
+  if (!may_cut) return best;
+  // No sum gets longer than this many slices, for accuracy: f32 sums of long chains drift. Scratch memory sets
+  // the limit.
+  const double part_bytes = 4.0 * p.batches * p.m * p.n;
+  const int most = static_cast<int>(std::clamp(most_scratch / part_bytes, 1.0, 1e6));
+  best.parts = std::min(std::max(best.parts, ceil_div(slices, 512)), most);
   return best;
 }
 
