@@ -42,7 +42,7 @@ namespace karyon::bench {
 namespace {
 
 constexpr int skipped = 77;
-constexpr int iterations = 20, repeats = 10;  // repeats between two events: launches hide behind kernels
+constexpr int samples = 20, runs = 10;  // runs between two events: launches hide behind kernels
 
 // ---- the device's peaks ----
 
@@ -106,18 +106,20 @@ void add(const std::string& name, const char* unit, double work, double peak,
           for (int i = 0; i < 3; ++i) run();
           for (auto _ : state) {
             start.record();
-            run();
+            for (int i = 0; i < runs; ++i) run();
             stop.record();
-            state.SetIterationTime(stop.since(start));
+            state.SetIterationTime(stop.since(start) / runs);
           }
           using benchmark::Counter;
-          state.counters[unit] = Counter(work * 1e-9, Counter::kIsIterationInvariantRate);
-          if (peak > 0) state.counters["of_peak"] = Counter(work / peak, Counter::kIsIterationInvariantRate);
+          state.counters[unit] = Counter(work * 1e-9, Counter::kIsRate);
+          if (peak > 0) state.counters["of_peak"] = Counter(work / peak, Counter::kIsRate);
         } catch (const Error& error) {
           state.SkipWithError(error.what());
         }
       })
-      ->Iterations(iterations)
+      ->Iterations(1)
+      ->Repetitions(samples)
+      ->ReportAggregatesOnly()
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond);
 }
