@@ -29,8 +29,11 @@ function(device_test name environment)
       ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};${environment}"
       FAIL_REGULAR_EXPRESSION "gpuemu: report")
   endif()
+  gpu_test(${name} "" ${ARGN})
+endfunction()
+function(gpu_test name environment)
   add_test(NAME gpu/${name} COMMAND ${ARGN})
-  set_tests_properties(gpu/${name} PROPERTIES ENVIRONMENT "${device_environment}" TIMEOUT 900 LABELS gpu
+  set_tests_properties(gpu/${name} PROPERTIES ENVIRONMENT "${device_environment};${environment}" TIMEOUT 900 LABELS gpu
     SKIP_RETURN_CODE 77 RUN_SERIAL ON)
 endfunction()
 # device_tests(FOLDER [FILE...]): a test for each file of tests/FOLDER, or for those.
@@ -60,6 +63,25 @@ device_tests(optim optimizer)
 device_tests(models unet_golden)
 if(TARGET nuclei_test)
   device_tests(nuclei device)
+endif()
+
+# The convolutions on a real device in both ways, whichever is the first choice there.
+foreach(test ops/conv cuda/bf16 cuda/conv_bf16 cuda/training models/unet_golden)
+  cmake_path(GET test PARENT_PATH folder)
+  cmake_path(GET test FILENAME name)
+  set(command ${folder}_test "-#" "[#${name}_test]~[tf32]~[cpu]" --warn NoTests)
+  gpu_test(gemm/${name} KARYON_CUDA_CONV=gemm ${command})
+  gpu_test(cudnn/${name} "KARYON_CUDA_CONV=cudnn;KARYON_TEST_NEEDS=cudnn" ${command})
+endforeach()
+# A device without bf16 and asynchronous copies has code of its own. It runs all but the tests of bf16.
+if(TARGET gpuemu AND 75 IN_LIST KARYON_CUDA_PTX)
+  foreach(test ops/conv ops/matmul ops/norm models/unet_golden)
+    cmake_path(GET test PARENT_PATH folder)
+    cmake_path(GET test FILENAME name)
+    add_test(NAME emu/t4/${name} COMMAND ${folder}_test "-#" "[#${name}_test]~[tf32]~[cpu]" --warn NoTests)
+    set_tests_properties(emu/t4/${name} PROPERTIES TIMEOUT 900 LABELS emu FAIL_REGULAR_EXPRESSION "gpuemu: report"
+      ENVIRONMENT "${device_environment};LD_LIBRARY_PATH=${KARYON_GPUEMU_DIR};KARYON_CUDA_CONV=gemm;GPUEMU_DEVICE=t4")
+  endforeach()
 endif()
 
 # The costs of every kernel: registers and memory as the assembler reports them, traffic as the emulator counts it.

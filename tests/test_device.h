@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <string>
 
-#include <karyon/core/device.h>
+#include <karyon/core/backend.h>
 
 namespace karyon::test {
 
@@ -13,6 +13,17 @@ inline Device device() {
     return name && std::string(name) == "cuda" ? Device::cuda() : Device::cpu();
   }();
   return chosen;
+}
+
+/// Whether it computes in bf16: GPUs do from compute capability 8.0 on.
+inline bool device_has_bf16() {
+  static const bool has = [] {
+    if (device().type == DeviceType::cpu) return true;
+    const std::string name = backend(device().type).devices().front().name, before = "compute capability ";
+    const std::size_t at = name.find(before);
+    return at == std::string::npos || std::stoi(name.substr(at + before.size())) >= 8;
+  }();
+  return has;
 }
 
 }  // namespace karyon::test
