@@ -157,7 +157,9 @@ Values read(const TensorFile& file, const Checkpoint& parts, bool strict) {
 void load_optimizer(const Checkpoint& parts, const Values& values) {
   const auto schedule = parts.schedule ? parts.schedule->state() : std::map<std::string, double>();
   const auto plateau = parts.plateau ? parts.plateau->state() : std::map<std::string, double>();
-  const double lr = parts.optimizer ? parts.optimizer->lr() : 0;
+  std::vector<double> rates;
+  for (std::size_t g = 0; parts.optimizer && g < parts.optimizer->groups(); ++g)
+    rates.push_back(parts.optimizer->lr(g));
   try {
     if (parts.schedule) parts.schedule->load_state(values.schedule);
     if (parts.plateau) parts.plateau->load_state(values.plateau);
@@ -165,7 +167,7 @@ void load_optimizer(const Checkpoint& parts, const Values& values) {
   } catch (...) {
     if (parts.schedule) parts.schedule->load_state(schedule);
     if (parts.plateau) parts.plateau->load_state(plateau);
-    if (parts.optimizer) parts.optimizer->set_lr(lr);
+    for (std::size_t g = 0; g < rates.size(); ++g) parts.optimizer->set_lr(rates[g], g);
     throw;
   }
 }

@@ -15,12 +15,13 @@ struct AdamOptions {
 class Adam : public Optimizer {
  public:
   explicit Adam(std::vector<Tensor> parameters, const AdamOptions& options = {});
+  explicit Adam(std::vector<ParamGroup> groups, const AdamOptions& options = {});
 
  protected:
-  Adam(const char* name, std::vector<Tensor> parameters, const AdamOptions& options, bool decoupled);
+  Adam(const char* name, std::vector<ParamGroup> groups, const AdamOptions& options, bool decoupled);
 
  private:
-  void update(Group& group) override;
+  void update(Batch& batch) override;
   AdamOptions options_;
   bool decoupled_;
 };
@@ -38,6 +39,7 @@ struct AdamWOptions {
 class AdamW : public Adam {
  public:
   explicit AdamW(std::vector<Tensor> parameters, const AdamWOptions& options = {});
+  explicit AdamW(std::vector<ParamGroup> groups, const AdamWOptions& options = {});
 };
 
 }  // namespace karyon

@@ -8,30 +8,67 @@
 
 namespace karyon {
 
-Optimizer::Optimizer(const char* name, std::vector<Tensor> parameters, double lr,
+namespace {
+
+void check_lr(const char* name, double lr) {
+  check(std::isfinite(lr) && lr >= 0, name, ": expects a finite learning rate >= 0, got ", lr);
+}
+
+// "lr", "lr.1", "lr.2", ...
+std::string lr_key(std::size_t group) { return group == 0 ? "lr" : "lr." + std::to_string(group); }
+
+}  // namespace
+
+Optimizer::Optimizer(const char* name, std::vector<ParamGroup> groups, const ParamGroup& defaults,
                      std::vector<std::string> buffer_names)
     : name_(name),
-      parameters_(std::move(parameters)),
-      lr_(lr),
-      buffer_names_(std::move(buffer_names)),
-      states_(parameters_.size()) {
-  set_lr(lr);
+      defaults_{.lr = defaults.lr.value(), .weight_decay = defaults.weight_decay.value()},
+      buffer_names_(std::move(buffer_names)) {
+  check_lr(name_, defaults_.lr);
+  check(!groups.empty(), name_, ": expects at least one group of parameters");
+  for (ParamGroup& group : groups) add_group(std::move(group));
+}
+
+void Optimizer::add_group(ParamGroup group) {
+  const Options options{.lr = group.lr.value_or(defaults_.lr),
+                        .weight_decay = group.weight_decay.value_or(defaults_.weight_decay)};
+  check_lr(name_, options.lr);
+  check(options.weight_decay >= 0, name_, ": expects weight_decay >= 0, got ", options.weight_decay);
   std::set<const void*> seen;
-  for (const Tensor& p : parameters_) {
+  for (const Tensor& p : parameters_) seen.insert(p.impl().get());
+  for (const Tensor& p : group.params) {
     check(p.defined() && p.is_leaf(), name_, ": expects parameters that are leaves");
     check(p.dtype() == f32 || p.dtype() == f64, name_, ": expects f32 or f64 parameters, got ", p.dtype());
     check(seen.insert(p.impl().get()).second, name_, ": a parameter of shape ", p.shape(), " is given twice");
   }
+  parameters_.insert(parameters_.end(), group.params.begin(), group.params.end());
+  group_of_.resize(parameters_.size(), groups_.size());
+  states_.resize(parameters_.size());
+  groups_.push_back(options);
+}
+
+double Optimizer::lr(std::size_t group) const {
+  check(group < groups_.size(), name_, ": group ", group, " of ", groups_.size());
+  return groups_[group].lr;
+}
+
+double Optimizer::weight_decay(std::size_t group) const {
+  check(group < groups_.size(), name_, ": group ", group, " of ", groups_.size());
+  return groups_[group].weight_decay;
+}
+
+void Optimizer::set_lr(double lr, std::size_t group) {
+  check(group < groups_.size(), name_, ": group ", group, " of ", groups_.size());
+  check_lr(name_, lr);
+  groups_[group].lr = lr;
 }
 
 void Optimizer::set_lr(double lr) {
-  check(std::isfinite(lr) && lr >= 0, name_, ": expects a finite learning rate >= 0, got ", lr);
-  lr_ = lr;
+  for (std::size_t g = 0; g < groups_.size(); ++g) set_lr(lr, g);
 }
 
-void Optimizer::step() {
-  const NoGradGuard no_grad;
-  std::vector<Group> groups;
+std::vector<Optimizer::Batch> Optimizer::batches() {
+  std::vector<Batch> out;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& p = parameters_[i];
     const Tensor grad = p.grad();
@@ -40,23 +77,33 @@ void Optimizer::step() {
     if (state.buffers.empty())
       for (std::size_t b = 0; b < buffer_names_.size(); ++b) state.buffers.push_back(zeros_like(p));
     ++state.step;
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
-      const Tensor& other = g.parameters.front();
-      return g.step == state.step && other.dtype() == p.dtype() && other.device() == p.device();
+    auto batch = std::find_if(out.begin(), out.end(), [&](const Batch& other) {
+      const Tensor& first = other.parameters.front();
+      return other.step == state.step && other.group == group_of_[i] && first.dtype() == p.dtype() &&
+             first.device() == p.device();
     });
-    if (group == groups.end())
-      group = groups.insert(
-          groups.end(),
-          {.step = state.step, .buffers = std::vector<std::vector<Tensor>>(buffer_names_.size())});
-    group->parameters.push_back(p);
-    group->grads.push_back(grad);
-    for (std::size_t b = 0; b < buffer_names_.size(); ++b) group->buffers[b].push_back(state.buffers[b]);
+    if (batch == out.end()) {
+      const Options& options = groups_[group_of_[i]];
+      batch = out.insert(out.end(), {.step = state.step,
+                                     .group = group_of_[i],
+                                     .lr = options.lr,
+                                     .weight_decay = options.weight_decay,
+                                     .buffers = std::vector<std::vector<Tensor>>(buffer_names_.size())});
+    }
+    batch->parameters.push_back(p);
+    batch->grads.push_back(grad);
+    for (std::size_t b = 0; b < buffer_names_.size(); ++b) batch->buffers[b].push_back(state.buffers[b]);
   }
-  for (Group& group : groups) {
-    for (Tensor& p : group.parameters) p.before_write();
-    for (auto& buffers : group.buffers)
+  return out;
+}
+
+void Optimizer::step() {
+  const NoGradGuard no_grad;
+  for (Batch& batch : batches()) {
+    for (Tensor& p : batch.parameters) p.before_write();
+    for (auto& buffers : batch.buffers)
       for (Tensor& buffer : buffers) buffer.before_write();
-    update(group);
+    update(batch);
   }
 }
 
@@ -65,7 +112,9 @@ void Optimizer::zero_grad() {
 }
 
 std::map<std::string, Tensor> Optimizer::state_dict() const {
-  std::map<std::string, Tensor> out{{"lr", full({}, lr_, {.dtype = f64})}};
+  std::map<std::string, Tensor> out;
+  for (std::size_t g = 0; g < groups_.size(); ++g)
+    out.emplace(lr_key(g), full({}, groups_[g].lr, {.dtype = f64}));
   for (std::size_t i = 0; i < states_.size(); ++i) {
     const State& state = states_[i];
     if (state.step == 0) continue;
@@ -81,44 +130,42 @@ std::map<std::string, Tensor> Optimizer::state_dict() const {
 
 void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
   const std::string op = std::string(name_) + "::load_state_dict: ";
-  const auto lr = state.find("lr");
-  check(lr != state.end() && lr->second.numel() == 1, op, "expects 'lr'");
-  const double new_lr = lr->second.item<double>();
-  check(std::isfinite(new_lr) && new_lr >= 0, op, "expects a finite learning rate >= 0, got ", new_lr);
-  std::size_t used = 1;
+  std::set<std::string> known;
+  const auto entry = [&](const std::string& name) -> const Tensor& {
+    const auto it = state.find(name);
+    check(it != state.end(), op, "expects '", name, "'");
+    known.insert(name);
+    return it->second;
+  };
+  std::vector<double> rates;
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    const Tensor& lr = entry(lr_key(g));
+    check(lr.numel() == 1, op, "expects '", lr_key(g), "' to be one number, got ", lr.shape());
+    rates.push_back(lr.item<double>());
+    check(std::isfinite(rates[g]) && rates[g] >= 0, op, "expects a finite learning rate >= 0, got ",
+          rates[g]);
+  }
   std::vector<State> states(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& p = parameters_[i];
     const std::string prefix = std::to_string(i) + ".";
-    const auto step = state.find(prefix + "step");
-    if (step == state.end()) continue;
-    check(step->second.dtype() == i64 && step->second.numel() == 1, op, step->first, " expects one i64, got ",
-          step->second.dtype(), step->second.shape());
-    states[i].step = static_cast<std::int64_t>(step->second.to_vector<std::int64_t>()[0]);
-    check(states[i].step >= 1, op, step->first, " expects 1 or more, got ", states[i].step);
-    ++used;
+    if (!state.contains(prefix + "step")) continue;
+    const Tensor& step = entry(prefix + "step");
+    check(step.dtype() == i64 && step.numel() == 1, op, prefix, "step expects one i64, got ", step.dtype(),
+          step.shape());
+    states[i].step = step.item<std::int64_t>();
+    check(states[i].step >= 1, op, prefix, "step expects 1 or more, got ", states[i].step);
     for (const std::string& name : buffer_names_) {
-      const auto it = state.find(prefix + name);
-      check(it != state.end(), op, "expects '", prefix + name, "'");
-      const Tensor& x = it->second;
-      check(x.shape() == p.shape() && x.dtype() == p.dtype(), op, it->first, " expects ", p.dtype(),
+      const Tensor& x = entry(prefix + name);
+      check(x.shape() == p.shape() && x.dtype() == p.dtype(), op, prefix, name, " expects ", p.dtype(),
             p.shape(), ", got ", x.dtype(), x.shape());
       states[i].buffers.push_back(x.detach().to(p.device()).clone());
-      ++used;
     }
   }
-  if (used != state.size()) {
-    std::set<std::string> known{"lr"};
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      if (states[i].step == 0) continue;
-      known.insert(std::to_string(i) + ".step");
-      for (const std::string& name : buffer_names_) known.insert(std::to_string(i) + "." + name);
-    }
-    for (const auto& [name, x] : state)
-      check(known.contains(name), op, "'", name, "' is unexpected for ", parameters_.size(), " parameters");
-  }
+  for (const auto& [name, x] : state)
+    check(known.contains(name), op, "'", name, "' is unexpected for ", parameters_.size(), " parameters");
   states_ = std::move(states);
-  lr_ = new_lr;
+  for (std::size_t g = 0; g < groups_.size(); ++g) groups_[g].lr = rates[g];
 }
 
 double clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm) {

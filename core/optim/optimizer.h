@@ -1,5 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -7,6 +9,16 @@
 #include <karyon/core/tensor.h>
 
 namespace karyon {
+
+/// Parameters with options of their own, as one of PyTorch's param_groups. What is not given is the
+/// optimizer's:
+///
+///     SGD sgd({{.params = body.parameters()}, {.params = head.parameters(), .lr = 1e-2}}, {.lr = 1e-3});
+struct ParamGroup {
+  std::vector<Tensor> params;
+  std::optional<double> lr = std::nullopt;
+  std::optional<double> weight_decay = std::nullopt;
+};
 
 /// Changes parameters along their gradients. A parameter without a gradient is left alone.
 class Optimizer {
@@ -20,13 +32,24 @@ class Optimizer {
   /// Forgets all gradients.
   void zero_grad();
 
-  double lr() const { return lr_; }
-  /// Throws Error unless lr is finite and not negative.
+  /// The rate of a group. Throws Error if there is no such group.
+  double lr(std::size_t group = 0) const;
+  /// Sets the rate of every group. Throws Error unless lr is finite and not negative.
   void set_lr(double lr);
+  /// Sets the rate of one group.
+  void set_lr(double lr, std::size_t group);
+  double weight_decay(std::size_t group = 0) const;
+
+  /// Groups of parameters: 1 unless more were given.
+  std::size_t groups() const { return groups_.size(); }
+  /// Adds parameters, as torch.optim.Optimizer.add_param_group. Schedules that exist do not change their rate.
+  void add_group(ParamGroup group);
+  /// The parameters of all groups, in order.
   const std::vector<Tensor>& parameters() const { return parameters_; }
 
-  /// The state of step(), by name: "lr", and per parameter "3.step", "3.exp_avg", ... Shares memory with the
-  /// optimizer: clone() to keep. Loading it into an optimizer over the same parameters continues bit for bit.
+  /// The state of step(), by name: "lr", and per parameter "3.step", "3.exp_avg", ... Further groups have
+  /// "lr.1", "lr.2", ... Shares memory with the optimizer: clone() to keep. Loading it into an optimizer over
+  /// the same parameters continues bit for bit.
   std::map<std::string, Tensor> state_dict() const;
   /// Copies a state in; checks everything before it changes anything. Throws Error for names, shapes or
   /// types that do not fit.
@@ -38,21 +61,33 @@ class Optimizer {
     std::vector<Tensor> buffers;  // one per name in buffer_names_; empty before the first update
   };
 
-  /// Parameters that are updated together. They have one type and device and are all at the same step.
-  struct Group {
+  /// Parameters that are updated together. They have one type, device and ParamGroup and are all at the same
+  /// step.
+  struct Batch {
     std::int64_t step;
+    std::size_t group;
+    double lr, weight_decay;
     std::vector<Tensor> parameters, grads;
     std::vector<std::vector<Tensor>> buffers;  // by name, then as the parameters
   };
 
-  Optimizer(const char* name, std::vector<Tensor> parameters, double lr,
+  /// `defaults` has no parameters and all options: those of groups that do not say.
+  Optimizer(const char* name, std::vector<ParamGroup> groups, const ParamGroup& defaults,
             std::vector<std::string> buffer_names);
-  virtual void update(Group& group) = 0;
+  virtual void update(Batch& batch) = 0;
 
  private:
+  struct Options {
+    double lr, weight_decay;
+  };
+
+  std::vector<Batch> batches();
+
   const char* name_;
+  Options defaults_;
+  std::vector<Options> groups_;
   std::vector<Tensor> parameters_;
-  double lr_;
+  std::vector<std::size_t> group_of_;  // by parameter
   std::vector<std::string> buffer_names_;
   std::vector<State> states_;
 };

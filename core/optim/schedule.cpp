@@ -7,7 +7,7 @@
 namespace karyon {
 namespace {
 
-double entry(const std::map<std::string, double>& state, const char* key) {
+double entry(const std::map<std::string, double>& state, const std::string& key) {
   const auto it = state.find(key);
   check(it != state.end(), "load_state: expects '", key, "' of a schedule");
   return it->second;
@@ -27,20 +27,49 @@ double cosine(double start, double end, double part) {
 
 }  // namespace
 
+namespace {
+
+std::vector<double> rates(const Optimizer& optimizer) {
+  std::vector<double> out;
+  for (std::size_t g = 0; g < optimizer.groups(); ++g) out.push_back(optimizer.lr(g));
+  return out;
+}
+
+// "lr", "lr.1", "lr.2", ...
+std::string of_group(const char* key, std::size_t group) {
+  return group == 0 ? key : key + ("." + std::to_string(group));
+}
+
+}  // namespace
+
+Schedule::Schedule(Optimizer& optimizer) : Schedule(optimizer, rates(optimizer)) {}
+
+Schedule::Schedule(Optimizer& optimizer, std::vector<double> base_lrs)
+    : optimizer_(&optimizer), base_lrs_(std::move(base_lrs)) {}
+
+void Schedule::apply() {
+  for (std::size_t g = 0; g < base_lrs_.size(); ++g) optimizer_->set_lr(rate(steps_, base_lrs_[g]), g);
+}
+
 void Schedule::step() {
   ++steps_;
   apply();
 }
 
 std::map<std::string, double> Schedule::state() const {
-  return {{"base_lr", base_lr_}, {"steps", static_cast<double>(steps_)}};
+  std::map<std::string, double> out{{"steps", static_cast<double>(steps_)}};
+  for (std::size_t g = 0; g < base_lrs_.size(); ++g) out.emplace(of_group("base_lr", g), base_lrs_[g]);
+  return out;
 }
 
 void Schedule::load_state(const std::map<std::string, double>& state) {
   const std::int64_t steps = count(state, "steps");
-  const double base = entry(state, "base_lr");
-  check(std::isfinite(base) && base >= 0, "load_state: expects base_lr >= 0, got ", base);
-  base_lr_ = base;
+  std::vector<double> bases;
+  for (std::size_t g = 0; g < base_lrs_.size(); ++g) {
+    bases.push_back(entry(state, of_group("base_lr", g)));
+    check(std::isfinite(bases[g]) && bases[g] >= 0, "load_state: expects base_lr >= 0, got ", bases[g]);
+  }
+  base_lrs_ = std::move(bases);
   steps_ = steps;
   apply();
 }
@@ -51,8 +80,8 @@ StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options) : Schedule(op
   apply();
 }
 
-double StepLR::lr_at(std::int64_t steps) const {
-  return base_lr() * std::pow(options_.gamma, static_cast<double>(steps / options_.step_size));
+double StepLR::rate(std::int64_t steps, double base_lr) const {
+  return base_lr * std::pow(options_.gamma, static_cast<double>(steps / options_.step_size));
 }
 
 CosineLR::CosineLR(Optimizer& optimizer, const CosineLROptions& options)
@@ -66,15 +95,15 @@ CosineLR::CosineLR(Optimizer& optimizer, const CosineLROptions& options)
   apply();
 }
 
-double CosineLR::lr_at(std::int64_t steps) const {
+double CosineLR::rate(std::int64_t steps, double base_lr) const {
   const auto& o = options_;
   if (steps < o.warmup_steps) {
     const double part = static_cast<double>(steps) / static_cast<double>(o.warmup_steps);
-    return base_lr() * (o.warmup_factor + (1 - o.warmup_factor) * part);
+    return base_lr * (o.warmup_factor + (1 - o.warmup_factor) * part);
   }
   const double part =
       static_cast<double>(steps - o.warmup_steps) / static_cast<double>(o.total_steps - o.warmup_steps);
-  return cosine(base_lr(), o.min_lr, std::min(part, 1.0));
+  return cosine(base_lr, o.min_lr, std::min(part, 1.0));
 }
 
 OneCycleLR::OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options)
@@ -88,7 +117,7 @@ OneCycleLR::OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options)
   apply();
 }
 
-double OneCycleLR::lr_at(std::int64_t steps) const {
+double OneCycleLR::rate(std::int64_t steps, double) const {
   const auto& o = options_;
   const double start = o.max_lr / o.div_factor, end = start / o.final_div_factor;
   const double last = static_cast<double>(o.total_steps - 1);
@@ -127,23 +156,28 @@ void ReduceLROnPlateau::step(double metric) {
     bad_steps_ = 0;
   }
   if (bad_steps_ <= options_.patience) return;
-  const double before = optimizer_->lr(), after = std::max(before * options_.factor, options_.min_lr);
-  if (before - after > 1e-8) optimizer_->set_lr(after);
+  for (std::size_t g = 0; g < optimizer_->groups(); ++g) {
+    const double before = optimizer_->lr(g), after = std::max(before * options_.factor, options_.min_lr);
+    if (before - after > 1e-8) optimizer_->set_lr(after, g);
+  }
   cooldown_left_ = options_.cooldown;
   bad_steps_ = 0;
 }
 
 std::map<std::string, double> ReduceLROnPlateau::state() const {
-  return {{"best", best_},
-          {"bad_steps", static_cast<double>(bad_steps_)},
-          {"cooldown_left", static_cast<double>(cooldown_left_)},
-          {"lr", optimizer_->lr()}};
+  std::map<std::string, double> out{{"best", best_},
+                                    {"bad_steps", static_cast<double>(bad_steps_)},
+                                    {"cooldown_left", static_cast<double>(cooldown_left_)}};
+  for (std::size_t g = 0; g < optimizer_->groups(); ++g) out.emplace(of_group("lr", g), optimizer_->lr(g));
+  return out;
 }
 
 void ReduceLROnPlateau::load_state(const std::map<std::string, double>& state) {
   const std::int64_t bad = count(state, "bad_steps"), cooling = count(state, "cooldown_left");
   const double best = entry(state, "best");
-  optimizer_->set_lr(entry(state, "lr"));
+  std::vector<double> lrs;
+  for (std::size_t g = 0; g < optimizer_->groups(); ++g) lrs.push_back(entry(state, of_group("lr", g)));
+  for (std::size_t g = 0; g < lrs.size(); ++g) optimizer_->set_lr(lrs[g], g);
   best_ = best;
   bad_steps_ = bad;
   cooldown_left_ = cooling;

@@ -3,14 +3,17 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <karyon/core/optim/optimizer.h>
 
-// Learning rate schedules, with PyTorch's formulas. Each sets the optimizer's rate in its constructor and
-// in every step(); call step() after the optimizer's. The optimizer must outlive it.
+// Learning rate schedules, with PyTorch's formulas. Each sets the rates of the optimizer's groups in its
+// constructor and in every step(); call step() after the optimizer's. The optimizer must outlive it.
+// lr_curves.h has more, and schedules made of others.
 namespace karyon {
 
-/// A schedule that is a function of the number of steps.
+/// A schedule that is a function of the number of steps. Each group of parameters begins at the rate that it
+/// had when the schedule was made.
 class Schedule {
  public:
   virtual ~Schedule() = default;
@@ -20,22 +23,26 @@ class Schedule {
   void step();
   /// Steps so far.
   std::int64_t steps() const { return steps_; }
-  /// The rate after `steps` steps.
-  virtual double lr_at(std::int64_t steps) const = 0;
+  /// The rate of the first group after `steps` steps.
+  double lr_at(std::int64_t steps) const { return rate(steps, base_lrs_.front()); }
+  /// The rate after `steps` steps of a group that began at base_lr.
+  virtual double rate(std::int64_t steps, double base_lr) const = 0;
+  const std::vector<double>& base_lrs() const { return base_lrs_; }
 
-  /// All that must be saved, as plain numbers; loading it sets the optimizer's rate.
+  /// All that must be saved, as plain numbers; loading it sets the optimizer's rates.
   std::map<std::string, double> state() const;
   void load_state(const std::map<std::string, double>& state);
 
  protected:
-  explicit Schedule(Optimizer& optimizer) : optimizer_(&optimizer), base_lr_(optimizer.lr()) {}
-  double base_lr() const { return base_lr_; }
+  explicit Schedule(Optimizer& optimizer);
+  /// Of a schedule that continues from the base rates of others.
+  Schedule(Optimizer& optimizer, std::vector<double> base_lrs);
   /// For the end of a derived constructor.
-  void apply() { optimizer_->set_lr(lr_at(steps_)); }
+  void apply();
 
  private:
   Optimizer* optimizer_;
-  double base_lr_;
+  std::vector<double> base_lrs_;  // by group
   std::int64_t steps_ = 0;
 };
 
@@ -47,7 +54,7 @@ struct StepLROptions {
 class StepLR : public Schedule {
  public:
   explicit StepLR(Optimizer& optimizer, const StepLROptions& options = {});
-  double lr_at(std::int64_t steps) const override;
+  double rate(std::int64_t steps, double base_lr) const override;
 
  private:
   StepLROptions options_;
@@ -63,7 +70,7 @@ struct CosineLROptions {
 class CosineLR : public Schedule {
  public:
   explicit CosineLR(Optimizer& optimizer, const CosineLROptions& options = {});
-  double lr_at(std::int64_t steps) const override;
+  double rate(std::int64_t steps, double base_lr) const override;
 
  private:
   CosineLROptions options_;
@@ -81,7 +88,7 @@ struct OneCycleLROptions {
 class OneCycleLR : public Schedule {
  public:
   explicit OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options = {});
-  double lr_at(std::int64_t steps) const override;
+  double rate(std::int64_t steps, double base_lr) const override;
 
  private:
   OneCycleLROptions options_;

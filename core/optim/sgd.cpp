@@ -4,26 +4,28 @@
 namespace karyon {
 
 SGD::SGD(std::vector<Tensor> parameters, const SGDOptions& options)
+    : SGD(std::vector<ParamGroup>{{.params = std::move(parameters)}}, options) {}
+
+SGD::SGD(std::vector<ParamGroup> groups, const SGDOptions& options)
     : Optimizer(
-          "SGD", std::move(parameters), options.lr,
+          "SGD", std::move(groups), {.lr = options.lr, .weight_decay = options.weight_decay},
           options.momentum != 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{}),
       options_(options) {
   check(options.momentum >= 0, "SGD: expects momentum >= 0, got ", options.momentum);
-  check(options.weight_decay >= 0, "SGD: expects weight_decay >= 0, got ", options.weight_decay);
   check(!options.nesterov || (options.momentum > 0 && options.dampening == 0),
         "SGD: nesterov expects momentum > 0 and no dampening, got ", options.momentum, " and ",
         options.dampening);
 }
 
-void SGD::update(Group& group) {
+void SGD::update(Batch& batch) {
   std::vector<Tensor> none;
-  kernels::sgd_step({.lr = lr(),
+  kernels::sgd_step({.lr = batch.lr,
                      .momentum = options_.momentum,
                      .dampening = options_.dampening,
-                     .weight_decay = options_.weight_decay,
+                     .weight_decay = batch.weight_decay,
                      .nesterov = options_.nesterov,
-                     .first = group.step == 1},
-                    group.grads, group.parameters, group.buffers.empty() ? none : group.buffers[0]);
+                     .first = batch.step == 1},
+                    batch.grads, batch.parameters, batch.buffers.empty() ? none : batch.buffers[0]);
 }
 
 }  // namespace karyon

@@ -16,9 +16,10 @@ struct SGDOptions {
 class SGD : public Optimizer {
  public:
   explicit SGD(std::vector<Tensor> parameters, const SGDOptions& options = {});
+  explicit SGD(std::vector<ParamGroup> groups, const SGDOptions& options = {});
 
  private:
-  void update(Group& group) override;
+  void update(Batch& batch) override;
   SGDOptions options_;
 };
 
