@@ -118,6 +118,32 @@ void adam_step(const kernels::AdamStep& s, const std::vector<Tensor>& grad, std:
   update("Adam", functors::AdamUpdate<float>(s), grad, p, m, v);
 }
 
+void rmsprop_step(const kernels::RMSpropStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                  std::vector<Tensor>& square_avg, std::vector<Tensor>& grad_avg,
+                  std::vector<Tensor>& velocity) {
+  const functors::RMSpropUpdate<float, false> plain(s);
+  const functors::RMSpropUpdate<float, true> centered(s);
+  if (grad_avg.empty() && velocity.empty()) return update("RMSprop", plain, grad, p, square_avg);
+  if (grad_avg.empty()) return update("RMSprop", plain, grad, p, square_avg, velocity);
+  if (velocity.empty()) return update("RMSprop", centered, grad, p, square_avg, grad_avg);
+  update("RMSprop", centered, grad, p, square_avg, grad_avg, velocity);
+}
+
+void adagrad_step(const kernels::AdagradStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                  std::vector<Tensor>& sum) {
+  update("Adagrad", functors::AdagradUpdate<float>(s), grad, p, sum);
+}
+
+void lion_step(const kernels::LionStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+               std::vector<Tensor>& m) {
+  update("Lion", functors::LionUpdate<float>(s), grad, p, m);
+}
+
+void lamb_direction(const kernels::AdamStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                    std::vector<Tensor>& m, std::vector<Tensor>& v, std::vector<Tensor>& direction) {
+  update("LAMB", functors::LambDirection<float>(s), grad, p, m, v, direction);
+}
+
 struct LoadSquare {
   const float* x;
   __device__ double operator()(std::int64_t i) const {
@@ -150,6 +176,10 @@ void limit_magnitude(double limit, Tensor& y) {
 void register_optim_kernels(KernelTable& table) {
   table.add<decltype(kernels::sgd_step), sgd_step>("sgd_step");
   table.add<decltype(kernels::adam_step), adam_step>("adam_step");
+  table.add<decltype(kernels::rmsprop_step), rmsprop_step>("rmsprop_step");
+  table.add<decltype(kernels::adagrad_step), adagrad_step>("adagrad_step");
+  table.add<decltype(kernels::lion_step), lion_step>("lion_step");
+  table.add<decltype(kernels::lamb_direction), lamb_direction>("lamb_direction");
   table.add<decltype(kernels::sum_of_squares), sum_of_squares>("sum_of_squares");
   table.add<decltype(kernels::limit_magnitude), limit_magnitude>("limit_magnitude");
 }

@@ -59,7 +59,7 @@ set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gem
 device_tests(ops activation conv dropout einsum elementwise function gather index layout loss loss_class
   loss_pair loss_region matmul norm pool reduce resize rounding scan shape similarity sort statistics)
 device_tests(layers layers)
-device_tests(optim optimizer)
+device_tests(optim optimizer update)
 device_tests(models unet_golden)
 if(TARGET nuclei_test)
   device_tests(nuclei device)

@@ -24,6 +24,11 @@ template <class F, class T>
 void update(std::int64_t n, F f, const T* __restrict g, T* __restrict p, T* __restrict m, T* __restrict v) {
   for (std::int64_t i = 0; i < n; ++i) f(g[i], p[i], m[i], v[i]);
 }
+template <class F, class T>
+void update(std::int64_t n, F f, const T* __restrict g, T* __restrict p, T* __restrict m, T* __restrict v,
+            T* __restrict d) {
+  for (std::int64_t i = 0; i < n; ++i) f(g[i], p[i], m[i], v[i], d[i]);
+}
 
 // f(gradient, values...) on every element; `changed` are the tensors that the values belong to.
 template <class T, class F, class... Changed>
@@ -53,6 +58,38 @@ void adam_step_cpu(const kernels::AdamStep& s, const std::vector<Tensor>& grad, 
                    std::vector<Tensor>& m, std::vector<Tensor>& v) {
   dispatch_floating(p[0].dtype(), "Adam",
                     [&]<class T>() { update_all<T>(functors::AdamUpdate<T>(s), grad, p, m, v); });
+}
+
+void rmsprop_step_cpu(const kernels::RMSpropStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                      std::vector<Tensor>& square_avg, std::vector<Tensor>& grad_avg,
+                      std::vector<Tensor>& velocity) {
+  dispatch_floating(p[0].dtype(), "RMSprop", [&]<class T>() {
+    const functors::RMSpropUpdate<T, false> plain(s);
+    const functors::RMSpropUpdate<T, true> centered(s);
+    if (grad_avg.empty() && velocity.empty()) return update_all<T>(plain, grad, p, square_avg);
+    if (grad_avg.empty()) return update_all<T>(plain, grad, p, square_avg, velocity);
+    if (velocity.empty()) return update_all<T>(centered, grad, p, square_avg, grad_avg);
+    update_all<T>(centered, grad, p, square_avg, grad_avg, velocity);
+  });
+}
+
+void adagrad_step_cpu(const kernels::AdagradStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                      std::vector<Tensor>& sum) {
+  dispatch_floating(p[0].dtype(), "Adagrad",
+                    [&]<class T>() { update_all<T>(functors::AdagradUpdate<T>(s), grad, p, sum); });
+}
+
+void lion_step_cpu(const kernels::LionStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& m) {
+  dispatch_floating(p[0].dtype(), "Lion",
+                    [&]<class T>() { update_all<T>(functors::LionUpdate<T>(s), grad, p, m); });
+}
+
+void lamb_direction_cpu(const kernels::AdamStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                        std::vector<Tensor>& m, std::vector<Tensor>& v, std::vector<Tensor>& direction) {
+  dispatch_floating(p[0].dtype(), "LAMB", [&]<class T>() {
+    update_all<T>(functors::LambDirection<T>(s), grad, p, m, v, direction);
+  });
 }
 
 template <class T>
@@ -89,6 +126,10 @@ void limit_magnitude_cpu(double limit, Tensor& y) {
 
 constinit decltype(kernels::sgd_step) kernels::sgd_step{"sgd_step", sgd_step_cpu};
 constinit decltype(kernels::adam_step) kernels::adam_step{"adam_step", adam_step_cpu};
+constinit decltype(kernels::rmsprop_step) kernels::rmsprop_step{"rmsprop_step", rmsprop_step_cpu};
+constinit decltype(kernels::adagrad_step) kernels::adagrad_step{"adagrad_step", adagrad_step_cpu};
+constinit decltype(kernels::lion_step) kernels::lion_step{"lion_step", lion_step_cpu};
+constinit decltype(kernels::lamb_direction) kernels::lamb_direction{"lamb_direction", lamb_direction_cpu};
 constinit decltype(kernels::sum_of_squares) kernels::sum_of_squares{"sum_of_squares", sum_of_squares_cpu};
 constinit decltype(kernels::limit_magnitude) kernels::limit_magnitude{"limit_magnitude", limit_magnitude_cpu};
 

@@ -29,4 +29,35 @@ extern Kernel<void(const AdamStep& step, const std::vector<Tensor>& grad, std::v
                    std::vector<Tensor>& m, std::vector<Tensor>& v)>
     adam_step;
 
+struct RMSpropStep {
+  double lr, alpha, eps, weight_decay, momentum;
+};
+/// One update of each p. grad_avg is empty unless the variance is centered, velocity without momentum.
+extern Kernel<void(const RMSpropStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& square_avg, std::vector<Tensor>& grad_avg,
+                   std::vector<Tensor>& velocity)>
+    rmsprop_step;
+
+struct AdagradStep {
+  double lr, eps, weight_decay;
+};
+/// One update of each p and of the sum of its squared gradients.
+extern Kernel<void(const AdagradStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& sum)>
+    adagrad_step;
+
+struct LionStep {
+  double lr, beta1, beta2, weight_decay;
+};
+/// One update of each p and of the average of its gradient (m).
+extern Kernel<void(const LionStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& m)>
+    lion_step;
+
+/// One update of the averages m and v as Adam's. direction = the corrected m / (root of the corrected v + eps)
+/// + weight_decay p; p stays.
+extern Kernel<void(const AdamStep& step, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
+                   std::vector<Tensor>& m, std::vector<Tensor>& v, std::vector<Tensor>& direction)>
+    lamb_direction;
+
 }  // namespace karyon::kernels
