@@ -22,4 +22,15 @@ Sample TensorDataset::get(std::int64_t index, Generator&) const {
   return out;
 }
 
+Subset::Subset(const Dataset& dataset, std::vector<std::int64_t> indices)
+    : dataset_(&dataset), indices_(std::move(indices)) {
+  for (const std::int64_t i : indices_)
+    check(i >= 0 && i < dataset.size(), "Subset: expects indices below ", dataset.size(), ", got ", i);
+}
+
+Sample Subset::get(std::int64_t index, Generator& generator) const {
+  check(index >= 0 && index < size(), "Subset: sample ", index, " of ", size());
+  return dataset_->get(indices_[static_cast<std::size_t>(index)], generator);
+}
+
 }  // namespace karyon

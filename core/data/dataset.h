@@ -33,4 +33,17 @@ class TensorDataset : public Dataset {
   std::vector<Tensor> tensors_;
 };
 
+/// Some samples of another dataset, as torch.utils.data.Subset. The dataset must outlive it.
+class Subset : public Dataset {
+ public:
+  /// Throws Error if an index is not one of the dataset.
+  Subset(const Dataset& dataset, std::vector<std::int64_t> indices);
+  std::int64_t size() const override { return static_cast<std::int64_t>(indices_.size()); }
+  Sample get(std::int64_t index, Generator& generator) const override;
+
+ private:
+  const Dataset* dataset_;
+  std::vector<std::int64_t> indices_;
+};
+
 }  // namespace karyon

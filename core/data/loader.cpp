@@ -18,6 +18,58 @@ Generator derived(std::uint64_t seed, std::uint64_t counter, std::uint64_t strea
   return Generator((std::uint64_t{words[1]} << 32) | words[0]);
 }
 
+// The samples as one batch; indices are for messages.
+Batch stacked(const std::vector<std::int64_t>& indices, const std::vector<Sample>& samples) {
+  std::vector<std::vector<Tensor>> columns(samples[0].size());
+  for (std::size_t s = 0; s < samples.size(); ++s) {
+    const Sample& sample = samples[s];
+    check(sample.size() == columns.size(), "DataLoader: sample ", indices[s], " has ", sample.size(),
+          " tensors, expected ", columns.size());
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+      const Tensor &x = sample[c], &first = samples[0][c];
+      check(x.defined(), "DataLoader: tensor ", c, " of sample ", indices[s], " is undefined");
+      check(x.shape() == first.shape() && x.dtype() == first.dtype(), "DataLoader: tensor ", c, " of sample ",
+            indices[s], " is ", x.dtype(), x.shape(), ", expected ", first.dtype(), first.shape(),
+            " as in the rest of its batch");
+      columns[c].push_back(x);
+    }
+  }
+  Batch out;
+  for (const std::vector<Tensor>& column : columns) out.push_back(stack(column));
+  return out;
+}
+
+std::vector<std::int64_t> sample_order(const Dataset& dataset, const DataLoaderOptions& options,
+                                       Generator& generator) {
+  const std::int64_t n = dataset.size();
+  if (options.sampler) return options.sampler->indices(generator);
+  return options.shuffle ? RandomSampler(n).indices(generator) : SequentialSampler(n).indices(generator);
+}
+
+// The indices of each batch of an epoch.
+std::vector<std::vector<std::int64_t>> batch_order(const Dataset& dataset, const DataLoaderOptions& options,
+                                                   Generator& generator) {
+  if (options.batch_sampler) return options.batch_sampler->batches(generator);
+  const std::vector<std::int64_t> order = sample_order(dataset, options, generator);
+  const auto n = static_cast<std::int64_t>(order.size()), most = options.batch_size;
+  std::vector<std::vector<std::int64_t>> out;
+  for (std::int64_t begin = 0; begin < n - (options.drop_last ? most - 1 : 0); begin += most)
+    out.emplace_back(order.begin() + begin, order.begin() + begin + std::min(most, n - begin));
+  return out;
+}
+
+void check_order(const std::vector<std::vector<std::int64_t>>& order, std::int64_t batches,
+                 std::int64_t samples) {
+  check(static_cast<std::int64_t>(order.size()) == batches, "DataLoader: the sampler has ", order.size(),
+        " batches, but its size() promises ", batches);
+  for (const std::vector<std::int64_t>& batch : order) {
+    check(!batch.empty(), "DataLoader: the sampler has a batch without samples");
+    for (const std::int64_t index : batch)
+      check(index >= 0 && index < samples, "DataLoader: the sampler has index ", index, " of ", samples,
+            " samples");
+  }
+}
+
 }  // namespace
 
 struct DataLoader::Epoch::State {
@@ -30,8 +82,8 @@ struct DataLoader::Epoch::State {
   const Dataset* dataset;
   DataLoaderOptions options;
   std::uint64_t number;
-  std::vector<std::int64_t> order;
-  std::int64_t next, batches;  // next for the consumer
+  std::vector<std::vector<std::int64_t>> order;  // indices by batch
+  std::int64_t next, batches;                    // next for the consumer
 
   std::mutex mutex;
   std::condition_variable made, taken;
@@ -57,32 +109,13 @@ struct DataLoader::Epoch::State {
 
   Batch make(std::int64_t batch) const {
     const NoGradGuard no_grad;
-    const std::int64_t begin = batch * options.batch_size;
-    const std::int64_t end =
-        begin + std::min(options.batch_size, static_cast<std::int64_t>(order.size()) - begin);
-    std::vector<std::vector<Tensor>> columns;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t index = order[static_cast<std::size_t>(i)];
+    const std::vector<std::int64_t>& indices = order[static_cast<std::size_t>(batch)];
+    std::vector<Sample> samples;
+    for (const std::int64_t index : indices) {
       Generator generator = derived(options.seed, static_cast<std::uint64_t>(index), number + 1);
-      Sample sample = dataset->get(index, generator);
-      if (columns.empty()) columns.resize(sample.size());
-      check(sample.size() == columns.size(), "DataLoader: sample ", index, " has ", sample.size(),
-            " tensors, expected ", columns.size());
-      for (std::size_t c = 0; c < columns.size(); ++c) {
-        const Tensor& x = sample[c];
-        check(x.defined(), "DataLoader: tensor ", c, " of sample ", index, " is undefined");
-        if (!columns[c].empty()) {
-          const Tensor& first = columns[c][0];
-          check(x.shape() == first.shape() && x.dtype() == first.dtype(), "DataLoader: tensor ", c,
-                " of sample ", index, " is ", x.dtype(), x.shape(), ", expected ", first.dtype(),
-                first.shape(), " as in the rest of its batch");
-        }
-        columns[c].push_back(x);
-      }
+      samples.push_back(dataset->get(index, generator));
     }
-    Batch out;
-    for (const std::vector<Tensor>& column : columns) out.push_back(stack(column));
-    return out;
+    return options.collate ? options.collate(samples) : stacked(indices, samples);
   }
 
   void work() {
@@ -148,11 +181,14 @@ DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
   check(options.batch_size >= 1, "DataLoader: expects a batch_size of 1 or more, got ", options.batch_size);
   check(options.workers >= 0 && options.workers <= 1024, "DataLoader: expects 0 to 1024 workers, got ",
         options.workers);
+  check(!(options.shuffle && options.sampler), "DataLoader: expects shuffle or a sampler, not both");
   check(options.prefetch >= 1, "DataLoader: expects a prefetch of 1 or more, got ", options.prefetch);
 }
 
 std::int64_t DataLoader::size() const {
-  const std::int64_t n = dataset_->size(), b = options_.batch_size;
+  if (options_.batch_sampler) return options_.batch_sampler->size();
+  const std::int64_t n = options_.sampler ? options_.sampler->size() : dataset_->size();
+  const std::int64_t b = options_.batch_size;
   return n / b + (options_.drop_last || n % b == 0 ? 0 : 1);
 }
 
@@ -166,8 +202,8 @@ DataLoader::Epoch DataLoader::epoch(std::uint64_t number, std::int64_t first_bat
   state->batches = size();
   state->slots.resize(static_cast<std::size_t>(std::min(options_.prefetch, state->batches)));
   Generator generator = derived(options_.seed, number, 0);
-  const std::int64_t n = dataset_->size();
-  state->order = (options_.shuffle ? randperm(n, generator) : arange(n)).to_vector<std::int64_t>();
+  state->order = batch_order(*dataset_, options_, generator);
+  check_order(state->order, state->batches, dataset_->size());
   return Epoch(std::move(state));
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
 
-#include <karyon/core/data/dataset.h>
+#include <karyon/core/data/sampler.h>
 
 namespace karyon {
 
@@ -15,6 +16,13 @@ struct DataLoaderOptions {
   int workers = 0;            ///< threads that make batches; 0: the caller's
   std::int64_t prefetch = 4;  ///< batches made ahead of the consumer, with workers
   std::uint64_t seed = 0;
+  /// The order of samples instead of `shuffle`. Both samplers must outlive the loader and its epochs.
+  const Sampler* sampler = nullptr;
+  /// Whole batches instead of batch_size, shuffle, drop_last and sampler.
+  const BatchSampler* batch_sampler = nullptr;
+  /// What makes a batch of samples: it may pad them, say. The default stacks each position. Workers call it at
+  /// the same time.
+  std::function<Batch(const std::vector<Sample>& samples)> collate = nullptr;
 };
 
 /// Batches of a dataset, the same bits for any number of workers. The order of epoch e depends on (seed, e)
