@@ -5,7 +5,7 @@ set(core core)                                    # values, autograd, threads, f
 set(core/ops core core/ops)                       # public: what operations promise
 set(core/kernels core core/ops core/kernels)      # private: the slots that a device fills
 set(core/optim core core/optim)
-set(core/data core core/data)
+set(core/data core core/ops core/data)
 set(core/io core core/io)                         # public: files of other programs
 set(core/format core core/format)                 # private: the bytes of files
 set(core/cpu/simd core core/kernels core/cpu/simd)
@@ -22,7 +22,6 @@ set(library core/ops core/kernels core/optim core/data core/io core/format core/
 set(sources_core core/kernels core/ops core/cpu core/format)
 set(sources_core/ops core/kernels)
 set(sources_core/optim core/kernels)
-set(sources_core/data core/ops)
 set(sources_core/io core/format)
 
 # The nuclei program by stages.

@@ -11,8 +11,7 @@ namespace {
 
 // [H, W, C] as a batch of one image.
 Tensor as_batch(const Tensor& x, const char* op) {
-  check(x.dim() == 3 || x.dim() == 4, op, ": expects [H, W, C] or [N, H, W, C], got ", x.shape());
-  check(x.device() == Device::cpu(), op, ": expects images in the CPU's memory, got ", x.device());
+  image_sizes(op, x);
   return x.dim() == 4 ? x.detach() : view(x, {1, x.size(0), x.size(1), x.size(2)});
 }
 Tensor as_given(const Tensor& batch, const Tensor& given) {
@@ -51,6 +50,12 @@ Sample each(const Sample& sample, F change) {
 }
 
 }  // namespace
+
+ImageSizes image_sizes(const char* op, const Tensor& x) {
+  check(x.dim() == 3 || x.dim() == 4, op, ": expects [H, W, C] or [N, H, W, C], got ", x.shape());
+  check(x.device() == Device::cpu(), op, ": expects images in the CPU's memory, got ", x.device());
+  return {x.dim() == 4 ? x.size(0) : 1, x.size(-3), x.size(-2), x.size(-1)};
+}
 
 Tensor hflip(const Tensor& x) { return rearranged("hflip", x, false, {0, 1, 0}, {width(x) - 1, 0, -1}); }
 Tensor vflip(const Tensor& x) { return rearranged("vflip", x, false, {height(x) - 1, -1, 0}, {0, 0, 1}); }

@@ -9,6 +9,13 @@
 //     sample[0] = jitter(sample[0], {.brightness = 0.2}, generator);
 namespace karyon {
 
+/// Images, height, width and channels of a tensor of images. Throws Error that names `op` unless it is
+/// [H, W, C] or [N, H, W, C] in the CPU's memory. For an augmentation of your own.
+struct ImageSizes {
+  std::int64_t n, h, w, c;
+};
+ImageSizes image_sizes(const char* op, const Tensor& x);
+
 /// Left and right exchanged. Any dtype; returns x's shape.
 Tensor hflip(const Tensor& x);
 /// Top and bottom exchanged. Any dtype; returns x's shape.
