@@ -1,21 +1,11 @@
+#include <karyon/layers/channels.h>
 #include <karyon/layers/conv.h>
 #include <karyon/layers/init.h>
 
 namespace karyon {
-namespace {
-
-void check_channels(const char* op, std::int64_t in, std::int64_t out, Pair kernel, std::int64_t groups) {
-  check(in >= 1 && out >= 1, op, ": expects at least 1 channel, got ", in, " in and ", out, " out");
-  check(kernel.h >= 1 && kernel.w >= 1, op, ": expects a kernel of 1 or more, got ", kernel);
-  check(groups >= 1 && in % groups == 0 && out % groups == 0, op, ": ", in, " and ", out,
-        " channels do not divide into ", groups, " groups");
-}
-
-}  // namespace
-
 Conv2d::Conv2d(std::int64_t in_channels, std::int64_t out_channels, Pair kernel_size, const Options& o)
     : options{.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups} {
-  check_channels("Conv2d", in_channels, out_channels, kernel_size, o.groups);
+  check_channels("Conv2d", in_channels, out_channels, {kernel_size.h, kernel_size.w}, o.groups);
   weight = empty({out_channels, kernel_size.h, kernel_size.w, in_channels / o.groups});
   if (o.bias) bias = empty({out_channels});
   default_init_(weight, bias, generator_or_default(o.generator));
@@ -46,7 +36,7 @@ ConvTranspose2d::ConvTranspose2d(std::int64_t in_channels, std::int64_t out_chan
               .output_padding = o.output_padding,
               .dilation = o.dilation,
               .groups = o.groups} {
-  check_channels("ConvTranspose2d", in_channels, out_channels, kernel_size, o.groups);
+  check_channels("ConvTranspose2d", in_channels, out_channels, {kernel_size.h, kernel_size.w}, o.groups);
   weight = empty({in_channels, kernel_size.h, kernel_size.w, out_channels / o.groups});
   if (o.bias) bias = empty({out_channels});
   default_init_(weight, bias, generator_or_default(o.generator));

@@ -1,8 +1,10 @@
 #include <cmath>
+#include <set>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/io/tensor_file.h>
 #include <karyon/core/ops/layout.h>
+#include <karyon/layers/conv1d.h>
 #include <karyon/layers/weights.h>
 
 namespace karyon {
@@ -22,18 +24,39 @@ bool all_finite(const Tensor& x) {
   });
 }
 
+// Adds the names of Conv1d's filters. Other tensors of 3 dimensions (positions of a transformer) have no other
+// layout in files, so their dimensions do not tell.
+void add_filters_1d(const Module& module, const std::string& prefix, std::set<std::string>& names) {
+  if (dynamic_cast<const Conv1d*>(&module) || dynamic_cast<const ConvTranspose1d*>(&module))
+    names.insert(prefix + "weight");
+  for (const auto& [name, child] : module.named_children())
+    add_filters_1d(*child, prefix + name + ".", names);
+}
+std::set<std::string> filters_1d(const Module& module) {
+  std::set<std::string> names;
+  add_filters_1d(module, "", names);
+  return names;
+}
+
 }  // namespace
 
-Tensor to_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 3, 1, 2}) : x; }
-Tensor from_pytorch_layout(const Tensor& x) { return x.dim() == 4 ? permute(x, {0, 2, 3, 1}) : x; }
+Tensor to_pytorch_layout(const Tensor& x) {
+  return x.dim() == 4 ? permute(x, {0, 3, 1, 2}) : x.dim() == 5 ? permute(x, {0, 4, 1, 2, 3}) : x;
+}
+Tensor from_pytorch_layout(const Tensor& x) {
+  return x.dim() == 4 ? permute(x, {0, 2, 3, 1}) : x.dim() == 5 ? permute(x, {0, 2, 3, 4, 1}) : x;
+}
 
 void save_weights(const Module& module, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata) {
   const NoGradGuard no_grad;
   TensorFile file;
   file.metadata = metadata;
-  for (const auto& [name, x] : module.state_dict())
-    file.tensors.emplace(name, to_pytorch_layout(x.to(Device::cpu())));
+  const std::set<std::string> exchanged = filters_1d(module);
+  for (const auto& [name, x] : module.state_dict()) {
+    const Tensor host = x.to(Device::cpu());
+    file.tensors.emplace(name, exchanged.contains(name) ? transpose(host, 1, 2) : to_pytorch_layout(host));
+  }
   save_safetensors(path, file);
 }
 
@@ -62,10 +85,11 @@ std::map<std::string, std::string> load_weights(Module& module, const std::files
 
 void load_weights(Module& module, TensorFile file, const std::filesystem::path& path, bool strict) {
   const NoGradGuard no_grad;
+  const std::set<std::string> exchanged = filters_1d(module);
   for (auto& [name, x] : file.tensors) {
     check(all_finite(x), "load_weights: ", path.string(), ": tensor '", name,
           "' holds a NaN or an infinity, expected finite weights");
-    x = from_pytorch_layout(x);
+    x = exchanged.contains(name) && x.dim() == 3 ? transpose(x, 1, 2) : from_pytorch_layout(x);
   }
   try {
     module.load_state_dict(file.tensors, strict);

@@ -9,8 +9,9 @@
 
 namespace karyon {
 
-/// Filters of 4 dimensions are [a, kH, kW, b] in memory and [a, b, kH, kW] in files. Convolutions (a = C_out)
-/// and transposed ones (a = C_in) are alike here. Other tensors pass unchanged.
+/// Filters of 4 dimensions are [a, kH, kW, b] in memory and [a, b, kH, kW] in files; so are those of 5, with
+/// kD before kH. Convolutions (a = C_out) and transposed ones (a = C_in) are alike here. Other tensors pass
+/// unchanged. save_weights() and load_weights() also exchange the dimensions of Conv1d's filters.
 Tensor to_pytorch_layout(const Tensor& x);
 Tensor from_pytorch_layout(const Tensor& x);
 

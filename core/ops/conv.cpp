@@ -6,10 +6,13 @@
 #include <karyon/core/kernels/conv.h>
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/convolution.h>
 #include <karyon/core/ops/layout.h>
 
 namespace karyon {
 namespace {
+
+using namespace convolution;
 
 TensorOptions like(const Tensor& x) { return {.dtype = x.dtype(), .device = x.device()}; }
 
@@ -28,36 +31,6 @@ Tensor backward_bias(const Tensor& dy) {
   return db;
 }
 
-void check_dtypes(const char* op, const Tensor& x, const Tensor& weight) {
-  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
-  check(x.dtype() == weight.dtype(), op, ": x is ", x.dtype(), " but weight is ", weight.dtype(),
-        mixed(x, weight) ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
-}
-
-// A bias or scale [channels].
-void check_per_channel(const char* op, const char* what, const Tensor& p, std::int64_t channels, DType x) {
-  if (!p.defined()) return;
-  const DType dtype = parameter_dtype(x);
-  check(p.shape() == Shape{channels} && p.dtype() == dtype, op, ": expects ", what, " ", dtype, " [",
-        channels, "]", dtype == x ? "" : " beside bf16", ", got ", p.dtype(), " ", p.shape());
-}
-
-// Checks that both directions share.
-void check_arguments(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                     std::int64_t out_channels, std::int64_t groups, Pair stride, Pair padding,
-                     Pair dilation) {
-  check(x.dim() == 4, op, ": expects x [N, H, W, C], got ", x.shape());
-  check(weight.dim() == 4, op, ": expects a weight of 4 dimensions, got ", weight.shape());
-  check(weight.size(1) >= 1 && weight.size(2) >= 1, op, ": the kernel of weight ", weight.shape(),
-        " is empty");
-  check_dtypes(op, x, weight);
-  check(groups >= 1, op, ": expects groups >= 1, got ", groups);
-  check(stride.h >= 1 && stride.w >= 1, op, ": expects stride >= 1, got ", stride);
-  check(dilation.h >= 1 && dilation.w >= 1, op, ": expects dilation >= 1, got ", dilation);
-  check(padding.h >= 0 && padding.w >= 0, op, ": expects padding >= 0, got ", padding);
-  check_per_channel(op, "bias", bias, out_channels, x.dtype());
-}
-
 // A stride that is longer than the padded image has one position, as has one of its length. Kernels multiply
 // the stride with sizes.
 Pair within(Pair stride, Pair size, Pair padding) {
@@ -68,13 +41,10 @@ Pair within(Pair stride, Pair size, Pair padding) {
 ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
                              const Conv2dOptions& options) {
   const auto& [stride, padding, dilation, groups] = options;
-  check_arguments(op, x, weight, bias, weight.defined() && weight.dim() == 4 ? weight.size(0) : 0, groups,
+  check_arguments(op, 4, x, weight, bias, weight.defined() && weight.dim() == 4 ? weight.size(0) : 0, groups,
                   stride, padding, dilation);
+  check_channels(op, x, weight, groups);
   const std::int64_t k = weight.size(0), kh = weight.size(1), kw = weight.size(2);
-  const std::int64_t channels = checked_mul(weight.size(3), groups, op);
-  check(channels == x.size(3) && x.size(3) >= 1, op, ": weight ", weight.shape(), " with groups ", groups,
-        " expects ", channels, " input channels, x ", x.shape(), " has ", x.size(3));
-  check(k >= 1 && k % groups == 0, op, ": ", k, " output channels do not divide into ", groups, " groups");
   const SlidingWindow window{{kh, kw}, stride, padding, dilation};
   const Pair out = window_positions(op, {x.size(1), x.size(2)}, window);
   check(out.h >= 1 && out.w >= 1, op, ": x ", x.shape(), " with padding ", padding,
@@ -100,17 +70,6 @@ ConvHints hints_for(const Tensor& x, bool norm_may_follow) {
   const bool f32_or_bf16 = x.dtype() == f32 || x.dtype() == bf16;
   return {.moments = norm_may_follow && grad_enabled() && f32_or_bf16,
           .keep_filters = !grad_enabled() && x.dtype() == f32};
-}
-
-// The outputs of a transposed convolution along one dimension, (size - 1) stride + dilation (kernel - 1) +
-// extra + 1 - 2 padding, which may be negative.
-std::int64_t transposed_size(std::int64_t size, std::int64_t stride, std::int64_t kernel,
-                             std::int64_t dilation, std::int64_t extra, std::int64_t padding) {
-  const char* const op = "conv_transpose2d";
-  const std::int64_t spread = checked_mul(size - 1, stride, op),
-                     reach = checked_mul(kernel - 1, dilation, op);
-  const std::int64_t padded = checked_add(checked_add(spread, reach, op), checked_add(extra, 1, op), op);
-  return checked_add(padded, -checked_mul(padding, 2, op), op);
 }
 
 // Records y, the convolution g of x or, if `transposed`, its transpose. The gradient in x is the other of the
@@ -193,25 +152,21 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                         const ConvTranspose2dOptions& options) {
   const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
   const auto& [stride, padding, output_padding, dilation, groups] = options;
-  const std::int64_t k =
-      weight.defined() && weight.dim() == 4 ? checked_mul(weight.size(3), groups, "conv_transpose2d") : 0;
-  check_arguments("conv_transpose2d", x, weight, bias, k, groups, stride, padding, dilation);
-  check(weight.size(0) == x.size(3) && x.size(3) >= 1, "conv_transpose2d: weight ", weight.shape(),
-        " expects ", weight.size(0), " input channels, x ", x.shape(), " has ", x.size(3));
-  check(k >= 1 && x.size(3) % groups == 0, "conv_transpose2d: ", x.size(3),
-        " input channels do not divide into ", groups, " groups");
-  check(output_padding.h >= 0 && output_padding.w >= 0 &&
-            (output_padding.h < stride.h || output_padding.h < dilation.h) &&
-            (output_padding.w < stride.w || output_padding.w < dilation.w),
-        "conv_transpose2d: output_padding ", output_padding, " must be below the stride ", stride,
-        " or the dilation ", dilation);
+  const char* const op = "conv_transpose2d";
+  const std::int64_t k = transposed_channels(op, 4, weight, groups);
+  check_arguments(op, 4, x, weight, bias, k, groups, stride, padding, dilation);
+  check_transposed_channels(op, x, weight, k, groups);
+  check(output_padding_fits(output_padding.h, stride.h, dilation.h) &&
+            output_padding_fits(output_padding.w, stride.w, dilation.w),
+        op, ": output_padding ", output_padding, " must be below the stride ", stride, " or the dilation ",
+        dilation);
   const std::int64_t kh = weight.size(1), kw = weight.size(2);
   const std::int64_t h_out =
-      transposed_size(x.size(1), stride.h, kh, dilation.h, output_padding.h, padding.h);
+      transposed_size(op, x.size(1), stride.h, kh, dilation.h, output_padding.h, padding.h);
   const std::int64_t w_out =
-      transposed_size(x.size(2), stride.w, kw, dilation.w, output_padding.w, padding.w);
-  check(x.size(1) >= 1 && x.size(2) >= 1 && h_out >= 1 && w_out >= 1, "conv_transpose2d: x ", x.shape(),
-        " with padding ", padding, " gives an empty output");
+      transposed_size(op, x.size(2), stride.w, kw, dilation.w, output_padding.w, padding.w);
+  check(x.size(1) >= 1 && x.size(2) >= 1 && h_out >= 1 && w_out >= 1, op, ": x ", x.shape(), " with padding ",
+        padding, " gives an empty output");
   // The convolution that this one transposes: its input is our output.
   const ConvGeometry g{.n = x.size(0),
                        .h = h_out,
@@ -227,7 +182,7 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                        .groups = groups};
   Tensor y = empty({g.n, h_out, w_out, k}, like(x));
   if (g.n > 0) kernels::conv2d_backward_data(g, hints_for(x, false), x, weight, bias, y);
-  return record_conv("conv_transpose2d", g, true, x, weight, bias, y);
+  return record_conv(op, g, true, x, weight, bias, y);
 }
 
 }  // namespace karyon

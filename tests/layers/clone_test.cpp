@@ -168,6 +168,25 @@ TEST_CASE("clone: every layer and network says how it is built") {
   CHECK((*copied)[0].weight.shape() == Shape{3, 2});
 }
 
+TEST_CASE("clone: layers of sequences and volumes") {
+  const auto check_layer = [](Module& layer, const Shape& shape) {
+    INFO(layer.type());
+    const auto copy = layer.clone();
+    const Tensor x = randn(shape);
+    CHECK(values(*copy) == values(layer));
+    CHECK((*copy)(x).to_vector<float>() == layer(x).to_vector<float>());
+  };
+  const Shape sequence{2, 9, 4}, volume{2, 5, 6, 4, 4};
+  Conv1d conv1(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2, .bias = false});
+  check_layer(conv1, sequence);
+  ConvTranspose1d up1(4, 6, 2, {.stride = 2, .output_padding = 1, .groups = 2});
+  check_layer(up1, sequence);
+  Conv3d conv3(4, 6, {1, 3, 3}, {.stride = {1, 2, 1}, .padding = 1, .dilation = {2, 1, 1}, .groups = 2});
+  check_layer(conv3, volume);
+  ConvTranspose3d up3(4, 6, 2, {.stride = 2, .padding = {0, 1, 0}, .output_padding = {1, 0, 1}});
+  check_layer(up3, volume);
+}
+
 TEST_CASE("clone: what cannot be copied is an error that says what to write") {
   struct Bare : Module {};
   CHECK_THROWS_WITH(Bare().clone(), Contains("override rebuilt() to return std::make_unique<Bare>("));

@@ -2,8 +2,12 @@
 #include <cstring>
 
 #include <karyon/core/io/numpy.h>
+#include <karyon/core/io/tensor_file.h>
 #include <karyon/core/ops/layout.h>
+#include <karyon/layers/conv1d.h>
+#include <karyon/layers/conv3d.h>
 #include <karyon/layers/linear.h>
+#include <karyon/layers/sequential.h>
 #include <karyon/layers/weights.h>
 
 #include "pickle_bytes.h"
@@ -83,4 +87,31 @@ TEST_CASE("weights: filters of PyTorch's files come into the layout of the libra
                     {floats(12)}));
   load_weights(net, folder / "x.pt");
   CHECK(net.weight.to_vector<float>() == Floats{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11});
+}
+
+TEST_CASE("weights: filters of 1 and 3 dimensions have PyTorch's layout in files") {
+  const TempFolder folder;
+  Sequential net, copy;
+  for (Sequential* each : {&net, &copy}) {
+    each->add<Conv1d>(2, 3, 4);
+    each->add<ConvTranspose1d>(3, 2, 5);
+    each->add<Conv3d>(2, 3, Triple(2, 3, 4));
+    each->add<ConvTranspose3d>(4, 3, Triple(1, 2, 3));
+  }
+  save_weights(net, folder / "x.safetensors");
+  const TensorFile file = load_tensors(folder / "x.safetensors");
+  CHECK(file.tensors.at("0.weight").shape() == Shape{3, 2, 4});
+  CHECK(file.tensors.at("1.weight").shape() == Shape{3, 2, 5});
+  CHECK(file.tensors.at("2.weight").shape() == Shape{3, 2, 2, 3, 4});
+  CHECK(file.tensors.at("3.weight").shape() == Shape{4, 3, 1, 2, 3});
+  load_weights(copy, folder / "x.safetensors");
+  for (const auto& [name, x] : net.state_dict())
+    CHECK(x.to_vector<float>() == copy.state_dict().at(name).to_vector<float>());
+
+  struct Positions : Module {
+    Positions() { register_parameter("weight", weight); }
+    Tensor weight = zeros({1, 2, 3});
+  } positions;
+  save_weights(positions, folder / "y.safetensors");
+  CHECK(load_tensors(folder / "y.safetensors").tensors.at("weight").shape() == Shape{1, 2, 3});
 }
