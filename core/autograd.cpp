@@ -1,5 +1,6 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/lazy.h>
+#include <karyon/core/profiler.h>
 #include <karyon/core/storage.h>
 
 #include <atomic>
@@ -186,6 +187,7 @@ void Tensor::backward(const Tensor& grad_output) const {
           ": backward through a graph that is already freed; for several losses over one graph call backward "
           "on their sum");
     next.grad = call_hooks(node.hooks, std::move(next.grad));
+    const ProfileRange range(node.name, true);
     std::vector<Tensor> grads = node.backward(next.grad);
     node.backward = nullptr;  // frees what forward saved
     next.grad = Tensor();

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <set>
 #include <typeinfo>
 
 #include <karyon/core/autograd.h>
+#include <karyon/core/profiler.h>
 #include <karyon/core/random.h>
 #include <karyon/layers/call_observer.h>
 #include <karyon/layers/module.h>
@@ -46,6 +48,8 @@ Tensor Module::forward(Tensor) { throw Error(type() + ": has no forward of one i
 Tensor Module::operator()(Tensor x) {
   if (calling != nullptr && !registered_) check_registered(*calling);
   const Calling guard(this);
+  std::optional<ProfileRange> range;
+  if (profiling()) range.emplace(type());
   CallObserver* const observer = CallObserver::current();
   if (observer == nullptr) return forward(std::move(x));
   const Shape input = x.shape();

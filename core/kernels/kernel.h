@@ -5,6 +5,7 @@
 
 #include <karyon/core/backend.h>
 #include <karyon/core/check.h>
+#include <karyon/core/kernels/profiled_call.h>
 #include <karyon/core/tensor.h>
 
 namespace karyon {
@@ -28,25 +29,43 @@ class Kernel<void(Args...)> {
   void operator()(Args... args) const {
     Device seen{};
     bool any = false;
-    auto visit_tensor = [&](const Tensor& x) {
-      if (!x.defined()) return;
-      check(!any || seen == x.device(), name_, ": tensors on ", seen, " and ", x.device());
-      seen = x.device();
-      any = true;
-    };
-    auto visit = [&](const auto& arg) {
-      using Arg = std::decay_t<decltype(arg)>;
-      if constexpr (std::is_same_v<Arg, Tensor>) visit_tensor(arg);
-      if constexpr (std::is_same_v<Arg, std::vector<Tensor>>)
-        for (const Tensor& x : arg) visit_tensor(x);
-    };
-    (visit(args), ...);
+    each_tensor(
+        [&](const Tensor& x) {
+          check(!any || seen == x.device(), name_, ": tensors on ", seen, " and ", x.device());
+          seen = x.device();
+          any = true;
+        },
+        args...);
     const Fn fn = seen.type == DeviceType::cpu ? cpu_ : cuda();
     check(fn != nullptr, name_, ": no ", seen.type, " kernel");
+    if (profiling()) [[unlikely]]
+      return run_profiled(fn, args...);
     fn(args...);
   }
 
  private:
+  // f of each defined tensor, those in vectors included.
+  template <class F>
+  static void each_tensor(F f, const std::remove_reference_t<Args>&... args) {
+    auto visit = [&](const auto& arg) {
+      using Arg = std::decay_t<decltype(arg)>;
+      if constexpr (std::is_same_v<Arg, Tensor>) {
+        if (arg.defined()) f(arg);
+      } else if constexpr (std::is_same_v<Arg, std::vector<Tensor>>) {
+        for (const Tensor& x : arg)
+          if (x.defined()) f(x);
+      }
+    };
+    (visit(args), ...);
+  }
+
+  void run_profiled(Fn fn, Args... args) const {
+    std::vector<const Tensor*> tensors;
+    each_tensor([&](const Tensor& x) { tensors.push_back(&x); }, args...);
+    const ProfiledCall call(name_, tensors);
+    fn(args...);
+  }
+
   Fn cuda() const {
     Fn fn = cuda_.load(std::memory_order_relaxed);
     if (fn == nullptr) {
