@@ -51,6 +51,71 @@ std::unique_ptr<Module> BatchNorm2d::rebuilt() const {
   return std::make_unique<BatchNorm2d>(running_mean.size(0), options);
 }
 
+BatchNorm3d::BatchNorm3d(std::int64_t num_features, const Options& o)
+    : BatchNorm("BatchNorm3d", num_features, o) {}
+
+Tensor BatchNorm3d::forward(Tensor x) {
+  check(x.dim() == 5, "BatchNorm3d: expects [N, D, H, W, C], got ", x.shape());
+  return normalize(x);
+}
+
+std::unique_ptr<Module> BatchNorm3d::rebuilt() const {
+  return std::make_unique<BatchNorm3d>(running_mean.size(0), options);
+}
+
+InstanceNorm::InstanceNorm(const char* name, std::int64_t features, const Options& o)
+    : num_features(features), options(o) {
+  check(features >= 1, name, ": expects at least 1 channel, got ", features);
+  if (o.affine) {
+    weight = ones({features});
+    bias = zeros({features});
+  }
+  register_parameter("weight", weight);
+  register_parameter("bias", bias);
+}
+
+Tensor InstanceNorm::normalize(const Tensor& x) const {
+  check(x.size(-1) == num_features, "InstanceNorm: expects ", num_features, " channels, got ", x.shape());
+  const Tensor y = instance_norm(x, weight, bias, {.eps = options.eps});
+  return options.relu ? relu(y) : y;
+}
+
+InstanceNorm1d::InstanceNorm1d(std::int64_t features, const Options& o)
+    : InstanceNorm("InstanceNorm1d", features, o) {}
+
+Tensor InstanceNorm1d::forward(Tensor x) {
+  check(x.dim() == 3, "InstanceNorm1d: expects [N, L, C], got ", x.shape());
+  return normalize(x);
+}
+
+std::unique_ptr<Module> InstanceNorm1d::rebuilt() const {
+  return std::make_unique<InstanceNorm1d>(num_features, options);
+}
+
+InstanceNorm2d::InstanceNorm2d(std::int64_t features, const Options& o)
+    : InstanceNorm("InstanceNorm2d", features, o) {}
+
+Tensor InstanceNorm2d::forward(Tensor x) {
+  check(x.dim() == 4, "InstanceNorm2d: expects [N, H, W, C], got ", x.shape());
+  return normalize(x);
+}
+
+std::unique_ptr<Module> InstanceNorm2d::rebuilt() const {
+  return std::make_unique<InstanceNorm2d>(num_features, options);
+}
+
+InstanceNorm3d::InstanceNorm3d(std::int64_t features, const Options& o)
+    : InstanceNorm("InstanceNorm3d", features, o) {}
+
+Tensor InstanceNorm3d::forward(Tensor x) {
+  check(x.dim() == 5, "InstanceNorm3d: expects [N, D, H, W, C], got ", x.shape());
+  return normalize(x);
+}
+
+std::unique_ptr<Module> InstanceNorm3d::rebuilt() const {
+  return std::make_unique<InstanceNorm3d>(num_features, options);
+}
+
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, const Options& o)
     : num_groups(groups), num_channels(channels), options(o) {
   check(groups >= 1 && channels >= 1 && channels % groups == 0, "GroupNorm: ", channels,

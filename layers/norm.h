@@ -11,7 +11,7 @@ struct BatchNormLayerOptions {
   bool relu = false;      ///< max(., 0) on the result, in the same pass over memory
 };
 
-/// What BatchNorm1d and BatchNorm2d share: batch_norm by the batch while training, by the running statistics
+/// What BatchNorm1d, BatchNorm2d and BatchNorm3d share: batch_norm by the batch while training, by the running statistics
 /// in evaluation.
 struct BatchNorm : Module {
   using Options = BatchNormLayerOptions;
@@ -40,6 +40,13 @@ struct BatchNorm2d : BatchNorm {
   std::unique_ptr<Module> rebuilt() const override;
 };
 
+/// Batch norm of volumes [N, D, H, W, C].
+struct BatchNorm3d : BatchNorm {
+  explicit BatchNorm3d(std::int64_t num_features, const Options& options = {});
+  Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
+};
+
 struct GroupNormLayerOptions {
   double eps = 1e-5;
   bool affine = true;  ///< has weight and bias
@@ -57,6 +64,46 @@ struct GroupNorm : Module {
   const std::int64_t num_groups, num_channels;
   const Options options;
   Tensor weight, bias;  ///< [C] or undefined
+};
+
+struct InstanceNormLayerOptions {
+  double eps = 1e-5;
+  bool affine = false;  ///< has weight and bias
+  bool relu = false;    ///< max(., 0) on the result
+};
+
+/// What InstanceNorm1d, InstanceNorm2d and InstanceNorm3d share: instance_norm, always by the instance.
+struct InstanceNorm : Module {
+  using Options = InstanceNormLayerOptions;
+
+  const std::int64_t num_features;
+  const Options options;
+  Tensor weight, bias;  ///< [C] or undefined
+
+ protected:
+  InstanceNorm(const char* name, std::int64_t num_features, const Options& options);
+  Tensor normalize(const Tensor& x) const;
+};
+
+/// Instance norm of sequences [N, L, C].
+struct InstanceNorm1d : InstanceNorm {
+  explicit InstanceNorm1d(std::int64_t num_features, const Options& options = {});
+  Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
+};
+
+/// Instance norm of images [N, H, W, C].
+struct InstanceNorm2d : InstanceNorm {
+  explicit InstanceNorm2d(std::int64_t num_features, const Options& options = {});
+  Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
+};
+
+/// Instance norm of volumes [N, D, H, W, C].
+struct InstanceNorm3d : InstanceNorm {
+  explicit InstanceNorm3d(std::int64_t num_features, const Options& options = {});
+  Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
 };
 
 struct LayerNormLayerOptions {

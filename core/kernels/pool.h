@@ -7,10 +7,11 @@ namespace karyon::kernels {
 struct PoolWindow {
   Pair kernel, stride, padding, dilation;
   bool count_include_pad = true;
+  bool open_end = false;  ///< the last windows reach beyond the padding
 
-  /// Windows of 2 x 2 side by side.
+  /// Windows of 2 x 2 side by side, inside the image.
   bool halves() const {
-    return kernel == Pair(2) && stride == Pair(2) && padding == Pair(0) && dilation == Pair(1);
+    return kernel == Pair(2) && stride == Pair(2) && padding == Pair(0) && dilation == Pair(1) && !open_end;
   }
 };
 

@@ -132,6 +132,19 @@ Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight
                 });
 }
 
+Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                     const InstanceNormOptions& options) {
+  check_floating(x, "instance_norm");
+  check(x.dim() >= 3, "instance_norm: expects x [N, ..., C] with at least 3 dimensions, got ", x.shape());
+  const std::int64_t c = x.size(-1);
+  check(c >= 1, "instance_norm: expects at least 1 channel, got ", x.shape());
+  check(x.size(0) == 0 || x.numel() / x.size(0) / c > 1,
+        "instance_norm: expects more than one position in each image, got ", x.shape());
+  check_parameter(weight, {c}, x.dtype(), "instance_norm", "weight");
+  check_parameter(bias, {c}, x.dtype(), "instance_norm", "bias");
+  return group_norm(x, c, weight, bias, {.eps = options.eps});
+}
+
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
                   const LayerNormOptions& options) {
   check_floating(x, "layer_norm");

@@ -45,6 +45,20 @@ struct GroupNormOptions {
 Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight = {},
                   const Tensor& bias = {}, const GroupNormOptions& options = {});
 
+struct InstanceNormOptions {
+  double eps = 1e-5;
+};
+
+/// Normalization over all positions of each channel of one image (Ulyanov et al., 2016), as
+/// torch.nn.functional.instance_norm without running statistics: group_norm with a group for each channel.
+///   x             [N, ..., C] with at least 3 dimensions
+///   weight, bias  [C] or undefined (1 and 0)
+///   returns       x's shape
+/// f32, f64, or x bf16 and weight and bias f32. Differentiable in x, weight and bias. Throws Error if there
+/// is at most one position.
+Tensor instance_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {},
+                     const InstanceNormOptions& options = {});
+
 struct LayerNormOptions {
   double eps = 1e-5;
 };

@@ -1,7 +1,13 @@
+#include <algorithm>
+#include <vector>
+
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/pool.h>
+#include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/pool.h>
+#include <karyon/core/ops/pooling.h>
 
 namespace karyon {
 namespace {
@@ -12,7 +18,7 @@ void check_images(const Tensor& x, const char* op) {
 }
 
 kernels::PoolWindow checked_window(const kernels::PoolWindow& window, const char* op) {
-  const auto& [kernel, stride, padding, dilation, include] = window;
+  const auto& [kernel, stride, padding, dilation, include, open_end] = window;
   check(
       kernel.h >= 1 && kernel.w >= 1 && stride.h >= 1 && stride.w >= 1 && dilation.h >= 1 && dilation.w >= 1,
       op, ": expects kernel, stride and dilation of at least 1, got ", kernel, ", ", stride, " and ",
@@ -23,26 +29,56 @@ kernels::PoolWindow checked_window(const kernels::PoolWindow& window, const char
   return window;
 }
 
-Shape pooled_shape(const Shape& x, const kernels::PoolWindow& window, const char* op) {
-  const auto& [kernel, stride, padding, dilation, include] = window;
-  const Pair size = window_positions(
-      op, {x[1], x[2]}, {.kernel = kernel, .stride = stride, .padding = padding, .dilation = dilation});
-  const Shape out{x[0], size.h, size.w, x[3]};
-  check(x[1] > 0 && x[2] > 0 && out[1] > 0 && out[2] > 0, op, ": a window of ", kernel, " (padding ", padding,
-        ", dilation ", dilation, ") does not fit in ", x);
+pooling::Window rows_of(const kernels::PoolWindow& w) {
+  return {w.kernel.h, w.stride.h, w.padding.h, w.dilation.h};
+}
+pooling::Window columns_of(const kernels::PoolWindow& w) {
+  return {w.kernel.w, w.stride.w, w.padding.w, w.dilation.w};
+}
+
+Shape pooled_shape(const Shape& x, const kernels::PoolWindow& window, bool ceil_mode, const char* op) {
+  const Shape out{x[0], pooling::positions(op, x[1], rows_of(window), ceil_mode),
+                  pooling::positions(op, x[2], columns_of(window), ceil_mode), x[3]};
+  check(x[1] > 0 && x[2] > 0 && out[1] > 0 && out[2] > 0, op, ": a window of ", window.kernel, " (padding ",
+        window.padding, ", dilation ", window.dilation, ") does not fit in ", x);
   return out;
+}
+
+// For each window along a dimension, the share of the image in what it covers of image and padding.
+std::vector<double> shares(std::int64_t size, std::int64_t outputs, const pooling::Window& w) {
+  std::vector<double> all;
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    const std::int64_t begin = o * w.stride - w.padding;
+    const auto covered =
+        static_cast<double>(std::min(begin + w.kernel, size) - std::max<std::int64_t>(begin, 0));
+    all.push_back(covered / static_cast<double>(std::min(begin + w.kernel, size + w.padding) - begin));
+  }
+  return all;
+}
+
+// Means in which padding counts, of windows that reach beyond it: those without padding, corrected.
+Tensor open_ended_average(const Tensor& x, AvgPool2dOptions options, const kernels::PoolWindow& window) {
+  options.count_include_pad = false;
+  const Tensor y = avg_pool2d(widen(x), options);
+  const TensorOptions like{.dtype = y.dtype(), .device = y.device()};
+  const Tensor rows = tensor(shares(x.size(1), y.size(1), rows_of(window)), {y.size(1), 1, 1}, like);
+  const Tensor columns = tensor(shares(x.size(2), y.size(2), columns_of(window)), {y.size(2), 1}, like);
+  return (y * (rows * columns)).to(x.dtype());
 }
 
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
   check_images(x, "max_pool2d");
-  const auto window = checked_window({.kernel = options.kernel_size,
-                                      .stride = options.stride.value_or(options.kernel_size),
-                                      .padding = options.padding,
-                                      .dilation = options.dilation},
-                                     "max_pool2d");
-  const Shape shape = pooled_shape(x.shape(), window, "max_pool2d");
+  auto window = checked_window({.kernel = options.kernel_size,
+                                .stride = options.stride.value_or(options.kernel_size),
+                                .padding = options.padding,
+                                .dilation = options.dilation},
+                               "max_pool2d");
+  const Shape shape = pooled_shape(x.shape(), window, options.ceil_mode, "max_pool2d");
+  window.open_end = options.ceil_mode &&
+                    (shape[1] > pooling::positions("max_pool2d", x.size(1), rows_of(window), false) ||
+                     shape[2] > pooling::positions("max_pool2d", x.size(2), columns_of(window), false));
   Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
   // A byte per output is smaller to keep than x, which can then be freed.
   Tensor index;
@@ -61,13 +97,17 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options) {
   check_images(x, "avg_pool2d");
+  // Beyond the padding nothing counts: without any, only the image does.
+  const bool only_image = options.ceil_mode && options.padding == Pair(0);
   const auto window = checked_window({.kernel = options.kernel_size,
                                       .stride = options.stride.value_or(options.kernel_size),
                                       .padding = options.padding,
                                       .dilation = 1,
-                                      .count_include_pad = options.count_include_pad},
+                                      .count_include_pad = options.count_include_pad && !only_image},
                                      "avg_pool2d");
-  Tensor y = empty(pooled_shape(x.shape(), window, "avg_pool2d"), {.dtype = x.dtype(), .device = x.device()});
+  const Shape shape = pooled_shape(x.shape(), window, options.ceil_mode, "avg_pool2d");
+  if (options.ceil_mode && window.count_include_pad) return open_ended_average(x, options, window);
+  Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
   kernels::avg_pool2d(x, y, window);
   return record("avg_pool2d", y, {x}, [window, before = x.shape()](const Tensor& dy) {
     Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});

@@ -236,6 +236,21 @@ TEST_CASE("group_norm") {
   CHECK(group_norm(zeros({0, 3, 3, 4}), 2).shape() == Shape{0, 3, 3, 4});
 }
 
+TEST_CASE("instance_norm") {
+  for (const Shape& shape : {Shape{2, 5, 3}, Shape{1, 3, 4, 17}, Shape{2, 2, 3, 2, 1}}) {
+    const std::int64_t c = shape[shape.dims() - 1];
+    const Op reference = [&](const std::vector<Tensor>& in) { return group_norm(in[0], c, in[1], in[2]); };
+    const Op op = [&](const std::vector<Tensor>& in) { return instance_norm(in[0], in[1], in[2]); };
+    check_op("instance_norm", op, reference, {random(shape, 10), random({c}, 11), random({c}, 12)},
+             {.parameters_from = 1});
+  }
+  CHECK(instance_norm(zeros({0, 3, 4})).shape() == Shape{0, 3, 4});
+  CHECK_THROWS_WITH(instance_norm(ones({2, 3})), Catch::Contains("instance_norm: expects x [N, ..., C]"));
+  CHECK_THROWS_WITH(instance_norm(ones({2, 1, 1, 3})), Catch::Contains("more than one position"));
+  CHECK_THROWS_WITH(instance_norm(ones({2, 4, 3}), ones({2})),
+                    Catch::Contains("instance_norm: weight expects"));
+}
+
 TEST_CASE("layer_norm") {
   struct Case {
     Shape shape, normalized_shape;
