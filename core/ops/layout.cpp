@@ -7,6 +7,7 @@
 #include <karyon/core/kernels/layout.h>
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/pad.h>
 
 namespace karyon {
 namespace {
@@ -187,9 +188,11 @@ Tensor stack(const std::vector<Tensor>& tensors, int dim) {
   return cat(parts, dim);
 }
 
-Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode) {
+Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode, double value) {
   check_images(x, "pad");
   const auto [top, bottom, left, right] = border;
+  if (mode == PadMode::replicate || mode == PadMode::circular || value != 0)
+    return pad_nd(x, {{}, {top, bottom}, {left, right}, {}}, mode, value);
   check(top >= 0 && bottom >= 0 && left >= 0 && right >= 0, "pad: expects borders of at least 0, got top ",
         top, ", bottom ", bottom, ", left ", left, ", right ", right);
   const Shape inside = x.shape();

@@ -23,16 +23,19 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim);
 /// The tensors, all of one shape and dtype, along a new dimension `dim`. Throws Error if there are none.
 Tensor stack(const std::vector<Tensor>& tensors, int dim = 0);
 
-enum class PadMode { zeros, reflect };
+/// What a border holds: a constant (0 unless told); the image mirrored without repeating its edge, which needs
+/// a border smaller than the image; its edge repeated; or its opposite side, which needs a border no larger
+/// than the image.
+enum class PadMode { zeros, reflect, replicate, circular, constant = zeros };
 struct Pad2d {
   std::int64_t top = 0, bottom = 0, left = 0, right = 0;
 };
-/// A border around images.
+/// A border around images. pad_nd() (pad.h) is for sequences, volumes and others.
 ///   x        [N, H, W, C]
+///   value    of the border, for `constant`
 ///   returns  [N, top + H + bottom, left + W + right, C]
-/// `reflect` mirrors without repeating the edge and needs a border smaller than the image.
-/// Throws Error for negative borders.
-Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode = PadMode::zeros);
+/// Throws Error for negative borders, and for those that the mode cannot fill.
+Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode = PadMode::zeros, double value = 0);
 /// The window of `size` whose corner is at (top, left): [N, H, W, C] -> [N, size.h, size.w, C]. Throws Error
 /// if the window is not inside the image.
 Tensor crop(const Tensor& x, std::int64_t top, std::int64_t left, Pair size);
