@@ -76,6 +76,7 @@ KernelTable make_table() {
   register_dropout_kernels(table);
   register_elementwise_kernels(table);
   register_function_kernels(table);
+  register_grid_sample_kernels(table);
   register_index_kernels(table);
   register_layer_norm_kernels(table);
   register_layout_kernels(table);
@@ -84,6 +85,7 @@ KernelTable make_table() {
   register_loss_pair_kernels(table);
   register_loss_region_kernels(table);
   register_matmul_kernels(table);
+  register_mix_kernels(table);
   register_norm_kernels(table);
   register_optim_kernels(table);
   register_pick_kernels(table);

@@ -1,31 +1,34 @@
 #pragma once
 #include <karyon/core/ops/resize.h>
+#include <karyon/core/triple.h>
 #include <karyon/layers/module.h>
 
 namespace karyon {
 
-/// interpolate to `scale_factor` times the size: [N, H, W, C] -> [N, scale_factor.h H, scale_factor.w W, C].
-/// Throws Error for a factor below 1.
+/// interpolate to `scale_factor` times the size, which is one number for all dimensions of sequences, images and
+/// volumes, a Pair for images or a Triple for volumes: [N, H, W, C] -> [N, scale_factor.h H, scale_factor.w W,
+/// C]. Throws Error for a factor below 1.
 struct Upsample : Module {
   using Options = InterpolateOptions;
+  explicit Upsample(std::int64_t scale_factor, const Options& options = {})
+      : Upsample(Factors{{scale_factor}}, options) {}
   explicit Upsample(Pair scale_factor, const Options& options = {})
-      : scale_factor_(scale_factor), options_(options) {
-    check(scale_factor.h >= 1 && scale_factor.w >= 1, "Upsample: expects a scale_factor of 1 or more, got ",
-          scale_factor);
-  }
-  Tensor forward(Tensor x) override {
-    check(x.dim() == 4, "Upsample: expects [N, H, W, C], got ", x.shape());
-    return interpolate(x,
-                       {checked_mul(x.size(1), scale_factor_.h, "Upsample"),
-                        checked_mul(x.size(2), scale_factor_.w, "Upsample")},
-                       options_);
-  }
+      : Upsample(Factors{{scale_factor.h, scale_factor.w}}, options) {}
+  explicit Upsample(const Triple& scale_factor, const Options& options = {})
+      : Upsample(Factors{{scale_factor.d, scale_factor.h, scale_factor.w}}, options) {}
+  Tensor forward(Tensor x) override;
   std::unique_ptr<Module> rebuilt() const override {
-    return std::make_unique<Upsample>(scale_factor_, options_);
+    return std::unique_ptr<Module>(new Upsample(factors_, options_));
   }
 
  private:
-  Pair scale_factor_;
+  // One for each dimension between the first and the last, or one for all.
+  struct Factors {
+    Shape of;
+  };
+  Upsample(const Factors& factors, const Options& options);
+
+  Factors factors_;
   Options options_;
 };
 

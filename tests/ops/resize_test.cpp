@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/resize.h>
 
 #include "bf16_check.h"
@@ -104,12 +105,136 @@ TEST_CASE("interpolate agrees with PyTorch") {
   CHECK(interpolate(row, {1, 82}).to_vector<float>()[41] == 0);
 }
 
+TEST_CASE("interpolate of sequences and volumes") {
+  Generator generator(5);
+  for (const bool align : {false, true}) {
+    const InterpolateOptions line{.mode = InterpolateMode::linear, .align_corners = align};
+    check_op(
+        "linear", [&](const auto& x) { return interpolate(x[0], 7, line); },
+        [&](const auto& x) {
+          return bilinear_reference(x[0].reshape({2, 1, 4, 3}), {1, 7}, align).reshape({2, 7, 3});
+        },
+        {randn({2, 4, 3}, generator)});
+    const InterpolateOptions volume{.mode = InterpolateMode::trilinear, .align_corners = align};
+    check_op(
+        "trilinear",
+        [&](const auto& x) {
+          return interpolate(x[0], {5, 2, 6}, volume);
+        },
+        [&](const auto& x) {
+          const Tensor frames = bilinear_reference(x[0].reshape({6, 4, 3, 2}), {2, 6}, align);
+          return bilinear_reference(frames.reshape({2, 3, 1, 24}), {5, 1}, align).reshape({2, 5, 2, 6, 2});
+        },
+        {randn({2, 3, 4, 3, 2}, generator)});
+  }
+  check_op(
+      "nearest in 3-D",
+      [&](const auto& x) {
+        return interpolate(x[0], {5, 2, 6});
+      },
+      [&](const auto& x) {
+        const Tensor frames = nearest_reference(x[0].reshape({6, 4, 3, 2}), {2, 6});
+        return nearest_reference(frames.reshape({2, 3, 1, 24}), {5, 1}).reshape({2, 5, 2, 6, 2});
+      },
+      {randn({2, 3, 4, 3, 2}, generator)});
+  const Tensor x = randn({2, 4, 6, 3}, generator);
+  CHECK(difference(interpolate(x, {2, 3}, {.mode = InterpolateMode::area}), adaptive_avg_pool2d(x, {2, 3})) ==
+        0);
+  CHECK(interpolate(arange(4).to(f32).reshape({1, 4, 1}), 3, {.mode = InterpolateMode::nearest_exact})
+            .to_vector<float>() == std::vector<float>{0, 2, 3});
+}
+
+namespace {
+
+// Keys's cubic kernel; images continue beyond their edges.
+double cubic_weight(double x, double a) {
+  x = std::abs(x);
+  if (x < 1) return (a + 2) * x * x * x - (a + 3) * x * x + 1;
+  return x < 2 ? a * x * x * x - 5 * a * x * x + 8 * a * x - 4 * a : 0;
+}
+
+// Sums over places i of kernel((i - at) / width), normalized if wide.
+Tensor filtered(const Tensor& x, Pair size, bool align, double support, bool antialias,
+                const std::function<double(double)>& kernel) {
+  const auto terms = [&](std::int64_t o, std::int64_t in, std::int64_t out) {
+    const double at = source(o, in, out, align), scale = static_cast<double>(in) / static_cast<double>(out);
+    const double width = antialias ? std::max(1.0, scale) : 1.0;
+    std::vector<double> weights(static_cast<std::size_t>(in));
+    double sum = 0;
+    for (auto i = static_cast<std::int64_t>(std::floor(at - support * width)); i <= at + support * width;
+         ++i) {
+      if (antialias && (i < 0 || i >= in)) continue;
+      const double w = kernel((static_cast<double>(i) - at) / width);
+      weights[static_cast<std::size_t>(std::clamp<std::int64_t>(i, 0, in - 1))] += w;
+      sum += w;
+    }
+    for (double& w : weights) w /= sum;
+    return weights;
+  };
+  std::vector<double> y;
+  for (std::int64_t n = 0; n < x.size(0); ++n)
+    for (std::int64_t r = 0; r < size.h; ++r)
+      for (std::int64_t q = 0; q < size.w; ++q)
+        for (std::int64_t c = 0; c < x.size(3); ++c) {
+          const auto rows = terms(r, x.size(1), size.h), cols = terms(q, x.size(2), size.w);
+          double sum = 0;
+          for (std::size_t h = 0; h < rows.size(); ++h)
+            for (std::size_t w = 0; w < cols.size(); ++w)
+              sum += rows[h] * cols[w] *
+                     pixel(x, n, static_cast<std::int64_t>(h), static_cast<std::int64_t>(w), c);
+          y.push_back(sum);
+        }
+  return tensor(y, {x.size(0), size.h, size.w, x.size(3)}, {.dtype = f64});
+}
+
+}  // namespace
+
+TEST_CASE("interpolate, bicubic and with antialias") {
+  Generator generator(6);
+  for (const Shape& shape : shapes)
+    for (const Pair size : sizes) {
+      for (const bool align : {false, true})
+        check_op(
+            "bicubic",
+            [&](const auto& x) {
+              return interpolate(x[0], size, {.mode = InterpolateMode::bicubic, .align_corners = align});
+            },
+            [&](const auto& x) {
+              return filtered(x[0], size, align, 2, false, [](double d) { return cubic_weight(d, -0.75); });
+            },
+            {randn(shape, generator)});
+      check_op(
+          "bilinear, antialias",
+          [&](const auto& x) {
+            return interpolate(x[0], size, {.mode = InterpolateMode::bilinear, .antialias = true});
+          },
+          [&](const auto& x) {
+            return filtered(x[0], size, false, 1, true,
+                            [](double d) { return std::max(0.0, 1 - std::abs(d)); });
+          },
+          {randn(shape, generator)});
+      check_op(
+          "bicubic, antialias",
+          [&](const auto& x) {
+            return interpolate(x[0], size, {.mode = InterpolateMode::bicubic, .antialias = true});
+          },
+          [&](const auto& x) {
+            return filtered(x[0], size, false, 2, true, [](double d) { return cubic_weight(d, -0.5); });
+          },
+          {randn(shape, generator)});
+    }
+  const std::int64_t far = std::int64_t{1} << 40;
+  CHECK(interpolate(zeros({0, 2, 2, 3}), {far, 1}, {.mode = InterpolateMode::bicubic}).shape() ==
+        Shape{0, far, 1, 3});
+}
+
 TEST_CASE("interpolate gives the same bits with any number of threads") {
   Generator generator(3);
   const Tensor x = randn({2, 61, 53, 11}, generator);
   CHECK(same_for_any_thread_count([&] {
     std::vector<Tensor> out;
-    for (InterpolateMode mode : {InterpolateMode::nearest, InterpolateMode::bilinear})
+    for (InterpolateMode mode :
+         {InterpolateMode::nearest, InterpolateMode::bilinear, InterpolateMode::bicubic})
       for (Pair size : {Pair(122, 106), Pair(31, 40)}) {
         Tensor leaf = x.clone().requires_grad_();
         const Tensor y = interpolate(leaf, size, {mode});
@@ -125,9 +250,18 @@ TEST_CASE("interpolate gives the same bits with any number of threads") {
 TEST_CASE("interpolate's errors and empty batches") {
   using Catch::Contains;
   const Tensor x = zeros({1, 4, 4, 2});
-  CHECK_THROWS_WITH(interpolate(x, {0, 3}), Contains("interpolate: expects") && Contains("(0, 3)"));
+  CHECK_THROWS_WITH(interpolate(x, {0, 3}), Contains("interpolate: expects") && Contains("[0, 3]"));
   CHECK_THROWS_WITH(interpolate(zeros({1, 0, 4, 2}), 2), Contains("[1, 0, 4, 2]"));
-  CHECK_THROWS_WITH(interpolate(zeros({4, 4, 2}), 2), Contains("[N, H, W, C], got [4, 4, 2]"));
+  CHECK_THROWS_WITH(interpolate(zeros({4, 2}), 2), Contains("3 to 5 dimensions, got [4, 2]"));
+  CHECK_THROWS_WITH(interpolate(x, {2, 2, 2}), Contains("expects 2 sizes"));
+  CHECK_THROWS_WITH(interpolate(x, 2, {.mode = InterpolateMode::linear}),
+                    Contains("linear expects 3 dimensions"));
+  CHECK_THROWS_WITH(interpolate(x, 2, {.mode = InterpolateMode::trilinear}),
+                    Contains("trilinear expects 5 dimensions"));
+  CHECK_THROWS_WITH(interpolate(x, 2, {.mode = InterpolateMode::area, .align_corners = true}),
+                    Contains("got area"));
+  CHECK_THROWS_WITH(interpolate(x, 2, {.antialias = true}),
+                    Contains("antialias expects bilinear or bicubic"));
   CHECK_THROWS_WITH(interpolate(x.to(i64), 2), Contains("f32, f64 or bf16, got i64"));
   CHECK_THROWS_WITH(interpolate(x, 2, {.align_corners = true}), Contains("bilinear"));
   CHECK(interpolate(zeros({0, 4, 4, 2}), 3).shape() == Shape{0, 3, 3, 2});
