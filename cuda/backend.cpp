@@ -71,6 +71,7 @@ class CudaBackend : public Backend {
 KernelTable make_table() {
   KernelTable table;
   register_activation_kernels(table);
+  register_attention_kernels(table);
   register_conv_kernels(table);
   register_copy_kernels(table);
   register_dropout_kernels(table);

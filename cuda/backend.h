@@ -8,6 +8,7 @@ void check_code();
 
 // Each family of core/ops has a file here that adds its kernels to the table.
 void register_activation_kernels(KernelTable& table);
+void register_attention_kernels(KernelTable& table);
 void register_conv_kernels(KernelTable& table);
 void register_copy_kernels(KernelTable& table);
 void register_dropout_kernels(KernelTable& table);

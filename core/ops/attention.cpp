@@ -1,0 +1,146 @@
+#include <cmath>
+
+#include <karyon/core/autocast.h>
+#include <karyon/core/autograd.h>
+#include <karyon/core/kernels/attention.h>
+#include <karyon/core/kernels/strided.h>
+#include <karyon/core/ops/attention.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/shape.h>
+
+namespace karyon {
+namespace {
+
+constexpr const char* op = "scaled_dot_product_attention";
+
+void check_inputs(const Tensor& q, const Tensor& k, const Tensor& v) {
+  check(is_floating(q.dtype()), op, ": expects f32, f64 or bf16, got ", q.dtype());
+  check(k.dtype() == q.dtype() && v.dtype() == q.dtype(), op, ": expects one dtype, got ", q.dtype(), ", ",
+        k.dtype(), " and ", v.dtype());
+  check(q.dim() >= 2 && k.dim() >= 2 && v.dim() >= 2, op, ": expects at least 2 dimensions each, got ",
+        q.shape(), ", ", k.shape(), " and ", v.shape());
+  check(q.size(-1) == k.size(-1), op, ": expects queries and keys of one size, got ", q.shape(), " and ",
+        k.shape());
+  check(k.size(-2) == v.size(-2), op, ": expects as many keys as values, got ", k.shape(), " and ",
+        v.shape());
+}
+
+Shape leading(const Tensor& x) {
+  return Shape(std::span(x.shape().begin(), static_cast<std::size_t>(x.dim() - 2)));
+}
+Shape with_matrix(Shape batch, std::int64_t rows, std::int64_t columns) {
+  batch.push_back(rows);
+  batch.push_back(columns);
+  return batch;
+}
+Tensor broadcast_batch(const Tensor& x, const Shape& batch) {
+  return expand(x, with_matrix(batch, x.size(-2), x.size(-1)));
+}
+// [N, rows, columns].
+Tensor as_batch(const Tensor& x, const Shape& batch) {
+  return x.reshape({batch.numel(), x.size(-2), x.size(-1)});
+}
+
+// Each head of x as often as the query has heads for it.
+Tensor repeat_heads(const Tensor& x, const Tensor& query) {
+  check(query.dim() >= 3 && x.dim() >= 3, op, ": enable_gqa expects at least 3 dimensions, got ",
+        query.shape(), " and ", x.shape());
+  const std::int64_t heads = x.size(-3), wanted = query.size(-3);
+  check(heads > 0 && wanted % heads == 0, op, ": enable_gqa expects query heads divisible by ", heads,
+        ", got ", wanted);
+  return heads == wanted ? x : repeat_interleave(x, wanted / heads, -3);
+}
+
+// The mask's strides under scores of this shape.
+kernels::MaskLayout layout_of(const Shape& mask, const Shape& scores) {
+  kernels::MaskLayout layout{.dims = scores.dims() - 2};
+  const auto strides = kernels::strides_of(mask);
+  const auto stride = [&](int d) {
+    const int e = d - (scores.dims() - mask.dims());
+    return e < 0 || mask[e] == 1 ? 0 : strides[static_cast<std::size_t>(e)];
+  };
+  for (int d = 0; d < layout.dims; ++d) {
+    layout.sizes[d] = scores[d];
+    layout.strides[d] = stride(d);
+  }
+  layout.row = stride(layout.dims);
+  layout.column = stride(layout.dims + 1);
+  return layout;
+}
+
+Tensor checked_mask(const AttentionOptions& options, DType dtype, const Shape& scores) {
+  if (!options.attn_mask.defined()) return {};
+  check(!options.is_causal, op, ": expects attn_mask or is_causal, got both");
+  const Tensor mask =
+      is_floating(options.attn_mask.dtype()) ? autocast(options.attn_mask) : options.attn_mask;
+  check(mask.dtype() == boolean || mask.dtype() == dtype, op, ": expects attn_mask of bool or ", dtype,
+        ", got ", mask.dtype());
+  check(mask.dim() <= scores.dims() && broadcast_shapes(mask.shape(), scores, op) == scores, op,
+        ": expects attn_mask that broadcasts to ", scores, ", got ", mask.shape());
+  return mask;
+}
+
+// Fills in scale and dropout.
+kernels::Attention attention_of(const AttentionOptions& options, const Tensor& q, const Tensor& k) {
+  const double p = options.dropout_p;
+  check(p >= 0 && p <= 1, op, ": expects dropout_p in [0, 1], got ", p);
+  const auto size = static_cast<double>(q.size(-1));
+  kernels::Attention attention{.scale = options.scale.value_or(size > 0 ? 1 / std::sqrt(size) : 1),
+                               .causal = options.is_causal,
+                               .dropout = p};
+  if (p > 0) {
+    Generator& generator = generator_or_default(options.generator);
+    attention.seed = generator.seed();
+    attention.first = generator.reserve(static_cast<std::uint64_t>(
+        q.numel() / std::max<std::int64_t>(q.size(-1), 1) * ((k.size(-2) + 3) / 4)));
+  }
+  return attention;
+}
+
+// On [N, L, E], [N, S, E], [N, S, Ev]; the mask as it is.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
+              const kernels::Attention& attention, const Shape& scores) {
+  const TensorOptions options{.dtype = q.dtype(), .device = q.device()};
+  Tensor y = empty({q.size(0), q.size(1), v.size(2)}, options);
+  Tensor lse = empty({q.size(0), q.size(1)}, {.dtype = parameter_dtype(q.dtype()), .device = q.device()});
+  kernels::attention(q, k, v, mask, attention, y, lse);
+  const auto wanted = [](const Tensor& x) { return x.defined() && x.requires_grad(); };
+  return record(
+      op, y, {q, k, v, mask},
+      [q = SavedTensor(q), k = SavedTensor(k), v = SavedTensor(v), mask = SavedTensor(mask),
+       y = SavedTensor(y), lse, attention, scores, want_q = wanted(q), want_k = wanted(k), want_v = wanted(v),
+       want_mask = wanted(mask)](const Tensor& dy) {
+        const auto like = [](bool want, const Tensor& x) { return want ? empty_like(x) : Tensor(); };
+        Tensor dq = like(want_q, q.get()), dk = like(want_k, k.get()), dv = like(want_v, v.get()), dmask;
+        if (want_mask) dmask = empty(scores, {.dtype = lse.dtype(), .device = lse.device()});
+        kernels::attention_backward(dy, q.get(), k.get(), v.get(), mask.get(), y.get(), lse, attention, dq,
+                                    dk, dv, dmask);
+        if (want_mask) dmask = sum_to(dmask, mask.get().shape()).to(dy.dtype());
+        return std::vector{dq, dk, dv, dmask};
+      });
+}
+
+}  // namespace
+
+Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                                    const AttentionOptions& options) {
+  Tensor q = autocast(query), k = autocast(key), v = autocast(value);
+  check_inputs(q, k, v);
+  if (options.enable_gqa) {
+    k = repeat_heads(k, q);
+    v = repeat_heads(v, q);
+  }
+  const Shape batch = broadcast_shapes(broadcast_shapes(leading(q), leading(k), op), leading(v), op);
+  q = broadcast_batch(q, batch);
+  k = broadcast_batch(k, batch);
+  v = broadcast_batch(v, batch);
+  const Shape scores = with_matrix(batch, q.size(-2), k.size(-2));
+  const Tensor mask = checked_mask(options, q.dtype(), scores);
+  kernels::Attention attention = attention_of(options, q, k);
+  if (mask.defined()) attention.mask = layout_of(mask.shape(), scores);
+  const Shape result = with_matrix(batch, q.size(-2), v.size(-1));
+  return attend(as_batch(q, batch), as_batch(k, batch), as_batch(v, batch), mask, attention, scores)
+      .reshape(result);
+}
+
+}  // namespace karyon
