@@ -1,4 +1,4 @@
-// Layer normalization: each row has a warp (a block, if long) and is read again from the cache.
+// Layer normalization and, without means, RMS normalization: each row has a warp (a block, if long) and is read again from the cache.
 #include <cmath>
 
 #include <karyon/core/kernels/norm.h>
@@ -35,14 +35,14 @@ __global__ void __launch_bounds__(column_threads)
   const std::int64_t first = threadIdx.x % threads * V, step = threads * V;
   const T* from = x + row * d;
   float sum = 0;
-  for (std::int64_t k = first; k < d; k += step) {
+  for (std::int64_t k = first; mean && k < d; k += step) {
     float v[V];
     load_vector<T, V>(from + k, v);
 #pragma unroll
     for (int i = 0; i < V; ++i) sum += v[i];
   }
   const auto n = static_cast<float>(d);
-  const float m = row_sum<threads>(sum) / n;
+  const float m = mean ? row_sum<threads>(sum) / n : 0;
   sum = 0;
   for (std::int64_t k = first; k < d; k += step) {
     float v[V];
@@ -52,7 +52,10 @@ __global__ void __launch_bounds__(column_threads)
   }
   const auto r =
       static_cast<float>(1 / sqrt(static_cast<double>(row_sum<threads>(sum)) / static_cast<double>(d) + eps));
-  if (threadIdx.x % threads == 0) mean[row] = m, rstd[row] = r;
+  if (threadIdx.x % threads == 0) {
+    if (mean) mean[row] = m;
+    rstd[row] = r;
+  }
   for (std::int64_t k = first; k < d; k += step) {
     float v[V];
     load_vector<T, V>(from + k, v);
@@ -80,7 +83,7 @@ __global__ void __launch_bounds__(column_threads)
   const std::int64_t row = (std::int64_t{blockIdx.x} * column_threads + threadIdx.x) / threads;
   if (row >= rows) return;
   const std::int64_t first = threadIdx.x % threads * V, step = threads * V, top = row * d;
-  const float m = mean[row], r = rstd[row];
+  const float m = mean ? mean[row] : 0, r = rstd[row];
   // w dy and (x - m) r at k.
   auto fetch = [&](std::int64_t k, float(&g)[V], float(&v)[V]) {
     load_vector<T, V>(dy + top + k, g);
@@ -104,7 +107,7 @@ __global__ void __launch_bounds__(column_threads)
     }
   }
   const auto n = static_cast<float>(d);
-  const float a = row_sum<threads>(sum) / n, b = row_sum<threads>(sum_x) / n;
+  const float a = mean ? row_sum<threads>(sum) / n : 0, b = row_sum<threads>(sum_x) / n;
   for (std::int64_t k = first; k < d; k += step) {
     float g[V], v[V];
     fetch(k, g, v);
@@ -131,7 +134,7 @@ struct RowGradientSums {
     __device__ void operator()(std::int64_t at, std::int64_t row, float (&product)[V], float (&d)[V]) const {
       load_vector<T, V>(p_.dy + at, d);
       load_vector<T, V>(p_.x + at, product);
-      const float m = p_.mean[row], r = p_.rstd[row];
+      const float m = p_.mean ? p_.mean[row] : 0, r = p_.rstd[row];
 #pragma unroll
       for (int i = 0; i < V; ++i) product[i] = d[i] * ((product[i] - m) * r);
     }
@@ -145,7 +148,7 @@ constexpr std::int64_t long_row = 2048;  // from here on a row has a block
 
 void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
                 Tensor& mean, Tensor& rstd) {
-  const std::int64_t rows = mean.numel();
+  const std::int64_t rows = rstd.numel();
   if (rows == 0) return;
   const std::int64_t d = x.numel() / rows;
   const bool vectors = d % 4 == 0 && whole_vectors(x, y, weight, bias), block = d >= long_row;
@@ -154,8 +157,7 @@ void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, doubl
         block ? (vectors ? normalize_rows<column_threads, 4, T> : normalize_rows<column_threads, 1, T>)
               : (vectors ? normalize_rows<warp_size, 4, T> : normalize_rows<warp_size, 1, T>);
     launch(run, grid_for(rows, block ? 1 : column_threads / warp_size), column_threads, 0, x.data<T>(),
-           optional(weight), optional(bias), eps, rows, d, y.data<T>(), mean.data<float>(),
-           rstd.data<float>());
+           optional(weight), optional(bias), eps, rows, d, y.data<T>(), optional(mean), rstd.data<float>());
   });
 }
 
@@ -166,7 +168,7 @@ void layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight
     zero(dbias);
     return;
   }
-  const std::int64_t rows = mean.numel(), d = x.numel() / rows;
+  const std::int64_t rows = rstd.numel(), d = x.numel() / rows;
   dispatch_stored(x, "layer_norm_backward", [&]<class T>() {
     if (dx.defined()) {
       const bool vectors = d % 4 == 0 && whole_vectors(dy, x, dx, weight), block = d >= long_row;
@@ -175,13 +177,13 @@ void layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight
                              : (vectors ? normalize_rows_backward<warp_size, 4, T>
                                         : normalize_rows_backward<warp_size, 1, T>);
       launch(run, grid_for(rows, block ? 1 : column_threads / warp_size), column_threads, 0, dy.data<T>(),
-             x.data<T>(), optional(weight), mean.data<float>(), rstd.data<float>(), rows, d, dx.data<T>());
+             x.data<T>(), optional(weight), optional(mean), rstd.data<float>(), rows, d, dx.data<T>());
     }
     if (!dweight.defined() && !dbias.defined()) return;
     const ColumnGrid g(1, rows, d, whole_vectors(dy, x), 32);
     Workspace sums(column_sums_bytes(g));
     launch_column_sums<RowGradientSums<T>::template Of>(
-        g, {dy.data<T>(), x.data<T>(), mean.data<float>(), rstd.data<float>()}, sums.data<double>());
+        g, {dy.data<T>(), x.data<T>(), optional(mean), rstd.data<float>()}, sums.data<double>());
     launch(join_column_sums<float>, grid_for(d, column_threads), column_threads, 0, sums.data<double>(),
            g.images * g.chunks, g.columns, optional(dweight), optional(dbias));
   });

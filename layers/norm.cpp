@@ -154,4 +154,15 @@ std::unique_ptr<Module> LayerNorm::rebuilt() const {
   return std::make_unique<LayerNorm>(normalized_shape, options);
 }
 
+RMSNorm::RMSNorm(const Shape& over, const Options& o) : normalized_shape(over), options(o) {
+  if (o.elementwise_affine) weight = ones(over);
+  register_parameter("weight", weight);
+}
+
+Tensor RMSNorm::forward(Tensor x) { return rms_norm(x, normalized_shape, weight, {.eps = options.eps}); }
+
+std::unique_ptr<Module> RMSNorm::rebuilt() const {
+  return std::make_unique<RMSNorm>(normalized_shape, options);
+}
+
 }  // namespace karyon

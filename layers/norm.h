@@ -124,4 +124,22 @@ struct LayerNorm : Module {
   Tensor weight, bias;  ///< normalized_shape or undefined
 };
 
+struct RMSNormLayerOptions {
+  std::optional<double> eps = {};  ///< see RMSNormOptions
+  bool elementwise_affine = true;  ///< has a weight
+};
+
+/// rms_norm over the last dimensions, which have the shape `normalized_shape`.
+struct RMSNorm : Module {
+  using Options = RMSNormLayerOptions;
+
+  explicit RMSNorm(const Shape& normalized_shape, const Options& options = {});
+  Tensor forward(Tensor x) override;
+  std::unique_ptr<Module> rebuilt() const override;
+
+  const Shape normalized_shape;
+  const Options options;
+  Tensor weight;  ///< normalized_shape or undefined
+};
+
 }  // namespace karyon

@@ -1,4 +1,4 @@
-// Layer normalization: rows are independent, so each is summed along itself, in a fixed number of
+// Layer normalization and, without means, RMS normalization: rows are independent, so each is summed along itself, in a fixed number of
 // interleaved partial sums that fill vectors.
 #include <array>
 #include <cmath>
@@ -40,21 +40,21 @@ const T* optional(const Tensor& x) {
 
 void layer_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
                     Tensor& mean, Tensor& rstd) {
-  const std::int64_t rows = mean.numel();
+  const std::int64_t rows = rstd.numel();
   if (rows == 0) return;
   dispatch_floating(x.dtype(), "layer_norm", [&]<class T>() {
     const std::int64_t d = x.numel() / rows;
     const T *w = optional<T>(weight), *b = optional<T>(bias), *from = x.data<T>();
-    T *to = y.data<T>(), *means = mean.data<T>(), *rstds = rstd.data<T>();
+    T *to = y.data<T>(), *means = mean.defined() ? mean.data<T>() : nullptr, *rstds = rstd.data<T>();
     parallel_for(rows, grain(d), [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t i = first; i < last; ++i) {
         const T* row = from + i * d;
         T* __restrict out = to + i * d;
         const auto n = static_cast<double>(d);
-        const T m = static_cast<T>(sum<T>(d, [row](std::int64_t k) { return row[k]; }) / n);
+        const T m = means ? static_cast<T>(sum<T>(d, [row](std::int64_t k) { return row[k]; }) / n) : T(0);
         const double var = sum<T>(d, [row, m](std::int64_t k) { return (row[k] - m) * (row[k] - m); }) / n;
         const T r = static_cast<T>(1 / std::sqrt(var + eps));
-        means[i] = m;
+        if (means) means[i] = m;
         rstds[i] = r;
         for (std::int64_t k = 0; k < d; ++k) out[k] = (row[k] - m) * r;
         if (w)
@@ -69,21 +69,21 @@ void layer_norm_cpu(const Tensor& x, const Tensor& weight, const Tensor& bias, d
 template <class T>
 void layer_norm_backward_typed(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean,
                                const Tensor& rstd, Tensor& dx, Tensor& dweight, Tensor& dbias) {
-  const std::int64_t rows = mean.numel(), d = x.numel() / rows, chunk = grain(d);
+  const std::int64_t rows = rstd.numel(), d = x.numel() / rows, chunk = grain(d);
   const std::int64_t chunks = cpu::ceil_div(rows, chunk);
   const bool parameters = dweight.defined() || dbias.defined();
-  const T *w = optional<T>(weight), *grads = dy.data<T>(), *from = x.data<T>(), *means = mean.data<T>(),
+  const T *w = optional<T>(weight), *grads = dy.data<T>(), *from = x.data<T>(), *means = optional<T>(mean),
           *rstds = rstd.data<T>();
   T* to = dx.defined() ? dx.data<T>() : nullptr;
   std::vector<double> partial(static_cast<std::size_t>(parameters ? chunks * 2 * d : 0));
   parallel_for(rows, chunk, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const T *g = grads + i * d, *row = from + i * d;
-      const T m = means[i], r = rstds[i];
+      const T m = means ? means[i] : T(0), r = rstds[i];
       if (to) {
         const auto n = static_cast<double>(d);
         auto weighted = [g, w](std::int64_t k) { return w ? g[k] * w[k] : g[k]; };
-        const T a = static_cast<T>(sum<T>(d, weighted) / n);
+        const T a = means ? static_cast<T>(sum<T>(d, weighted) / n) : T(0);
         const T b =
             static_cast<T>(sum<T>(d, [=](std::int64_t k) { return weighted(k) * ((row[k] - m) * r); }) / n);
         T* __restrict out = to + i * d;

@@ -145,22 +145,25 @@ Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   return group_norm(x, c, weight, bias, {.eps = options.eps});
 }
 
-Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
-                  const LayerNormOptions& options) {
-  check_floating(x, "layer_norm");
+namespace {
+
+// layer_norm, or rms_norm if it is not centred: then it has no means.
+Tensor norm_of_rows(const char* op, const Tensor& x, const Shape& normalized_shape, const Tensor& weight,
+                    const Tensor& bias, double eps, bool centred) {
+  check_floating(x, op);
   const int dims = normalized_shape.dims(), kept = x.dim() - dims;
   check(
       dims >= 1 && kept >= 0 &&
           std::equal(normalized_shape.begin(), normalized_shape.end(), x.shape().begin() + std::max(kept, 0)),
-      "layer_norm: expects x to end in ", normalized_shape, ", got ", x.shape());
-  check(normalized_shape.numel() > 0, "layer_norm: expects values to normalize, got ", x.shape());
-  check_parameter(weight, normalized_shape, x.dtype(), "layer_norm", "weight");
-  check_parameter(bias, normalized_shape, x.dtype(), "layer_norm", "bias");
+      op, ": expects x to end in ", normalized_shape, ", got ", x.shape());
+  check(normalized_shape.numel() > 0, op, ": expects values to normalize, got ", x.shape());
+  check_parameter(weight, normalized_shape, x.dtype(), op, "weight");
+  check_parameter(bias, normalized_shape, x.dtype(), op, "bias");
   const Shape rows{x.numel() / normalized_shape.numel()};
-  Tensor y = empty_like(x), mean = beside_if(true, rows, x), rstd = beside_if(true, rows, x);
-  kernels::layer_norm(x, weight, bias, options.eps, y, mean, rstd);
+  Tensor y = empty_like(x), mean = beside_if(centred, rows, x), rstd = beside_if(true, rows, x);
+  kernels::layer_norm(x, weight, bias, eps, y, mean, rstd);
   return record(
-      "layer_norm", y, {x, weight, bias},
+      op, y, {x, weight, bias},
       [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, normalized_shape,
        want_x = x.requires_grad(), want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
         Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, normalized_shape, dy),
@@ -168,6 +171,19 @@ Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& 
         kernels::layer_norm_backward(dy, x.get(), weight.get(), mean, rstd, dx, dweight, dbias);
         return std::vector{dx, dweight, dbias};
       });
+}
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const Tensor& bias,
+                  const LayerNormOptions& options) {
+  return norm_of_rows("layer_norm", x, normalized_shape, weight, bias, options.eps, true);
+}
+
+Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight,
+                const RMSNormOptions& options) {
+  const double spacing = x.dtype() == f64 ? 0x1p-52 : 0x1p-23;
+  return norm_of_rows("rms_norm", x, normalized_shape, weight, {}, options.eps.value_or(spacing), false);
 }
 
 }  // namespace karyon

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <utility>
 
 #include <karyon/core/tensor.h>
@@ -71,5 +72,19 @@ struct LayerNormOptions {
 /// is nothing to average.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, const LayerNormOptions& options = {});
+
+struct RMSNormOptions {
+  std::optional<double> eps = {};  ///< the spacing of numbers at 1, if none is given: of f32 for bf16
+};
+
+/// x / sqrt(mean(x^2) + eps) weight over the last dimensions (Zhang and Sennrich, 2019), as
+/// torch.nn.functional.rms_norm.
+///   x        [..., normalized_shape]
+///   weight   normalized_shape or undefined (1)
+///   returns  x's shape
+/// f32, f64, or x bf16 and weight f32. Differentiable in x and weight. Throws Error if there is nothing to
+/// average.
+Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
+                const RMSNormOptions& options = {});
 
 }  // namespace karyon
