@@ -93,6 +93,7 @@ KernelTable make_table() {
   register_pool_kernels(table);
   register_reduce_kernels(table);
   register_resize_kernels(table);
+  register_rnn_kernels(table);
   register_scan_kernels(table);
   register_sort_kernels(table);
   register_statistics_kernels(table);

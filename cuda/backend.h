@@ -30,6 +30,7 @@ void register_pick_kernels(KernelTable& table);
 void register_pool_kernels(KernelTable& table);
 void register_reduce_kernels(KernelTable& table);
 void register_resize_kernels(KernelTable& table);
+void register_rnn_kernels(KernelTable& table);
 void register_scan_kernels(KernelTable& table);
 void register_sort_kernels(KernelTable& table);
 void register_statistics_kernels(KernelTable& table);

@@ -57,8 +57,8 @@ device_test(cuda/tf32 "KARYON_CUDA_CONV=gemm;KARYON_TF32=1" cuda_test "[tf32]" -
 set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gemm KARYON_TF32=1)
 # Cases with the tag [cpu] are about the kernels of the CPU.
 device_tests(ops activation attention conv dropout einsum elementwise embedding function gather index layout
-  loss loss_class loss_pair loss_region matmul norm pool reduce resize rms_norm rounding scan shape similarity
-  sort statistics)
+  loss loss_class loss_pair loss_region matmul norm pool reduce resize rms_norm rnn rounding scan shape
+  similarity sort statistics)
 device_tests(layers layers)
 device_tests(optim optimizer update)
 device_tests(models unet_golden)
