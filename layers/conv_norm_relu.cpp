@@ -23,7 +23,9 @@ Tensor fused_conv_norm_relu(const Conv2d& conv, const BatchNorm2d* norm, bool re
     if (conv.bias.defined()) shift = shift + scale * conv.bias;
     relu = relu || norm->options.relu;
   }
-  return conv2d_affine(inputs, conv.weight, scale, shift, {.conv = conv.options, .relu = relu});
+  return conv2d_affine(
+      inputs, conv.weight, scale, shift,
+      {.conv = conv.options, .activation = relu ? ActivationKind::relu : ActivationKind::none});
 }
 
 Tensor conv_norm_relu(Conv2d& conv, Module* norm, std::vector<Tensor> inputs) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <karyon/core/kernels/kernel.h>
+#include <karyon/core/ops/conv.h>
 
 namespace karyon {
 
@@ -18,6 +19,12 @@ struct ConvHints {
   bool keep_filters = false;  ///< weights do not change: their packed form can be kept with them
 };
 
+/// The last steps of conv2d_affine: y = activation(. + residual).
+struct ConvFinish {
+  ActivationKind activation = ActivationKind::none;
+  Tensor residual = {};  // y's shape, dtype and device, or undefined
+};
+
 }  // namespace karyon
 
 namespace karyon::kernels {
@@ -28,9 +35,9 @@ namespace karyon::kernels {
 extern Kernel<void(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
                    const Tensor& bias, Tensor& y)>
     conv2d;
-/// y = scale (x * weight) + shift, or max(that, 0).
+/// y = activation(scale (x * weight) + shift + residual).
 extern Kernel<void(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
-                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y)>
+                   const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y)>
     conv2d_affine;
 /// dx = the transpose of conv2d applied to dy, + bias over x's channels (for conv_transpose2d) if defined.
 extern Kernel<void(const ConvGeometry&, const ConvHints&, const Tensor& dy, const Tensor& weight,

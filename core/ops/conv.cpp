@@ -120,7 +120,7 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias
 // parts of an input by LazyCat.
 Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& any_scale,
                      const Tensor& any_shift, const Conv2dAffineOptions& options) {
-  for (const Tensor* t : {&input, &filters, &any_scale, &any_shift})
+  for (const Tensor* t : {&input, &filters, &any_scale, &any_shift, &options.residual})
     check(!grad_enabled() || !t->defined() || !t->requires_grad(),
           "conv2d_affine: has no gradient; use it under NoGradGuard");
   const Tensor x = autocast(input), weight = autocast(filters), scale = beside(x, any_scale),
@@ -128,7 +128,12 @@ Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& a
   const ConvGeometry g = conv2d_geometry("conv2d_affine", x, weight, shift, options.conv);
   check_per_channel("conv2d_affine", "scale", scale, g.k, x.dtype());
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
-  kernels::conv2d_affine(g, hints_for(x, false), x, weight, scale, shift, options.relu, y);
+  const Tensor& residual = options.residual;
+  check(!residual.defined() || (residual.shape() == y.shape() && residual.dtype() == y.dtype() &&
+                                residual.device() == y.device()),
+        "conv2d_affine: expects a residual ", y.dtype(), " ", y.shape(), " on ", y.device(), ", got ",
+        residual.defined() ? residual.dtype() : f32, " ", residual.defined() ? residual.shape() : Shape{});
+  kernels::conv2d_affine(g, hints_for(x, false), x, weight, scale, shift, {options.activation, residual}, y);
   return y;
 }
 

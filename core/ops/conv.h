@@ -22,18 +22,23 @@ struct Conv2dOptions {
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 
+/// The activations that a convolution can compute in its last step; none is x itself.
+enum class ActivationKind { none, relu, relu6, silu, hardswish };
+
 struct Conv2dAffineOptions {
   Conv2dOptions conv = {};
-  bool relu = false;  ///< max(., 0) on the result
+  ActivationKind activation = ActivationKind::none;
+  Tensor residual = {};  ///< is added before the activation: of the result's shape and dtype, or undefined
 };
 
-/// A convolution and what follows it at inference, in one pass over memory: scale conv2d(x, weight) + shift
-/// per output channel (a batch norm by its running statistics, or a bias), then ReLU.
+/// A convolution and what follows it at inference, in one pass over memory: activation(scale conv2d(x,
+/// weight) + shift + residual). Scale and shift are per output channel: a batch norm by its running
+/// statistics, or a bias.
 ///   x, weight     as conv2d
 ///   scale, shift  [C_out] or undefined (1 and 0)
 ///   returns       as conv2d
 /// Dtypes as conv2d: scale and shift as its bias. It has no gradient: it throws Error where one would be
-/// recorded, and otherwise as conv2d.
+/// recorded, for a residual that does not fit, and otherwise as conv2d.
 Tensor conv2d_affine(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& shift,
                      const Conv2dAffineOptions& options = {});
 

@@ -115,16 +115,18 @@ std::string backward_weight_gemm(const ConvGeometry& g, const Tensor& x, const T
 }
 
 void conv2d_affine(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
+                   const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y) {
+  const bool relu = finish.activation == ActivationKind::relu && !finish.residual.defined();
   constexpr Implementation<const ConvGeometry&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                            bool, Tensor&>
       list[] = {{"cudnn", affine_cudnn}, {"gemm", affine_gemm}};
   run_first("conv2d", list, g, x, weight, scale, shift, relu, y);
+  if (!relu) finish_in_place(y, finish);
 }
 
 void conv2d(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
             const Tensor& bias, Tensor& y) {
-  conv2d_affine(g, hints, x, weight, {}, bias, false, y);
+  conv2d_affine(g, hints, x, weight, {}, bias, {}, y);
 }
 
 void conv2d_backward_data(const ConvGeometry& g, const ConvHints&, const Tensor& dy, const Tensor& weight,

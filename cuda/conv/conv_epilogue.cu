@@ -41,6 +41,36 @@ __global__ void __launch_bounds__(map_threads)
   store(y + i, values);
 }
 
+struct NoActivation {
+  __device__ float operator()(float x) const { return x; }
+};
+
+template <int N, class T, class F>
+__global__ void __launch_bounds__(map_threads) finish_kernel(T* y, const T* residual, F f, std::int64_t n) {
+  const std::int64_t i = (std::int64_t{blockIdx.x} * map_threads + threadIdx.x) * N;
+  if (i >= n) return;
+  Vec<T, N> values = load<N>(y + i), added;
+  if (residual) added = load<N>(residual + i);
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    const auto value = static_cast<float>(values[k]);
+    values[k] = T(f(residual ? value + static_cast<float>(added[k]) : value));
+  }
+  store(y + i, values);
+}
+
+// f(the functor of the activation).
+template <class F>
+void visit(ActivationKind activation, F f) {
+  switch (activation) {
+    case ActivationKind::none: return f(NoActivation{});
+    case ActivationKind::relu: return f(functors::Relu{});
+    case ActivationKind::relu6: return f(functors::Hardtanh{0, 6});
+    case ActivationKind::silu: return f(functors::Silu{});
+    case ActivationKind::hardswish: return f(functors::Hardswish{});
+  }
+}
+
 template <int N, class T, class P>
 __global__ void __launch_bounds__(map_threads)
     scale_rows(const T* weight, const P* scale, T* out, std::int64_t n, std::int64_t row) {
@@ -99,6 +129,26 @@ void channel_affine(Tensor& y, const Tensor& scale, const Tensor& shift, bool re
       launch(affine_kernel<1, T, P>, grid_for(n, map_threads), map_threads, 0, values, factors, summands,
              relu, n, channels);
     }
+  });
+}
+
+void finish_in_place(Tensor& y, const ConvFinish& finish) {
+  if (finish.activation == ActivationKind::none && !finish.residual.defined()) return;
+  dispatch("conv2d_affine", y, y.dtype(), [&]<class T, class P>() {
+    constexpr int widest = 16 / sizeof(T);
+    const std::int64_t n = y.numel();
+    auto* values = static_cast<T*>(y.data_ptr());
+    const auto* residual = data_or_null<const T>(finish.residual);
+    const bool vectors = n % widest == 0 && aligned(16, values, residual);
+    visit(finish.activation, [&](auto f) {
+      if (vectors) {
+        launch(finish_kernel<widest, T, decltype(f)>, grid_for(n, map_threads * widest), map_threads, 0,
+               values, residual, f, n);
+      } else {
+        launch(finish_kernel<1, T, decltype(f)>, grid_for(n, map_threads), map_threads, 0, values, residual,
+               f, n);
+      }
+    });
   });
 }
 

@@ -186,7 +186,7 @@ TEST_CASE("conv2d_affine of parts is conv2d_affine of the joined images") {
   for (const auto& [first, second, size] : {std::tuple{32, 32, 20}, {16, 48, 16}, {8, 24, 16}, {3, 13, 6}}) {
     const Tensor a = randn({1, size, size, first}, generator), b = randn({1, size, size, second}, generator);
     const Tensor w = randn({24, 3, 3, first + second}, generator), scale = randn({24}, generator);
-    const Conv2dAffineOptions options{.conv = {.padding = 1}, .relu = true};
+    const Conv2dAffineOptions options{.conv = {.padding = 1}, .activation = ActivationKind::relu};
     CHECK(conv2d_affine({a, b}, w, scale, {}, options).to_vector<float>() ==
           conv2d_affine(cat({a, b}, -1), w, scale, {}, options).to_vector<float>());
   }

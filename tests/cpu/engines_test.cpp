@@ -71,7 +71,8 @@ TEST_CASE("convolution engines: each computes what the reference does in f64") {
                dy = randn({g.n, g.h_out, g.w_out, g.k}, generator).to(dtype);
   const Tensor bias = randn({g.k}, generator), bias_x = randn({g.c}, generator),
                scale = randn({g.k}, generator);
-  const auto wide = [](const Tensor& t) { return t.to(f64); };
+  const Tensor residual = randn(dy.shape(), generator).to(dtype);
+  const auto wide = [](const Tensor& t) { return t.defined() ? t.to(f64) : t; };
   const cpu::ConvEngine& reference = cpu::conv_engines().back();
   // Winograd in bf16 rounds its transformed tiles as well.
   const double tolerance = dtype == bf16 ? 0.04 : 3e-5;
@@ -82,10 +83,21 @@ TEST_CASE("convolution engines: each computes what the reference does in f64") {
       engine.forward(g, {}, x, w, bias, y);
       reference.forward(g, {}, wide(x), wide(w), wide(bias), expected);
       CHECK(test::difference(y, expected) < tolerance);
-      if (engine.affine) {
-        engine.affine(g, {}, x, w, scale, bias, true, y);
-        reference.affine(g, {}, wide(x), wide(w), wide(scale), wide(bias), true, expected);
-        CHECK(test::difference(y, expected) < tolerance);
+      for (const auto& [factor, added] :
+           {std::pair{scale, Tensor()}, std::pair{scale, residual}, std::pair{Tensor(), residual}}) {
+        double largest = 1;  // of the values before an activation
+        for (const ActivationKind activation :
+             {ActivationKind::none, ActivationKind::relu, ActivationKind::relu6, ActivationKind::silu,
+              ActivationKind::hardswish}) {
+          engine.affine(g, {}, x, w, factor, bias, {activation, added}, y);
+          reference.affine(g, {}, wide(x), wide(w), wide(factor), wide(bias), {activation, wide(added)},
+                           expected);
+          INFO("activation " << static_cast<int>(activation) << (factor.defined() ? ", a scale" : "")
+                             << (added.defined() ? ", a residual" : ""));
+          if (activation == ActivationKind::none) largest = expected.abs().max().item<double>();
+          const double limited = activation == ActivationKind::relu6 ? std::max(1.0, largest / 6) : 1;
+          CHECK(test::difference(y, expected) < tolerance * limited);
+        }
       }
     }
     if (!engine.refuse(ConvDirection::backward_data, g, dtype)) {

@@ -49,14 +49,16 @@ void check_engine(const cpu::ConvEngine& engine, const ConvGeometry& g, DType dt
   check_guarded([&](Memory& memory) {
     const Tensor x = memory.normal(x_shape, dtype), w = memory.normal(w_shape, dtype),
                  dy = memory.normal(y_shape, dtype), scale = memory.normal({g.k}, beside),
-                 shift = memory.normal({g.k}, beside), x_bias = memory.normal({g.c}, beside);
+                 shift = memory.normal({g.k}, beside), x_bias = memory.normal({g.c}, beside),
+                 residual = memory.normal(y_shape, dtype);
     std::vector<Tensor> out;
     if (takes(ConvDirection::forward)) {
       out.push_back(memory.room(y_shape, dtype));
       engine.forward(g, {}, x, w, shift, out.back());
-      if (engine.affine) {
+      for (const ConvFinish& finish :
+           {ConvFinish{ActivationKind::relu}, ConvFinish{ActivationKind::silu, residual}}) {
         out.push_back(memory.room(y_shape, dtype));
-        engine.affine(g, {}, x, w, scale, shift, true, out.back());
+        engine.affine(g, {}, x, w, scale, shift, finish, out.back());
       }
     }
     if (takes(ConvDirection::backward_data)) {

@@ -71,9 +71,9 @@ TEST_CASE("bf16 convolution, forward and both backwards") {
     CHECK(error(y_device, y) <= once);
 
     const Tensor scale = random({g.k}, 5), shift = random({g.k}, 6);  // f32: as a batch norm has them
-    kernels::conv2d_affine(g, {}, x, w, scale, shift, true, y);
+    kernels::conv2d_affine(g, {}, x, w, scale, shift, {ActivationKind::relu}, y);
     kernels::conv2d_affine(g, {}, on_device(x), on_device(w), on_device(scale, f32), on_device(shift, f32),
-                           true, y_device);
+                           {ActivationKind::relu}, y_device);
     CHECK(error(y_device, y) <= once);
 
     Tensor dx = empty(input), dx_device = room(input);

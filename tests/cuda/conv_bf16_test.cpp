@@ -82,9 +82,9 @@ TEST_CASE("a convolution of bf16 with scale, shift and ReLU takes parameters of 
         };
         Tensor expected = empty({g.n, g.h_out, g.w_out, g.k}, {.dtype = f64}),
                got = empty(expected.shape(), {.dtype = bf16, .device = cuda});
-        kernels::conv2d_affine(g, {}, x, weight, scale, shift, true, expected);
+        kernels::conv2d_affine(g, {}, x, weight, scale, shift, {ActivationKind::relu}, expected);
         kernels::conv2d_affine(g, {}, there(x, bf16), there(weight, bf16), there(scale, parameters),
-                               there(shift, parameters), true, got);
+                               there(shift, parameters), {ActivationKind::relu}, got);
         INFO("parameters of " << parameters << (with_scale ? ", with scale" : ""));
         check_near("affine", got, expected);
       }

@@ -133,7 +133,8 @@ void check_conv(const ConvProblem& problem) {
   switch (problem.direction) {
     case ConvDirection::forward:
       expected = empty_like(y);
-      kernels::conv2d_affine(g, {}, x, weight, {}, problem.shift ? shift : Tensor(), problem.relu, expected);
+      kernels::conv2d_affine(g, {}, x, weight, {}, problem.shift ? shift : Tensor(),
+                             {problem.relu ? ActivationKind::relu : ActivationKind::none}, expected);
       break;
     case ConvDirection::backward_data:
       expected = empty_like(x);

@@ -101,7 +101,7 @@ TEST_CASE("bf16 conv2d_affine of parts is conv2d_affine of the joined images", "
                                     randn({1, 21, 22, other}, generator).to(bf16)};
     for (const std::int64_t kernel : {1, 3}) {
       const Tensor w = randn({32, kernel, kernel, 32 + other}, generator).to(bf16);
-      const Conv2dAffineOptions options{.conv = {.padding = kernel / 2}, .relu = true};
+      const Conv2dAffineOptions options{.conv = {.padding = kernel / 2}, .activation = ActivationKind::relu};
       CHECK(conv2d_affine(parts, w, {}, {}, options).to_vector<float>() ==
             conv2d_affine(cat(parts, -1), w, {}, {}, options).to_vector<float>());
     }
@@ -117,7 +117,8 @@ TEST_CASE("bf16 conv2d_affine", "[cpu]") {
     const Tensor w = mul(randn({33, kernel, kernel, 40}, generator), 0.1).to(bf16);
     const Tensor scale = scaled ? randn({33}, generator) : Tensor(),
                  scale64 = scaled ? scale.to(f64) : Tensor(), shift = randn({33}, generator);
-    const Conv2dAffineOptions options{.conv = {.padding = kernel / 2}, .relu = relu};
+    const Conv2dAffineOptions options{.conv = {.padding = kernel / 2},
+                                      .activation = relu ? ActivationKind::relu : ActivationKind::none};
     const Tensor y = conv2d_affine(x, w, scale, shift, options);
     const Tensor expected = conv2d_affine(x.to(f64), w.to(f64), scale64, shift.to(f64), options);
     CHECK(y.dtype() == bf16);

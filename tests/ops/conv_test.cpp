@@ -3,9 +3,12 @@
 
 #include <karyon/core/cpu/conv/engines.h>
 #include <karyon/core/kernels/conv.h>
+#include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/reduce.h>
+#include <karyon/core/ops/statistics.h>
 
 using namespace karyon;
 using namespace karyon::test;
@@ -203,10 +206,46 @@ TEST_CASE("conv2d_affine is a convolution, a scale and shift per channel and a R
     if (with_shift) values[i] += static_cast<double>(shift.data<float>()[k]);
     if (relu) values[i] = std::max(values[i], 0.0);
   }
-  const Conv2dAffineOptions options{.conv = {.padding = 1}, .relu = relu};
+  const Conv2dAffineOptions options{.conv = {.padding = 1},
+                                    .activation = relu ? ActivationKind::relu : ActivationKind::none};
   auto there = [](const Tensor& t) { return t.defined() ? t.to(device()) : t; };
   CHECK(difference(conv2d_affine(there(x), there(w), there(scale), there(shift), options), expected) < 3e-5);
   CHECK(difference(conv2d_affine(wide(x), wide(w), wide(scale), wide(shift), options), expected) < 1e-12);
+}
+
+TEST_CASE("conv2d_affine adds a residual before its activation") {
+  struct Finished {
+    Shape x;
+    std::int64_t out, kernel, groups;
+  };
+  const auto [shape, out, kernel, groups] = GENERATE(values<Finished>({
+      {{2, 7, 9, 5}, 6, 1, 1},  // direct, no whole vector
+      {{1, 20, 20, 16}, 32, 1, 1},
+      {{1, 17, 19, 16}, 24, 3, 1},  // Winograd
+      {{1, 9, 8, 20}, 20, 3, 20},   // depthwise
+      {{0, 4, 4, 3}, 2, 3, 1},      // no image
+  }));
+  const auto activation = GENERATE(ActivationKind::none, ActivationKind::relu, ActivationKind::relu6,
+                                   ActivationKind::silu, ActivationKind::hardswish);
+  const bool with_residual = GENERATE(false, true);
+  Generator generator(8);
+  const Conv2dOptions options{.padding = kernel / 2, .groups = groups};
+  const Tensor x = randn(shape, generator), w = randn({out, kernel, kernel, shape[3] / groups}, generator),
+               scale = randn({out}, generator), shift = randn({out}, generator);
+  const Tensor sums = conv2d(x.to(f64), w.to(f64), {}, options) * scale.to(f64) + shift.to(f64);
+  const Tensor residual = with_residual ? randn(sums.shape(), generator) : Tensor();
+  const Tensor before = with_residual ? sums + residual.to(f64) : sums;
+  const Tensor expected = activation == ActivationKind::relu        ? relu(before)
+                          : activation == ActivationKind::relu6     ? relu6(before)
+                          : activation == ActivationKind::silu      ? silu(before)
+                          : activation == ActivationKind::hardswish ? hardswish(before)
+                                                                    : before;
+  const auto there = [](const Tensor& t) { return t.defined() ? t.to(device()) : t; };
+  const Tensor y = conv2d_affine(there(x), there(w), there(scale), there(shift),
+                                 {.conv = options, .activation = activation, .residual = there(residual)});
+  // Relative to the values before the activation.
+  const double largest = sums.numel() > 0 ? before.abs().max().item<double>() : 1;
+  CHECK(difference(y, expected) < 1e-5 * std::max(1.0, largest));
 }
 
 TEST_CASE("conv2d_affine says what it cannot do") {
@@ -216,6 +255,10 @@ TEST_CASE("conv2d_affine says what it cannot do") {
   CHECK_THROWS_WITH(conv2d_affine(x, w, {}, zeros({3})), Catch::Contains("bias"));
   CHECK_THROWS_WITH(conv2d_affine(zeros({1, 5, 5, 1}), w, {}, {}),
                     Catch::Contains("expects 3 input channels"));
+  CHECK_THROWS_WITH(conv2d_affine(x, w, {}, {}, {.residual = zeros({1, 3, 3, 3})}),
+                    Catch::Contains("expects a residual"));
+  CHECK_THROWS_WITH(conv2d_affine(x, w, {}, {}, {.residual = zeros({1, 3, 3, 4}, {.dtype = f64})}),
+                    Catch::Contains("expects a residual"));
 }
 
 TEST_CASE("the list of convolutions says which one it takes and why") {

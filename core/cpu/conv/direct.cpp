@@ -12,6 +12,7 @@
 #include <karyon/core/cpu/conv/chunks.h>
 #include <karyon/core/cpu/conv/direct.h>
 #include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/conv/finish.h>
 #include <karyon/core/cpu/conv/input.h>
 #include <karyon/core/cpu/conv/taps.h>
 #include <karyon/core/cpu/conv/tiles.h>
@@ -89,14 +90,32 @@ ChunkInput read_chunk(const DirectPlan& p, const DirectPlan::Chunk& chunk, std::
   return {copies, row, pixel, image, std::move(patches)};
 }
 
+// What follows the sums.
+struct LastSteps {
+  bool in_tiles = false;
+  TileFinish tiles = {};  // its pointers are those of the first output
+  FinishPass after = {};
+
+  // For a panel whose first output is out[at], in channel k.
+  TileFinish from(std::int64_t k, std::int64_t at) const {
+    TileFinish f = tiles;
+    if (f.scale) f.scale += k;
+    if (f.shift) f.shift += k;
+    if (f.residual) f.residual += at;
+    return f;
+  }
+};
+
 // Grids that read the same input in the same way: a task copies it once for all of them.
 struct DirectConv {
   const std::vector<TapConv>& grids;
   const DirectPlan& p;
   const std::vector<Tensor>& filters;  // packed, of each grid
   const float* bias;
+  const LastSteps& last;
   float* out;
-  bool nontemporal = p.t.n * p.t.out_h * p.t.out_w * p.t.out_channels >= nontemporal_floats &&
+  bool nontemporal = !last.after.needed() &&
+                     p.t.n * p.t.out_h * p.t.out_w * p.t.out_channels >= nontemporal_floats &&
                      p.stages == 1 && p.t.out_channels % 16 == 0 && p.t.k % p.width == 0 &&
                      p.t.k0 % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 64 == 0;
 
@@ -107,7 +126,11 @@ struct DirectConv {
     for (std::size_t i = 0; i < grids.size(); ++i) {
       const TapConv& grid = grids[i];
       for (std::int64_t image = chunk.first_image; image < chunk.last_image; ++image)
-        for (const DirectPlan::Patch& patch : in.patches)
+        for (const DirectPlan::Patch& patch : in.patches) {
+          float* const y = out + grid.out_offset(image, chunk.first_row + patch.row, patch.col) + k0;
+          const std::int64_t y_row = grid.out_step.h * grid.out_w * grid.out_channels,
+                             y_pixel = grid.out_step.w * grid.out_channels;
+          const TileFinish finish = last.from(grid.k0 + k0, y - out);
           conv_forward_tiles(
               {.x = in.x + (image - chunk.first_image) * in.image,
                .x_row = p.t.step.h * in.row,
@@ -115,16 +138,24 @@ struct DirectConv {
                .runs = patch.runs.data(),
                .run_count = static_cast<std::int64_t>(patch.runs.size()),
                .filter = filters[i].data<float>() + filter,
-               .y = out + grid.out_offset(image, chunk.first_row + patch.row, patch.col) + k0,
-               .y_row = grid.out_step.h * grid.out_w * grid.out_channels,
-               .y_pixel = grid.out_step.w * grid.out_channels,
+               .y = y,
+               .y_row = y_row,
+               .y_pixel = y_pixel,
                .rows = patch.rows,
                .cols = patch.cols,
                .outputs = p.outputs_in(panel),
                .bias = bias && stage == 0 ? bias + grid.k0 + k0 : nullptr,
                .accumulate = stage > 0,
+               .finish = last.in_tiles && stage + 1 == p.stages ? &finish : nullptr,
                .nontemporal = nontemporal,
                .ahead = panel + 1 < p.panels ? p.packed_offset(panel + 1, stage) - filter : 0});
+          if (last.after.needed() && stage + 1 == p.stages)
+            last.after.run(y, {.channels = p.outputs_in(panel),
+                               .pixels = patch.cols,
+                               .pixel_step = y_pixel,
+                               .rows = patch.rows,
+                               .row_step = y_row});
+        }
     }
   }
 
@@ -144,14 +175,15 @@ struct DirectConv {
   }
 };
 
-void convolve(const std::vector<TapConv>& grids, const Weights& weights, const float* bias, float* out) {
+void convolve(const std::vector<TapConv>& grids, const Weights& weights, const float* bias,
+              const LastSteps& last, float* out) {
   const TapConv& t = grids.front();
   if (t.n == 0 || t.rows == 0 || t.cols == 0) return;
   if (t.taps.empty()) return fill_with_bias(grids, bias, out);
   const DirectPlan plan(t);
   std::vector<Tensor> filters;
   for (const TapConv& grid : grids) filters.push_back(packed_filter(grid, plan, weights));
-  DirectConv{.grids = grids, .p = plan, .filters = filters, .bias = bias, .out = out}.run();
+  DirectConv{.grids = grids, .p = plan, .filters = filters, .bias = bias, .last = last, .out = out}.run();
 }
 
 TapConv forward_conv(const ConvGeometry& g, const ImagePart& x, std::int64_t group) {
@@ -234,15 +266,39 @@ TapConv transposed_conv(const ConvGeometry& g, const ImagePart& dy, std::int64_t
 
 }  // namespace
 
-void conv2d_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
-                   const Tensor& bias, Tensor& y) {
+namespace {
+
+void forward(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+             const Tensor& bias, const LastSteps& last, Tensor& y) {
   const ConvInput in = grouped_input(x, g.c / g.groups);
   const float* const added = bias.defined() ? bias.data<float>() : nullptr;
   float* const out = y.data<float>();
   for_groups(g.groups, [&](std::int64_t group) {
     convolve({forward_conv(g, in.parts[0], group)},
-             {.tensor = weight, .view = forward_view(g), .keep = hints.keep_filters}, added, out);
+             {.tensor = weight, .view = forward_view(g), .keep = hints.keep_filters}, added, last, out);
   });
+}
+
+}  // namespace
+
+void conv2d_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+                   const Tensor& bias, Tensor& y) {
+  forward(g, hints, x, weight, bias, {}, y);
+}
+
+void conv2d_affine_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
+                          const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                          const ConvFinish& finish, Tensor& y) {
+  if (forward_conv(g, {}, 0).taps.empty())  // nothing but padding
+    return conv2d_affine_reference(g, hints, x, weight, scale, shift, finish, y);
+  const auto values = [](const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; };
+  const bool simple = SimpleActivation::is(finish.activation);
+  const LastSteps last{
+      .in_tiles = true,
+      .tiles = {values(scale), values(shift), values(finish.residual),
+                SimpleActivation(simple ? finish.activation : ActivationKind::none)},
+      .after = FinishPass({.activation = simple ? ActivationKind::none : finish.activation}, y)};
+  forward(g, hints, x, weight, {}, last, y);
 }
 
 void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
@@ -255,7 +311,7 @@ void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints& hints, 
     const auto flush = [&] {
       if (!alike.empty())
         convolve(alike, {.tensor = weight, .view = transposed_view(g, group), .keep = hints.keep_filters},
-                 added, out);
+                 added, {}, out);
       alike.clear();
     };
     for (std::int64_t ph = 0; ph < std::min(g.stride.h, g.h); ++ph)

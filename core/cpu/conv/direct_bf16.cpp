@@ -11,6 +11,7 @@
 
 #include <karyon/core/cpu/conv/chunks.h>
 #include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/conv/finish.h>
 #include <karyon/core/cpu/conv/tiles_bf16.h>
 #include <karyon/core/cpu/conv/transforms_bf16.h>
 #include <karyon/core/cpu/lazy_pixels.h>
@@ -218,13 +219,13 @@ const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometr
 
 namespace {
 
-// Sums begin with `bias`, or outputs are max(scale sum + shift, floor) by `affine`.
+// Sums begin with `bias`, or outputs are max(scale sum + shift, floor) by `affine`. `finish` follows.
 void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, const Tensor& x,
-              const float* bias, const Epilogue* affine, Tensor& y) {
+              const float* bias, const Epilogue* affine, const FinishPass& finish, Tensor& y) {
   const Pixels in(x);
   const OutputPanels panels(g);
   BFloat16* to = y.data<BFloat16>();
-  const bool nontemporal = nontemporal_stores(y, panels.outputs);
+  const bool nontemporal = nontemporal_stores(y, panels.outputs) && !finish.needed();
   const std::int64_t copy_size = rows.copy_size(g, in);
   parallel_for(g.n * g.h_out, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t most = std::min(rows.at_once(g), end - begin);
@@ -252,6 +253,9 @@ void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, 
                             .nontemporal = nontemporal,
                             .next = rows.ahead(g, in, row + count).share(panel, panel + 1, panels.count)},
                            to + row * g.w_out * g.k + k);
+        if (finish.needed())
+          finish.run(to + row * g.w_out * g.k + k,
+                     {.channels = panels.size(panel), .pixels = g.w_out, .pixel_step = g.k});
       }
     }
     if (nontemporal) hwy::FlushStream();  // before another thread may read it
@@ -264,15 +268,20 @@ void conv2d_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x
                         const Tensor& bias, Tensor& y) {
   const RowPlan rows(g);
   convolve(g, rows, pack_filters(weight.data<BFloat16>(), OutputPanels(g), rows), x,
-           spread(bias, g.k, g.k, 0).data(), nullptr, y);
+           spread(bias, g.k, g.k, 0).data(), nullptr, {}, y);
 }
 
 void conv2d_affine_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                               const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
+                               const Tensor& scale, const Tensor& shift, const ConvFinish& finish,
+                               Tensor& y) {
   const std::vector<float> scales = spread(scale, g.k, g.k, 1), shifts = spread(shift, g.k, g.k, 0);
-  const Epilogue affine{scales.data(), shifts.data(), relu ? 0.0f : -std::numeric_limits<float>::infinity()};
+  const FinishPlan plan(finish, none_or_relu(finish.activation));
+  const Epilogue affine{
+      scales.data(), shifts.data(),
+      plan.in_registers == ActivationKind::relu ? 0.0f : -std::numeric_limits<float>::infinity()};
   const RowPlan rows(g);
-  convolve(g, rows, pack_filters(weight.data<BFloat16>(), OutputPanels(g), rows), x, nullptr, &affine, y);
+  convolve(g, rows, pack_filters(weight.data<BFloat16>(), OutputPanels(g), rows), x, nullptr, &affine,
+           {plan.after, y}, y);
 }
 
 namespace {
@@ -337,7 +346,7 @@ void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, c
   const ConvGeometry t = turned(g);
   const RowPlan rows(t, true);
   convolve(t, rows, pack_turned_filters(weight.data<BFloat16>(), OutputPanels(t), rows), dy,
-           spread(bias, g.c, g.c, 0).data(), nullptr, dx);
+           spread(bias, g.c, g.c, 0).data(), nullptr, {}, dx);
 }
 
 namespace {

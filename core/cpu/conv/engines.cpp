@@ -14,6 +14,16 @@
 
 namespace karyon {
 namespace cpu {
+
+/// A residual is read as f32 where it is bf16.
+template <>
+struct Widened<const ConvFinish&> {
+  ConvFinish value;
+  explicit Widened(const ConvFinish& finish)
+      : value{finish.activation, Widened<const Tensor&>(finish.residual).value} {}
+  void finish() {}
+};
+
 namespace {
 
 const char* conv2d_direct_refuse(ConvDirection, const ConvGeometry& g, DType dtype) {
@@ -33,7 +43,7 @@ const char* in_any_direction(ConvDirection, const ConvGeometry& g, DType dtype) 
 void conv2d(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
             const Tensor& bias, Tensor& y);
 void conv2d_affine(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+                   const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
 void conv2d_backward_data(const ConvGeometry& g, const ConvHints&, const Tensor& dy, const Tensor& weight,
                           const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight);
@@ -70,7 +80,7 @@ constexpr ConvEngine engines[] = {
     {.name = "direct",
      .refuse = conv2d_direct_refuse,
      .forward = conv2d_direct,
-     .affine = nullptr,
+     .affine = conv2d_affine_direct,
      .backward_data = conv2d_backward_data_direct,
      .writes_parts = false,
      .backward_weight = conv2d_backward_weight_direct},
@@ -128,11 +138,8 @@ void conv2d(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, cons
 }
 
 void conv2d_affine(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
-                   const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
-  const ConvEngine& engine = choose(ConvDirection::forward, g, x.dtype());
-  if (engine.affine) return engine.affine(g, hints, x, weight, scale, shift, relu, y);
-  engine.forward(g, hints, x, weight, {}, y);
-  scale_and_shift(scale, shift, relu, y);
+                   const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y) {
+  choose(ConvDirection::forward, g, x.dtype()).affine(g, hints, x, weight, scale, shift, finish, y);
 }
 
 // Whether a gradient in parts can be written part by part: each begins a panel of outputs.

@@ -17,9 +17,8 @@ struct ConvEngine {
   const char* (*refuse)(ConvDirection, const ConvGeometry&, DType);
   void (*forward)(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
                   const Tensor& bias, Tensor& y);
-  /// Null: forward, then one pass over y.
   void (*affine)(const ConvGeometry&, const ConvHints&, const Tensor& x, const Tensor& weight,
-                 const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+                 const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
   void (*backward_data)(const ConvGeometry&, const ConvHints&, const Tensor& dy, const Tensor& weight,
                         const Tensor& bias, Tensor& dx);
   bool writes_parts;  ///< backward_data writes a lazy cat part by part
@@ -41,13 +40,13 @@ bool mostly_padding(const ConvGeometry& g);
 void conv2d_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                       const Tensor& bias, Tensor& y);
 void conv2d_affine_reference(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                             const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+                             const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
 void conv2d_backward_data_reference(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
                                     const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
                                       Tensor& dweight);
-/// y = scale y + shift per channel, or max(that, 0). f32 or f64.
-void scale_and_shift(const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+/// y = activation(scale y + shift + residual), scale and shift per channel. f32 or f64.
+void scale_and_shift(const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
 
 // Grouped: groups of 1, 2, 4 or 8 channels and as many outputs, at most a vector; or depthwise with any
 // number of outputs. At least 16 outputs, in f32 and bf16.
@@ -55,7 +54,7 @@ const char* conv2d_grouped_refuse(const ConvGeometry& g, DType dtype);
 void conv2d_grouped(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                     const Tensor& bias, Tensor& y);
 void conv2d_affine_grouped(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                           const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+                           const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
 void conv2d_backward_data_grouped(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
                                   const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_grouped(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
@@ -64,6 +63,8 @@ void conv2d_backward_weight_grouped(const ConvGeometry& g, const Tensor& x, cons
 // Direct: register tiles in f32, any geometry.
 void conv2d_direct(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                    const Tensor& bias, Tensor& y);
+void conv2d_affine_direct(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
+                          const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
 void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
                                  const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_direct(const ConvGeometry& g, const Tensor& x, const Tensor& dy, Tensor& dweight);
@@ -74,7 +75,7 @@ const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometr
 void conv2d_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                         const Tensor& bias, Tensor& y);
 void conv2d_affine_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                               const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+                               const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
 void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
                                       const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_direct_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
@@ -85,7 +86,7 @@ const char* conv2d_winograd_refuse(const ConvGeometry& g, DType dtype);
 void conv2d_winograd(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                      const Tensor& bias, Tensor& y);
 void conv2d_affine_winograd(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                            const Tensor& scale, const Tensor& shift, bool relu, Tensor& y);
+                            const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y);
 void conv2d_backward_data_winograd(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
                                    const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_winograd(const ConvGeometry& g, const Tensor& x, const Tensor& dy,
@@ -96,8 +97,8 @@ const char* conv2d_winograd_bf16_refuse(const ConvGeometry& g, DType dtype);
 void conv2d_winograd_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
                           const Tensor& bias, Tensor& y);
 void conv2d_affine_winograd_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x,
-                                 const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
-                                 Tensor& y);
+                                 const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                                 const ConvFinish& finish, Tensor& y);
 void conv2d_backward_data_winograd_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
                                         const Tensor& weight, const Tensor& bias, Tensor& dx);
 void conv2d_backward_weight_winograd_bf16(const ConvGeometry& g, const Tensor& x, const Tensor& dy,

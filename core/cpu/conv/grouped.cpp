@@ -89,17 +89,34 @@ bool streams(const Tensor& y, std::int64_t channels) {
          reinterpret_cast<std::uintptr_t>(y.data_ptr()) % 64 == 0;
 }
 
+// One row of outputs, and the last steps while it is in the cache.
+template <class S>
+void finished_row(const GroupedGrid& grid, std::int64_t row) {
+  grouped_rows(grid, row, row + 1);
+  const std::int64_t step = grid.out_step.w * grid.channels,
+                     line =
+                         row / grid.rows * grid.out_h + grid.out_origin.h + row % grid.rows * grid.out_step.h;
+  grid.finish->run(static_cast<S*>(grid.out) + (line * grid.out_w + grid.out_origin.w) * grid.channels,
+                   {.channels = grid.channels, .pixels = grid.cols, .pixel_step = step});
+}
+
 void run(const GroupedGrid& grid) {
   const auto taps = static_cast<std::int64_t>(grid.tap_rows.size() * grid.tap_cols.size());
   parallel_for(grid.n * grid.rows, rows_in_task(grid.cols * grid.channels * grid.group * taps),
-               [&](std::int64_t begin, std::int64_t end) { grouped_rows(grid, begin, end); });
+               [&](std::int64_t begin, std::int64_t end) {
+                 if (!grid.finish) return grouped_rows(grid, begin, end);
+                 for (std::int64_t row = begin; row < end; ++row)
+                   grid.dtype == bf16 ? finished_row<BFloat16>(grid, row) : finished_row<float>(grid, row);
+               });
 }
 
 const float* values(const Tensor& x) { return x.defined() ? x.data<float>() : nullptr; }
 
 void convolve(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
-              const Tensor& scale, const Tensor& shift, bool relu, Tensor& y) {
+              const Tensor& scale, const Tensor& shift, const ConvFinish& finish, Tensor& y) {
   const Tensor filter = packed_filter(g, weight, false, hints.keep_filters), in = repeated(g, x);
+  const FinishPlan plan(finish, SimpleActivation::is(finish.activation));
+  const FinishPass pass(plan.after, y);
   run({.dtype = y.dtype(),
        .in = in.data_ptr(),
        .n = g.n,
@@ -119,8 +136,9 @@ void convolve(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, co
        .out_w = g.w_out,
        .scale = values(scale),
        .shift = values(shift),
-       .relu = relu,
-       .stream = streams(y, g.k)});
+       .activation = SimpleActivation(plan.in_registers),
+       .finish = pass.needed() ? &pass : nullptr,
+       .stream = streams(y, g.k) && !pass.needed()});
 }
 
 }  // namespace
@@ -137,13 +155,13 @@ const char* conv2d_grouped_refuse(const ConvGeometry& g, DType dtype) {
 
 void conv2d_grouped(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
                     const Tensor& bias, Tensor& y) {
-  convolve(g, hints, x, weight, {}, bias, false, y);
+  convolve(g, hints, x, weight, {}, bias, {}, y);
 }
 
 void conv2d_affine_grouped(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
-                           const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
-                           Tensor& y) {
-  convolve(g, hints, x, weight, scale, shift, relu, y);
+                           const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                           const ConvFinish& finish, Tensor& y) {
+  convolve(g, hints, x, weight, scale, shift, finish, y);
 }
 
 // With a stride the inputs fall into stride.h x stride.w interleaved grids, each with the taps that reach it.

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <karyon/core/cpu/conv/finish.h>
 #include <karyon/core/cpu/conv/taps.h>
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/dtype.h>
@@ -31,9 +32,10 @@ struct GroupedGrid {
   void* out;
   std::int64_t rows, cols, out_h, out_w;
   Pair out_origin = 0, out_step = 1;
-  // y = scale sum + shift, or max(that, 0); scale is 1 where it is null, shift 0.
+  // y = activation(scale sum + shift); scale is 1 where it is null, shift 0.
   const float *scale = nullptr, *shift = nullptr;
-  bool relu = false;
+  SimpleActivation activation = {};
+  const FinishPass* finish = nullptr;  // steps after these, of the whole grid
   bool stream = false;  // by non-temporal stores: `out` aligned to 64 bytes, channels a multiple of 16
 };
 

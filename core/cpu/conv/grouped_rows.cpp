@@ -13,7 +13,7 @@
 
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
-#include <karyon/core/cpu/simd/at_least-inl.h>
+#include <karyon/core/cpu/conv/finish-inl.h>
 #include <karyon/core/cpu/simd/values-inl.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -94,7 +94,7 @@ struct RowPass {
       V y = sum[v];
       if (g.scale) y = hn::Mul(y, hn::LoadU(d, g.scale + k));
       if (g.shift) y = hn::Add(y, hn::LoadU(d, g.shift + k));
-      if (g.relu) y = at_least(hn::Zero(d), y);
+      y = activated(d, g.activation, y);
       if (g.stream) {
         put<true>(y, to);
       } else {

@@ -1,8 +1,10 @@
 // Convolution by plain loops in f32 and f64: the engine for every geometry, and the reference for tests of
 // the others.
 #include <algorithm>
+#include <utility>
 
 #include <karyon/core/cpu/conv/engines.h>
+#include <karyon/core/cpu/conv/finish.h>
 #include <karyon/core/parallel.h>
 
 namespace karyon::cpu {
@@ -114,27 +116,31 @@ void conv2d_backward_weight_reference(const ConvGeometry& g, const Tensor& x_ten
   });
 }
 
-void scale_and_shift(const Tensor& scale_tensor, const Tensor& shift_tensor, bool relu, Tensor& y_tensor) {
+void scale_and_shift(const Tensor& scale_tensor, const Tensor& shift_tensor, const ConvFinish& finish,
+                     Tensor& y_tensor) {
   dispatch_floating(y_tensor.dtype(), "conv2d_affine", [&]<class T>() {
     const T* scale = scale_tensor.defined() ? scale_tensor.data<T>() : nullptr;
     const T* shift = shift_tensor.defined() ? shift_tensor.data<T>() : nullptr;
+    const T* residual = finish.residual.defined() ? std::as_const(finish.residual).data<T>() : nullptr;
     T* y = y_tensor.data<T>();
     const std::int64_t channels = y_tensor.size(-1);
-    parallel_for(y_tensor.numel() / channels, 1024, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t pixel = begin; pixel < end; ++pixel)
-        for (std::int64_t k = 0; k < channels; ++k) {
-          const T value = (scale ? scale[k] : T(1)) * y[pixel * channels + k] + (shift ? shift[k] : T(0));
-          y[pixel * channels + k] = relu ? std::max(value, T(0)) : value;
+    visit(finish.activation, [&](auto activation) {
+      parallel_for(y_tensor.numel() / channels, 1024, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin * channels; i < end * channels; ++i) {
+          const std::int64_t k = i % channels;
+          const T value = (scale ? scale[k] : T(1)) * y[i] + (shift ? shift[k] : T(0));
+          y[i] = activation(residual ? value + residual[i] : value);
         }
+      });
     });
   });
 }
 
 void conv2d_affine_reference(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
-                             const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
-                             Tensor& y) {
+                             const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                             const ConvFinish& finish, Tensor& y) {
   conv2d_reference(g, hints, x, weight, {}, y);
-  scale_and_shift(scale, shift, relu, y);
+  scale_and_shift(scale, shift, finish, y);
 }
 
 }  // namespace karyon::cpu

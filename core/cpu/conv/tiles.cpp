@@ -12,6 +12,7 @@
 #include <karyon/core/cpu/simd/foreach.h>
 
 #include <hwy/highway.h>
+#include <karyon/core/cpu/conv/finish-inl.h>
 #include <karyon/core/cpu/simd/at_least-inl.h>
 #include <karyon/core/cpu/simd/values-inl.h>
 
@@ -67,6 +68,29 @@ HWY_INLINE void start_tile(const ForwardTiles& t, const float* y, V (&acc)[pixel
     for (int v = 0; v < vectors; ++v) acc[p][v] = start[v];
 }
 
+// The last steps on the sums of a register tile, which belong to y.
+template <int pixels, int vectors>
+HWY_INLINE void finish_tile(const ForwardTiles& t, const float* y, V (&acc)[pixels][vectors]) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const TileFinish& finish = *t.finish;
+  const float* const residual = finish.residual ? finish.residual + (y - t.y) : nullptr;
+#pragma GCC unroll 2
+  for (int v = 0; v < vectors; ++v) {
+    const std::int64_t count = std::min(lanes, t.outputs - v * lanes);
+    const auto load = [&](const float* from) {
+      return count == lanes ? hn::LoadU(d, from) : load_part(from, count);
+    };
+    const V scale = finish.scale ? load(finish.scale + v * lanes) : hn::Set(d, 1);
+    const V shift = finish.shift ? load(finish.shift + v * lanes) : hn::Zero(d);
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; ++p) {
+      V value = hn::MulAdd(scale, acc[p][v], shift);
+      if (residual) value = hn::Add(value, load(residual + p * t.y_pixel + v * lanes));
+      acc[p][v] = activated(d, finish.activation, value);
+    }
+  }
+}
+
 template <int pixels, int vectors>
 HWY_INLINE void store_tile(const ForwardTiles& t, const V (&acc)[pixels][vectors], float* y) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -118,6 +142,7 @@ void forward_tile(const ForwardTiles& t, const float* HWY_RESTRICT x, float* HWY
       }
     }
   }
+  if (t.finish) finish_tile(t, y, acc);
   store_tile(t, acc, y);
 }
 

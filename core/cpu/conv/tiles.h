@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include <karyon/core/cpu/conv/finish.h>
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/simd.h>
 
@@ -26,11 +27,12 @@ struct ForwardTiles {
   float* y = nullptr;
   std::int64_t y_row = 0, y_pixel;
   std::int64_t rows = 1, cols;
-  std::int64_t outputs;         // 1 to conv_panel_width()
-  const float* bias = nullptr;  // [outputs] or nullptr
-  bool accumulate;              // add to y instead of writing it
-  bool nontemporal = false;     // non-temporal stores: whole vectors, aligned to 64 bytes
-  std::int64_t ahead = 0;       // floats up to the filter that is needed next, fetched meanwhile
+  std::int64_t outputs;                // 1 to conv_panel_width()
+  const float* bias = nullptr;         // [outputs] or nullptr
+  bool accumulate;                     // add to y instead of writing it
+  const TileFinish* finish = nullptr;  // applied last; its values are those of the panel and of y
+  bool nontemporal = false;            // non-temporal stores: whole vectors, aligned to 64 bytes
+  std::int64_t ahead = 0;              // floats up to the filter that is needed next, fetched meanwhile
 };
 void conv_forward_tiles(const ForwardTiles& tiles);
 

@@ -41,4 +41,10 @@ WinogradEpilogue::WinogradEpilogue(const Tensor& scale, const Tensor& shift, boo
   if (shift.defined()) std::copy_n(shift.data<float>(), channels, shifts.begin());
 }
 
+WinogradEpilogue::WinogradEpilogue(const Tensor& scale, const Tensor& shift, const FinishPlan& last,
+                                   const Tensor& y)
+    : WinogradEpilogue(scale, shift, last.in_registers == ActivationKind::relu, y.size(-1)) {
+  finish = FinishPass(last.after, y);
+}
+
 }  // namespace karyon::cpu

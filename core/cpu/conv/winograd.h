@@ -11,6 +11,7 @@
 
 #include <karyon/core/cpu/conv/chunks.h>
 #include <karyon/core/cpu/conv/filter_cache.h>
+#include <karyon/core/cpu/conv/finish.h>
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/conv/transforms.h>
 #include <karyon/core/cpu/moments.h>
@@ -106,8 +107,10 @@ struct WinogradPanels {
 struct WinogradEpilogue {
   std::vector<float> scales, shifts;  // 1 and 0 where undefined
   float floor;
+  FinishPass finish;  // steps after these
 
   WinogradEpilogue(const Tensor& scale, const Tensor& shift, bool relu, std::int64_t channels);
+  WinogradEpilogue(const Tensor& scale, const Tensor& shift, const FinishPlan& last, const Tensor& y);
   Epilogue from(std::int64_t k) const { return {scales.data() + k, shifts.data() + k, floor}; }
 };
 
@@ -217,7 +220,7 @@ class WinogradConv {
         key_{1, tiling_.m, filters.turned, in_.c, out_.c, filters.weight.impl()->offset},
         keeps_filters_(keep_filters && tiling_.count <= most_tiles_kept && used_before(filters.weight, key_)),
         plan_(winograd_plan<A>(tiling_, in_.c, out_.c, keeps_filters_)),
-        nontemporal_(A::nontemporal(out_)) {}
+        nontemporal_(A::nontemporal(out_) && !epilogue.finish.needed()) {}
 
   /// Computes y. Returns the moments of its channels if asked to.
   std::shared_ptr<ChannelMoments> run(bool with_moments) {
@@ -334,7 +337,15 @@ class WinogradConv {
     WinogradPlace at = tiling_.place(first);
     for (std::int64_t i = 0; i < tiles; ++i, tiling_.advance(at)) {
       to.transform(products + i * plan_.product_tile, at);
-      pixels += std::min(tiling_.m, out_.h - at.y) * std::min(tiling_.m, out_.w - at.x);
+      const std::int64_t rows = std::min(tiling_.m, out_.h - at.y), cols = std::min(tiling_.m, out_.w - at.x);
+      pixels += rows * cols;
+      if (!epilogue_.finish.needed()) continue;
+      const WinogradImages<Value> images = out_.from(panel.first);
+      epilogue_.finish.run(images.pixel(at.image, at.y, at.x), {.channels = panel.outputs,
+                                                                .pixels = cols,
+                                                                .pixel_step = images.c,
+                                                                .rows = rows,
+                                                                .row_step = images.w * images.c});
     }
     if (!moments_) return;
     to.keep_sums(*moments_, stage);

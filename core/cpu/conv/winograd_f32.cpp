@@ -317,9 +317,10 @@ void conv2d_winograd(const ConvGeometry& g, const ConvHints& hints, const Tensor
 }
 
 void conv2d_affine_winograd(const ConvGeometry& g, const ConvHints& hints, const Tensor& x,
-                            const Tensor& weight, const Tensor& scale, const Tensor& shift, bool relu,
-                            Tensor& y) {
-  winograd_forward<WinogradF32>(g, hints, x, weight, {scale, shift, relu, g.k}, false, y);
+                            const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                            const ConvFinish& finish, Tensor& y) {
+  winograd_forward<WinogradF32>(
+      g, hints, x, weight, {scale, shift, FinishPlan(finish, none_or_relu(finish.activation)), y}, false, y);
 }
 
 void conv2d_backward_data_winograd(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
