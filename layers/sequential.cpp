@@ -1,7 +1,7 @@
 #include <typeinfo>
 
-#include <karyon/layers/activation.h>
-#include <karyon/layers/conv_norm_relu.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/layers/blocks.h>
 #include <karyon/layers/sequential.h>
 
 namespace karyon {
@@ -13,25 +13,40 @@ const M* exactly(const Module& module) {
   return typeid(module) == typeid(M) ? static_cast<const M*>(&module) : nullptr;
 }
 
+// A sequence whose forward is the one below.
+bool runs_in_order(const Module& module) {
+  return exactly<Sequential>(module) || exactly<ConvNormActivation>(module);
+}
+
 }  // namespace
 
-Tensor Sequential::forward(Tensor x) {
+Tensor Sequential::forward(Tensor x) { return forward(std::move(x), Tensor()); }
+
+Tensor Sequential::forward(Tensor x, const Tensor& residual) {
+  bool added = !residual.defined();
   for (std::size_t i = 0; i < size();) {
     Module& first = (*this)[i++];
     const Conv2d* const conv = exactly<Conv2d>(first);
-    const BatchNorm2d* const norm = conv && i < size() ? exactly<BatchNorm2d>((*this)[i]) : nullptr;
-    const std::size_t next = i + (norm ? 1 : 0);
-    const bool relu = conv && next < size() && exactly<ReLU>((*this)[next]);
-    if ((norm || relu) && can_fuse(*conv, norm)) {
+    ConvTail tail;
+    std::size_t next = i;
+    if (conv && next < size()) tail.norm = exactly<BatchNorm2d>((*this)[next]);
+    if (tail.norm) ++next;
+    if (conv && next < size() && is_activation((*this)[next], tail.activation)) ++next;
+    const bool last = !added && next == size() && tail.activation == ActivationKind::none;
+    if (last) tail.residual = residual;
+    if (conv && (next > i || last) && can_fuse(*conv, tail, x.dtype())) {
       std::vector<Tensor> inputs(1);
       inputs[0] = std::move(x);
-      x = fused_conv_norm_relu(*conv, norm, relu, inputs);
-      i = next + (relu ? 1 : 0);
+      x = fused_conv(*conv, tail, inputs);
+      added |= last;
+      i = next;
+    } else if (!added && i == size() && runs_in_order(first)) {
+      return static_cast<Sequential&>(first).forward(std::move(x), residual);
     } else {
       x = first(std::move(x));
     }
   }
-  return x;
+  return added ? x : x + residual;
 }
 
 std::unique_ptr<Module> Sequential::rebuilt() const {

@@ -12,8 +12,9 @@ namespace karyon {
 ///     net.add([](Tensor x) { return x * 0.5; });
 ///     net.add(std::move(built));  // a std::unique_ptr to a module
 ///
-/// Where no gradient is recorded, a Conv2d and a BatchNorm2d in evaluation, a ReLU or both after it are one
-/// pass over memory. The result is the same within rounding.
+/// Where no gradient is recorded, a Conv2d and a BatchNorm2d in evaluation, an activation or both after it
+/// are one pass over memory. The activations are ReLU, ReLU6, SiLU and Hardswish. The result is the same
+/// within rounding.
 struct Sequential : ModuleList<Module> {
   using ModuleList::add;
   /// Puts a function at the end.
@@ -21,6 +22,8 @@ struct Sequential : ModuleList<Module> {
     return add(std::make_unique<Functional>(std::move(function)));
   }
   Tensor forward(Tensor x) override;
+  /// forward(x) + residual, which a convolution at the end adds in its last step.
+  Tensor forward(Tensor x, const Tensor& residual);
   std::unique_ptr<Module> rebuilt() const override;
 };
 

@@ -4,7 +4,7 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/resize.h>
-#include <karyon/layers/conv_norm_relu.h>
+#include <karyon/layers/conv_norm_activation.h>
 #include <karyon/layers/weights.h>
 #include <karyon/models/unet.h>
 
@@ -70,8 +70,10 @@ Tensor DoubleConv::forward(Tensor x) {
 
 Tensor DoubleConv::forward(std::vector<Tensor> inputs) {
   std::vector<Tensor> between(1);
-  between[0] = conv_norm_relu(conv1, norm1.get(), std::move(inputs));
-  return conv_norm_relu(conv2, norm2.get(), std::move(between));
+  const ActivationKind last =
+      norm == Norm::none ? ActivationKind::relu : ActivationKind::none;  // else the norm's
+  between[0] = conv_norm_activation(conv1, norm1.get(), last, std::move(inputs));
+  return conv_norm_activation(conv2, norm2.get(), last, std::move(between));
 }
 
 std::unique_ptr<Module> DoubleConv::rebuilt() const {

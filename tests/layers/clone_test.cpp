@@ -147,6 +147,9 @@ TEST_CASE("clone: every layer and network says how it is built") {
   for (const Norm norm : {Norm::none, Norm::batch, Norm::group})
     net.add<UNet>({.in_channels = 3, .out_channels = 3, .base_width = 2, .depth = 2, .norm = norm});
   net.add<DoubleConv>(3, 4, Norm::group);
+  net.add<ConvNormActivation>(4, 4, 3, {.groups = 2, .activation = ActivationKind::hardswish, .eps = 1e-3});
+  net.add<SqueezeExcitation>(4, 2, {.activation = ActivationKind::silu, .hardsigmoid = true});
+  net.add<StochasticDepth>(0.0);
   net.add<AdaptiveAvgPool2d>(2);
   net.add<Flatten>();
   net.add<BatchNorm1d>(16, {.eps = 1e-2});

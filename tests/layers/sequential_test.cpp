@@ -191,3 +191,76 @@ TEST_CASE("sequential: fuses at inference alone, and only what it knows") {
   wrong.eval();
   CHECK_THROWS_WITH(wrong(x), Contains("batch_norm"));
 }
+
+TEST_CASE("sequential: a residual is added in the last step of the last convolution") {
+  Generator generator(11);
+  Sequential net;
+  net.add<ConvNormActivation>(6, 16, 1, {.activation = ActivationKind::relu6});
+  net.add<ConvNormActivation>(16, 16, 3, {.groups = 16, .activation = ActivationKind::hardswish});
+  net.add<SqueezeExcitation>(16, 4, {.activation = ActivationKind::silu, .hardsigmoid = true});
+  net.add<ConvNormActivation>(16, 6, 1, {.activation = ActivationKind::none});
+  net.eval();
+  const Tensor x = randn({2, 9, 7, 6}, generator);
+  const Tensor recorded = net.forward(x, x);  // layers one by one, with a graph
+  CHECK(recorded.requires_grad());
+  const NoGradGuard no_grad;
+  const std::int64_t before = fused_conv_calls();
+  const Tensor folded = net.forward(x, x);
+  CHECK(fused_conv_calls() - before == 4);  // and fc1
+  CHECK(test::difference(folded, recorded.detach().to(f64)) < 1e-5);
+  CHECK(test::difference(folded, (net(x) + x).to(f64)) < 1e-5);
+
+  // A module at the end that adds nothing by itself.
+  net.add<ReLU>();
+  CHECK(test::difference(net.forward(x, x), (net(x) + x).to(f64)) < 1e-5);
+}
+
+TEST_CASE("sequential: a norm that is folded follows its changes") {
+  Generator generator(14);
+  Sequential net;
+  auto& conv = net.add<Conv2d>(3, 4, 3);
+  auto& norm = net.add<BatchNorm2d>(4);
+  net.eval();
+  const NoGradGuard no_grad;
+  const Tensor x = randn({1, 6, 6, 3}, generator);
+  const auto same = [&] { return test::difference(net(x), norm(conv(x)).to(f64)) < 1e-5; };
+  CHECK(same());
+  CHECK(same());
+  for (Tensor values : {norm.running_mean, norm.running_var, norm.weight, norm.bias, conv.bias}) {
+    uniform_(values, 0.5, 2, generator);
+    CHECK(same());
+    values.data<float>()[1] = 3;  // by a pointer
+    CHECK(same());
+  }
+  std::swap(norm.running_mean, norm.running_var);
+  CHECK(same());
+  net.to(f64);
+  CHECK(test::difference(net(x.to(f64)), norm(conv(x.to(f64)))) < 1e-12);
+}
+
+TEST_CASE("blocks: squeeze-and-excitation is what its formula says") {
+  Generator generator(12);
+  SqueezeExcitation block(6, 2);
+  const NoGradGuard no_grad;
+  const Tensor x = randn({2, 5, 4, 6}, generator);
+  const Tensor hidden = relu(linear(x.mean({1, 2}), block.fc1.weight.reshape({2, 6}), block.fc1.bias));
+  const Tensor gate = sigmoid(linear(hidden, block.fc2.weight.reshape({6, 2}), block.fc2.bias));
+  CHECK(test::difference(block(x), (x * gate.reshape({2, 1, 1, 6})).to(f64)) < 1e-5);
+}
+
+TEST_CASE("blocks: stochastic depth leaves out images and keeps the mean") {
+  Generator generator(13);
+  StochasticDepth block(0.25, &generator);
+  const Tensor y = block(ones({4000, 2, 1, 3}));
+  const std::vector<float> values = y.to_vector<float>();
+  for (std::size_t i = 0; i < values.size(); i += 6) {
+    CHECK((values[i] == 0 || std::abs(values[i] - 4.0f / 3) < 1e-6f));
+    CHECK(std::count(values.begin() + static_cast<std::ptrdiff_t>(i),
+                     values.begin() + static_cast<std::ptrdiff_t>(i) + 6, values[i]) == 6);
+  }
+  CHECK(y.mean().item() == Approx(1).margin(0.03));
+  CHECK(StochasticDepth(1.0)(ones({2, 2})).to_vector<float>() == std::vector<float>(4, 0));
+  block.eval();
+  CHECK(block(ones({2, 2})).to_vector<float>() == std::vector<float>(4, 1));
+  CHECK_THROWS_WITH(StochasticDepth(1.5), Contains("probability in [0, 1]"));
+}
