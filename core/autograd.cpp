@@ -1,3 +1,4 @@
+#include <karyon/core/after_backward.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/lazy.h>
 #include <karyon/core/profiler.h>
@@ -7,6 +8,8 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <unordered_set>
+#include <utility>
 
 namespace karyon {
 namespace {
@@ -53,7 +56,80 @@ void deliver_to_leaf(Tensor::Impl& leaf, Tensor grad) {
   accumulate(leaf.grad, std::move(grad));
 }
 
+std::atomic<bool> any_leaf_has_hooks = false;
+thread_local std::vector<std::function<void()>>* callbacks = nullptr;  // of the backward() that is going on
+
+// What runs after a backward(); nothing if it throws.
+class Callbacks {
+ public:
+  Callbacks() : before_(std::exchange(callbacks, &mine_)) {}
+  ~Callbacks() { callbacks = before_; }
+  Callbacks(const Callbacks&) = delete;
+  Callbacks& operator=(const Callbacks&) = delete;
+  void run() {
+    for (std::size_t i = 0; i < mine_.size(); ++i) std::exchange(mine_[i], nullptr)();
+  }
+
+ private:
+  std::vector<std::function<void()>> mine_, *before_;
+};
+
+// Leaves with hooks. A hook sees the whole gradient, so it waits for the last use of its leaf, and no longer:
+// what it begins goes on while backward does.
+class HookedLeaves {
+ public:
+  using Leaf = std::shared_ptr<Tensor::Impl>;
+
+  explicit HookedLeaves(const Node::Edge& start) {
+    if (!any_leaf_has_hooks) return;
+    std::unordered_set<const Node*> seen;
+    std::vector<const Node*> open;
+    const auto follow = [&](const Node::Edge& edge) {
+      if (edge.node && seen.insert(edge.node.get()).second) open.push_back(edge.node.get());
+      if (edge.leaf && !edge.leaf->hooks.empty()) ++leaves_[edge.leaf].uses;
+    };
+    follow(start);
+    while (!open.empty()) {
+      const Node* node = open.back();
+      open.pop_back();
+      for (const Node::Edge& edge : node->edges) follow(edge);
+    }
+  }
+
+  void add(const Leaf& leaf, Tensor grad) { accumulate(leaves_[leaf].grad, std::move(grad)); }
+
+  // One of its uses was walked, with a gradient or without.
+  void used(const Leaf& leaf) {
+    const auto found = leaves_.find(leaf);
+    if (found == leaves_.end() || --found->second.uses > 0) return;
+    auto entry = leaves_.extract(found);
+    deliver(*leaf, std::move(entry.mapped().grad));
+  }
+
+  // Those of which a use was never reached.
+  void finish() {
+    for (auto& [leaf, entry] : leaves_) deliver(*leaf, std::move(entry.grad));
+  }
+
+ private:
+  struct Entry {
+    std::int64_t uses = 0;
+    Tensor grad;
+  };
+
+  static void deliver(Tensor::Impl& leaf, Tensor grad) {
+    if (grad.defined()) deliver_to_leaf(leaf, call_hooks(leaf.hooks, std::move(grad)));
+  }
+
+  std::map<Leaf, Entry> leaves_;
+};
+
 }  // namespace
+
+void after_backward(std::function<void()> callback) {
+  check(callbacks != nullptr, "after_backward: no backward() is going on");
+  callbacks->push_back(std::move(callback));
+}
 
 Node::~Node() {
   if (burying) {
@@ -125,6 +201,7 @@ Tensor record(const char* name, Tensor output, const std::vector<Tensor>& inputs
 void Tensor::register_hook(TensorHook hook) {
   check(requires_grad(), "register_hook: the tensor does not require a gradient");
   check(hook != nullptr, "register_hook: expects a function, got none");
+  if (!node()) any_leaf_has_hooks = true;
   (node() ? node()->hooks : impl_->hooks).push_back(std::move(hook));
 }
 
@@ -157,8 +234,9 @@ void Tensor::backward(const Tensor& grad_output) const {
     Tensor grad;
   };
   std::map<std::uint64_t, Pending, std::greater<>> pending;
-  // Leaves with hooks wait until their gradient is whole.
-  std::map<std::shared_ptr<Impl>, Tensor> hooked;
+  const Node::Edge start = node() ? Node::Edge{node(), nullptr} : Node::Edge{nullptr, impl_};
+  Callbacks after;
+  HookedLeaves hooked(start);
   auto deliver = [&](const Node::Edge& edge, Tensor grad, const char* from) {
     if (!grad.defined()) return;
     if (edge.node) {
@@ -173,12 +251,11 @@ void Tensor::backward(const Tensor& grad_output) const {
       if (edge.leaf->hooks.empty()) {
         deliver_to_leaf(*edge.leaf, std::move(grad));
       } else {
-        accumulate(hooked[edge.leaf], std::move(grad));
+        hooked.add(edge.leaf, std::move(grad));
       }
     }
   };
 
-  const Node::Edge start = node() ? Node::Edge{node(), nullptr} : Node::Edge{nullptr, impl_};
   deliver(start, std::move(seed), "backward");
   while (!pending.empty()) {
     Pending next = std::move(pending.extract(pending.begin()).mapped());
@@ -193,10 +270,14 @@ void Tensor::backward(const Tensor& grad_output) const {
     next.grad = Tensor();
     check(grads.size() == node.edges.size(), node.name, ": backward gave ", grads.size(), " gradients for ",
           node.edges.size(), " inputs");
-    for (std::size_t i = 0; i < grads.size(); ++i) deliver(node.edges[i], std::move(grads[i]), node.name);
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      deliver(node.edges[i], std::move(grads[i]), node.name);
+      if (node.edges[i].leaf) hooked.used(node.edges[i].leaf);
+    }
     node.edges.clear();
   }
-  for (auto& [leaf, grad] : hooked) deliver_to_leaf(*leaf, call_hooks(leaf->hooks, std::move(grad)));
+  hooked.finish();
+  after.run();
 }
 
 }  // namespace karyon
