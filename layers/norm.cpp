@@ -1,3 +1,4 @@
+#include <karyon/core/distributed/sync_batch_norm.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/layers/norm.h>
 
@@ -20,11 +21,16 @@ BatchNorm::BatchNorm(const char* name, std::int64_t num_features, const Options&
 }
 
 Tensor BatchNorm::normalize(const Tensor& x) {
-  Tensor y = batch_norm(
-      x, weight, bias, running_mean, running_var,
+  Tensor y = distributed::sync_batch_norm(
+      x, weight, bias, running_mean, running_var, process_group,
       {.training = is_training(), .momentum = options.momentum, .eps = options.eps, .relu = options.relu});
   if (is_training()) num_batches_tracked.add_(ones_like(num_batches_tracked));
   return y;
+}
+
+void convert_sync_batchnorm(Module& module, const std::shared_ptr<distributed::ProcessGroup>& group) {
+  for (const auto& [name, child] : module.named_modules())
+    if (auto* norm = dynamic_cast<BatchNorm*>(child)) norm->process_group = group;
 }
 
 BatchNorm1d::BatchNorm1d(std::int64_t num_features, const Options& o)

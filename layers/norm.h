@@ -4,6 +4,10 @@
 
 namespace karyon {
 
+namespace distributed {
+class ProcessGroup;
+}
+
 struct BatchNormLayerOptions {
   double eps = 1e-5;
   double momentum = 0.1;  ///< weight of a batch in the running statistics
@@ -20,11 +24,17 @@ struct BatchNorm : Module {
   Tensor weight, bias;               ///< [C] or undefined
   Tensor running_mean, running_var;  ///< [C]
   Tensor num_batches_tracked;        ///< i64 scalar, kept for PyTorch's state dicts
+  /// Whose batches are normalized together while training; null: this process's alone. Not cloned.
+  std::shared_ptr<distributed::ProcessGroup> process_group;
 
  protected:
   BatchNorm(const char* name, std::int64_t num_features, const Options& options);
   Tensor normalize(const Tensor& x);
 };
+
+/// Lets all batch norms in a module use the batches of all ranks (distributed/sync_batch_norm.h), as
+/// torch.nn.SyncBatchNorm.convert_sync_batchnorm, but in place.
+void convert_sync_batchnorm(Module& module, const std::shared_ptr<distributed::ProcessGroup>& group);
 
 /// Batch norm of vectors [N, C] or sequences [N, L, C].
 struct BatchNorm1d : BatchNorm {

@@ -6,6 +6,8 @@ set(core/ops core core/ops)                       # public: what operations prom
 set(core/kernels core core/ops core/kernels)      # private: the slots that a device fills
 set(core/optim core core/optim)
 set(core/data core core/ops core/data)
+set(core/distributed core core/ops core/distributed)  # public: jobs of several processes
+set(core/messages core core/distributed core/messages)  # private: the messages between them
 set(core/io core core/io)                         # public: files of other programs
 set(core/format core core/format)                 # private: the bytes of files
 set(core/cpu/simd core core/kernels core/cpu/simd)
@@ -14,14 +16,16 @@ set(core/cpu core core/ops core/kernels core/cpu core/cpu/simd)
 set(cuda/gemm core core/kernels cuda cuda/gemm)
 set(cuda/conv core core/ops core/kernels cuda cuda/gemm cuda/conv)
 set(cuda core core/ops core/kernels cuda cuda/gemm cuda/conv)
-set(layers core core/ops core/optim core/data core/io layers)
-set(models core core/ops core/optim core/data core/io layers models)
-set(library core/ops core/kernels core/optim core/data core/io core/format core/cpu/simd core/cpu/conv core/cpu core
-  cuda/gemm cuda/conv cuda layers models)
+set(layers core core/ops core/optim core/data core/distributed core/io layers)
+set(models core core/ops core/optim core/data core/distributed core/io layers models)
+set(mpi core core/messages mpi)
+set(library core/ops core/kernels core/optim core/data core/distributed core/messages core/io core/format core/cpu/simd core/cpu/conv core/cpu core
+  cuda/gemm cuda/conv cuda mpi layers models)
 # Sources, not headers, also see these: an operation calls its slot.
 set(sources_core core/kernels core/ops core/cpu core/format)
 set(sources_core/ops core/kernels)
 set(sources_core/optim core/kernels)
+set(sources_core/distributed core/kernels core/messages core/ops)
 set(sources_core/io core/format)
 
 # The nuclei program by stages.
@@ -58,7 +62,7 @@ function(check_room room file allowed pattern)
   set(arrows ${arrows} PARENT_SCOPE)
 endfunction()
 
-file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/core/* ${ROOT}/cuda/* ${ROOT}/layers/* ${ROOT}/models/*)
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/core/* ${ROOT}/cuda/* ${ROOT}/mpi/* ${ROOT}/layers/* ${ROOT}/models/*)
 list(FILTER files INCLUDE REGEX "\\.(h|cpp|cu|cuh)$")
 foreach(file ${files})
   set(room)

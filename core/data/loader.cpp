@@ -39,6 +39,17 @@ Batch stacked(const std::vector<std::int64_t>& indices, const std::vector<Sample
   return out;
 }
 
+// The samples of an epoch, of all ranks.
+std::int64_t samples(const Dataset& dataset, const DataLoaderOptions& options) {
+  return options.sampler ? options.sampler->size() : dataset.size();
+}
+
+// The samples of one rank, of n of all ranks.
+std::int64_t share(const DataLoaderOptions& options, std::int64_t n) {
+  const std::int64_t ranks = options.num_replicas, b = options.batch_size;
+  return options.drop_last && ranks > 1 ? n / (b * ranks) * b : (n + ranks - 1) / ranks;
+}
+
 std::vector<std::int64_t> sample_order(const Dataset& dataset, const DataLoaderOptions& options,
                                        Generator& generator) {
   const std::int64_t n = dataset.size();
@@ -50,7 +61,10 @@ std::vector<std::int64_t> sample_order(const Dataset& dataset, const DataLoaderO
 std::vector<std::vector<std::int64_t>> batch_order(const Dataset& dataset, const DataLoaderOptions& options,
                                                    Generator& generator) {
   if (options.batch_sampler) return options.batch_sampler->batches(generator);
-  const std::vector<std::int64_t> order = sample_order(dataset, options, generator);
+  const std::vector<std::int64_t> all = sample_order(dataset, options, generator);
+  std::vector<std::int64_t> order;
+  for (std::int64_t i = 0; i < share(options, std::ssize(all)); ++i)
+    order.push_back(all[static_cast<std::size_t>((i * options.num_replicas + options.rank) % std::ssize(all))]);
   const auto n = static_cast<std::int64_t>(order.size()), most = options.batch_size;
   std::vector<std::vector<std::int64_t>> out;
   for (std::int64_t begin = 0; begin < n - (options.drop_last ? most - 1 : 0); begin += most)
@@ -183,12 +197,15 @@ DataLoader::DataLoader(const Dataset& dataset, const DataLoaderOptions& options)
         options.workers);
   check(!(options.shuffle && options.sampler), "DataLoader: expects shuffle or a sampler, not both");
   check(options.prefetch >= 1, "DataLoader: expects a prefetch of 1 or more, got ", options.prefetch);
+  check(options.num_replicas >= 1 && options.rank >= 0 && options.rank < options.num_replicas,
+        "DataLoader: expects a rank below num_replicas, got ", options.rank, " of ", options.num_replicas);
+  check(options.num_replicas == 1 || !options.batch_sampler,
+        "DataLoader: num_replicas shares out samples, and a batch_sampler gives whole batches");
 }
 
 std::int64_t DataLoader::size() const {
   if (options_.batch_sampler) return options_.batch_sampler->size();
-  const std::int64_t n = options_.sampler ? options_.sampler->size() : dataset_->size();
-  const std::int64_t b = options_.batch_size;
+  const std::int64_t n = share(options_, samples(*dataset_, options_)), b = options_.batch_size;
   return n / b + (options_.drop_last || n % b == 0 ? 0 : 1);
 }
 

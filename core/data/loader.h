@@ -23,11 +23,18 @@ struct DataLoaderOptions {
   /// What makes a batch of samples: it may pad them, say. The default stacks each position. Workers call it at
   /// the same time.
   std::function<Batch(const std::vector<Sample>& samples)> collate = nullptr;
+  std::int64_t num_replicas = 1;  ///< loaders that share out the dataset, one for each rank of a job ...
+  std::int64_t rank = 0;          ///< ... of which this is one
 };
 
 /// Batches of a dataset, the same bits for any number of workers. The order of epoch e depends on (seed, e)
 /// alone, and the generator of a sample on (seed, e, index) alone. So training can resume at any batch of any
 /// epoch.
+///
+/// With num_replicas, each loader has an equal share, as with torch.utils.data.DistributedSampler: every
+/// num_replicas-th sample of the same order, beginning with the rank's. Batch k of all of them is batch k of a
+/// single loader whose batch_size is so many times as large. With drop_last all ranks have the full ones of
+/// those batches. Otherwise samples from the beginning of the order make the shares equal.
 ///
 ///     DataLoader loader(dataset, {.batch_size = 8, .shuffle = true, .workers = 4});
 ///     for (const Batch& batch : loader.epoch(0)) ...

@@ -25,6 +25,10 @@ extern Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& weight, cons
                    Tensor& dweight, Tensor& dbias)>
     batch_norm_backward;
 
+/// Throws Error unless these are what batch_norm takes; `op` is the caller's name. Defined in core/ops/norm.cpp.
+void check_batch_norm(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const Tensor& running_mean, const Tensor& running_var);
+
 /// mean, rstd [N, groups] are computed.
 extern Kernel<void(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
                    Tensor& mean, Tensor& rstd)>

@@ -46,19 +46,6 @@ std::shared_ptr<const LazyNorm> norm_recipe(const Tensor& x, const Tensor& weigh
   return recipe;
 }
 
-void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                      const Tensor& running_var) {
-  check_floating(x, "batch_norm");
-  check(x.dim() >= 2, "batch_norm: expects x [..., C] with at least 2 dimensions, got ", x.shape());
-  const Shape shape{x.size(-1)};
-  check_parameter(weight, shape, x.dtype(), "batch_norm", "weight");
-  check_parameter(bias, shape, x.dtype(), "batch_norm", "bias");
-  check_parameter(running_mean, shape, x.dtype(), "batch_norm", "running_mean");
-  check_parameter(running_var, shape, x.dtype(), "batch_norm", "running_var");
-  check(running_mean.defined() == running_var.defined(),
-        "batch_norm: expects both running_mean and running_var, or neither");
-}
-
 // mean, rstd [C] of this batch, which also move the running statistics.
 void batch_statistics(const Tensor& x, const BatchNormOptions& options, Tensor& running_mean,
                       Tensor& running_var, Tensor& mean, Tensor& rstd) {
@@ -71,9 +58,22 @@ void batch_statistics(const Tensor& x, const BatchNormOptions& options, Tensor& 
 
 }  // namespace
 
+void kernels::check_batch_norm(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                               const Tensor& running_mean, const Tensor& running_var) {
+  check_floating(x, op);
+  check(x.dim() >= 2, op, ": expects x [..., C] with at least 2 dimensions, got ", x.shape());
+  const Shape shape{x.size(-1)};
+  check_parameter(weight, shape, x.dtype(), op, "weight");
+  check_parameter(bias, shape, x.dtype(), op, "bias");
+  check_parameter(running_mean, shape, x.dtype(), op, "running_mean");
+  check_parameter(running_var, shape, x.dtype(), op, "running_var");
+  check(running_mean.defined() == running_var.defined(), op,
+        ": expects both running_mean and running_var, or neither");
+}
+
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor running_mean,
                   Tensor running_var, const BatchNormOptions& options) {
-  check_batch_norm(x, weight, bias, running_mean, running_var);
+  kernels::check_batch_norm("batch_norm", x, weight, bias, running_mean, running_var);
   const Shape shape{x.size(-1)};
   const bool from_batch = options.training || !running_mean.defined();
   Tensor mean = beside_if(true, shape, x), rstd = beside_if(true, shape, x);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -168,4 +169,52 @@ TEST_CASE("loader: misuse is an Error") {
   } uneven;
   auto epoch = DataLoader(uneven, {.batch_size = 2}).epoch(0);
   CHECK_THROWS_WITH(epoch.next(), Catch::Contains("[2], expected f32[1]"));
+}
+
+TEST_CASE("loader: ranks share out the batches of one loader") {
+  const Noise data(50);
+  for (const std::int64_t ranks : {2, 3, 4}) {
+    const std::int64_t batch = 12 / ranks;
+    const Seen whole =
+        walk(DataLoader(data, {.batch_size = 12, .shuffle = true, .drop_last = true, .seed = 5}).epoch(3, 1));
+    std::vector<Ints> together(whole.indices.size());
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      const DataLoader loader(data, {.batch_size = batch,
+                                     .shuffle = true,
+                                     .drop_last = true,
+                                     .workers = 1,
+                                     .seed = 5,
+                                     .num_replicas = ranks,
+                                     .rank = rank});
+      CHECK(loader.size() == 4);
+      const Seen own = walk(loader.epoch(3, 1));
+      REQUIRE(own.indices.size() == together.size());
+      for (std::size_t b = 0; b < together.size(); ++b) {
+        for (std::int64_t j = 0; j < batch; ++j) {
+          // The same sample under the same generator.
+          const auto in_own = static_cast<std::size_t>(j),
+                     in_whole = static_cast<std::size_t>(j * ranks + rank);
+          CHECK(own.indices[b][in_own] == whole.indices[b][in_whole]);
+          CHECK(own.images[b][in_own * 16] == whole.images[b][in_whole * 16]);
+        }
+        together[b].insert(together[b].end(), own.indices[b].begin(), own.indices[b].end());
+      }
+    }
+    for (std::size_t b = 0; b < together.size(); ++b)
+      CHECK(std::ranges::is_permutation(together[b], whole.indices[b]));
+  }
+}
+
+TEST_CASE("loader: shares are equal, also where the samples do not divide") {
+  const Noise data(7);
+  std::multiset<std::int64_t> all;
+  for (std::int64_t rank = 0; rank < 4; ++rank) {
+    const DataLoader loader(data, {.batch_size = 1, .num_replicas = 4, .rank = rank});
+    CHECK(loader.size() == 2);
+    for (const Ints& batch : walk(loader.epoch(0)).indices) all.insert(batch.begin(), batch.end());
+  }
+  CHECK(all == std::multiset<std::int64_t>{0, 0, 1, 2, 3, 4, 5, 6});
+  CHECK(DataLoader(data, {.batch_size = 2, .drop_last = true, .num_replicas = 4}).size() == 0);
+  CHECK_THROWS_WITH(DataLoader(data, {.num_replicas = 2, .rank = 2}),
+                    Catch::Contains("expects a rank below num_replicas, got 2 of 2"));
 }

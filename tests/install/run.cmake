@@ -29,10 +29,11 @@ function(install from name)
 endfunction()
 
 # Every header of core, layers and models is public, except those of the kernels, of what convolutions, pools and
-# reductions share, of the bytes of files, of the interface to CUDA and of storage. CMake generates karyon.h, which is beside the folders.
+# reductions share, of the bytes of files, of messages, of plugins and of storage. CMake generates karyon.h, which is
+# beside the folders.
 function(check_headers prefix)
   file(GLOB_RECURSE expected RELATIVE ${ROOT} ${ROOT}/core/*.h ${ROOT}/layers/*.h ${ROOT}/models/*.h)
-  list(FILTER expected EXCLUDE REGEX "^core/(cpu/|format/|kernels/|cuda_plugin|lazy|ops/convolution|ops/pooling|ops/reduction|storage)")
+  list(FILTER expected EXCLUDE REGEX "^core/(cpu/|format/|kernels/|messages/|cuda_plugin|plugin|lazy|ops/convolution|ops/pooling|ops/reduction|storage)")
   list(REMOVE_ITEM expected layers/channels.h)
   list(APPEND expected karyon.h)
   list(TRANSFORM expected PREPEND "karyon/")

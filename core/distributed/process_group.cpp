@@ -1,0 +1,200 @@
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <karyon/core/autograd.h>
+#include <karyon/core/distributed/process_group.h>
+#include <karyon/core/messages/collectives.h>
+
+namespace karyon::distributed {
+namespace {
+
+std::size_t bytes_of(const Tensor& x) {
+  return static_cast<std::size_t>(x.numel()) * element_size(x.dtype());
+}
+
+}  // namespace
+
+struct Work::State {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false;
+  std::exception_ptr error;
+  std::function<void()> afterwards;  // on the thread that waits
+
+  void finish(std::exception_ptr failure) {
+    const std::lock_guard lock(mutex);
+    done = true;
+    error = std::move(failure);
+    changed.notify_all();
+  }
+};
+
+void Work::wait() {
+  if (!state_) return;
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [&] { return state_->done; });
+  if (state_->error) std::rethrow_exception(state_->error);
+  if (const auto afterwards = std::exchange(state_->afterwards, nullptr)) afterwards();
+}
+
+bool Work::is_completed() const {
+  if (!state_) return true;
+  const std::lock_guard lock(state_->mutex);
+  return state_->done;
+}
+
+// The thread on which a group's operations run, in the order in which they were begun.
+struct ProcessGroup::Thread {
+  struct Task {
+    std::function<void(Collectives&)> run;
+    std::shared_ptr<Work::State> work;
+  };
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Task> tasks;
+  bool stop = false;
+  std::exception_ptr failure;
+  std::unique_ptr<Collectives> collectives;
+  std::thread thread;
+
+  std::shared_ptr<Work::State> begin(std::function<void(Collectives&)> run) {
+    auto work = std::make_shared<Work::State>();
+    {
+      const std::lock_guard lock(mutex);
+      tasks.push_back({std::move(run), work});
+    }
+    changed.notify_one();
+    return work;
+  }
+
+  void work() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      changed.wait(lock, [&] { return stop || !tasks.empty(); });
+      if (tasks.empty()) return;
+      Task task = std::move(tasks.front());
+      tasks.pop_front();
+      lock.unlock();
+      run(task);
+      lock.lock();
+    }
+  }
+
+  void run(Task& task) {
+    if (!failure) {
+      try {
+        task.run(*collectives);
+      } catch (...) {
+        failure = std::current_exception();
+        // Messages may still arrive in the memory that the task keeps, so it lives as long as the process.
+        new std::function<void(Collectives&)>(std::move(task.run));
+      }
+    }
+    task.run = nullptr;  // a tensor's owner is the caller alone again
+    task.work->finish(failure);
+  }
+};
+
+ProcessGroup::ProcessGroup() : exceptions_(std::uncaught_exceptions()) {}
+
+ProcessGroup::ProcessGroup(std::function<std::unique_ptr<Collectives>()> join)
+    : exceptions_(std::uncaught_exceptions()), thread_(std::make_unique<Thread>()) {
+  thread_->thread = std::thread([t = thread_.get()] { t->work(); });
+  Work joined(thread_->begin([t = thread_.get(), &join](Collectives&) { t->collectives = join(); }));
+  try {
+    joined.wait();
+  } catch (...) {
+    thread_->stop = true;
+    thread_->changed.notify_one();
+    thread_->thread.join();
+    throw;
+  }
+  rank_ = thread_->collectives->rank();
+  size_ = thread_->collectives->size();
+}
+
+ProcessGroup::~ProcessGroup() {
+  if (!thread_) return;
+  if (std::uncaught_exceptions() == exceptions_) thread_->begin([](Collectives& all) { all.leave(); });
+  {
+    const std::lock_guard lock(thread_->mutex);
+    thread_->stop = true;
+  }
+  thread_->changed.notify_one();
+  thread_->thread.join();
+  if (thread_->failure) thread_->collectives.release();  // messages may still be under way
+}
+
+// Runs `task` with x's memory, or with a copy of it on the CPU.
+Work ProcessGroup::start(const Tensor& x, std::function<void(Collectives&, void* host)> task,
+                         bool copy_back) {
+  const NoGradGuard no_grad;
+  Tensor host = x.detach().to(Device::cpu());
+  if (copy_back) host.before_write();
+  void* const data = host.data_ptr();
+  auto state = thread_->begin(
+      [host, data, task = std::move(task)](Collectives& collectives) { task(collectives, data); });
+  if (copy_back && x.device() != Device::cpu())
+    state->afterwards = [x = x.detach(), host]() mutable {
+      const NoGradGuard no_recording;
+      x.copy_(host);
+    };
+  return Work(std::move(state));
+}
+
+Work ProcessGroup::all_reduce_async(const Tensor& x, ReduceOp op) {
+  check(x.defined(), "all_reduce: expects a tensor, got none");
+  const bool adds = is_floating(x.dtype()) || (x.dtype() == i64 && op != ReduceOp::avg);
+  check(adds, "all_reduce: expects f32, f64, bf16, or i64 without a mean, got ", x.dtype());
+  if (!thread_) return {};
+  return start(
+      x,
+      [n = x.numel(), dtype = x.dtype(), op](Collectives& all, void* host) {
+        all.all_reduce(host, n, dtype, op);
+      },
+      true);
+}
+
+void ProcessGroup::all_reduce(const Tensor& x, ReduceOp op) { all_reduce_async(x, op).wait(); }
+
+void ProcessGroup::broadcast(const Tensor& x, int root) {
+  check(x.defined(), "broadcast: expects a tensor, got none");
+  check(root >= 0 && root < size_, "broadcast: expects a root from 0 to ", size_ - 1, ", got ", root);
+  if (!thread_) return;
+  start(
+      x, [bytes = bytes_of(x), root](Collectives& all, void* host) { all.broadcast(host, bytes, root); },
+      true)
+      .wait();
+}
+
+std::vector<Tensor> ProcessGroup::all_gather(const Tensor& x) {
+  check(x.defined(), "all_gather: expects a tensor, got none");
+  if (!thread_) return {x.detach().clone()};
+  const std::int64_t n = x.numel();
+  Tensor all = empty({size_ * n}, {.dtype = x.dtype()});
+  start(
+      x,
+      [bytes = bytes_of(x), all, to = all.data_ptr()](Collectives& collectives, void* host) {
+        collectives.all_gather(host, bytes, to);
+      },
+      false)
+      .wait();
+  std::vector<Tensor> parts;
+  for (int r = 0; r < size_; ++r) parts.push_back(view(all, x.shape(), r * n).clone().to(x.device()));
+  return parts;
+}
+
+void ProcessGroup::barrier() { all_gather(zeros({1}, {.dtype = u8})); }
+
+void ProcessGroup::abort(int code) {
+  if (thread_ && thread_->collectives) thread_->collectives->abort(code);  // from any thread
+  std::_Exit(code);
+}
+
+}  // namespace karyon::distributed

@@ -1,0 +1,26 @@
+# Sets KARYON_MPI_FOUND, or says in KARYON_MPI_MISSING why libkaryon_mpi.so is left out. KARYON_MPI_ABI names the
+# interface between it and core: they work together only if it is the same.
+set(KARYON_MPI_FOUND OFF)
+set(KARYON_MPI_MISSING)
+if(NOT KARYON_MPI)
+  set(KARYON_MPI_MISSING "KARYON_MPI is off")
+elseif(KARYON_SANITIZE)
+  set(KARYON_MPI_MISSING "built with sanitizers")
+else()
+  set(MPI_CXX_SKIP_MPICXX ON)  # the C++ bindings of MPI 2
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    set(KARYON_MPI_FOUND ON)
+  else()
+    set(KARYON_MPI_MISSING "no MPI found (Debian: libopenmpi-dev)")
+  endif()
+endif()
+if(KARYON_MPI_FOUND)
+  message(STATUS "MPI: ${MPI_CXX_VERSION} in ${MPI_CXX_INCLUDE_DIRS}")
+else()
+  message(STATUS "MPI: left out, ${KARYON_MPI_MISSING}")
+endif()
+
+file(SHA256 ${CMAKE_CURRENT_SOURCE_DIR}/core/messages/transport.h hash)
+string(SUBSTRING ${hash} 0 16 hash)
+set(KARYON_MPI_ABI "${PROJECT_VERSION}-${CMAKE_CXX_COMPILER_ID}${CMAKE_CXX_COMPILER_VERSION}-${hash}")
