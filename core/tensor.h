@@ -23,6 +23,24 @@ class TensorIndex;
 /// Sees a gradient as it is computed; returns a replacement, or an undefined tensor to keep it.
 using TensorHook = std::function<Tensor(const Tensor& grad)>;
 
+/// Takes a hook away again. A handle may outlive its tensor.
+class HookHandle {
+ public:
+  HookHandle() = default;
+  explicit HookHandle(std::weak_ptr<TensorHook> hook) : hook_(std::move(hook)) {}
+  /// The hook is not called any more; a second call does nothing.
+  void remove();
+
+ private:
+  std::weak_ptr<TensorHook> hook_;
+};
+using TensorHooks = std::vector<std::shared_ptr<TensorHook>>;
+
+struct BackwardOptions {
+  bool retain_graph = false;  ///< keeps the graph for another pass; create_graph keeps it, too
+  bool create_graph = false;  ///< records the pass, so that gradients have gradients
+};
+
 /// A handle to a contiguous, row-major array and its place in the autograd graph.
 /// Copies share both. Images are [N, H, W, C].
 class Tensor {
@@ -174,12 +192,15 @@ class Tensor {
   void set_grad(const Tensor& grad);
   /// Keeps grad() of this non-leaf too.
   void retain_grad();
-  /// Called with this tensor's whole gradient during backward().
-  void register_hook(TensorHook hook);
-  /// Accumulates d this / d leaf into every leaf's grad(). `grad_output` defaults to 1 for a tensor
-  /// of one element. The graph is freed as it is walked: for two losses over one graph call backward on
-  /// their sum. Threads may run backward at once over graphs that share leaves, but no inner tensors.
-  void backward(const Tensor& grad_output = {}) const;
+  /// `hook` is called with this tensor's whole gradient during backward().
+  HookHandle register_hook(TensorHook hook);
+  /// Accumulates d this / d leaf into every leaf's grad(). `grad_output` defaults to 1 for a tensor of one
+  /// element. Without retain_graph the graph is freed as it is walked: for two losses over one graph call
+  /// backward on their sum. Threads may run backward at once over graphs that share leaves, but no inner
+  /// tensors. With create_graph a leaf and the graph in its grad() hold each other, until set_grad({}); so
+  /// karyon::grad() (core/autograd.h) is better there. It throws Error for an operation whose gradient has
+  /// none.
+  void backward(const Tensor& grad_output = {}, const BackwardOptions& options = {}) const;
   const std::shared_ptr<Node>& node() const;
 
   /// The shared part, for the engine.
@@ -205,7 +226,7 @@ struct Tensor::Impl {
   bool retains_grad = false;
   Tensor grad;
   std::shared_ptr<Node> node;
-  std::vector<TensorHook> hooks;  // hooks of a leaf; those of a non-leaf are in its node
+  TensorHooks hooks;  // hooks of a leaf; those of a non-leaf are in its node
 };
 
 struct TensorOptions {
