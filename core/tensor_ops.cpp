@@ -43,7 +43,8 @@ Tensor Tensor::to(Device target) const {
   Tensor out = empty(shape(), {.dtype = dtype(), .device = target});
   const DeviceType mover = target.type == DeviceType::cpu ? source.type : target.type;
   backend(mover).copy(out.data_ptr(), data_ptr(), static_cast<std::size_t>(numel()) * element_size(dtype()));
-  return record("to", out, {*this}, [source](const Tensor& dy) { return std::vector{dy.to(source)}; });
+  return record("to", out, {*this}, twice_differentiable,
+                [source](const Tensor& dy) { return std::vector{dy.to(source)}; });
 }
 
 Tensor Tensor::to(DType target) const {
@@ -52,13 +53,15 @@ Tensor Tensor::to(DType target) const {
   Tensor out = empty(shape(), {.dtype = target, .device = device()});
   kernels::convert(*this, out);
   if (!is_floating(target)) return out;
-  return record("to", out, {*this}, [source](const Tensor& dy) { return std::vector{dy.to(source)}; });
+  return record("to", out, {*this}, twice_differentiable,
+                [source](const Tensor& dy) { return std::vector{dy.to(source)}; });
 }
 
 Tensor Tensor::clone() const {
   Tensor out = empty_like(*this);
   kernels::convert(*this, out);
-  return record("clone", out, {*this}, [](const Tensor& dy) { return std::vector{dy}; });
+  return record("clone", out, {*this}, twice_differentiable,
+                [](const Tensor& dy) { return std::vector{dy}; });
 }
 
 Tensor Tensor::detach() const { return view(*this, shape()); }
@@ -75,7 +78,7 @@ Tensor Tensor::reshape(Shape shape) const {
   if (unknown >= 0 && known > 0) shape[unknown] = numel() / known;
   check(shape.numel() == numel() && (unknown < 0 || known > 0), "reshape: ", this->shape(), " has ", numel(),
         " elements, which do not fill ", shape);
-  return record("reshape", view(*this, shape), {*this},
+  return record("reshape", view(*this, shape), {*this}, twice_differentiable,
                 [before = this->shape()](const Tensor& dy) { return std::vector{dy.reshape(before)}; });
 }
 

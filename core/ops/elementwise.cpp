@@ -28,21 +28,37 @@ Tensor apply(Unary op, const Tensor& x, double p = 0, double q = 0) {
   return y;
 }
 
+// The gradient of unary() from what it saved, x or y, as a composition.
+Tensor unary_gradient(Unary op, double p, double q, const Tensor& dy, const Tensor& saved) {
+  if (op == Unary::exp) return mul(dy, saved);
+  if (op == Unary::log) return div(dy, saved);
+  if (op == Unary::sqrt) return div(dy, mul(saved, 2));
+  if (op == Unary::pow) return p == 0 ? zeros_like(dy) : mul(dy, mul(pow(saved, p - 1), p));
+  Tensor slope = empty_like(dy);  // abs and clamp: constant in each piece
+  kernels::unary_backward(op, p, q, ones_like(dy), saved, slope);
+  return mul(dy, slope);
+}
+
 enum class Keep { input, output };
 Tensor unary(const char* name, Unary op, Keep keep, const Tensor& x, double p = 0, double q = 0) {
   check_floating(name, x);
   Tensor y = apply(op, x, p, q);
-  return record(name, y, {x}, [op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {
-    Tensor dx = empty_like(dy);
-    kernels::unary_backward(op, p, q, dy, saved.get(), dx);
-    return std::vector{dx};
-  });
+  return record(name, y, {x}, twice_differentiable,
+                [name, op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {
+                  const Tensor from = saved.get();
+                  Tensor dx = empty_like(dy);
+                  kernels::unary_backward(op, p, q, dy, from, dx);
+                  return std::vector{record_as(name, dx, {dy, from}, [op, p, q](const auto& in) {
+                    return unary_gradient(op, p, q, in[0], in[1]);
+                  })};
+                });
 }
 
 // Rounding: the gradient is 0.
 Tensor steps(const char* name, Unary op, const Tensor& x) {
   check_floating(name, x);
-  return record(name, apply(op, x), {x}, [](const Tensor& dy) { return std::vector{zeros_like(dy)}; });
+  return record(name, apply(op, x), {x}, twice_differentiable,
+                [](const Tensor& dy) { return std::vector{zeros_like(dy)}; });
 }
 
 void check_scalar(const char* op, const Tensor& x, double value) {
@@ -58,11 +74,6 @@ Tensor apply(Binary op, const Tensor& a, const Tensor& b, const Shape& shape, DT
   kernels::binary(op, a, b, y);
   return y;
 }
-// The gradient of one side before its sum: a product or quotient of dy and the other side.
-Tensor apply(Binary op, const Tensor& dy, const Tensor& other) {
-  return apply(op, dy, other, dy.shape(), dy.dtype());
-}
-
 Tensor arithmetic(const char* name, Binary op, const Tensor& a, const Tensor& b) {
   check_same_dtype(name, a, b);
   check(is_floating(a.dtype()) || (a.dtype() == i64 && op <= Binary::mul), name,
@@ -71,16 +82,38 @@ Tensor arithmetic(const char* name, Binary op, const Tensor& a, const Tensor& b)
   return apply(op, a, b, broadcast_shapes(a.shape(), b.shape(), name), a.dtype());
 }
 
+Tensor zero_for(const Tensor& x) { return zeros({}, {.dtype = x.dtype(), .device = x.device()}); }
+
+// The gradient of nonlinear() in one side, before it is summed to the side's shape, as a composition.
+Tensor binary_gradient(Binary op, Side side, const Tensor& dy, const Tensor& a, const Tensor& b) {
+  const bool in_a = side == Side::a;
+  if (op == Binary::div) return in_a ? div(dy, b) : neg(div(mul(dy, a), mul(b, b)));
+  if (op == Binary::pow && in_a) return mul(dy, where(eq(b, 0), zero_for(b), mul(b, pow(a, add(b, -1)))));
+  if (op == Binary::pow) {
+    const Tensor at_zero = logical_and(eq(a, 0), ge(b, 0));
+    const Tensor base = where(at_zero, ones({}, {.dtype = a.dtype(), .device = a.device()}), a);
+    return mul(dy, where(at_zero, zero_for(a), mul(pow(a, b), log(base))));
+  }
+  if (op == Binary::atan2) return div(mul(dy, in_a ? b : neg(a)), add(mul(a, a), mul(b, b)));
+  Tensor slope = empty_like(dy);  // the others: constant in each piece
+  kernels::binary_backward(op, side, ones_like(dy), a, b, slope);
+  return mul(dy, slope);
+}
+
 // div, pow, maximum and others: both gradients need both inputs.
 Tensor nonlinear(const char* name, Binary op, const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return nonlinear(name, op, widen(a), widen(b));
   Tensor y = arithmetic(name, op, a, b);
-  return record(name, y, {a, b},
-                [op, a_grad = a.requires_grad(), b_grad = b.requires_grad(), a = SavedTensor(a),
+  return record(name, y, {a, b}, twice_differentiable,
+                [name, op, a_grad = a.requires_grad(), b_grad = b.requires_grad(), a = SavedTensor(a),
                  b = SavedTensor(b)](const Tensor& dy) {
                   auto side = [&](Side which, const Shape& shape) {
+                    const Tensor from_a = a.get(), from_b = b.get();
                     Tensor dx = empty_like(dy);
-                    kernels::binary_backward(op, which, dy, a.get(), b.get(), dx);
+                    kernels::binary_backward(op, which, dy, from_a, from_b, dx);
+                    dx = record_as(name, dx, {dy, from_a, from_b}, [op, which](const auto& in) {
+                      return binary_gradient(op, which, in[0], in[1], in[2]);
+                    });
                     return sum_to(dx, shape);
                   };
                   return std::vector{a_grad ? side(Side::a, a.get().shape()) : Tensor(),
@@ -124,7 +157,7 @@ Tensor compare(const char* name, Binary op, const Tensor& x, double value) {
 Tensor add(const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return add(widen(a), widen(b));
   return record(
-      "add", arithmetic("add", Binary::add, a, b), {a, b},
+      "add", arithmetic("add", Binary::add, a, b), {a, b}, twice_differentiable,
       [a_grad = a.requires_grad(), b_grad = b.requires_grad(), a_shape = a.shape(),
        b_shape = b.shape()](const Tensor& dy) {
         return std::vector{a_grad ? sum_to(dy, a_shape) : Tensor(), b_grad ? sum_to(dy, b_shape) : Tensor()};
@@ -133,11 +166,11 @@ Tensor add(const Tensor& a, const Tensor& b) {
 
 Tensor sub(const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return sub(widen(a), widen(b));
-  return record("sub", arithmetic("sub", Binary::sub, a, b), {a, b},
+  return record("sub", arithmetic("sub", Binary::sub, a, b), {a, b}, twice_differentiable,
                 [a_grad = a.requires_grad(), b_grad = b.requires_grad(), a_shape = a.shape(),
                  b_shape = b.shape()](const Tensor& dy) {
                   return std::vector{a_grad ? sum_to(dy, a_shape) : Tensor(),
-                                     b_grad ? apply(Unary::neg, sum_to(dy, b_shape)) : Tensor()};
+                                     b_grad ? neg(sum_to(dy, b_shape)) : Tensor()};
                 });
 }
 
@@ -145,11 +178,11 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 Tensor mul(const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return mul(widen(a), widen(b));
   const bool a_grad = a.requires_grad(), b_grad = b.requires_grad();
-  return record("mul", arithmetic("mul", Binary::mul, a, b), {a, b},
+  return record("mul", arithmetic("mul", Binary::mul, a, b), {a, b}, twice_differentiable,
                 [a_shape = a.shape(), b_shape = b.shape(), a = SavedTensor(b_grad ? a : Tensor()),
                  b = SavedTensor(a_grad ? b : Tensor())](const Tensor& dy) {
                   auto side = [&](const Tensor& other, const Shape& shape) {
-                    return other.defined() ? sum_to(apply(Binary::mul, dy, other), shape) : Tensor();
+                    return other.defined() ? sum_to(mul(dy, other), shape) : Tensor();
                   };
                   return std::vector{side(b.get(), a_shape), side(a.get(), b_shape)};
                 });
@@ -158,9 +191,9 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 Tensor div(const Tensor& a, const Tensor& b) {
   if (mixed(a, b)) return div(widen(a), widen(b));
   if (b.requires_grad()) return nonlinear("div", Binary::div, a, b);
-  return record("div", arithmetic("div", Binary::div, a, b), {a, b},
+  return record("div", arithmetic("div", Binary::div, a, b), {a, b}, twice_differentiable,
                 [shape = a.shape(), b = SavedTensor(b)](const Tensor& dy) {
-                  return std::vector{sum_to(apply(Binary::div, dy, b.get()), shape), Tensor()};
+                  return std::vector{sum_to(div(dy, b.get()), shape), Tensor()};
                 });
 }
 Tensor pow(const Tensor& a, const Tensor& b) { return nonlinear("pow", Binary::pow, widen(a), widen(b)); }
@@ -169,12 +202,13 @@ Tensor minimum(const Tensor& a, const Tensor& b) { return nonlinear("minimum", B
 
 Tensor add(const Tensor& x, double value) {
   check_scalar("add", x, value);
-  return record("add", apply(Unary::add, x, value), {x}, [](const Tensor& dy) { return std::vector{dy}; });
+  return record("add", apply(Unary::add, x, value), {x}, twice_differentiable,
+                [](const Tensor& dy) { return std::vector{dy}; });
 }
 Tensor mul(const Tensor& x, double value) {
   check_scalar("mul", x, value);
-  return record("mul", apply(Unary::mul, x, value), {x},
-                [value](const Tensor& dy) { return std::vector{apply(Unary::mul, dy, value)}; });
+  return record("mul", apply(Unary::mul, x, value), {x}, twice_differentiable,
+                [value](const Tensor& dy) { return std::vector{mul(dy, value)}; });
 }
 Tensor pow(const Tensor& x, double exponent) {
   return unary("pow", Unary::pow, Keep::input, widen(x), exponent);
@@ -182,8 +216,8 @@ Tensor pow(const Tensor& x, double exponent) {
 
 Tensor neg(const Tensor& x) {
   check_floating("neg", x);
-  return record("neg", apply(Unary::neg, x), {x},
-                [](const Tensor& dy) { return std::vector{apply(Unary::neg, dy)}; });
+  return record("neg", apply(Unary::neg, x), {x}, twice_differentiable,
+                [](const Tensor& dy) { return std::vector{neg(dy)}; });
 }
 Tensor exp(const Tensor& x) { return unary("exp", Unary::exp, Keep::output, widen(x)); }
 Tensor log(const Tensor& x) { return unary("log", Unary::log, Keep::input, widen(x)); }
@@ -225,21 +259,14 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Tensor& weight) {
   Tensor y = empty(shape, {.dtype = start.dtype(), .device = start.device()});
   kernels::lerp(start, end, weight, 0, y);
   return record(
-      "lerp", y, {start, end, weight},
+      "lerp", y, {start, end, weight}, twice_differentiable,
       [wanted = std::array{start.requires_grad(), end.requires_grad(), weight.requires_grad()},
        start = SavedTensor(start), end = SavedTensor(end), weight = SavedTensor(weight)](const Tensor& dy) {
         const Tensor a = start.get(), b = end.get(), w = weight.get();
         Tensor da, db, dw;
-        if (wanted[0]) {
-          const Tensor rest = apply(Unary::add, apply(Unary::neg, w), 1);
-          da = sum_to(apply(Binary::mul, dy, rest), a.shape());
-        }
-        if (wanted[1]) db = sum_to(apply(Binary::mul, dy, w), b.shape());
-        if (wanted[2]) {
-          const Tensor way =
-              apply(Binary::sub, b, a, broadcast_shapes(a.shape(), b.shape(), "lerp"), a.dtype());
-          dw = sum_to(apply(Binary::mul, dy, way), w.shape());
-        }
+        if (wanted[0]) da = sum_to(mul(dy, add(neg(w), 1)), a.shape());
+        if (wanted[1]) db = sum_to(mul(dy, w), b.shape());
+        if (wanted[2]) dw = sum_to(mul(dy, sub(b, a)), w.shape());
         return std::vector{da, db, dw};
       });
 }
@@ -250,12 +277,10 @@ Tensor lerp(const Tensor& start, const Tensor& end, double weight) {
   Tensor y = empty(broadcast_shapes(start.shape(), end.shape(), "lerp"),
                    {.dtype = start.dtype(), .device = start.device()});
   kernels::lerp(start, end, Tensor(), weight, y);
-  return record("lerp", y, {start, end},
+  return record("lerp", y, {start, end}, twice_differentiable,
                 [a_grad = start.requires_grad(), b_grad = end.requires_grad(), a_shape = start.shape(),
                  b_shape = end.shape(), weight](const Tensor& dy) {
-                  auto side = [&](double factor, const Shape& to) {
-                    return sum_to(apply(Unary::mul, dy, factor), to);
-                  };
+                  auto side = [&](double factor, const Shape& to) { return sum_to(mul(dy, factor), to); };
                   return std::vector{a_grad ? side(1 - weight, a_shape) : Tensor(),
                                      b_grad ? side(weight, b_shape) : Tensor()};
                 });
@@ -269,21 +294,13 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
       broadcast_shapes(condition.shape(), broadcast_shapes(a.shape(), b.shape(), "where"), "where");
   Tensor y = empty(shape, {.dtype = a.dtype(), .device = a.device()});
   kernels::where(condition, a, b, y);
-  return record("where", y, {a, b},
+  return record("where", y, {a, b}, twice_differentiable,
                 [a_grad = a.requires_grad(), b_grad = b.requires_grad(), a_shape = a.shape(),
                  b_shape = b.shape(), condition = SavedTensor(condition)](const Tensor& dy) {
-                  const Tensor zero = zeros({}, {.dtype = dy.dtype(), .device = dy.device()});
+                  const Tensor zero = zero_for(dy);
                   Tensor da, db;
-                  if (a_grad) {
-                    da = empty_like(dy);
-                    kernels::where(condition.get(), dy, zero, da);
-                    da = sum_to(da, a_shape);
-                  }
-                  if (b_grad) {
-                    db = empty_like(dy);
-                    kernels::where(condition.get(), zero, dy, db);
-                    db = sum_to(db, b_shape);
-                  }
+                  if (a_grad) da = sum_to(where(condition.get(), dy, zero), a_shape);
+                  if (b_grad) db = sum_to(where(condition.get(), zero, dy), b_shape);
                   return std::vector{da, db};
                 });
 }
