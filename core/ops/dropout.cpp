@@ -4,19 +4,25 @@
 
 namespace karyon {
 
+namespace {
+
+// x without what chance drops. The gradient drops the same.
+Tensor dropped(const Tensor& x, double p, std::uint64_t seed, std::uint64_t first) {
+  Tensor y = empty_like(x);
+  kernels::dropout(x, p, seed, first, y);
+  return record("dropout", y, {x}, twice_differentiable,
+                [p, seed, first](const Tensor& dy) { return std::vector{dropped(dy, p, seed, first)}; });
+}
+
+}  // namespace
+
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
   check(is_floating(x.dtype()), "dropout: expects f32, f64 or bf16, got ", x.dtype());
   check(p >= 0 && p <= 1, "dropout: expects p in [0, 1], got ", p);
   if (!training || p == 0) return x;
   const std::uint64_t seed = generator.seed();
   const std::uint64_t first = generator.reserve(static_cast<std::uint64_t>((x.numel() + 3) / 4));
-  Tensor y = empty_like(x);
-  kernels::dropout(x, p, seed, first, y);
-  return record("dropout", y, {x}, [p, seed, first](const Tensor& dy) {
-    Tensor dx = empty_like(dy);
-    kernels::dropout(dy, p, seed, first, dx);
-    return std::vector{dx};
-  });
+  return dropped(x, p, seed, first);
 }
 
 }  // namespace karyon
