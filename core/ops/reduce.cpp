@@ -3,6 +3,7 @@
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/kernels/reduce.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/reduction.h>
 
@@ -49,22 +50,31 @@ Tensor scaled_sum(const Tensor& x, const Plan& plan, double scale) {
                 [scale](const Tensor& in, Tensor& y, bool last) { kernels::sum(last ? scale : 1, in, y); });
 }
 
+// `scale` times x, the gradient of a sum, at each of the elements that were added; its own is the sum again.
+Tensor spread_sum(const char* op, const Tensor& x, const Shape& kept, double scale, const Shape& shape,
+                  DType dtype) {
+  Tensor y = empty(shape, {.dtype = dtype, .device = x.device()});
+  const Tensor each = view(x, kept);
+  if (dtype == x.dtype()) {
+    kernels::broadcast(scale, each, y);
+  } else {  // bf16 is rounded once
+    kernels::broadcast(1, mul(each, scale).to(dtype), y);
+  }
+  return record(op, y, {x}, twice_differentiable,
+                [kept, scale, from = x.shape(), to = x.dtype()](const Tensor& dy) {
+                  return std::vector{mul(sum_to(widen(dy), kept), scale).reshape(from).to(to)};
+                });
+}
+
 Tensor sum_or_mean(const char* op, const Tensor& any_x, const std::vector<int>& dims, bool keepdim,
                    bool mean) {
   check(is_floating(any_x.dtype()), op, ": expects f32, f64 or bf16, got ", any_x.dtype());
   const Tensor x = reducible(any_x);
   const Plan plan(op, x, dims, keepdim);
   const double scale = mean ? 1 / static_cast<double>(plan.count) : 1;
-  return record(op, scaled_sum(x, plan, scale), {x},
-                [scale, kept = plan.kept, shape = x.shape(), dtype = x.dtype()](const Tensor& dy) {
-                  Tensor dx = empty(shape, {.dtype = dtype, .device = dy.device()});
-                  const Tensor each = view(dy, kept);
-                  if (dtype == dy.dtype()) {
-                    kernels::broadcast(scale, each, dx);
-                  } else {  // bf16 is rounded once
-                    kernels::broadcast(1, mul(each, scale).to(dtype), dx);
-                  }
-                  return std::vector{dx};
+  return record(op, scaled_sum(x, plan, scale), {x}, twice_differentiable,
+                [op, scale, kept = plan.kept, shape = x.shape(), dtype = x.dtype()](const Tensor& dy) {
+                  return std::vector{spread_sum(op, dy, kept, scale, shape, dtype)};
                 });
 }
 
@@ -103,17 +113,36 @@ Tensor truth(const char* name, const decltype(kernels::max)& kernel, const Tenso
   return y.to(x.device()).to(x.dtype() == u8 ? u8 : boolean);
 }
 
+// The product over dimension 1, in pairs: a zero in x leaves all other gradients as they are.
+Tensor product_in_pairs(Tensor x) {
+  if (x.size(1) == 0) return ones({x.size(0), 1, x.size(2)}, {.dtype = x.dtype(), .device = x.device()});
+  while (x.size(1) > 1) {
+    const std::int64_t half = x.size(1) / 2;
+    const Tensor pairs = mul(narrow(x, 1, 0, half), narrow(x, 1, half, half));
+    x = x.size(1) % 2 == 0 ? pairs : cat({pairs, narrow(x, 1, 2 * half, 1)}, 1);
+  }
+  return x;
+}
+
 Tensor softmax(const char* name, bool log, const Tensor& any_x, int dim) {
   const Tensor x = widen(any_x);
   check_floating(name, x);
   const Tensor in = around(name, x, dim);
   Tensor y = empty_like(in);
   kernels::softmax(log, in, y);
-  return record(name, view(y, x.shape()), {x}, [log, y = SavedTensor(y)](const Tensor& dy) {
-    Tensor dx = empty_like(y.get());
-    kernels::softmax_backward(log, view(dy, dx.shape()), y.get(), dx);
-    return std::vector{view(dx, dy.shape())};
-  });
+  return record(
+      name, view(y, x.shape()), {x}, twice_differentiable, [name, log, y = SavedTensor(y)](const Tensor& dy) {
+        const Tensor at = y.get();
+        Tensor dx = empty_like(at);
+        kernels::softmax_backward(log, view(dy, dx.shape()), at, dx);
+        return std::vector{record_as(name, view(dx, dy.shape()), {dy, at}, [log](const auto& given) {
+          const Tensor d = given[0].reshape(given[1].shape());
+          const Tensor p = log ? exp(given[1]) : given[1];
+          const Tensor slope =
+              log ? sub(d, mul(p, sum(d, {1}, true))) : mul(p, sub(d, sum(mul(d, p), {1}, true)));
+          return slope.reshape(given[0].shape());
+        })};
+      });
 }
 
 }  // namespace
@@ -136,10 +165,13 @@ Tensor prod(const Tensor& any_x, const std::vector<int>& dims, bool keepdim) {
   Tensor out = view(y, {run.whole[0], run.whole[2]});
   kernels::prod(run.gather(x), out);
   if (!floating) return y.to(any_x.device());
-  return record("prod", y, {x}, [run, x = SavedTensor(x)](const Tensor& dy) {
+  return record("prod", y, {x}, twice_differentiable, [run, x = SavedTensor(x)](const Tensor& dy) {
+    const Tensor from = x.get();
     Tensor dx = empty(run.whole, {.dtype = dy.dtype(), .device = dy.device()});
-    kernels::prod_backward(view(dy, run.one), run.gather(x.get()), dx);
-    return std::vector{run.spread(dx)};
+    kernels::prod_backward(view(dy, run.one), run.gather(from), dx);
+    return record_gradients("prod", {run.spread(dx)}, dy, {from}, [run, out = dy.shape()](const auto& in) {
+      return product_in_pairs(run.gathered(in[0])).reshape(out);
+    });
   });
 }
 
@@ -151,12 +183,17 @@ Tensor logsumexp(const Tensor& any_x, const std::vector<int>& dims, bool keepdim
   Tensor y = empty(plan.out, {.dtype = x.dtype(), .device = x.device()});
   Tensor out = view(y, {run.whole[0], run.whole[2]});
   kernels::logsumexp(run.gather(x), out);
-  return record("logsumexp", y, {x}, [run, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
-    Tensor dx = empty(run.whole, {.dtype = dy.dtype(), .device = dy.device()});
-    kernels::reduce_backward(kernels::Slope::exponential, 0, run.gather(x.get()), view(y.get(), run.one),
-                             view(dy, run.one), dx);
-    return std::vector{run.spread(dx)};
-  });
+  return record(
+      "logsumexp", y, {x}, twice_differentiable,
+      [run, kept = plan.kept, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
+        const Tensor from = x.get(), total = y.get();
+        Tensor dx = empty(run.whole, {.dtype = dy.dtype(), .device = dy.device()});
+        kernels::reduce_backward(kernels::Slope::exponential, 0, run.gather(from), view(total, run.one),
+                                 view(dy, run.one), dx);
+        return std::vector{record_as("logsumexp", run.spread(dx), {dy, from, total}, [kept](const auto& in) {
+          return mul(in[0].reshape(kept), exp(sub(in[1], in[2].reshape(kept))));
+        })};
+      });
 }
 
 Tensor max(const Tensor& x, const std::vector<int>& dims, bool keepdim) {

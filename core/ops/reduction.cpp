@@ -4,6 +4,7 @@
 #include <karyon/core/kernels/layout.h>
 #include <karyon/core/kernels/pick.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/reduction.h>
 
@@ -33,26 +34,30 @@ Tensor picked(const char* op, const Tensor& x, int dim, const Tensor& index, con
   kernels::pick(in, index, y);
   y = view(y, out);
   if (!is_floating(x.dtype())) return y;
-  return record(op, y, {x},
-                [shape = x.shape(), whole = in.shape(), index = SavedTensor(index)](const Tensor& dy) {
-                  const Tensor at = index.get();
-                  Tensor dx = empty(whole, {.dtype = dy.dtype(), .device = dy.device()});
-                  kernels::put(view(dy, at.shape()), at, dx);
-                  return std::vector{view(dx, shape)};
-                });
+  return record(
+      op, y, {x}, twice_differentiable,
+      [op, shape = x.shape(), whole = in.shape(), dim, index = SavedTensor(index), out](const Tensor& dy) {
+        const Tensor at = index.get();
+        Tensor dx = empty(whole, {.dtype = dy.dtype(), .device = dy.device()});
+        kernels::put(view(dy, at.shape()), at, dx);
+        return std::vector{record(
+            op, view(dx, shape), {dy}, twice_differentiable,
+            [op, dim, at, out](const Tensor& ddx) { return std::vector{picked(op, ddx, dim, at, out)}; })};
+      });
 }
 
 Tensor shared_by_ties(const char* op, const Plan& plan, const Tensor& x, const Tensor& y) {
-  return record(op, y, {x}, [plan, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
-    const Tensor from = widen(x.get()), best = view(widen(y.get()), plan.kept);
-    Tensor ties = empty_like(from);
-    kernels::binary(kernels::Binary::tie, from, best, ties);
-    std::vector<int> dims;
-    for (int d = 0; d < from.dim(); ++d)
-      if (plan.gone[static_cast<std::size_t>(d)]) dims.push_back(d);
-    const Tensor share = div(view(widen(dy), plan.kept), sum(ties, dims, true));
-    return std::vector{mul(ties, share).to(x.get().dtype())};
-  });
+  return record(op, y, {x}, twice_differentiable,
+                [plan, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
+                  const Tensor from = widen(x.get()), best = view(widen(y.get()), plan.kept);
+                  Tensor ties = empty_like(from);
+                  kernels::binary(kernels::Binary::tie, from, best, ties);
+                  std::vector<int> dims;
+                  for (int d = 0; d < from.dim(); ++d)
+                    if (plan.gone[static_cast<std::size_t>(d)]) dims.push_back(d);
+                  const Tensor share = div(widen(dy).reshape(plan.kept), sum(ties, dims, true));
+                  return std::vector{mul(ties, share).to(x.get().dtype())};
+                });
 }
 
 Plan::Plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
@@ -101,6 +106,8 @@ Tensor Run::gather(const Tensor& x) const {
   kernels::permute(x, y, order);
   return view(y, whole);
 }
+
+Tensor Run::gathered(const Tensor& x) const { return (order.empty() ? x : permute(x, order)).reshape(whole); }
 
 Tensor Run::spread(const Tensor& x) const {
   if (order.empty()) return view(x, from);

@@ -45,7 +45,9 @@ struct Run {
   Run(const Plan& plan, const Tensor& x);
   /// x as `whole`.
   Tensor gather(const Tensor& x) const;
-  /// The way back.
+  /// The same, differentiable.
+  Tensor gathered(const Tensor& x) const;
+  /// The way back from gather().
   Tensor spread(const Tensor& x) const;
 };
 

@@ -2,6 +2,9 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/pick.h>
 #include <karyon/core/kernels/scan.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/gather.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduction.h>
 #include <karyon/core/ops/scan.h>
 
@@ -24,6 +27,15 @@ struct Totals {
   }
 };
 
+// The running product along dimension 1, in log2(n) steps of whole tensors.
+Tensor products(Tensor x) {
+  for (std::int64_t step = 1; step < x.size(1); step *= 2) {
+    const std::int64_t rest = x.size(1) - step;
+    x = cat({narrow(x, 1, 0, step), mul(narrow(x, 1, step, rest), narrow(x, 1, 0, rest))}, 1);
+  }
+  return x;
+}
+
 ValuesAndIndices running_extreme(const char* op, bool largest, const Tensor& x, int dim) {
   const Tensor in = around(op, reduction::reducible(x), dim);
   Tensor index = empty(in.shape(), {.dtype = i64, .device = in.device()});
@@ -32,11 +44,15 @@ ValuesAndIndices running_extreme(const char* op, bool largest, const Tensor& x, 
   Tensor y = empty_like(x), out = view(y, index.shape());
   kernels::pick(view(x, index.shape()), index, out);
   if (is_floating(x.dtype()))
-    record(op, y, {x}, [index = SavedTensor(index)](const Tensor& dy) {
-      const Tensor at = index.get(), upstream = widen(dy);
+    record(op, y, {x}, twice_differentiable, [op, index = SavedTensor(index)](const Tensor& dy) {
+      const Tensor at = index.get(), upstream = widen(dy.detach());
       Tensor dx = empty(at.shape(), {.dtype = upstream.dtype(), .device = dy.device()});
       kernels::cummax_backward(at, view(upstream, at.shape()), dx);
-      return std::vector{view(dx, dy.shape()).to(dy.dtype())};
+      return std::vector{record(op, view(dx, dy.shape()).to(dy.dtype()), {dy}, twice_differentiable,
+                                [at](const Tensor& ddx) {
+                                  const Tensor picked = gather(ddx.reshape(at.shape()), 1, at);
+                                  return std::vector{picked.reshape(ddx.shape())};
+                                })};
     });
   return {y, view(index, x.shape())};
 }
@@ -46,23 +62,28 @@ ValuesAndIndices running_extreme(const char* op, bool largest, const Tensor& x, 
 Tensor cumsum(const Tensor& x, int dim) {
   const Totals totals("cumsum", Scan::sum, x, dim);
   if (!is_floating(x.dtype())) return totals.y;
-  return record("cumsum", totals.y, {totals.x}, [dim](const Tensor& dy) {
+  return record("cumsum", totals.y, {totals.x}, twice_differentiable, [dim](const Tensor& dy) {
     const Tensor in = around("cumsum", dy, dim);
     Tensor dx = empty_like(in);
     kernels::scan(Scan::sum, true, in, dx);
-    return std::vector{view(dx, dy.shape())};
+    return std::vector{record("cumsum", view(dx, dy.shape()), {dy}, twice_differentiable,
+                              [dim](const Tensor& ddx) { return std::vector{cumsum(ddx, dim)}; })};
   });
 }
 
 Tensor cumprod(const Tensor& x, int dim) {
   const Totals totals("cumprod", Scan::product, x, dim);
   if (!is_floating(x.dtype())) return totals.y;
-  return record("cumprod", totals.y, {totals.x},
+  return record("cumprod", totals.y, {totals.x}, twice_differentiable,
                 [dim, x = SavedTensor(totals.x), y = SavedTensor(totals.y)](const Tensor& dy) {
                   auto whole = [&](const Tensor& t) { return around("cumprod", t, dim); };
-                  Tensor dx = empty_like(whole(dy));
-                  kernels::cumprod_backward(whole(x.get()), whole(y.get()), whole(dy), dx);
-                  return std::vector{view(dx, dy.shape())};
+                  const Tensor from = x.get(), in = whole(from);
+                  Tensor dx = empty_like(in);
+                  kernels::cumprod_backward(in, whole(y.get()), whole(dy), dx);
+                  return record_gradients(
+                      "cumprod", {view(dx, dy.shape())}, dy, {from}, [shape = in.shape()](const auto& given) {
+                        return products(given[0].reshape(shape)).reshape(given[0].shape());
+                      });
                 });
 }
 

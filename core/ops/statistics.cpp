@@ -45,22 +45,43 @@ struct Moments {
   }
 };
 
+// The variance as a composition, [outer, 1, inner].
+Tensor composed_var(const Run& run, double freedom, const Tensor& x) {
+  const Tensor in = run.gathered(x);
+  return mul(sum(square(sub(in, mean(in, {1}, true))), {1}, true), 1 / freedom);
+}
+
 Tensor recorded_var(const char* op, const Moments& m) {
-  return record(op, view(m.spread, m.plan.out), {m.x},
-                [run = m.run, scale = 2 / m.freedom, x = SavedTensor(m.x),
+  return record(op, view(m.spread, m.plan.out), {m.x}, twice_differentiable,
+                [op, run = m.run, freedom = m.freedom, x = SavedTensor(m.x),
                  mean = SavedTensor(m.mean)](const Tensor& dy) {
-                  return std::vector{backward(run, Slope::deviation, scale, x.get(), mean.get(), dy)};
+                  const Tensor from = x.get();
+                  const Tensor dx = backward(run, Slope::deviation, 2 / freedom, from, mean.get(), dy);
+                  return record_gradients(op, {dx}, dy, {from},
+                                          [run, freedom, out = dy.shape()](const auto& in) {
+                                            return composed_var(run, freedom, in[0]).reshape(out);
+                                          });
                 });
 }
 
 Tensor recorded_mean(const char* op, const Moments& m) {
-  return record(op, view(m.mean, m.plan.out), {m.x},
-                [kept = m.plan.kept, scale = 1 / static_cast<double>(m.plan.count),
+  return record(op, view(m.mean, m.plan.out), {m.x}, twice_differentiable,
+                [op, kept = m.plan.kept, scale = 1 / static_cast<double>(m.plan.count),
                  shape = m.x.shape()](const Tensor& dy) {
                   Tensor dx = empty(shape, {.dtype = dy.dtype(), .device = dy.device()});
                   kernels::broadcast(scale, view(dy, kept), dx);
-                  return std::vector{dx};
+                  return std::vector{record(op, dx, {dy}, twice_differentiable,
+                                            [scale, kept, out = dy.shape()](const Tensor& ddx) {
+                                              return std::vector{mul(sum_to(ddx, kept), scale).reshape(out)};
+                                            })};
                 });
+}
+
+// The norm over dimension 1 as a composition.
+Tensor composed_norm(double p, const Tensor& x) {
+  if (p == 1) return sum(abs(x), {1}, true);
+  if (p == 2) return sqrt(sum(square(x), {1}, true));
+  return pow(sum(pow(abs(x), p), {1}, true), 1 / p);
 }
 
 }  // namespace
@@ -78,12 +99,17 @@ Tensor std(const Tensor& x, const std::vector<int>& dims, VarOptions options) {
   const Moments m("std", x, dims, options);
   Tensor y = empty(m.plan.out, {.dtype = m.x.dtype(), .device = m.x.device()});
   kernels::unary(kernels::Unary::sqrt, 0, 0, view(m.spread, m.plan.out), y);
-  return record("std", y, {m.x},
-                [run = m.run, scale = 1 / m.freedom, x = SavedTensor(m.x), mean = SavedTensor(m.mean),
+  return record("std", y, {m.x}, twice_differentiable,
+                [run = m.run, freedom = m.freedom, x = SavedTensor(m.x), mean = SavedTensor(m.mean),
                  y = SavedTensor(y)](const Tensor& dy) {
-                  const Tensor root = y.get(), zero = zeros({}, {.dtype = dy.dtype(), .device = dy.device()});
-                  const Tensor share = where(eq(root, 0), zero, div(dy, root));
-                  return std::vector{backward(run, Slope::deviation, scale, x.get(), mean.get(), share)};
+                  const Tensor from = x.get(), root = y.get().detach();
+                  const Tensor zero = zeros({}, {.dtype = dy.dtype(), .device = dy.device()});
+                  const Tensor share = where(eq(root, 0), zero, div(dy.detach(), root));
+                  const Tensor dx = backward(run, Slope::deviation, 1 / freedom, from, mean.get(), share);
+                  return record_gradients("std", {dx}, dy, {from},
+                                          [run, freedom, out = dy.shape()](const auto& in) {
+                                            return sqrt(composed_var(run, freedom, in[0])).reshape(out);
+                                          });
                 });
 }
 
@@ -98,10 +124,15 @@ Tensor norm(const Tensor& any_x, double p, const std::vector<int>& dims, bool ke
   Tensor y = result(run, x);
   kernels::norm(p, run.gather(x), y);
   y = view(y, plan.out);
-  return record("norm", y, {x}, [run, p, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
-    if (p == 0) return std::vector{Tensor()};
-    return std::vector{backward(run, Slope::norm, p, x.get(), y.get(), dy)};
-  });
+  return record("norm", y, {x}, twice_differentiable,
+                [run, p, x = SavedTensor(x), y = SavedTensor(y)](const Tensor& dy) {
+                  if (p == 0) return std::vector{Tensor()};
+                  const Tensor from = x.get(), dx = backward(run, Slope::norm, p, from, y.get(), dy);
+                  return record_gradients("norm", {dx}, dy, {from},
+                                          [run, p, out = dy.shape()](const auto& in) {
+                                            return composed_norm(p, run.gathered(in[0])).reshape(out);
+                                          });
+                });
 }
 
 }  // namespace karyon
