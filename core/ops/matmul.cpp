@@ -6,6 +6,7 @@
 #include <karyon/core/kernels/matmul.h>
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
 
@@ -35,6 +36,13 @@ Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpos
   return y;
 }
 
+// The same for a gradient, which may be recorded. Both operands broadcast to `batch`.
+Tensor gradient_product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                        const Shape& batch) {
+  if (!grad_enabled()) return product(a, transpose_a, b, transpose_b, batch);
+  return matmul(transpose_a ? transpose(a, -1, -2) : a, transpose_b ? transpose(b, -1, -2) : b);
+}
+
 Shape batch_of(const Tensor& x) {
   return Shape(std::span(x.shape().begin(), static_cast<std::size_t>(x.dim() - 2)));
 }
@@ -45,7 +53,7 @@ Shape flat(const Shape& shape) {
   for (int d = 0; d + 1 < shape.dims(); ++d) rows *= shape[d];
   return {rows, shape[shape.dims() - 1]};
 }
-Tensor as_matrix(const Tensor& x) { return view(x, flat(x.shape())); }
+Tensor as_matrix(const Tensor& x) { return x.reshape(flat(x.shape())); }
 
 // y = x weight^T + bias, x [rows, in]. In bf16 as a convolution of 1 x 1 images, which adds the bias in f32
 // before it rounds.
@@ -95,12 +103,13 @@ Tensor matmul(const Tensor& left, const Tensor& right) {
   }
   const Shape batch = broadcast_shapes(batch_of(a), batch_of(b), "matmul");
   return record(
-      "matmul", product(a, false, b, false, batch), {a, b},
+      "matmul", product(a, false, b, false, batch), {a, b}, twice_differentiable,
       [batch, a_shape = a.shape(), b_shape = b.shape(), a = SavedTensor(b.requires_grad() ? a : Tensor()),
        b = SavedTensor(a.requires_grad() ? b : Tensor())](const Tensor& dy) {
         Tensor da, db;
-        if (b.get().defined()) da = sum_to(product(dy, false, b.get(), true, batch), a_shape);
-        if (a.get().defined()) db = sum_to(product(a.get(), true, dy, false, batch), b_shape);
+        const Tensor from_a = a.get(), from_b = b.get();
+        if (from_b.defined()) da = sum_to(gradient_product(dy, false, from_b, true, batch), a_shape);
+        if (from_a.defined()) db = sum_to(gradient_product(from_a, true, dy, false, batch), b_shape);
         return std::vector{da, db};
       });
 }
@@ -120,16 +129,16 @@ Tensor linear(const Tensor& input, const Tensor& weights, const Tensor& any_bias
   Shape shape = x.shape();
   shape[x.dim() - 1] = weight.size(0);
   Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
-  multiply_add(as_matrix(x), weight, bias, y);
-  return record("linear", y, {x, weight, bias},
+  multiply_add(view(x, flat(x.shape())), weight, bias, y);
+  return record("linear", y, {x, weight, bias}, twice_differentiable,
                 [bias_grad = bias.defined() && bias.requires_grad(), x_shape = x.shape(),
-                 x = SavedTensor(weight.requires_grad() ? as_matrix(x) : Tensor()),
+                 x = SavedTensor(weight.requires_grad() ? x : Tensor()),
                  weight = SavedTensor(x.requires_grad() ? weight : Tensor())](const Tensor& dy) {
                   const Tensor rows = as_matrix(dy);
+                  const Tensor from = x.get(), by = weight.get();
                   Tensor dx, dw, db;
-                  if (weight.get().defined())
-                    dx = view(product(rows, false, weight.get(), false, {}), x_shape);
-                  if (x.get().defined()) dw = product(rows, true, x.get(), false, {});
+                  if (by.defined()) dx = gradient_product(rows, false, by, false, {}).reshape(x_shape);
+                  if (from.defined()) dw = gradient_product(rows, true, as_matrix(from), false, {});
                   if (bias_grad) db = sum(rows, {0});  // f32 for bf16
                   return std::vector{dx, dw, db};
                 });
