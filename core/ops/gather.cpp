@@ -46,6 +46,14 @@ int check_index(const char* op, const Tensor& x, int dim, const Tensor& index) {
   return dim;
 }
 
+// x with 0 at the rows; the gradient is cleared alike.
+Tensor cleared(const char* op, const Rows& rows, const Tensor& x) {
+  Tensor y = copied(x);
+  rows.put(false, zeros(rows.result, {.dtype = x.dtype(), .device = x.device()}), y);
+  return record(op, y, {x}, twice_differentiable,
+                [op, rows](const Tensor& dy) { return std::vector{cleared(op, rows, dy)}; });
+}
+
 Tensor scatter(const char* op, bool add, const Tensor& x, int dim, const Tensor& index, const Tensor& src) {
   dim = check_index(op, x, dim, index);
   check(src.dtype() == x.dtype(), op, ": expects src of ", x.dtype(), ", got ", src.dtype());
@@ -60,15 +68,12 @@ Tensor scatter(const char* op, bool add, const Tensor& x, int dim, const Tensor&
   const Rows rows = elements(op, one_dim(x.detach()).shape(), dim, places, places.shape());
   Tensor y = add ? rows.added(x, part) : copied(x);
   if (!add) rows.put(false, part, y);
-  return record(op, y, {x, part},
-                [add, rows, x_grad = x.requires_grad(), part_grad = part.requires_grad()](const Tensor& dy) {
-                  Tensor dx = dy;
-                  if (x_grad && !add) {
-                    dx = copied(dy);
-                    rows.put(false, zeros(rows.result, {.dtype = dy.dtype(), .device = dy.device()}), dx);
-                  }
-                  return std::vector{x_grad ? dx : Tensor(), part_grad ? rows.taken(dy) : Tensor()};
-                });
+  return record(
+      op, y, {x, part}, twice_differentiable,
+      [op, add, rows, x_grad = x.requires_grad(), part_grad = part.requires_grad()](const Tensor& dy) {
+        const Tensor dx = x_grad && !add ? cleared(op, rows, dy) : dy;
+        return std::vector{x_grad ? dx : Tensor(), part_grad ? rows.of(op, dy) : Tensor()};
+      });
 }
 
 void check_mask(const char* op, const Tensor& mask) {

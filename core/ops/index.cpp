@@ -59,12 +59,15 @@ class Selection {
     Tensor y =
         leading_ ? view(x, sizes_, offset_) : empty(sizes_, {.dtype = x.dtype(), .device = x.device()});
     if (!leading_) kernels::copy_along(x, y, offset_, 0, axes(sizes_, strides_, dense));
-    return record("index", y, {x},
-                  [shape = shape_, back = axes(sizes_, dense, strides_), to = offset_](const Tensor& dy) {
-                    Tensor dx = zeros(shape, {.dtype = dy.dtype(), .device = dy.device()});
-                    kernels::copy_along(dy, dx, 0, to, back);
-                    return std::vector{dx};
-                  });
+    Selection alone = *this;
+    alone.tensors_.clear();
+    return record("index", y, {x}, twice_differentiable, [alone](const Tensor& dy) {
+      Tensor dx = zeros(alone.shape_, {.dtype = dy.dtype(), .device = dy.device()});
+      const Strides from = kernels::strides_of(alone.sizes_);
+      kernels::copy_along(dy, dx, 0, alone.offset_, axes(alone.sizes_, from, alone.strides_));
+      return std::vector{record("index", dx, {dy}, twice_differentiable,
+                                [alone](const Tensor& ddx) { return std::vector{alone.of(ddx)}; })};
+    });
   }
 
  private:
@@ -233,15 +236,12 @@ Tensor index_put(const Tensor& x, const std::vector<TensorIndex>& indices, const
   std::vector<SavedTensor> unchanged;
   for (const TensorIndex& one : indices)
     if (const auto* tensor = std::get_if<Tensor>(&one.value())) unchanged.emplace_back(*tensor);
-  return record("index_put", y, {x, value},
+  return record("index_put", y, {x, value}, twice_differentiable,
                 [indices, unchanged, shape = value.shape(), dtype = value.dtype(), x_grad = x.requires_grad(),
                  value_grad = value.requires_grad()](const Tensor& dy) {
                   for (const SavedTensor& tensor : unchanged) tensor.get();
                   Tensor dx, dvalue;
-                  if (x_grad) {
-                    dx = copied(dy);
-                    assign(dx, indices, number_for(dy, 0));
-                  }
+                  if (x_grad) dx = index_put(dy, indices, 0);
                   if (value_grad) {
                     dvalue = index(dy, indices);
                     dvalue = sum_to(dvalue, without_front(shape, dvalue.dim())).reshape(shape).to(dtype);

@@ -73,6 +73,20 @@ Tensor scatter(const Tensor& x, const Shape& shape, const kernels::CopyRuns& run
   return y;
 }
 
+Tensor scattered(const char* op, const Tensor& x, const Shape& shape, const kernels::CopyRuns& runs);
+// gather() and scatter(), recorded: each is the gradient of the other.
+Tensor gathered(const char* op, const Tensor& x, const Shape& shape, const kernels::CopyRuns& runs) {
+  return record(op, gather(x, shape, runs), {x}, twice_differentiable,
+                [op, whole = x.shape(), runs](const Tensor& dy) {
+                  return std::vector{scattered(op, dy, whole, runs)};
+                });
+}
+Tensor scattered(const char* op, const Tensor& x, const Shape& shape, const kernels::CopyRuns& runs) {
+  return record(
+      op, scatter(x, shape, runs), {x}, twice_differentiable,
+      [op, part = x.shape(), runs](const Tensor& dy) { return std::vector{gathered(op, dy, part, runs)}; });
+}
+
 // Whether cat is lazy: it is recorded, and a convolution can read the parts of the joined images.
 bool joins_lazily(const std::vector<Tensor>& parts, int dim) {
   const auto readable = [](const Tensor& x) { return x.dim() == 4 && reads_lazily(LazyKind::cat, x); };
@@ -117,17 +131,18 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     start += x.shape()[dim];
   }
   return record(
-      "cat", y, tensors, [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
+      "cat", y, tensors, twice_differentiable,
+      [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
         std::vector<Tensor> grads(pieces.size());
         // A convolution that read the parts left its gradient in parts, too: they need not be cut out.
-        const auto apart = lazy_as<LazyCat>(dy);
+        const auto apart = grad_enabled() ? nullptr : lazy_as<LazyCat>(dy);
         const bool same_parts =
             apart && std::ranges::equal(apart->parts, pieces, [](const auto& part, const auto& piece) {
               return part.get().size(-1) == piece.length;
             });
         for (std::size_t i = 0; i < pieces.size(); ++i)
           if (wanted[i].dims() > 0)
-            grads[i] = same_parts ? apart->parts[i].get() : gather(dy, wanted[i], pieces[i]);
+            grads[i] = same_parts ? apart->parts[i].get() : gathered("cat", dy, wanted[i], pieces[i]);
         return grads;
       });
 }
@@ -140,8 +155,10 @@ Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length)
         " elements from ", start, " of dimension ", dim, " of ", whole);
   const Shape part = with_size(whole, dim, length);
   const auto runs = slice_runs(whole, part, dim, from);
-  return record("narrow", dim == 0 ? view(x, part, runs.from.offset) : gather(x, part, runs), {x},
-                [whole, runs](const Tensor& dy) { return std::vector{scatter(dy, whole, runs)}; });
+  if (dim != 0) return gathered("narrow", x, part, runs);
+  return record(
+      "narrow", view(x, part, runs.from.offset), {x}, twice_differentiable,
+      [whole, runs](const Tensor& dy) { return std::vector{scattered("narrow", dy, whole, runs)}; });
 }
 
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim) {
@@ -203,8 +220,7 @@ Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode, double value) {
                       inside[3]};
   if (mode == PadMode::zeros) {
     const auto runs = window_runs(outside, inside, top, left);
-    return record("pad", scatter(x, outside, runs), {x},
-                  [inside, runs](const Tensor& dy) { return std::vector{gather(dy, inside, runs)}; });
+    return scattered("pad", x, outside, runs);
   }
   check(std::max(top, bottom) < std::max<std::int64_t>(inside[1], 1) &&
             std::max(left, right) < std::max<std::int64_t>(inside[2], 1),
@@ -212,12 +228,14 @@ Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode, double value) {
         bottom, ", left ", left, ", right ", right);
   Tensor y = empty_for(x, outside);
   kernels::pad_reflect(x, y, border);
-  return record("pad", y, {x}, [inside, border](const Tensor& dy) {
+  return record("pad", y, {x}, twice_differentiable, [inside, border](const Tensor& dy) {
     // bf16 stores but does not add.
-    const Tensor wide = dy.dtype() == bf16 ? dy.to(f32) : dy;
+    const Tensor wide = dy.detach().to(dy.dtype() == bf16 ? f32 : dy.dtype());
     Tensor dx = empty_for(wide, inside);
     kernels::pad_reflect_backward(wide, dx, border);
-    return std::vector{dx.to(dy.dtype())};
+    return std::vector{
+        record("pad", dx.to(dy.dtype()), {dy}, twice_differentiable,
+               [border](const Tensor& ddx) { return std::vector{pad(ddx, border, PadMode::reflect)}; })};
   });
 }
 
@@ -229,8 +247,7 @@ Tensor crop(const Tensor& x, std::int64_t top, std::int64_t left, Pair size) {
         "crop: a window of ", size, " at (", top, ", ", left, ") is not inside ", whole);
   const Shape part{whole[0], size.h, size.w, whole[3]};
   const auto runs = window_runs(whole, part, top, left);
-  return record("crop", gather(x, part, runs), {x},
-                [whole, runs](const Tensor& dy) { return std::vector{scatter(dy, whole, runs)}; });
+  return gathered("crop", x, part, runs);
 }
 
 Tensor permute(const Tensor& x, const std::vector<int>& order) {
@@ -248,7 +265,8 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
   }
   Tensor y = empty_for(x, shape);
   kernels::permute(x, y, forward);
-  return record("permute", y, {x}, [inverse](const Tensor& dy) { return std::vector{permute(dy, inverse)}; });
+  return record("permute", y, {x}, twice_differentiable,
+                [inverse](const Tensor& dy) { return std::vector{permute(dy, inverse)}; });
 }
 
 Tensor transpose(const Tensor& x, int dim0, int dim1) {

@@ -40,12 +40,14 @@ Tensor Rows::taken(const Tensor& x) const {
 }
 
 Tensor Rows::of(const char* op, const Tensor& x) const {
-  return record(op, taken(x), {x}, [rows = *this, shape = x.shape()](const Tensor& dy) {
-    const Tensor wide = widen(dy);
-    Tensor dx = zeros(shape, {.dtype = wide.dtype(), .device = dy.device()});
-    rows.put(true, wide, dx);
-    return std::vector{dx.to(dy.dtype())};
-  });
+  return record(
+      op, taken(x), {x}, twice_differentiable, [op, rows = *this, shape = x.shape()](const Tensor& dy) {
+        const Tensor wide = widen(dy.detach());
+        Tensor dx = zeros(shape, {.dtype = wide.dtype(), .device = dy.device()});
+        rows.put(true, wide, dx);
+        return std::vector{record(op, dx.to(dy.dtype()), {dy}, twice_differentiable,
+                                  [op, rows](const Tensor& ddx) { return std::vector{rows.of(op, ddx)}; })};
+      });
 }
 
 void Rows::put(bool add, const Tensor& part, Tensor& x) const {

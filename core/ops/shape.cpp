@@ -171,7 +171,7 @@ Tensor expand(const Tensor& x, const Shape& wanted) {
   }
   if (shape == x.shape()) return x;
   if (shape.numel() == x.numel()) return x.reshape(shape);
-  return record("expand", gathered(x, shape, 0, strides), {x},
+  return record("expand", gathered(x, shape, 0, strides), {x}, twice_differentiable,
                 [before = x.shape()](const Tensor& dy) { return std::vector{sum_to(dy, before)}; });
 }
 
@@ -211,9 +211,13 @@ Tensor repeat(const Tensor& x, const Shape& repeats) {
     axes.push_back({before[d], from[i], to[i]});
   }
   copy_along(x, y, 0, 0, axes);
-  return record("repeat", y, {x}, [shape = x.shape(), before, repeats](const Tensor& dy) {
-    return std::vector{view(sum_of_copies(dy, before, repeats), shape)};
-  });
+  return record(
+      "repeat", y, {x}, twice_differentiable, [shape = x.shape(), before, repeats](const Tensor& dy) {
+        const Tensor dx = view(sum_of_copies(dy.detach(), before, repeats), shape);
+        return std::vector{record("repeat", dx, {dy}, twice_differentiable, [repeats](const Tensor& ddx) {
+          return std::vector{repeat(ddx, repeats)};
+        })};
+      });
 }
 
 Tensor tile(const Tensor& x, const Shape& repeats) {
@@ -276,6 +280,7 @@ std::vector<Tensor> meshgrid(const std::vector<Tensor>& vectors, GridIndexing in
 
 namespace {
 
+// Recorded: the gradient is flipped back.
 Tensor flipped(const Tensor& x, const Flags& dims) {
   std::vector<std::int64_t> strides = strides_of(x.shape());
   std::int64_t start = 0;
@@ -285,7 +290,8 @@ Tensor flipped(const Tensor& x, const Flags& dims) {
     start += (x.size(d) - 1) * stride;
     stride = -stride;
   }
-  return gathered(x, x.shape(), start, strides);
+  return record("flip", gathered(x, x.shape(), start, strides), {x}, twice_differentiable,
+                [dims](const Tensor& dy) { return std::vector{flipped(dy, dims)}; });
 }
 
 // The elements of [outer, n, inner] `shift` places on along n; -n < shift < n.
@@ -298,8 +304,9 @@ void roll_into(const Tensor& x, Tensor& y, std::int64_t outer, std::int64_t n, s
   copy_along(x, y, stay * inner, 0, {{outer, row, row}, {shift * inner, 1, 1}});
 }
 
+// Recorded: the gradient is rolled back.
 Tensor rolled(const Tensor& x, const std::vector<std::int64_t>& shifts, const std::vector<int>& dims) {
-  Tensor y = x;
+  Tensor y = x.detach();
   for (std::size_t i = 0; i < dims.size(); ++i) {
     std::int64_t outer = 1, inner = 1;
     for (int d = 0; d < dims[i]; ++d) outer *= x.size(d);
@@ -308,14 +315,19 @@ Tensor rolled(const Tensor& x, const std::vector<std::int64_t>& shifts, const st
     y = empty_like(x);
     roll_into(before, y, outer, x.size(dims[i]), inner, shifts[i]);
   }
-  return y;
+  std::vector<std::int64_t> back;
+  for (const std::int64_t shift : shifts) back.push_back(-shift);
+  return record("roll", y, {x}, twice_differentiable,
+                [back, dims](const Tensor& dy) { return std::vector{rolled(dy, back, dims)}; });
 }
 
-// x where the mask holds, 0 elsewhere.
-Tensor masked(const Tensor& x, const Tensor& mask) {
+// x where the mask holds, 0 elsewhere; the gradient is masked alike.
+Tensor masked(const char* op, const Tensor& x, const Tensor& mask) {
   Tensor y = empty_like(x);
   kernels::where(mask, x, zeros({}, {.dtype = x.dtype(), .device = x.device()}), y);
-  return y;
+  return record(op, y, {x}, twice_differentiable, [op, mask = SavedTensor(mask)](const Tensor& dy) {
+    return std::vector{masked(op, dy, mask.get())};
+  });
 }
 
 Tensor triangle(const char* op, const Tensor& x, std::int64_t diagonal, bool lower) {
@@ -325,16 +337,14 @@ Tensor triangle(const char* op, const Tensor& x, std::int64_t diagonal, bool low
       add(arange(rows).reshape({rows, 1}), static_cast<double>(std::clamp(diagonal, -rows, columns)));
   const Tensor column = arange(columns);
   const Tensor mask = (lower ? le(column, limit) : ge(column, limit)).to(x.device());
-  return record(op, masked(x, mask), {x},
-                [mask = SavedTensor(mask)](const Tensor& dy) { return std::vector{masked(dy, mask.get())}; });
+  return masked(op, x, mask);
 }
 
 }  // namespace
 
 Tensor flip(const Tensor& x, const std::vector<int>& dims) {
   const Flags flags = named(dims, x, "flip");
-  return record("flip", flipped(x, flags), {x},
-                [flags](const Tensor& dy) { return std::vector{flipped(dy, flags)}; });
+  return flipped(x, flags);
 }
 
 Tensor roll(const Tensor& x, std::int64_t shift, std::optional<int> dim) {
@@ -346,14 +356,12 @@ Tensor roll(const Tensor& x, const std::vector<std::int64_t>& shifts, const std:
         "roll: expects a shift for each of one or more dimensions, got ", shifts.size(), " and ",
         some_dims.size());
   std::vector<int> dims;
-  std::vector<std::int64_t> forth, back;
+  std::vector<std::int64_t> forth;
   for (std::size_t i = 0; i < shifts.size(); ++i) {
     dims.push_back(normalize_dim(some_dims[i], x.dim(), "roll"));
     forth.push_back(x.numel() == 0 ? 0 : shifts[i] % x.size(dims[i]));
-    back.push_back(-forth[i]);
   }
-  return record("roll", rolled(x, forth, dims), {x},
-                [back, dims](const Tensor& dy) { return std::vector{rolled(dy, back, dims)}; });
+  return rolled(x, forth, dims);
 }
 
 Tensor tril(const Tensor& x, std::int64_t diagonal) { return triangle("tril", x, diagonal, true); }
@@ -377,15 +385,18 @@ Tensor diagonal(const Tensor& x, std::int64_t offset, int dim1, int dim2) {
       std::min(rows - std::max<std::int64_t>(-offset, 0), columns - std::max<std::int64_t>(offset, 0)));
   strides.push_back(stride(row) + stride(column));
   const std::int64_t start = offset >= 0 ? offset * stride(column) : -offset * stride(row);
-  return record("diagonal", gathered(x, shape, start, strides), {x},
-                [whole = x.shape(), start, strides](const Tensor& dy) {
+  return record("diagonal", gathered(x, shape, start, strides), {x}, twice_differentiable,
+                [whole = x.shape(), start, strides, offset, row, column](const Tensor& dy) {
                   Tensor dx = zeros(whole, {.dtype = dy.dtype(), .device = dy.device()});
                   const std::vector<std::int64_t> from = strides_of(dy.shape());
                   std::vector<Axis> axes;
                   for (std::size_t d = 0; d < from.size(); ++d)
                     axes.push_back({dy.size(static_cast<int>(d)), from[d], strides[d]});
                   copy_along(dy, dx, 0, start, axes);
-                  return std::vector{dx};
+                  const auto again = [offset, row, column](const Tensor& ddx) {
+                    return std::vector{diagonal(ddx, offset, row, column)};
+                  };
+                  return std::vector{record("diagonal", dx, {dy}, twice_differentiable, again)};
                 });
 }
 
