@@ -3,9 +3,11 @@
 #include <karyon/core/kernels/loss.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/function.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/loss.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/ops/shape.h>
 #include <functional>
 
 namespace karyon {
@@ -81,6 +83,69 @@ void check_classes(const Tensor& input, const Tensor& target, const Tensor& weig
           " is not a class in [0, ", classes, ")");
 }
 
+Tensor reduced(const Tensor& losses, Reduction reduction) {
+  return reduction == Reduction::mean ? mean(losses) : reduction == Reduction::sum ? sum(losses) : losses;
+}
+
+// ---- losses as compositions, for gradients of gradients ----
+
+Tensor composed_bce(const Tensor& x, const Tensor& t, const Tensor& pos_weight) {
+  const Tensor positive = mul(t, neg(logsigmoid(x))), negative = mul(1 - t, neg(logsigmoid(neg(x))));
+  return add(pos_weight.defined() ? mul(positive, pos_weight) : positive, negative);
+}
+
+Tensor composed_focal(const Tensor& x, const Tensor& t, const FocalOptions& o) {
+  const Tensor miss = add(mul(sigmoid(x), 1 - t), mul(sigmoid(neg(x)), t));
+  const Tensor loss = mul(composed_bce(x, t, {}), pow(miss, o.gamma));
+  return o.alpha < 0 ? loss : mul(loss, add(t * o.alpha, (1 - t) * (1 - o.alpha)));
+}
+
+Tensor composed_pair_loss(kernels::PairLoss which, const Tensor& x, const Tensor& t) {
+  if (which == kernels::PairLoss::kl_div) return neg(mul(t, x));  // but for what does not depend on x
+  if (which == kernels::PairLoss::kl_div_log) return mul(exp(t), sub(t, x));
+  const auto limited = [](const Tensor& log) { return clamp(log, -100, std::numeric_limits<double>::max()); };
+  return sub(mul(t - 1, limited(log1p(neg(x)))), mul(t, limited(log(x))));
+}
+
+Tensor composed_huber(const Tensor& d, double delta, double scale) {
+  const Tensor size = abs(d), near = square(d) * (0.5 * scale), far = (size - delta / 2) * (delta * scale);
+  return where(le(size, delta), near, far);
+}
+
+// 1 where the class is the target's, [..., C]; 0 in ignored rows.
+Tensor one_hot(const Tensor& target, std::int64_t classes, DType dtype) {
+  const Tensor numbers = arange(classes, {.dtype = i64, .device = target.device()});
+  return eq(unsqueeze(target, -1), numbers).to(dtype);
+}
+// 1 for rows that count, [..., 1].
+Tensor counted(const Tensor& target, std::int64_t ignore_index, DType dtype) {
+  return unsqueeze(ne(target, static_cast<double>(ignore_index)).to(dtype), -1);
+}
+
+// From logarithms of probabilities [..., C]: what cross_entropy and nll_loss reduce, then reduced.
+Tensor composed_nll(const Tensor& x, const Tensor& target, const Tensor& weight, std::int64_t ignore_index,
+                    double smoothing, Reduction reduction, double total_weight) {
+  const auto classes = static_cast<double>(x.size(-1));
+  Tensor share = one_hot(target, x.size(-1), x.dtype()) * (1 - smoothing) + smoothing / classes;
+  share = mul(share, counted(target, ignore_index, x.dtype()));
+  if (weight.defined()) share = mul(share, weight);
+  const Tensor losses = neg(sum(where(eq(share, 0), zeros_like(x), mul(x, share)), {-1}));
+  return reduction == Reduction::mean ? sum(losses) / total_weight : reduced(losses, reduction);
+}
+
+// 1 - the mean Tversky index of p [N, ..., C]; pixels with `counts` 0 are left out.
+Tensor composed_tversky(const Tensor& p, const Tensor& t, const Tensor& counts, double alpha, double beta,
+                        double smooth) {
+  std::vector<int> dims;
+  for (int d = 1; d + 1 < p.dim(); ++d) dims.push_back(d);
+  const auto total = [&](const Tensor& x) {
+    const Tensor used = counts.defined() ? mul(x, counts) : x;
+    return dims.empty() ? used : sum(used, dims);
+  };
+  const Tensor hit = total(mul(p, t)), wrong = total(mul(p, 1 - t)), missed = total(mul(1 - p, t));
+  return 1 - mean(div(hit + smooth, add(add(hit, wrong * alpha), missed * beta) + smooth));
+}
+
 // A loss of kernels::PairLoss, and its gradient in the input.
 Tensor input_loss(const char* op, kernels::PairLoss which, const Tensor& input, const Tensor& target,
                   Reduction reduction) {
@@ -89,11 +154,14 @@ Tensor input_loss(const char* op, kernels::PairLoss which, const Tensor& input, 
   Tensor out = empty_loss(input, input.shape(), reduction);
   kernels::pair_loss(which, 0, 0, input, target, reduction, out);
   return record(
-      op, out, {input},
-      [which, input = SavedTensor(input), target = SavedTensor(target), reduction](const Tensor& dy) {
-        Tensor dx = empty_like(input.get());
-        kernels::pair_loss_backward(which, 0, 0, dy, input.get(), target.get(), reduction, dx);
-        return std::vector{dx};
+      op, out, {input}, twice_differentiable,
+      [op, which, input = SavedTensor(input), target = SavedTensor(target), reduction](const Tensor& dy) {
+        const Tensor x = input.get(), t = target.get();
+        Tensor dx = empty_like(x);
+        kernels::pair_loss_backward(which, 0, 0, dy, x, t, reduction, dx);
+        return record_gradients(op, {dx}, dy, {x}, [which, t, reduction](const auto& in) {
+          return reduced(composed_pair_loss(which, in[0], t), reduction);
+        });
       });
 }
 
@@ -114,34 +182,44 @@ Tensor overlap_loss(const char* op, const Tensor& any_input, const Tensor& any_t
   Tensor out = empty_loss(p, {}, Reduction::mean);
   Tensor fractions = empty({p.size(0), p.size(-1), 2}, {.dtype = f64, .device = p.device()});
   kernels::tversky_loss(p, target, o.ignore_index, o.alpha, o.beta, o.smooth, out, fractions);
-  return record(op, out, {p},
-                [p = SavedTensor(p), target = SavedTensor(target), o, fractions](const Tensor& dy) {
-                  Tensor dx = empty_like(p.get());
-                  kernels::tversky_loss_backward(dy, p.get(), target.get(), o.ignore_index, o.alpha, o.beta,
-                                                 fractions, dx);
-                  return std::vector{dx};
+  return record(op, out, {p}, twice_differentiable,
+                [op, p = SavedTensor(p), target = SavedTensor(target), o, fractions](const Tensor& dy) {
+                  const Tensor from = p.get(), t = target.get();
+                  Tensor dx = empty_like(from);
+                  kernels::tversky_loss_backward(dy, from, t, o.ignore_index, o.alpha, o.beta, fractions, dx);
+                  return record_gradients(op, {dx}, dy, {from}, [t, o](const auto& in) {
+                    const bool classes = t.dtype() == i64;
+                    const DType dtype = in[0].dtype();
+                    return composed_tversky(in[0], classes ? one_hot(t, in[0].size(-1), dtype) : t,
+                                            classes ? counted(t, o.ignore_index, dtype) : Tensor(), o.alpha,
+                                            o.beta, o.smooth);
+                  });
                 });
 }
 
 // forward(input, target, reduction, out) and backward(dy, input, target, reduction, dx) of a loss of input -
-// target.
-template <class Forward, class Backward>
-Tensor difference_loss(const char* op, Forward forward, Backward backward, const Tensor& any_input,
-                       const Tensor& any_target, Reduction reduction) {
+// target, which composed(input - target) is, too.
+template <class Forward, class Backward, class Composed>
+Tensor difference_loss(const char* op, Forward forward, Backward backward, Composed composed,
+                       const Tensor& any_input, const Tensor& any_target, Reduction reduction) {
   const Tensor input = widen(any_input), target = widen(any_target);
   check_pair(input, target, op);
   Tensor out = empty_loss(input, input.shape(), reduction);
   forward(input, target, reduction, out);
-  return record(op, out, {input, target},
-                [backward, input = SavedTensor(input), target = SavedTensor(target), reduction,
+  return record(op, out, {input, target}, twice_differentiable,
+                [op, backward, composed, input = SavedTensor(input), target = SavedTensor(target), reduction,
                  want_input = input.requires_grad(), want_target = target.requires_grad()](const Tensor& dy) {
-                  Tensor dx = empty_like(input.get()), dt;
-                  backward(dy, input.get(), target.get(), reduction, dx);
+                  const Tensor x = input.get(), t = target.get();
+                  Tensor dx = empty_like(x), dt;
+                  backward(dy, x, t, reduction, dx);
                   if (want_target) {
                     dt = want_input ? dx.clone() : dx;
                     dt.mul_(-1);
                   }
-                  return std::vector{want_input ? dx : Tensor(), dt};
+                  return record_gradients(op, {want_input ? dx : Tensor(), dt}, dy, {x, t},
+                                          [composed, reduction](const auto& in) {
+                                            return reduced(composed(sub(in[0], in[1])), reduction);
+                                          });
                 });
 }
 
@@ -155,13 +233,17 @@ Tensor bce_with_logits(const Tensor& any_input, const Tensor& any_target, const 
   const Tensor pos_weight = periodic(options.pos_weight, input, "bce_with_logits", "pos_weight");
   Tensor out = empty_loss(input, input.shape(), options.reduction);
   kernels::bce_with_logits(input, target, weight, pos_weight, options.reduction, out);
-  return record("bce_with_logits", out, {input},
+  return record("bce_with_logits", out, {input}, twice_differentiable,
                 [input = SavedTensor(input), target = SavedTensor(target), weight = SavedTensor(weight),
                  pos_weight = SavedTensor(pos_weight), reduction = options.reduction](const Tensor& dy) {
-                  Tensor dx = empty_like(input.get());
-                  kernels::bce_with_logits_backward(dy, input.get(), target.get(), weight.get(),
-                                                    pos_weight.get(), reduction, dx);
-                  return std::vector{dx};
+                  const Tensor x = input.get(), t = target.get(), w = weight.get(), pos = pos_weight.get();
+                  Tensor dx = empty_like(x);
+                  kernels::bce_with_logits_backward(dy, x, t, w, pos, reduction, dx);
+                  return record_gradients("bce_with_logits", {dx}, dy, {x},
+                                          [t, w, pos, reduction](const auto& in) {
+                                            const Tensor losses = composed_bce(in[0], t, pos);
+                                            return reduced(w.defined() ? mul(losses, w) : losses, reduction);
+                                          });
                 });
 }
 
@@ -175,14 +257,17 @@ Tensor cross_entropy(const Tensor& any_input, const Tensor& target, const CrossE
   kernels::cross_entropy(input, target, options.weight, options.ignore_index, options.label_smoothing,
                          options.reduction, out, total_weight);
   return record(
-      "cross_entropy", out, {input},
+      "cross_entropy", out, {input}, twice_differentiable,
       [input = SavedTensor(input), target = SavedTensor(target), weight = SavedTensor(options.weight),
        ignore_index = options.ignore_index, smoothing = options.label_smoothing,
        reduction = options.reduction, total_weight](const Tensor& dy) {
-        Tensor dx = empty_like(input.get());
-        kernels::cross_entropy_backward(dy, input.get(), target.get(), weight.get(), ignore_index, smoothing,
-                                        reduction, total_weight, dx);
-        return std::vector{dx};
+        const Tensor x = input.get(), t = target.get(), w = weight.get();
+        Tensor dx = empty_like(x);
+        kernels::cross_entropy_backward(dy, x, t, w, ignore_index, smoothing, reduction, total_weight, dx);
+        return record_gradients("cross_entropy", {dx}, dy, {x}, [=](const std::vector<Tensor>& in) {
+          return composed_nll(log_softmax(in[0], -1), t, w, ignore_index, smoothing, reduction,
+                              total_weight.item<double>());
+        });
       });
 }
 
@@ -193,14 +278,21 @@ Tensor nll_loss(const Tensor& any_input, const Tensor& target, const NllOptions&
   Tensor total_weight = empty({1}, {.dtype = f64, .device = input.device()});
   kernels::nll_loss(input, target, options.weight, options.ignore_index, options.reduction, out,
                     total_weight);
-  return record("nll_loss", out, {input},
+  return record("nll_loss", out, {input}, twice_differentiable,
                 [shape = input.shape(), dtype = input.dtype(), target = SavedTensor(target),
                  weight = SavedTensor(options.weight), ignore_index = options.ignore_index,
                  reduction = options.reduction, total_weight](const Tensor& dy) {
                   Tensor dx = empty(shape, {.dtype = dtype, .device = dy.device()});
-                  kernels::nll_loss_backward(dy, target.get(), weight.get(), ignore_index, reduction,
-                                             total_weight, dx);
-                  return std::vector{dx};
+                  const Tensor t = target.get(), w = weight.get();
+                  kernels::nll_loss_backward(dy, t, w, ignore_index, reduction, total_weight, dx);
+                  // The loss is linear: its gradient does not depend on the input.
+                  return std::vector{record_as("nll_loss", dx, {dy}, [=](const std::vector<Tensor>& in) {
+                    const EnableGradGuard on;
+                    const Tensor x = zeros(shape, {.dtype = dtype, .device = t.device()}).requires_grad_();
+                    const Tensor loss =
+                        composed_nll(x, t, w, ignore_index, 0, reduction, total_weight.item<double>());
+                    return grad({loss}, {x}, {in[0]}, {.create_graph = true})[0];
+                  })};
                 });
 }
 
@@ -218,11 +310,15 @@ Tensor dice_loss(const Tensor& any_input, const Tensor& any_target, const DiceOp
   Tensor out = empty_loss(input, {}, Reduction::mean);
   Tensor fractions = empty({input.size(0), input.size(-1), 2}, {.dtype = f64, .device = input.device()});
   kernels::dice_loss(input, target, options.smooth, out, fractions);
-  return record("dice_loss", out, {input},
-                [input = SavedTensor(input), target = SavedTensor(target), fractions](const Tensor& dy) {
-                  Tensor dx = empty_like(input.get());
-                  kernels::dice_loss_backward(dy, input.get(), target.get(), fractions, dx);
-                  return std::vector{dx};
+  return record("dice_loss", out, {input}, twice_differentiable,
+                [input = SavedTensor(input), target = SavedTensor(target), fractions,
+                 smooth = options.smooth](const Tensor& dy) {
+                  const Tensor x = input.get(), t = target.get();
+                  Tensor dx = empty_like(x);
+                  kernels::dice_loss_backward(dy, x, t, fractions, dx);
+                  return record_gradients("dice_loss", {dx}, dy, {x}, [t, smooth](const auto& in) {
+                    return composed_tversky(sigmoid(in[0]), t, {}, 0.5, 0.5, smooth / 2);
+                  });
                 });
 }
 
@@ -240,22 +336,25 @@ Tensor focal_loss(const Tensor& any_input, const Tensor& any_target, const Focal
         options.gamma, " and ", options.alpha);
   Tensor out = empty_loss(input, input.shape(), options.reduction);
   kernels::focal_loss(input, target, options.alpha, options.gamma, options.reduction, out);
-  return record("focal_loss", out, {input},
+  return record("focal_loss", out, {input}, twice_differentiable,
                 [input = SavedTensor(input), target = SavedTensor(target), options](const Tensor& dy) {
-                  Tensor dx = empty_like(input.get());
-                  kernels::focal_loss_backward(dy, input.get(), target.get(), options.alpha, options.gamma,
-                                               options.reduction, dx);
-                  return std::vector{dx};
+                  const Tensor x = input.get(), t = target.get();
+                  Tensor dx = empty_like(x);
+                  kernels::focal_loss_backward(dy, x, t, options.alpha, options.gamma, options.reduction, dx);
+                  return record_gradients("focal_loss", {dx}, dy, {x}, [t, options](const auto& in) {
+                    return reduced(composed_focal(in[0], t, options), options.reduction);
+                  });
                 });
 }
 
 Tensor mse_loss(const Tensor& input, const Tensor& target, Reduction reduction) {
   return difference_loss("mse_loss", std::cref(kernels::mse_loss), std::cref(kernels::mse_loss_backward),
-                         input, target, reduction);
+                         square, input, target, reduction);
 }
 Tensor l1_loss(const Tensor& input, const Tensor& target, Reduction reduction) {
-  return difference_loss("l1_loss", std::cref(kernels::l1_loss), std::cref(kernels::l1_loss_backward), input,
-                         target, reduction);
+  return difference_loss(
+      "l1_loss", std::cref(kernels::l1_loss), std::cref(kernels::l1_loss_backward),
+      [](const Tensor& d) { return abs(d); }, input, target, reduction);
 }
 
 namespace {
@@ -269,7 +368,8 @@ Tensor scaled_huber(const char* op, double delta, double scale, const Tensor& in
   const auto backward = [=](const Tensor& dy, const Tensor& x, const Tensor& t, Reduction r, Tensor& dx) {
     kernels::pair_loss_backward(kernels::PairLoss::huber, delta, scale, dy, x, t, r, dx);
   };
-  return difference_loss(op, forward, backward, input, target, reduction);
+  const auto composed = [=](const Tensor& d) { return composed_huber(d, delta, scale); };
+  return difference_loss(op, forward, backward, composed, input, target, reduction);
 }
 
 // errors and truth [rows, n] -> [rows]. The weights are constant where no two errors are equal.
@@ -277,10 +377,6 @@ Tensor lovasz(const Tensor& errors, const Tensor& truth) {
   Tensor weights = empty_like(errors);
   kernels::lovasz_weights(errors, truth, weights);
   return sum(mul(relu(errors), weights), {1});
-}
-
-Tensor reduced(const Tensor& losses, Reduction reduction) {
-  return reduction == Reduction::mean ? mean(losses) : reduction == Reduction::sum ? sum(losses) : losses;
 }
 
 }  // namespace
