@@ -8,6 +8,7 @@
 #include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/convolution.h>
 #include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/reduce.h>
 
 namespace karyon {
 namespace {
@@ -72,16 +73,51 @@ ConvHints hints_for(const Tensor& x, bool norm_may_follow) {
           .keep_filters = !grad_enabled() && x.dtype() == f32};
 }
 
+Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, const Tensor& x,
+                   const Tensor& weight, const Tensor& bias, const Tensor& y);
+
+// The convolution g of x, its transpose of dy, and the gradient of the weight: all recorded. Each is linear in
+// both arguments, and the others are its gradients.
+Tensor convolved(const ConvGeometry& g, const Tensor& x, const Tensor& weight) {
+  Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
+  if (g.n > 0) kernels::conv2d(g, {}, x, weight, {}, y);
+  return record_conv("conv2d", g, false, x, weight, {}, y);
+}
+Tensor transpose_convolved(const ConvGeometry& g, const Tensor& dy, const Tensor& weight) {
+  Tensor dx = empty({g.n, g.h, g.w, g.c}, like(dy));
+  if (g.n > 0) kernels::conv2d_backward_data(g, {}, dy, weight, {}, dx);
+  return record_conv("conv_transpose2d", g, true, dy, weight, {}, dx);
+}
+Tensor weight_gradient(const ConvGeometry& g, const Tensor& x, const Tensor& dy) {
+  Tensor dw = zeros({g.k, g.kernel.h, g.kernel.w, g.c / g.groups}, like(x));
+  if (g.n > 0) kernels::conv2d_backward_weight(g, x, dy, dw);
+  return record("conv2d", dw, {x, dy}, twice_differentiable,
+                [g, need_x = x.requires_grad(), need_dy = dy.requires_grad(), x = SavedTensor(x),
+                 dy = SavedTensor(dy)](const Tensor& ddw) {
+                  return std::vector{need_x ? transpose_convolved(g, dy.get(), ddw) : Tensor(),
+                                     need_dy ? convolved(g, x.get(), ddw) : Tensor()};
+                });
+}
+
 // Records y, the convolution g of x or, if `transposed`, its transpose. The gradient in x is the other of the
 // two.
 Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, const Tensor& x,
                    const Tensor& weight, const Tensor& bias, const Tensor& y) {
-  return record(name, y, {x, weight, bias},
+  return record(name, y, {x, weight, bias}, twice_differentiable,
                 [g, transposed, need_x = x.requires_grad(), need_w = weight.requires_grad(),
                  need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
                  weight = SavedTensor(weight)](const Tensor& dy) {
                   Tensor dx, dw, db;
                   const Tensor from = need_x || need_w ? x.get() : Tensor();
+                  if (grad_enabled()) {
+                    const Tensor &in = transposed ? dy : from, &out = transposed ? from : dy;
+                    if (need_x)
+                      dx = transposed ? convolved(g, dy, weight.get())
+                                      : transpose_convolved(g, dy, weight.get());
+                    if (need_w) dw = weight_gradient(g, in, out);
+                    if (need_b) db = sum(dy, {0, 1, 2});  // f32 for bf16
+                    return std::vector{dx, dw, db};
+                  }
                   if (g.n == 0)
                     return std::vector{need_x ? empty_like(from) : Tensor(),
                                        need_w ? zeros_like(weight.get()) : Tensor(),
