@@ -1,11 +1,15 @@
 #include <memory>
 #include <tuple>
 
+#include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/norm.h>
+#include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/function.h>
 #include <karyon/core/ops/norm.h>
+#include <karyon/core/ops/reduce.h>
 
 namespace karyon {
 namespace {
@@ -27,6 +31,35 @@ Tensor empty_if(bool wanted, const Tensor& dy) { return wanted ? empty_like(dy) 
 // Statistics or a parameter's gradient beside x.
 Tensor beside_if(bool wanted, const Shape& shape, const Tensor& x) {
   return wanted ? empty(shape, {.dtype = parameter_dtype(x.dtype()), .device = x.device()}) : Tensor();
+}
+
+// x normalized over `dims`, times weight plus bias: a norm as a composition.
+Tensor normalized(const Tensor& x, const std::vector<int>& dims, double eps) {
+  const Tensor centered = sub(x, mean(x, dims, true));
+  return mul(centered, rsqrt(mean(square(centered), dims, true) + eps));
+}
+Tensor affine(Tensor x, const Tensor& weight, const Tensor& bias) {
+  if (weight.defined()) x = mul(x, weight);
+  return bias.defined() ? add(x, bias) : x;
+}
+std::vector<int> all_but_last(const Tensor& x) {
+  std::vector<int> dims;
+  for (int d = 0; d + 1 < x.dim(); ++d) dims.push_back(d);
+  return dims;
+}
+
+// Records the gradients of group_norm or layer_norm. That of the bias is linear.
+std::vector<Tensor> record_norm(const char* name, std::vector<Tensor> gradients, const Tensor& dy,
+                                const Tensor& x, const Tensor& weight, Composition without_bias) {
+  if (!grad_enabled()) return gradients;
+  auto recorded =
+      record_gradients(name, {gradients[0], gradients[1]}, dy, {x, weight}, std::move(without_bias));
+  if (gradients[2].defined())
+    gradients[2] = record_as(name, gradients[2], {dy}, [shape = gradients[2].shape()](const auto& in) {
+      return sum_to(widen(in[0]), shape);
+    });
+  recorded.push_back(gradients[2]);
+  return recorded;
 }
 
 // weight (x - mean) rstd + bias as scale x + shift, [C] each.
@@ -88,17 +121,25 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   Tensor y = recipe ? lazy_tensor(recipe) : empty_like(x);
   if (!recipe) kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
   // The closure owns the recipe.
-  return record("batch_norm", y, {x, weight, bias},
-                [recipe, x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean,
-                 rstd, from_batch, shape, want_x = x.requires_grad(), want_weight = wanted(weight),
-                 want_bias = wanted(bias)](const Tensor& dy) {
-                  Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, shape, dy),
-                         dbias = beside_if(want_bias, shape, dy);
-                  const bool relu = recipe != nullptr;
-                  kernels::batch_norm_backward(dy, x.get(), weight.get(), bias.get(), mean, rstd, relu,
-                                               from_batch, dx, dweight, dbias);
-                  return std::vector{dx, dweight, dbias};
-                });
+  return record(
+      "batch_norm", y, {x, weight, bias}, twice_differentiable,
+      [recipe, x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
+       from_batch, eps = options.eps, shape, want_x = x.requires_grad(), want_weight = wanted(weight),
+       want_bias = wanted(bias)](const Tensor& dy) {
+        Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, shape, dy),
+               dbias = beside_if(want_bias, shape, dy);
+        const bool relu = recipe != nullptr;
+        const Tensor from = x.get(), by = weight.get(), plus = bias.get();
+        kernels::batch_norm_backward(dy, from, by, plus, mean, rstd, relu, from_batch, dx, dweight, dbias);
+        return record_gradients(
+            "batch_norm", {dx, dweight, dbias}, dy, {from, by, plus}, [=](const std::vector<Tensor>& in) {
+              const Tensor wide = widen(in[0]);
+              const Tensor unit =
+                  from_batch ? normalized(wide, all_but_last(wide), eps) : mul(sub(wide, mean), rstd);
+              const Tensor out = affine(unit, in[1], in[2]);
+              return relu ? karyon::relu(out) : out;
+            });
+      });
 }
 
 std::pair<Tensor, Tensor> batch_norm_affine(const Tensor& weight, const Tensor& bias,
@@ -122,14 +163,22 @@ Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight
   Tensor y = empty_like(x), mean = beside_if(true, {n, num_groups}, x),
          rstd = beside_if(true, {n, num_groups}, x);
   kernels::group_norm(x, weight, bias, options.eps, y, mean, rstd);
-  return record("group_norm", y, {x, weight, bias},
-                [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, c, want_x = x.requires_grad(),
-                 want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
-                  Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, {c}, dy),
-                         dbias = beside_if(want_bias, {c}, dy);
-                  kernels::group_norm_backward(dy, x.get(), weight.get(), mean, rstd, dx, dweight, dbias);
-                  return std::vector{dx, dweight, dbias};
-                });
+  return record(
+      "group_norm", y, {x, weight, bias}, twice_differentiable,
+      [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, c, eps = options.eps,
+       want_x = x.requires_grad(), want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
+        Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, {c}, dy),
+               dbias = beside_if(want_bias, {c}, dy);
+        const Tensor from = x.get(), by = weight.get();
+        kernels::group_norm_backward(dy, from, by, mean, rstd, dx, dweight, dbias);
+        const std::int64_t images = from.size(0), groups = mean.size(1);
+        const Shape grouped{images, images * c > 0 ? from.numel() / (images * c) : 0, groups, c / groups};
+        return record_norm("group_norm", {dx, dweight, dbias}, dy, from, by,
+                           [grouped, eps](const std::vector<Tensor>& in) {
+                             const Tensor unit = normalized(widen(in[0]).reshape(grouped), {1, 3}, eps);
+                             return affine(unit.reshape(in[0].shape()), in[1], {});
+                           });
+      });
 }
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -163,13 +212,21 @@ Tensor norm_of_rows(const char* op, const Tensor& x, const Shape& normalized_sha
   Tensor y = empty_like(x), mean = beside_if(centred, rows, x), rstd = beside_if(true, rows, x);
   kernels::layer_norm(x, weight, bias, eps, y, mean, rstd);
   return record(
-      op, y, {x, weight, bias},
-      [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, normalized_shape,
+      op, y, {x, weight, bias}, twice_differentiable,
+      [op, x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, normalized_shape, eps, centred,
        want_x = x.requires_grad(), want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
         Tensor dx = empty_if(want_x, dy), dweight = beside_if(want_weight, normalized_shape, dy),
                dbias = beside_if(want_bias, normalized_shape, dy);
-        kernels::layer_norm_backward(dy, x.get(), weight.get(), mean, rstd, dx, dweight, dbias);
-        return std::vector{dx, dweight, dbias};
+        const Tensor from = x.get(), by = weight.get();
+        kernels::layer_norm_backward(dy, from, by, mean, rstd, dx, dweight, dbias);
+        const Shape flat{rstd.size(0), normalized_shape.numel()};
+        return record_norm(
+            op, {dx, dweight, dbias}, dy, from, by, [flat, eps, centred](const std::vector<Tensor>& in) {
+              const Tensor row = widen(in[0]).reshape(flat);
+              const Tensor unit = centred ? normalized(row, {1}, eps)
+                                          : row * rsqrt(karyon::mean(square(row), {1}, true) + eps);
+              return affine(unit.reshape(in[0].shape()), in[1], {});
+            });
       });
 }
 
