@@ -6,6 +6,7 @@
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/pool.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/gather.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/pooling.h>
 
@@ -66,6 +67,44 @@ Tensor open_ended_average(const Tensor& x, AvgPool2dOptions options, const kerne
   return (y * (rows * columns)).to(x.dtype());
 }
 
+// Where in the H W pixels of the input the winner of each window lies, [N, outputs, C].
+Tensor winners(const Tensor& index, const Shape& before, const kernels::PoolWindow& window) {
+  const TensorOptions options{.dtype = i64, .device = index.device()};
+  const auto along = [&](std::int64_t n, std::int64_t stride, std::int64_t padding) {
+    return arange(n, options) * static_cast<double>(stride) + static_cast<double>(-padding);
+  };
+  const Tensor at = index.to(i64);
+  const Tensor y = floor((at.to(f32) + 0.5) / static_cast<double>(window.kernel.w)).to(i64);
+  const Tensor x = at + y * static_cast<double>(-window.kernel.w);
+  const std::int64_t h = index.size(1), w = index.size(2);
+  const Tensor row = y * static_cast<double>(window.dilation.h) +
+                     along(h, window.stride.h, window.padding.h).reshape({h, 1, 1});
+  const Tensor column = x * static_cast<double>(window.dilation.w) +
+                        along(w, window.stride.w, window.padding.w).reshape({w, 1});
+  return (row * static_cast<double>(before[2]) + column).reshape({index.size(0), h * w, index.size(3)});
+}
+
+// The gradient of max_pool2d(); its own takes the values of the same winners.
+Tensor max_pool_gradient(const Tensor& dy, const Tensor& index, const Shape& before,
+                         const kernels::PoolWindow& window) {
+  Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
+  kernels::max_pool2d_backward(dy, index, dx, window);
+  return record("max_pool2d", dx, {dy}, twice_differentiable, [index, before, window](const Tensor& ddx) {
+    const Tensor pixels = ddx.reshape({before[0], before[1] * before[2], before[3]});
+    return std::vector{gather(pixels, 1, winners(index, before, window)).reshape(index.shape())};
+  });
+}
+
+// The gradient of a pool of means in its input of shape `before`; its own is that pool again.
+template <class Kernel, class Pool>
+Tensor mean_pool_gradient(const char* name, const Tensor& dy, const Shape& before, const Kernel& kernel,
+                          const Pool& pool) {
+  Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
+  kernel(dy, dx);
+  return record(name, dx, {dy}, twice_differentiable,
+                [pool](const Tensor& ddx) { return std::vector{pool(ddx)}; });
+}
+
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
@@ -86,13 +125,12 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
     index =
         empty(shape, {.dtype = window.kernel.h * window.kernel.w <= 256 ? u8 : i64, .device = x.device()});
   kernels::max_pool2d(x, y, index, window);
-  return record("max_pool2d", y, {x}, [index, window, before = x.shape()](const Tensor& dy) {
-    if (window.halves())
-      return std::vector{lazy_tensor(std::make_shared<LazyMaxPoolGradient>(dy, index, before, window))};
-    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
-    kernels::max_pool2d_backward(dy, index, dx, window);
-    return std::vector{dx};
-  });
+  return record(
+      "max_pool2d", y, {x}, twice_differentiable, [index, window, before = x.shape()](const Tensor& dy) {
+        if (window.halves() && !grad_enabled())
+          return std::vector{lazy_tensor(std::make_shared<LazyMaxPoolGradient>(dy, index, before, window))};
+        return std::vector{max_pool_gradient(dy, index, before, window)};
+      });
 }
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options) {
@@ -109,11 +147,13 @@ Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options) {
   if (options.ceil_mode && window.count_include_pad) return open_ended_average(x, options, window);
   Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
   kernels::avg_pool2d(x, y, window);
-  return record("avg_pool2d", y, {x}, [window, before = x.shape()](const Tensor& dy) {
-    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
-    kernels::avg_pool2d_backward(dy, dx, window);
-    return std::vector{dx};
-  });
+  return record("avg_pool2d", y, {x}, twice_differentiable,
+                [window, options, before = x.shape()](const Tensor& dy) {
+                  return std::vector{mean_pool_gradient(
+                      "avg_pool2d", dy, before,
+                      [&](const Tensor& d, Tensor& dx) { kernels::avg_pool2d_backward(d, dx, window); },
+                      [options](const Tensor& ddx) { return avg_pool2d(ddx, options); })};
+                });
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, Pair output_size) {
@@ -124,11 +164,15 @@ Tensor adaptive_avg_pool2d(const Tensor& x, Pair output_size) {
   Tensor y =
       empty({x.size(0), output_size.h, output_size.w, x.size(3)}, {.dtype = x.dtype(), .device = x.device()});
   if (y.numel() > 0) kernels::adaptive_avg_pool2d(x, y);  // its time grows with the size, whatever x holds
-  return record("adaptive_avg_pool2d", y, {x}, [before = x.shape()](const Tensor& dy) {
-    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
-    if (dx.numel() > 0) kernels::adaptive_avg_pool2d_backward(dy, dx);
-    return std::vector{dx};
-  });
+  return record("adaptive_avg_pool2d", y, {x}, twice_differentiable,
+                [output_size, before = x.shape()](const Tensor& dy) {
+                  return std::vector{mean_pool_gradient(
+                      "adaptive_avg_pool2d", dy, before,
+                      [](const Tensor& d, Tensor& dx) {
+                        if (dx.numel() > 0) kernels::adaptive_avg_pool2d_backward(d, dx);
+                      },
+                      [output_size](const Tensor& ddx) { return adaptive_avg_pool2d(ddx, output_size); })};
+                });
 }
 
 }  // namespace karyon

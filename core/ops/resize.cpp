@@ -64,13 +64,23 @@ Shape resized(const Shape& x, const Shape& size) {
 
 // ---- nearest and linear ----
 
+Tensor resize_images(const Tensor& x, Pair size, const InterpolateOptions& options);
+
+// The gradient of resize_images() in x of shape `before`; its own is resize_images() again.
+Tensor interpolate_gradient(const Tensor& dy, const Shape& before, const InterpolateOptions& options) {
+  Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
+  if (dx.numel() > 0) kernels::interpolate_backward(dy, dx, options);
+  return record("interpolate", dx, {dy}, twice_differentiable,
+                [options, size = Pair{dy.size(1), dy.size(2)}](const Tensor& ddx) {
+                  return std::vector{resize_images(ddx, size, options)};
+                });
+}
+
 Tensor resize_images(const Tensor& x, Pair size, const InterpolateOptions& options) {
   Tensor y = empty({x.size(0), size.h, size.w, x.size(3)}, {.dtype = x.dtype(), .device = x.device()});
   if (y.numel() > 0) kernels::interpolate(x, y, options);  // its time grows with the size, whatever x holds
-  return record("interpolate", y, {x}, [options, before = x.shape()](const Tensor& dy) {
-    Tensor dx = empty(before, {.dtype = dy.dtype(), .device = dy.device()});
-    if (dx.numel() > 0) kernels::interpolate_backward(dy, dx, options);
-    return std::vector{dx};
+  return record("interpolate", y, {x}, twice_differentiable, [options, before = x.shape()](const Tensor& dy) {
+    return std::vector{interpolate_gradient(dy, before, options)};
   });
 }
 
