@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,10 @@
 #include "test_device.h"
 
 // The proof that every operation passes. It compares forward in f32 and f64 with an independent double
-// reference, gradients with finite differences, and f32 gradients with f64 ones. It checks that nothing is
-// leaked. Then it compares bf16 with f64 on the same inputs, rounded to bf16. With KARYON_TEST_DEVICE=cuda
-// all f32 and bf16 runs on the CUDA device, with the same tolerances. f64 stays on the CPU, whose finite
-// differences the ordinary run has checked.
+// reference, gradients with finite differences, and f32 gradients with f64 ones, and gradients of gradients
+// with finite differences. It checks that nothing is leaked. Then it compares bf16 with f64 on the same
+// inputs, rounded to bf16. With KARYON_TEST_DEVICE=cuda all f32 and bf16 runs on the CUDA device, with the
+// same tolerances. f64 stays on the CPU, whose finite differences the ordinary run has checked.
 namespace karyon::test {
 
 using Op = std::function<Tensor(const std::vector<Tensor>&)>;
@@ -86,6 +87,27 @@ inline void check_op_in_bf16(const Op& op, const Op& reference, const std::vecto
   }
 }
 
+/// Operations whose gradients have none. This list only gets shorter.
+inline const std::set<std::string> once_differentiable = {};
+
+/// The part of check_op about gradients of gradients: their slope along one random direction.
+inline void check_second_gradient(const Op& op, const std::vector<Tensor>& inputs,
+                                  const OpCheckOptions& options) {
+  INFO("gradients of gradients");
+  GradcheckOptions second = options.gradcheck;
+  second.fast_mode = true;
+  try {
+    const GradcheckResult result = gradgradcheck(op, inputs, second);
+    INFO(result.message);
+    CHECK(result.ok);
+  } catch (const Error& error) {
+    const std::string what = error.what(), reason = ": has no gradient of its gradient";
+    INFO(what);
+    const std::size_t at = what.find(reason);
+    CHECK((at != std::string::npos && once_differentiable.contains(what.substr(0, at))));
+  }
+}
+
 /// inputs: f32 tensors (or i64 / bool / undefined, passed on as they are).
 /// reference: plain double loops, given the inputs in f64; returns f64. Independent of the kernels.
 inline void check_op(const std::string& name, const Op& op, const Op& reference,
@@ -139,6 +161,7 @@ inline void check_op(const std::string& name, const Op& op, const Op& reference,
   const GradcheckResult result = gradcheck(op, inputs, options.gradcheck);
   INFO(result.message);
   CHECK(result.ok);
+  check_second_gradient(op, inputs, options);
 }
 
 /// True if f's tensor, or each of its vector of tensors, has the same bits with 1, 2 and 3 threads. NaN
