@@ -6,12 +6,12 @@
 // their gradients and the optimizer's state stay f32.
 //
 // What each operation does with bf16:
-//   conv2d, conv2d_affine,     under the guard f32 inputs and weights are cast; bf16 in, bf16 out; sums and
-//   conv_transpose2d, matmul,  biases in f32
-//   linear, ops/einsum.h
+//   convolutions, matmul,      under the guard f32 inputs and weights are cast; bf16 in, bf16 out; sums and
+//   linear, ops/einsum.h       biases in f32
 //   norms                      bf16 in, bf16 out; statistics and parameters in f32
 //   activations, pools,        bf16 in, bf16 out; computed in f32
-//   interpolate, dropout, neg,
+//   interpolate, grid_sample,
+//   fold, dropout, neg,
 //   abs, clamp, square, + and
 //   * with a number, floor,
 //   ceil, round, trunc, sign
@@ -20,6 +20,7 @@
 //   remainder, lerp,
 //   comparisons, cat
 //   split, stack, pad, crop,   moved as they are
+//   pixel_shuffle, unfold,
 //   permute, reshape, narrow,
 //   select, transpose, sort,
 //   topk, median, kthvalue,

@@ -188,6 +188,69 @@ TEST_CASE("clone: layers of sequences and volumes") {
   check_layer(conv3, volume);
   ConvTranspose3d up3(4, 6, 2, {.stride = 2, .padding = {0, 1, 0}, .output_padding = {1, 0, 1}});
   check_layer(up3, volume);
+  MaxPool1d max1({.kernel_size = 3, .stride = 1, .ceil_mode = true});
+  check_layer(max1, sequence);
+  AvgPool1d avg1(2);
+  check_layer(avg1, sequence);
+  AdaptiveAvgPool1d adaptive1(2);
+  check_layer(adaptive1, sequence);
+  MaxPool3d max3({.kernel_size = {1, 2, 3}, .stride = 1});
+  check_layer(max3, volume);
+  AvgPool3d avg3({.kernel_size = 2, .count_include_pad = false});
+  check_layer(avg3, volume);
+  AdaptiveAvgPool3d adaptive3({1, 2, 3});
+  check_layer(adaptive3, volume);
+  BatchNorm3d batch(4, {.momentum = 0.3, .affine = false});
+  batch.eval();
+  check_layer(batch, volume);
+  InstanceNorm1d instance1(4);
+  check_layer(instance1, sequence);
+  InstanceNorm2d instance2(4, {.eps = 1e-2, .affine = true});
+  check_layer(instance2, {2, 5, 6, 4});
+  InstanceNorm3d instance3(4, {.relu = true});
+  check_layer(instance3, volume);
+  Upsample up({2, 1, 3}, {.mode = InterpolateMode::trilinear});
+  check_layer(up, volume);
+  PixelShuffle shuffle(2);
+  check_layer(shuffle, {2, 5, 6, 4});
+  PixelUnshuffle unshuffle(2);
+  check_layer(unshuffle, {2, 4, 6, 4});
+  ChannelShuffle channels(2);
+  check_layer(channels, volume);
+}
+
+TEST_CASE("clone: borders") {
+  const Tensor s = randn({2, 5, 3}), x = randn({2, 4, 5, 3}), v = randn({1, 3, 4, 5, 2});
+  const auto check_layer = [](PadLayer& layer, const Tensor& in) {
+    INFO(layer.type());
+    CHECK((*layer.clone())(in).to_vector<float>() == layer(in).to_vector<float>());
+  };
+  ZeroPad2d zero(Pad2d{.top = 1, .right = 2});
+  check_layer(zero, x);
+  ConstantPad1d constant1(Pad1d{1, 2}, 0.5);
+  check_layer(constant1, s);
+  ConstantPad2d constant2(1, 0.5);
+  check_layer(constant2, x);
+  ConstantPad3d constant3(Pad3d{.front = 1}, 0.5);
+  check_layer(constant3, v);
+  ReflectionPad1d reflection1(2);
+  check_layer(reflection1, s);
+  ReflectionPad2d reflection2(Pad2d{.bottom = 2, .left = 1});
+  check_layer(reflection2, x);
+  ReflectionPad3d reflection3(1);
+  check_layer(reflection3, v);
+  ReplicationPad1d replication1(Pad1d{.right = 3});
+  check_layer(replication1, s);
+  ReplicationPad2d replication2(2);
+  check_layer(replication2, x);
+  ReplicationPad3d replication3(Pad3d{1, 0, 2, 0, 3, 0});
+  check_layer(replication3, v);
+  CircularPad1d circular1(1);
+  check_layer(circular1, s);
+  CircularPad2d circular2(Pad2d{1, 2, 3, 0});
+  check_layer(circular2, x);
+  CircularPad3d circular3(2);
+  check_layer(circular3, v);
 }
 
 TEST_CASE("clone: what cannot be copied is an error that says what to write") {

@@ -148,7 +148,7 @@ TEST_CASE("conv_transpose3d over odd shapes") {
       inputs, {.parameters_from = 2});
 }
 
-TEST_CASE("conv3d in chunks of frames, gathered or in place, agrees with f64") {
+TEST_CASE("conv3d in chunks of frames, gathered or in place, agrees with f64", "[cpu]") {
   struct Large {
     Shape x;
     std::int64_t out;
@@ -176,7 +176,7 @@ TEST_CASE("conv3d in chunks of frames, gathered or in place, agrees with f64") {
   check_large([&](const auto& t) { return conv_transpose3d(t[0], t[1], {}, transposed); }, {y, weight});
 }
 
-TEST_CASE("conv3d has the same bits with any number of threads") {
+TEST_CASE("conv3d has the same bits with any number of threads", "[cpu]") {
   Generator generator(6);
   const Tensor x = randn({1, 34, 32, 33, 16}, generator).requires_grad_();
   const Tensor w = randn({16, 3, 3, 3, 16}, generator).requires_grad_();
