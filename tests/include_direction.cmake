@@ -18,9 +18,10 @@ set(cuda/conv core core/ops core/kernels cuda cuda/gemm cuda/conv)
 set(cuda core core/ops core/kernels cuda cuda/gemm cuda/conv)
 set(layers core core/ops core/optim core/data core/distributed core/io layers)
 set(models core core/ops core/optim core/data core/distributed core/io layers models)
+set(models/onnx core core/ops core/io layers models/onnx)  # the component karyon::onnx
 set(mpi core core/messages mpi)
 set(library core/ops core/kernels core/optim core/data core/distributed core/messages core/io core/format core/cpu/simd core/cpu/conv core/cpu core
-  cuda/gemm cuda/conv cuda mpi layers models)
+  cuda/gemm cuda/conv cuda mpi layers models/onnx models)
 # Sources, not headers, also see these: an operation calls its slot.
 set(sources_core core/kernels core/ops core/cpu core/format)
 set(sources_core/ops core/kernels)

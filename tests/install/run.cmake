@@ -2,6 +2,7 @@
 #   installed from BUILD           its headers are the public ones, complete and free of private libraries;
 #                                  find_package, build, run
 #                                  the CUDA part is opened from the prefix, and from nowhere else
+#   with -DONNX=ON                 the same for the component karyon::onnx
 #   add_subdirectory, shared       build, run; that, installed; find_package, build, run
 cmake_minimum_required(VERSION 3.24)
 set(work ${BUILD}/tests/install)
@@ -22,6 +23,10 @@ function(stranger name)
     -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} ${ARGN})
   run(${CMAKE_COMMAND} --build ${work}/${name} --target stranger --parallel)
   run(${work}/${name}/stranger)
+  if(ONNX)
+    run(${CMAKE_COMMAND} --build ${work}/${name} --target onnx_stranger --parallel)
+    run(${work}/${name}/onnx_stranger)
+  endif()
 endfunction()
 
 function(install from name)
@@ -35,6 +40,10 @@ function(check_headers prefix)
   file(GLOB_RECURSE expected RELATIVE ${ROOT} ${ROOT}/core/*.h ${ROOT}/layers/*.h ${ROOT}/models/*.h)
   list(FILTER expected EXCLUDE REGEX "^core/(cpu/|format/|kernels/|messages/|cuda_plugin|plugin|lazy|ops/convolution|ops/pooling|ops/reduction|storage)")
   list(REMOVE_ITEM expected layers/channels.h)
+  list(FILTER expected EXCLUDE REGEX "^models/onnx/")
+  if(ONNX)
+    list(APPEND expected models/onnx/onnx.h)
+  endif()
   list(APPEND expected karyon.h)
   list(TRANSFORM expected PREPEND "karyon/")
   file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*)
