@@ -1,4 +1,5 @@
-// Layer normalization and, without means, RMS normalization: each row has a warp (a block, if long) and is read again from the cache.
+// Layer normalization and, without means, RMS normalization: each row has a warp (a block, if long) and is
+// read again from the cache.
 #include <cmath>
 
 #include <karyon/core/kernels/norm.h>

@@ -1,5 +1,5 @@
-// Layer normalization and, without means, RMS normalization: rows are independent, so each is summed along itself, in a fixed number of
-// interleaved partial sums that fill vectors.
+// Layer normalization and, without means, RMS normalization: rows are independent, so each is summed along
+// itself, in a fixed number of interleaved partial sums that fill vectors.
 #include <array>
 #include <cmath>
 #include <vector>

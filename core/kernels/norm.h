@@ -37,8 +37,8 @@ extern Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& weight, cons
                    const Tensor& rstd, Tensor& dx, Tensor& dweight, Tensor& dbias)>
     group_norm_backward;
 
-/// mean, rstd [rows] are computed; x has that many rows. RMS norm has no mean: where it is undefined, here and
-/// in backward, nothing is subtracted.
+/// mean, rstd [rows] are computed; x has that many rows. RMS norm has no mean: where it is undefined, here
+/// and in backward, nothing is subtracted.
 extern Kernel<void(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, Tensor& y,
                    Tensor& mean, Tensor& rstd)>
     layer_norm;

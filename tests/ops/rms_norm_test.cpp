@@ -30,19 +30,18 @@ Tensor reference(const Tensor& x, std::int64_t n, const Tensor& weight, double e
 
 TEST_CASE("rms_norm over odd shapes") {
   Generator generator(3);
-  for (const auto& [shape, over] : std::vector<std::pair<Shape, Shape>>{{{3, 5}, {5}},
-                                                                        {{2, 3, 33}, {33}},
-                                                                        {{2, 3, 4}, {3, 4}},
-                                                                        {{1}, {1}},
-                                                                        {{2, 1}, {1}},
-                                                                        {{5, 2100}, {2100}},
-                                                                        {{0, 7}, {7}}})
-    for (const bool weighted : {false, true})
+  const std::vector<std::pair<Shape, Shape>> cases{{{3, 5}, {5}}, {{2, 3, 33}, {33}}, {{2, 3, 4}, {3, 4}},
+                                                   {{1}, {1}},    {{2, 1}, {1}},      {{5, 2100}, {2100}},
+                                                   {{0, 7}, {7}}};
+  for (const auto& one : cases)
+    for (const bool weighted : {false, true}) {
+      const Shape& over = one.second;
       check_op(
           "rms_norm", [&](const std::vector<Tensor>& x) { return rms_norm(x[0], over, x[1], {.eps = 1e-3}); },
           [&](const std::vector<Tensor>& x) { return reference(x[0], over.numel(), x[1], 1e-3); },
-          {randn(shape, generator) * 2.0 + 0.5, weighted ? randn(over, generator) : Tensor()},
+          {randn(one.first, generator) * 2.0 + 0.5, weighted ? randn(over, generator) : Tensor()},
           {.gradient_tolerance = 2e-4, .parameters_from = 1});
+    }
 }
 
 TEST_CASE("rms_norm: without eps it is the spacing of numbers at 1") {
