@@ -23,6 +23,7 @@
 #include <karyon/core/ops/conv3d.h>
 #include <karyon/core/ops/convolution.h>
 #include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/shape.h>
 
 namespace karyon {
@@ -278,15 +279,57 @@ Tensor backward_bias(const Tensor& dy) {
   return db;
 }
 
+Tensor record_conv(const char* name, const Volumes& v, bool transposed, const Tensor& x, const Tensor& weight,
+                   const Tensor& bias, const Tensor& y);
+
+// The convolution v of x, its transpose of dy, and the gradient of the weight: all recorded. Each is linear in
+// both arguments, and the others are its gradients.
+Tensor convolved(const Volumes& v, const Tensor& x, const Tensor& weight) {
+  Tensor y = empty({v.n, v.d_out, v.frame.h_out, v.frame.w_out, v.frame.k}, like(x));
+  if (v.n > 0) {
+    const NoGradGuard no_grad;
+    convolve(v, x, weight, {}, y);
+  }
+  return record_conv("conv3d", v, false, x, weight, {}, y);
+}
+Tensor transpose_convolved(const Volumes& v, const Tensor& dy, const Tensor& weight) {
+  Tensor dx = empty({v.n, v.d, v.frame.h, v.frame.w, v.frame.c}, like(dy));
+  if (v.n > 0) {
+    const NoGradGuard no_grad;
+    convolve_transposed(v, dy, weight, {}, dx);
+  }
+  return record_conv("conv_transpose3d", v, true, dy, weight, {}, dx);
+}
+Tensor weight_gradient(const Volumes& v, const Tensor& x, const Tensor& dy) {
+  const auto& [h, w] = v.frame.kernel;
+  Tensor dw = zeros({v.frame.k, v.kernel, h, w, v.frame.c / v.frame.groups}, like(x));
+  if (v.n > 0) {
+    const NoGradGuard no_grad;
+    gradient_in_weight(v, x, dy, dw);
+  }
+  return record("conv3d", dw, {x, dy}, twice_differentiable,
+                [v, need_x = x.requires_grad(), need_dy = dy.requires_grad(), x = SavedTensor(x),
+                 dy = SavedTensor(dy)](const Tensor& ddw) {
+                  return std::vector{need_x ? transpose_convolved(v, dy.get(), ddw) : Tensor(),
+                                     need_dy ? convolved(v, x.get(), ddw) : Tensor()};
+                });
+}
+
 // Records y, the convolution v of x or, if `transposed`, its transpose.
 Tensor record_conv(const char* name, const Volumes& v, bool transposed, const Tensor& x, const Tensor& weight,
                    const Tensor& bias, const Tensor& y) {
-  return record(name, y, {x, weight, bias},
+  return record(name, y, {x, weight, bias}, twice_differentiable,
                 [v, transposed, need_x = x.requires_grad(), need_w = weight.requires_grad(),
                  need_b = bias.defined() && bias.requires_grad(), x = SavedTensor(x),
                  weight = SavedTensor(weight)](const Tensor& dy) {
                   Tensor dx, dw, db;
                   const Tensor from = need_x || need_w ? x.get() : Tensor();
+                  if (grad_enabled()) {
+                    if (need_x) dx = (transposed ? convolved : transpose_convolved)(v, dy, weight.get());
+                    if (need_w) dw = weight_gradient(v, transposed ? dy : from, transposed ? from : dy);
+                    if (need_b) db = sum(dy, {0, 1, 2, 3});  // f32 for bf16
+                    return std::vector{dx, dw, db};
+                  }
                   if (need_x) {
                     dx = empty_like(from);
                     if (v.n > 0) (transposed ? convolve : convolve_transposed)(v, dy, weight.get(), {}, dx);
