@@ -19,9 +19,10 @@ set(cuda core core/ops core/kernels cuda cuda/gemm cuda/conv)
 set(layers core core/ops core/optim core/data core/distributed core/io layers)
 set(models core core/ops core/optim core/data core/distributed core/io layers models)
 set(models/onnx core core/ops core/io layers models/onnx)  # the component karyon::onnx
+set(capi core core/ops core/io layers models capi)
 set(mpi core core/messages mpi)
 set(library core/ops core/kernels core/optim core/data core/distributed core/messages core/io core/format core/cpu/simd core/cpu/conv core/cpu core
-  cuda/gemm cuda/conv cuda mpi layers models/onnx models)
+  cuda/gemm cuda/conv cuda mpi layers models/onnx models capi)
 # Sources, not headers, also see these: an operation calls its slot.
 set(sources_core core/kernels core/ops core/cpu core/format)
 set(sources_core/ops core/kernels)
@@ -63,7 +64,8 @@ function(check_room room file allowed pattern)
   set(arrows ${arrows} PARENT_SCOPE)
 endfunction()
 
-file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/core/* ${ROOT}/cuda/* ${ROOT}/mpi/* ${ROOT}/layers/* ${ROOT}/models/*)
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/core/* ${ROOT}/cuda/* ${ROOT}/mpi/* ${ROOT}/layers/* ${ROOT}/models/*
+  ${ROOT}/capi/*)
 list(FILTER files INCLUDE REGEX "\\.(h|cpp|cu|cuh)$")
 foreach(file ${files})
   set(room)

@@ -3,6 +3,7 @@
 #                                  find_package, build, run
 #                                  the CUDA part is opened from the prefix, and from nowhere else
 #   with -DONNX=ON                 the same for the component karyon::onnx
+#                                  a C11 program and pkg-config: build, run
 #   add_subdirectory, shared       build, run; that, installed; find_package, build, run
 cmake_minimum_required(VERSION 3.24)
 set(work ${BUILD}/tests/install)
@@ -44,7 +45,7 @@ function(check_headers prefix)
   if(ONNX)
     list(APPEND expected models/onnx/onnx.h)
   endif()
-  list(APPEND expected karyon.h)
+  list(APPEND expected capi/karyon_c.h karyon.h)
   list(TRANSFORM expected PREPEND "karyon/")
   file(GLOB_RECURSE installed RELATIVE ${prefix}/include ${prefix}/include/*)
   set(missing ${expected})
@@ -59,7 +60,7 @@ function(check_headers prefix)
     foreach(line ${includes})
       if(line MATCHES "<(karyon/.+\\.h)>" AND CMAKE_MATCH_1 IN_LIST installed)
         continue()
-      elseif(NOT line MATCHES "<[a-z_]+>")  # the standard library's have neither a folder nor an ending
+      elseif(NOT line MATCHES "<([a-z_]+|std(def|int)\\.h)>")  # the standard library's have no folder
         message(FATAL_ERROR "${header}: ${line}: neither Karyon's own public header nor the standard library's")
       endif()
     endforeach()
@@ -70,7 +71,7 @@ endfunction()
 
 # An installed copy can be moved: none of its files names the folder that it was built from.
 function(check_paths prefix)
-  file(GLOB_RECURSE files ${prefix}/*.cmake ${prefix}/*.h)
+  file(GLOB_RECURSE files ${prefix}/*.cmake ${prefix}/*.h ${prefix}/*.pc)
   foreach(file ${files})
     file(READ ${file} text)
     # As a path of its own: a project in /karyon is not what <karyon/core/tensor.h> names.
@@ -114,14 +115,38 @@ function(check_cuda prefix name)
   endforeach()
 endfunction()
 
+# c_program(PREFIX NAME): tests/capi/capi_test.c by a C compiler with the flags that pkg-config gives.
+function(c_program prefix name)
+  find_program(PKG_CONFIG NAMES pkg-config pkgconf)
+  find_program(C_COMPILER NAMES cc gcc clang)
+  if(NOT PKG_CONFIG OR NOT C_COMPILER)
+    message(STATUS "${name}: left out: needs pkg-config and a C compiler")
+    return()
+  endif()
+  message(STATUS "${name}")
+  file(GLOB package ${prefix}/lib*/pkgconfig ${prefix}/lib/*/pkgconfig)
+  file(MAKE_DIRECTORY ${work}/${name})
+  cmake_path(GET package PARENT_PATH libraries)
+  run(${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${package} sh -c "\"$1\" -std=c11 -Wall -Wextra -Wpedantic -Werror \
+    -o \"$2\" \"$3\" $(\"$4\" --cflags --libs karyon) -lm" sh ${C_COMPILER} ${work}/${name}/program
+    ${ROOT}/tests/capi/capi_test.c ${PKG_CONFIG})
+  run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libraries} ${work}/${name}/program ${work}/${name})
+endfunction()
+
 install(${BUILD} prefix)
 check_headers(${work}/prefix)
 check_paths(${work}/prefix)
 stranger(installed -DCMAKE_PREFIX_PATH=${work}/prefix)
 check_cuda(${work}/prefix installed)
+c_program(${work}/prefix c)
 
 stranger(subdirectory -DKARYON_SOURCE=${ROOT} -DBUILD_SHARED_LIBS=ON)
 install(${work}/subdirectory prefix-shared)
 check_headers(${work}/prefix-shared)
 stranger(installed-shared -DCMAKE_PREFIX_PATH=${work}/prefix-shared)
 check_cuda(${work}/prefix-shared installed-shared)
+c_program(${work}/prefix-shared c-shared)
+file(GLOB names RELATIVE ${work}/prefix-shared ${work}/prefix-shared/lib*/libkaryon.so.*)
+if(NOT names MATCHES "libkaryon\\.so\\.[0-9]+\\.[0-9]+(;|$)")
+  message(FATAL_ERROR "the shared library has no name with the version of its interface: ${names}")
+endif()
