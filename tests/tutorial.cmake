@@ -13,3 +13,10 @@ foreach(program train predict)
 endforeach()
 set_tests_properties(tutorial_train PROPERTIES FIXTURES_SETUP tutorial_weights TIMEOUT 300)
 set_tests_properties(tutorial_predict PROPERTIES FIXTURES_REQUIRED tutorial_weights)
+
+# The program of the training kit.
+document_code(${PROJECT_SOURCE_DIR}/docs/how-to/training-kit.md "\n\\*\\*`([a-z_]+\\.cpp)`\\*\\*\n" ${folder} kit)
+add_executable(tutorial_kit ${kit})
+target_link_libraries(tutorial_kit PRIVATE karyon::karyon karyon_warnings)
+add_test(NAME tutorial_kit COMMAND tutorial_kit WORKING_DIRECTORY ${folder})
+set_tests_properties(tutorial_kit PROPERTIES TIMEOUT 300)
