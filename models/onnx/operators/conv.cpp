@@ -97,7 +97,9 @@ Values fused_conv(const Call& call) {
                                 .padding = {window.before[0], window.before[1]},
                                 .dilation = {window.dilation[0], window.dilation[1]},
                                 .groups = node.integer("group", 1)};
-    return {last(conv2d_affine(x, filter, scale, shift, {.conv = options, .relu = has_relu}))};
+    return {last(conv2d_affine(
+        x, filter, scale, shift,
+        {.conv = options, .activation = has_relu ? ActivationKind::relu : ActivationKind::none}))};
   }
   Tensor y = convolved(x, filter, bias, node);
   if (has_norm) y = batch_norm(y, call.x(3), call.x(4), call.x(5), call.x(6), {.eps = eps, .relu = has_relu});
