@@ -1,5 +1,7 @@
 #pragma once
+#include <karyon/layers/conv.h>
 #include <karyon/layers/linear.h>
+#include <karyon/layers/norm.h>
 #include <karyon/layers/sequential.h>
 #include <karyon/models/backbone.h>
 
