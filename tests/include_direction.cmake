@@ -19,10 +19,10 @@ set(cuda core core/ops core/kernels cuda cuda/gemm cuda/conv)
 set(layers core core/ops core/optim core/data core/distributed core/io layers)
 set(models core core/ops core/optim core/data core/distributed core/io layers models)
 set(models/onnx core core/ops core/io layers models/onnx)  # the component karyon::onnx
-set(capi core core/ops core/io layers models capi)
-set(mpi core core/messages mpi)
-set(library core/ops core/kernels core/optim core/data core/distributed core/messages core/io core/format core/cpu/simd core/cpu/conv core/cpu core
-  cuda/gemm cuda/conv cuda mpi layers models/onnx models capi)
+set(models/capi core core/ops core/io layers models models/capi)  # public: karyon_c.h, for other languages
+set(core/distributed/mpi core core/messages core/distributed/mpi)
+set(library core/ops core/kernels core/optim core/data core/distributed/mpi core/distributed core/messages core/io core/format core/cpu/simd core/cpu/conv core/cpu core
+  cuda/gemm cuda/conv cuda layers models/onnx models/capi models)
 # Sources, not headers, also see these: an operation calls its slot.
 set(sources_core core/kernels core/ops core/cpu core/format)
 set(sources_core/ops core/kernels)
@@ -64,8 +64,7 @@ function(check_room room file allowed pattern)
   set(arrows ${arrows} PARENT_SCOPE)
 endfunction()
 
-file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/core/* ${ROOT}/cuda/* ${ROOT}/mpi/* ${ROOT}/layers/* ${ROOT}/models/*
-  ${ROOT}/capi/*)
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/core/* ${ROOT}/cuda/* ${ROOT}/layers/* ${ROOT}/models/*)
 list(FILTER files INCLUDE REGEX "\\.(h|cpp|cu|cuh)$")
 foreach(file ${files})
   set(room)

@@ -40,7 +40,7 @@ function(read_anchors file anchors)
 endfunction()
 
 file(GLOB files ${ROOT}/*.md)
-foreach(folder bench capi core cuda docs examples layers models scripts tests)
+foreach(folder bench core cuda docs examples layers models scripts tests)
   file(GLOB_RECURSE below ${ROOT}/${folder}/*.md)
   list(APPEND files ${below})
 endforeach()

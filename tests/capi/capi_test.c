@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <karyon/capi/karyon_c.h>
+#include <karyon/models/capi/karyon_c.h>
 
 static int failures = 0;
 

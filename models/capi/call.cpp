@@ -1,4 +1,4 @@
-#include <karyon/capi/call.h>
+#include <karyon/models/capi/call.h>
 #include <karyon/core/backend.h>
 #include <karyon/core/parallel.h>
 #include <karyon/core/random.h>

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include <karyon/capi/karyon_c.h>
+#include <karyon/models/capi/karyon_c.h>
 #include <karyon/core/tensor.h>
 #include <karyon/layers/module.h>
 

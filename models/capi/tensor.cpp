@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include <karyon/capi/call.h>
+#include <karyon/models/capi/call.h>
 #include <karyon/core/dlpack.h>
 #include <karyon/core/io/numpy.h>
 #include <karyon/core/ops/activation.h>

@@ -1,4 +1,4 @@
-#include <karyon/capi/call.h>
+#include <karyon/models/capi/call.h>
 #include <karyon/core/autograd.h>
 #include <karyon/layers/weights.h>
 #include <karyon/models/unet.h>
