@@ -10,7 +10,8 @@ namespace {
 constexpr const char* usage =
     "usage: interop_driver convert IN OUT.npz     any file of tensors\n"
     "       interop_driver unet WEIGHTS IN.npy OUT.npy   milesial's U-Net of base width 8, 3 channels in, 2 "
-    "out\n";
+    "out\n"
+    "       interop_driver events FOLDER          an event file for TensorBoard\n";
 
 void convert(const std::string& in, const std::string& out) {
   if (in.ends_with(".npy"))
@@ -27,6 +28,17 @@ void run_unet(const std::string& weights, const std::string& in, const std::stri
   save_npy(out, to_pytorch_layout(net(from_pytorch_layout(load_npy(in)))));
 }
 
+// events.py knows these values.
+void write_events(const std::string& folder) {
+  SummaryWriter writer(folder);
+  for (int step = 0; step < 5; ++step) writer.add_scalar("loss/train", 1.0 / (step + 1), 10 * step);
+  writer.add_histogram("weights", arange(100, {.dtype = f32}), 3);
+  Tensor picture = zeros({200, 150, 3}, {.dtype = u8});
+  picture.index_put_({Slice(), Slice(0, 75), 0}, 255);
+  writer.add_image("picture", picture, 4);
+  writer.add_text("note", "**bold**", 5);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -36,6 +48,8 @@ int main(int argc, char** argv) {
       convert(arguments[1], arguments[2]);
     else if (arguments.size() == 4 && arguments[0] == "unet")
       run_unet(arguments[1], arguments[2], arguments[3]);
+    else if (arguments.size() == 2 && arguments[0] == "events")
+      write_events(arguments[1]);
     else
       return std::cerr << usage, 2;
   } catch (const Error& e) {
