@@ -61,7 +61,7 @@ device_tests(ops activation attention conv conv1d conv3d dropout einsum elementw
   reduce resize rms_norm rnn rounding scan shape similarity sort statistics unfold)
 device_tests(layers layers)
 device_tests(optim optimizer update)
-device_tests(models unet_golden)
+device_tests(models unet_golden vit)
 if(TARGET nuclei_test)
   device_tests(nuclei device)
 endif()

@@ -180,16 +180,51 @@ def check_unet():
     with torch.no_grad():
         net(x)  # statistics that are not those of a new network
         expected = net.eval()(x).numpy()
-    torch.save({**net.state_dict(), 'mask_values': [0, 1]}, FOLDER / 'unet.pth')
+    expect_output('unet', {**net.state_dict(), 'mask_values': [0, 1]}, x, expected, 1e-5)
+
+
+def expect_output(name, state, x, expected, tolerance):
+    """The driver's network or module `name`, with these weights, makes `expected` of x."""
+    torch.save(state, FOLDER / 'weights.pth')
     numpy.save(FOLDER / 'in.npy', x.numpy())
-    code, message = driver('unet', FOLDER / 'unet.pth', FOLDER / 'in.npy', FOLDER / 'out.npy')
+    code, message = driver(name, FOLDER / 'weights.pth', FOLDER / 'in.npy', FOLDER / 'out.npy')
     expect(code == 0, message)
     difference = numpy.abs(numpy.load(FOLDER / 'out.npy') - expected).max()
-    expect(difference <= 1e-5 * numpy.abs(expected).max(), f'U-Net: a difference of {difference}')
+    expect(difference <= tolerance * numpy.abs(expected).max(), f'{name}: a difference of {difference}')
+
+
+def check_modules():
+    x = torch.randn(7, 3, 8)
+    layer = nn.TransformerEncoderLayer(8, 2, dim_feedforward=24)
+    modules = {'attention': nn.MultiheadAttention(8, 2),
+               'encoder': nn.TransformerEncoder(layer, 3, enable_nested_tensor=False),
+               **{name: kind(8, 5, num_layers=2, bidirectional=True)
+                  for name, kind in (('lstm', nn.LSTM), ('gru', nn.GRU), ('rnn', nn.RNN))}}
+    for name, module in modules.items():
+        with torch.no_grad():
+            module.eval()
+            y = module(x, x, x, need_weights=False) if name == 'attention' else module(x)
+        expect_output(name, module.state_dict(), x, (y if name == 'encoder' else y[0]).numpy(), 1e-5)
+
+
+def check_vit():
+    try:
+        from torchvision.models import vit_b_32
+    except ImportError as error:
+        return print(f'left out: {error}')
+    net = vit_b_32().eval()
+    with torch.no_grad():
+        net.heads.head.weight.normal_()  # 0 in a new network
+        x = torch.randn(2, 3, 224, 224)
+        state = {name.replace('mlp.0.', 'mlp.linear_1.').replace('mlp.3.', 'mlp.linear_2.'): value
+                 for name, value in net.state_dict().items()}  # the older names of its files
+        expect_output('vit_b_32', state, x, net(x).numpy(), 1e-4)
 
 
 torch.manual_seed(1)
 check_arrays()
 check_state_dicts()
 check_unet()
+check_modules()
+check_vit()
 print(f'{checks} checks passed')
