@@ -408,8 +408,9 @@ std::vector<int> Call::dims(const std::string& key) const {
 }
 
 std::vector<Tensor> apply(const Call& call) {
-  for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &indices, &reductions,
-                             &orders, &products, &windows, &norms_and_losses, &pointwise, &losses})
+  for (const Table* table :
+       {&elementwise, &changes, &layout, &shapes, &factories, &indices, &reductions, &orders, &products,
+        &windows, &norms_and_losses, &pointwise, &losses, &attention})
     if (const auto found = table->find(call.operation()); found != table->end()) return found->second(call);
   throw std::invalid_argument("no operation " + call.operation());
 }

@@ -38,13 +38,13 @@ FUNCTIONS = called("reciprocal", "rsqrt", "sin", "cos", "tan", "asin", "acos", "
 WIDENED = called("exp", "log", "sqrt", "pow", "sum", "mean", "amax", "max", "softmax", "log_softmax", "sum_to_size",
                  "bce_with_logits", "cross_entropy", "mse_loss", "l1_loss", "amin", "min", "prod", "logsumexp", "var",
                  "std", "var_mean", "norm", "cumsum", "cumprod", "histc")
-PARAMETERS = called("batch_norm", "group_norm", "layer_norm", "cross_entropy", "bce_with_logits", "nll_loss",
-                    "binary_cross_entropy")
+PARAMETERS = called("batch_norm", "group_norm", "layer_norm", "rms_norm", "cross_entropy", "bce_with_logits",
+                    "nll_loss", "binary_cross_entropy")
 COMPARED = called("eq", "ne", "lt", "le", "gt", "ge")
 MULTIPLIED = called("prod", "cumprod")
 SUMMED = called("conv2d", "conv_transpose2d", "interpolate", "group_norm", "layer_norm", "batch_norm")
 IMAGES = called("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "interpolate", "pad",
-                "batch_norm", "group_norm", "layer_norm")
+                "batch_norm", "group_norm", "layer_norm", "rms_norm")
 
 
 def clamp_on_a_limit(case, problem):

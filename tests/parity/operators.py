@@ -6,10 +6,12 @@ import torch
 from torch.nn import functional as F
 
 import adapters
+import adapters_attention
 import adapters_index
 import adapters_pointwise
 import adapters_shape
 import draws
+import draws_attention
 import draws_index
 import draws_pointwise
 import draws_shape
@@ -276,6 +278,14 @@ OPERATORS = [
                 gain=norm_gain),
     differences("group_norm", F.group_norm, adapters.group_norm, draws.group_norm, "nn.functional.group_norm",
                 gain=norm_gain),
+    differences("scaled_dot_product_attention", F.scaled_dot_product_attention,
+                adapters_attention.scaled_dot_product_attention, draws_attention.scaled_dot_product_attention,
+                "nn.functional.scaled_dot_product_attention", gain=draws_attention.attention_gain),
+    spreads("embedding", F.embedding, adapters_attention.embedding, draws_attention.embedding,
+            "nn.functional.embedding"),
+    moves("one_hot", F.one_hot, adapters_attention.one_hot, draws_attention.one_hot, "nn.functional.one_hot"),
+    differences("rms_norm", F.rms_norm, adapters_attention.rms_norm, draws_attention.rms_norm,
+                "nn.functional.rms_norm", gain=norm_gain),
     differences("layer_norm", F.layer_norm, adapters.layer_norm, draws.layer_norm, "nn.functional.layer_norm",
                 gain=norm_gain),
     differences("bce_with_logits", F.binary_cross_entropy_with_logits, adapters.bce_with_logits, draws.bce_with_logits,
