@@ -45,7 +45,7 @@ void add(ProfileEvent event, Clock::time_point begin) {
 
 }  // namespace
 
-constinit std::atomic<bool> detail::profiling{false};
+constinit std::atomic<bool> profiling_is_on{false};
 
 Profiler::Profiler() {
   const std::lock_guard lock(mutex);
@@ -54,7 +54,7 @@ Profiler::Profiler() {
   start = Clock::now();
   ++recordings;
   threads = 0;
-  detail::profiling = true;
+  profiling_is_on = true;
 }
 
 Profiler::~Profiler() { stop(); }
@@ -62,7 +62,7 @@ Profiler::~Profiler() { stop(); }
 void Profiler::stop() {
   const std::lock_guard lock(mutex);
   if (recording != &events_) return;
-  detail::profiling = false;
+  profiling_is_on = false;
   recording = nullptr;
 }
 

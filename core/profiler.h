@@ -74,9 +74,7 @@ class ProfileRange {
   std::chrono::steady_clock::time_point begin_;
 };
 
-namespace detail {
-extern std::atomic<bool> profiling;
-}
-inline bool profiling() { return detail::profiling.load(std::memory_order_relaxed); }
+extern std::atomic<bool> profiling_is_on;  // set by a Profiler
+inline bool profiling() { return profiling_is_on.load(std::memory_order_relaxed); }
 
 }  // namespace karyon

@@ -100,7 +100,7 @@ TEST_CASE("NaN stays NaN through a convolution with ReLU") {
       const Tensor weight = ones({g.k, 3, 3, g.c}), shift = ones({g.k});
       Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, {.dtype = dtype, .device = cuda});
       kernels::conv2d_affine(g, {}, there(x), there(weight), with_scale ? there(shift) : Tensor(),
-                             there(shift), true, y);
+                             there(shift), {ActivationKind::relu}, y);
       INFO(dtype << (with_scale ? ", with scale" : ""));
       const auto values = y.to_vector<float>();
       const auto count = std::ranges::count_if(values, [](float v) { return std::isnan(v); });
