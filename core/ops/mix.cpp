@@ -38,8 +38,8 @@ Tensor RowMix::mixed(const Tensor& x, int dim) const {
 }
 
 Tensor RowMix::of(const char* op, const Tensor& x, int dim) const {
-  return record(op, mixed(x, dim), {x}, [mix = *this, dim](const Tensor& dy) {
-    return std::vector{mix.transposed().mixed(dy, dim)};
+  return record(op, mixed(x, dim), {x}, twice_differentiable, [op, mix = *this, dim](const Tensor& dy) {
+    return std::vector{mix.transposed().of(op, dy, dim)};
   });
 }
 

@@ -35,11 +35,15 @@ Tensor pad_constant(const Tensor& x, const Shape& outside, const std::vector<Bor
   const Inside inside(x.shape(), outside, borders);
   Tensor y = full(outside, value, {.dtype = x.dtype(), .device = x.device()});
   if (x.numel() > 0) kernels::copy_strided(x, y, 0, inside.first, inside.axes);
-  return record("pad", y, {x}, [inside, shape = x.shape()](const Tensor& dy) {
-    Tensor dx = empty(shape, {.dtype = dy.dtype(), .device = dy.device()});
-    if (dx.numel() > 0) kernels::copy_strided(dy, dx, inside.first, 0, inside.reversed());
-    return std::vector{dx};
-  });
+  return record("pad", y, {x}, twice_differentiable,
+                [inside, shape = x.shape(), outside, borders](const Tensor& dy) {
+                  Tensor dx = empty(shape, {.dtype = dy.dtype(), .device = dy.device()});
+                  if (dx.numel() > 0) kernels::copy_strided(dy, dx, inside.first, 0, inside.reversed());
+                  return std::vector{
+                      record("pad", dx, {dy}, twice_differentiable, [outside, borders](const Tensor& ddx) {
+                        return std::vector{pad_constant(ddx, outside, borders, 0)};
+                      })};
+                });
 }
 
 // Element i of a dimension of size n and what is around it.
@@ -62,7 +66,7 @@ Tensor pad_along(const Tensor& x, int dim, const Border& border, std::int64_t si
     for (std::int64_t i = 0; i < size; ++i) at.push_back(element(i - border.before, rows.size, mode));
   if (at.empty()) {  // no elements in another dimension
     return record("pad", empty(rows.result, {.dtype = x.dtype(), .device = x.device()}), {x},
-                  [shape = x.shape()](const Tensor& dy) {
+                  twice_differentiable, [shape = x.shape()](const Tensor& dy) {
                     return std::vector{empty(shape, {.dtype = dy.dtype(), .device = dy.device()})};
                   });
   }

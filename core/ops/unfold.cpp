@@ -78,14 +78,24 @@ Tensor added(const Tensor& values, const Windows& w) {
   return y.to(values.dtype());
 }
 
+Tensor folded(const char* op, const Tensor& values, const Windows& w);
+// gathered() and added(), recorded: each is the gradient of the other.
+Tensor unfolded(const char* op, const Tensor& x, const Windows& w) {
+  return record(op, gathered(x, w), {x}, twice_differentiable,
+                [op, w](const Tensor& dy) { return std::vector{folded(op, dy, w)}; });
+}
+Tensor folded(const char* op, const Tensor& values, const Windows& w) {
+  return record(op, added(values.detach(), w), {values}, twice_differentiable,
+                [op, w](const Tensor& dy) { return std::vector{unfolded(op, dy, w)}; });
+}
+
 }  // namespace
 
 Tensor unfold(const Tensor& x, const UnfoldOptions& options) {
   check(x.dim() == 4, "unfold: expects images [N, H, W, C], got ", x.shape());
   const Windows w = windows_over("unfold", x.shape(), options);
   const Tensor padded = options.padding == Pair(0) ? x : pad(x, border_of(options.padding));
-  return record("unfold", gathered(padded, w), {padded},
-                [w](const Tensor& dy) { return std::vector{added(dy, w)}; });
+  return unfolded("unfold", padded, w);
 }
 
 Tensor fold(const Tensor& x, Pair output_size, const UnfoldOptions& options) {
@@ -99,8 +109,7 @@ Tensor fold(const Tensor& x, Pair output_size, const UnfoldOptions& options) {
   const Windows w =
       windows_over("fold", {x.size(0), output_size.h, output_size.w, x.size(2) / taps}, options);
   check(x.shape() == w.values(), "fold: expects ", w.values(), " for ", output_size, ", got ", x.shape());
-  const Tensor y =
-      record("fold", added(x, w), {x}, [w](const Tensor& dy) { return std::vector{gathered(dy, w)}; });
+  const Tensor y = folded("fold", x, w);
   if (options.padding == Pair(0)) return y;
   return crop(y, options.padding.h, options.padding.w, output_size);
 }
