@@ -2,10 +2,14 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/matmul.h>
 #include <karyon/core/kernels/rnn.h>
+#include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/rnn.h>
+#include <tuple>
+#include <utility>
 
 namespace karyon {
 namespace {
@@ -92,9 +96,42 @@ struct Sequence {
 // [T, N, n] as rows [T N, n], its first T elements.
 Tensor rows_of(const Tensor& x, std::int64_t steps) { return view(x, {steps * x.size(1), x.size(2)}); }
 
-// The output [T, N, H], and behind it c after the last step of LSTM, from what the input gives the gates.
-Tensor unrolled(const Sequence& s, const Tensor& gx, const Tensor& h0, const Tensor& c0, const Tensor& weight,
-                const Tensor& bias) {
+// h and c after one step, by operations.
+std::pair<Tensor, Tensor> composed_step(RecurrentCell cell, const Tensor& gx, const Tensor& gh,
+                                        const Tensor& h, const Tensor& c) {
+  const std::int64_t units = h.size(1);
+  const auto gate = [&](const Tensor& x, std::int64_t i) { return narrow(x, 1, i * units, units); };
+  if (cell == RecurrentCell::gru) {
+    const Tensor r = sigmoid(add(gate(gx, 0), gate(gh, 0))), z = sigmoid(add(gate(gx, 1), gate(gh, 1)));
+    const Tensor n = tanh(add(gate(gx, 2), mul(r, gate(gh, 2))));
+    return {add(n, mul(z, sub(h, n))), c};
+  }
+  const Tensor all = add(gx, gh);
+  if (cell != RecurrentCell::lstm) return {cell == RecurrentCell::rnn_relu ? relu(all) : tanh(all), c};
+  const Tensor kept = mul(sigmoid(gate(all, 1)), c), added = mul(sigmoid(gate(all, 0)), tanh(gate(all, 2)));
+  const Tensor next = add(kept, added);
+  return {mul(sigmoid(gate(all, 3)), tanh(next)), next};
+}
+
+// unrolled() by operations, for gradients of gradients. `in` are its tensors.
+Tensor composed(const Sequence& s, const std::vector<Tensor>& in) {
+  const Tensor weight = transpose(in[3], 0, 1);
+  Tensor h = in[1], c = in[2];
+  std::vector<Tensor> outputs(static_cast<std::size_t>(s.steps));
+  for (std::int64_t t = 0; t < s.steps; ++t) {
+    Tensor gh = matmul(h, weight);
+    if (in[4].defined()) gh = add(gh, in[4]);
+    std::tie(h, c) = composed_step(s.cell, select(in[0], 0, s.place(t)), gh, h, c);
+    outputs[static_cast<std::size_t>(s.place(t))] = h;
+  }
+  if (s.lstm()) outputs.push_back(c);
+  return stack(outputs, 0);
+}
+
+// The output [T, N, H], and behind it c after the last step of LSTM.
+Tensor unrolled(const Sequence& s, const Tensor& x, const Tensor& h0, const Tensor& c0,
+                const RecurrentWeights& w) {
+  const Tensor gx = linear(x, w.weight_ih, w.bias_ih), weight = w.weight_hh, bias = w.bias_hh;
   Tensor hs = s.states_from(h0), cs, kept;
   if (s.lstm()) cs = s.states_from(c0);
   if (const auto count = kernels::recurrent_kept(s.cell); count > 0)
@@ -104,9 +141,10 @@ Tensor unrolled(const Sequence& s, const Tensor& gx, const Tensor& h0, const Ten
   for (std::int64_t t = 0; t < s.steps; ++t) copy_to(at(y, s.place(t)), at(hs, t + 1));
   if (s.lstm()) copy_to(at(y, s.steps), at(cs, s.steps));
   return record(
-      op, y, {gx, h0, c0, weight, bias},
-      [s, hs, cs, kept, gates = gx.size(2), weight = SavedTensor(weight),
-       want_weight = weight.requires_grad(),
+      op, y, {gx, h0, c0, weight, bias}, twice_differentiable,
+      [s, hs, cs, kept, gates = gx.size(2), x = SavedTensor(x), weight_ih = SavedTensor(w.weight_ih),
+       bias_ih = SavedTensor(w.bias_ih), h0 = SavedTensor(h0), c0 = SavedTensor(c0),
+       weight = SavedTensor(weight), bias = SavedTensor(bias), want_weight = weight.requires_grad(),
        want_bias = bias.defined() && bias.requires_grad()](const Tensor& dy) {
         Tensor dh = zeros_like(at(hs, 0)), dc = s.lstm() ? at(dy, s.steps).clone() : Tensor();
         Tensor dgx = empty_as(dy, {s.steps, s.samples, gates}), dgh = empty_like(dgx), dweight, dbias;
@@ -116,7 +154,12 @@ Tensor unrolled(const Sequence& s, const Tensor& gx, const Tensor& h0, const Ten
           kernels::matmul(true, false, false, rows_of(dgh, s.steps), rows_of(hs, s.steps), dweight);
         }
         if (want_bias) dbias = sum(rows_of(dgh, s.steps), {0});
-        return std::vector{dgx, dh, dc, dweight, dbias};
+        if (!grad_enabled()) return std::vector{dgx, dh, dc, dweight, dbias};
+        // What the input gives the gates is not kept: it is computed again.
+        return record_gradients(
+            op, {dgx, dh, dc, dweight, dbias}, dy,
+            {linear(x.get(), weight_ih.get(), bias_ih.get()), h0.get(), c0.get(), weight.get(), bias.get()},
+            [s](const std::vector<Tensor>& in) { return composed(s, in); });
       });
 }
 
@@ -132,7 +175,7 @@ RecurrentOutput recurrent(RecurrentCell cell, const Tensor& input, const Tensor&
   check(s.lstm() || !first_c.defined(), op, ": expects c for LSTM alone");
   const Tensor h0 = units_of("h", widen(first_h), x, s.units);
   const Tensor c0 = s.lstm() ? units_of("c", widen(first_c), x, s.units) : Tensor();
-  const Tensor all = unrolled(s, linear(x, w.weight_ih, w.bias_ih), h0, c0, w.weight_hh, w.bias_hh);
+  const Tensor all = unrolled(s, x, h0, c0, w);
   const Tensor y = s.lstm() ? narrow(all, 0, 0, s.steps) : all;
   const auto as_input = [&](const Tensor& one) { return one.to(input.dtype()); };
   return {as_input(y), as_input(select(y, 0, s.place(s.steps - 1))),
