@@ -21,7 +21,7 @@ TEST_CASE("conv1d over odd shapes") {
     Conv1dOptions o;
     bool bias = true;
   };
-  const auto [x, out, kernel, o, bias] = GENERATE(values<Case>({
+  const Case c = GENERATE(values<Case>({
       {{1, 1, 1}, 1, 1, {}},
       {{2, 9, 3}, 4, 3, {.padding = 1}},
       {{1, 17, 4}, 6, 5, {.stride = 3, .padding = 2, .dilation = 2, .groups = 2}},
@@ -29,6 +29,7 @@ TEST_CASE("conv1d over odd shapes") {
       {{1, 7, 5}, 5, 3, {.groups = 5}},
       {{0, 9, 3}, 4, 3, {}},
   }));
+  const Conv1dOptions& o = c.o;
   Generator generator(1);
   check_op(
       "conv1d", [&](const auto& in) { return conv1d(in[0], in[1], in[2], o); },
@@ -39,8 +40,8 @@ TEST_CASE("conv1d over odd shapes") {
                                           .dilation = {1, o.dilation},
                                           .groups = o.groups}));
       },
-      {randn(x, generator), randn({out, kernel, x[2] / o.groups}, generator),
-       bias ? randn({out}, generator) : Tensor()},
+      {randn(c.x, generator), randn({c.out, c.kernel, c.x[2] / o.groups}, generator),
+       c.bias ? randn({c.out}, generator) : Tensor()},
       {.parameters_from = 2});
 }
 
@@ -51,12 +52,13 @@ TEST_CASE("conv_transpose1d over odd shapes") {
     ConvTranspose1dOptions o;
     bool bias = true;
   };
-  const auto [x, out, kernel, o, bias] = GENERATE(values<Case>({
+  const Case c = GENERATE(values<Case>({
       {{1, 1, 1}, 1, 1, {}},
       {{2, 5, 4}, 2, 2, {.stride = 2}},
       {{1, 6, 4}, 6, 3, {.stride = 3, .padding = 1, .output_padding = 2, .dilation = 2, .groups = 2}},
       {{1, 4, 3}, 5, 2, {.stride = 4}, false},
   }));
+  const ConvTranspose1dOptions& o = c.o;
   Generator generator(2);
   check_op(
       "conv_transpose1d", [&](const auto& in) { return conv_transpose1d(in[0], in[1], in[2], o); },
@@ -68,8 +70,8 @@ TEST_CASE("conv_transpose1d over odd shapes") {
                                                     .dilation = {1, o.dilation},
                                                     .groups = o.groups}));
       },
-      {randn(x, generator), randn({x[2], kernel, out / o.groups}, generator),
-       bias ? randn({out}, generator) : Tensor()},
+      {randn(c.x, generator), randn({c.x[2], c.kernel, c.out / o.groups}, generator),
+       c.bias ? randn({c.out}, generator) : Tensor()},
       {.parameters_from = 2});
 }
 

@@ -89,7 +89,7 @@ TEST_CASE("conv3d over odd shapes") {
     Conv3dOptions options;
     bool bias = true;
   };
-  const auto [x, out, kernel, options, bias] = GENERATE(values<Case>({
+  const Case c = GENERATE(values<Case>({
       {{1, 1, 1, 1, 1}, 1, 1, {}},
       {{2, 3, 4, 5, 3}, 4, 3, {.padding = 1}},
       {{1, 4, 5, 3, 2}, 3, {2, 3, 1}, {}, false},
@@ -106,12 +106,13 @@ TEST_CASE("conv3d over odd shapes") {
   }));
   Generator generator(1);
   const std::vector<Tensor> inputs{
-      randn(x, generator), randn({out, kernel.d, kernel.h, kernel.w, x[4] / options.groups}, generator),
-      bias ? randn({out}, generator) : Tensor()};
-  const Shape shape = conv3d(inputs[0], inputs[1], inputs[2], options).shape();
+      randn(c.x, generator),
+      randn({c.out, c.kernel.d, c.kernel.h, c.kernel.w, c.x[4] / c.options.groups}, generator),
+      c.bias ? randn({c.out}, generator) : Tensor()};
+  const Shape shape = conv3d(inputs[0], inputs[1], inputs[2], c.options).shape();
   check_op(
-      "conv3d", [&](const auto& in) { return conv3d(in[0], in[1], in[2], options); },
-      [&](const auto& in) { return conv3d_by_definition(in[0], in[1], in[2], options, shape); }, inputs,
+      "conv3d", [&](const auto& in) { return conv3d(in[0], in[1], in[2], c.options); },
+      [&](const auto& in) { return conv3d_by_definition(in[0], in[1], in[2], c.options, shape); }, inputs,
       {.parameters_from = 2});
 }
 
@@ -123,7 +124,7 @@ TEST_CASE("conv_transpose3d over odd shapes") {
     ConvTranspose3dOptions options;
     bool bias = true;
   };
-  const auto [x, out, kernel, options, bias] = GENERATE(values<Case>({
+  const Case c = GENERATE(values<Case>({
       {{1, 1, 1, 1, 1}, 1, 1, {}},
       {{2, 3, 2, 4, 4}, 2, 2, {.stride = 2}},
       {{1, 3, 4, 2, 3}, 4, 3, {.stride = 2, .padding = 1, .output_padding = 1}},
@@ -135,15 +136,16 @@ TEST_CASE("conv_transpose3d over odd shapes") {
   }));
   Generator generator(2);
   const std::vector<Tensor> inputs{
-      randn(x, generator), randn({x[4], kernel.d, kernel.h, kernel.w, out / options.groups}, generator),
-      bias ? randn({out}, generator) : Tensor()};
-  const Conv3dOptions forward{.stride = options.stride,
-                              .padding = options.padding,
-                              .dilation = options.dilation,
-                              .groups = options.groups};
-  const Shape shape = conv_transpose3d(inputs[0], inputs[1], inputs[2], options).shape();
+      randn(c.x, generator),
+      randn({c.x[4], c.kernel.d, c.kernel.h, c.kernel.w, c.out / c.options.groups}, generator),
+      c.bias ? randn({c.out}, generator) : Tensor()};
+  const Conv3dOptions forward{.stride = c.options.stride,
+                              .padding = c.options.padding,
+                              .dilation = c.options.dilation,
+                              .groups = c.options.groups};
+  const Shape shape = conv_transpose3d(inputs[0], inputs[1], inputs[2], c.options).shape();
   check_op(
-      "conv_transpose3d", [&](const auto& in) { return conv_transpose3d(in[0], in[1], in[2], options); },
+      "conv_transpose3d", [&](const auto& in) { return conv_transpose3d(in[0], in[1], in[2], c.options); },
       [&](const auto& in) { return conv_transpose3d_by_definition(in[0], in[1], in[2], forward, shape); },
       inputs, {.parameters_from = 2});
 }
@@ -155,7 +157,7 @@ TEST_CASE("conv3d in chunks of frames, gathered or in place, agrees with f64", "
     Triple kernel;
     Conv3dOptions options;
   };
-  const auto [x, out, kernel, options] = GENERATE(values<Large>({
+  const Large c = GENERATE(values<Large>({
       {{1, 40, 30, 31, 16}, 32, 3, {.padding = 1}},                   // views inside, gathered at the ends
       {{2, 9, 75, 60, 32}, 16, 3, {.padding = {2, 1, 1}}},            // the same for two images
       {{1, 24, 40, 40, 16}, 16, {3, 3, 3}, {.dilation = {2, 1, 1}}},  // views only
@@ -164,15 +166,16 @@ TEST_CASE("conv3d in chunks of frames, gathered or in place, agrees with f64", "
       {{1, 3, 210, 200, 32}, 8, {3, 1, 1}, {.groups = 4}},
   }));
   Generator generator(5);
-  const Tensor in = randn(x, generator), bias = randn({out}, generator);
-  const Tensor weight = randn({out, kernel.d, kernel.h, kernel.w, x[4] / options.groups}, generator);
-  INFO(x);
-  check_large([&](const auto& t) { return conv3d(t[0], t[1], t[2], options); }, {in, weight, bias});
-  const ConvTranspose3dOptions transposed{.stride = options.stride,
-                                          .padding = options.padding,
-                                          .dilation = options.dilation,
-                                          .groups = options.groups};
-  const Tensor y = conv3d(in, weight, {}, options);
+  const Tensor in = randn(c.x, generator), bias = randn({c.out}, generator);
+  const Tensor weight =
+      randn({c.out, c.kernel.d, c.kernel.h, c.kernel.w, c.x[4] / c.options.groups}, generator);
+  INFO(c.x);
+  check_large([&](const auto& t) { return conv3d(t[0], t[1], t[2], c.options); }, {in, weight, bias});
+  const ConvTranspose3dOptions transposed{.stride = c.options.stride,
+                                          .padding = c.options.padding,
+                                          .dilation = c.options.dilation,
+                                          .groups = c.options.groups};
+  const Tensor y = conv3d(in, weight, {}, c.options);
   check_large([&](const auto& t) { return conv_transpose3d(t[0], t[1], {}, transposed); }, {y, weight});
 }
 
