@@ -180,15 +180,6 @@ def split(input, split_size, dim=0):
     return Call("split_sizes", [input], {"sizes": list(split_size), "dim": dim})
 
 
-def pad(input, pad, mode="constant", value=None):
-    images(input)
-    expressible(mode in ("constant", "reflect"), f"the mode {mode}")
-    expressible(not value, "a value other than 0")
-    expressible(len(pad) == 4 or (len(pad) == 2 and mode == "constant"), "a border of other dimensions than height and width")
-    left, right, top, bottom = list(pad) + [0] * (4 - len(pad))
-    return Call("pad", [input], {"border": [top, bottom, left, right], "reflect": mode == "reflect"}, (0,), True)
-
-
 def permute(input, *dims):
     return Call("permute", [input], {"order": one_list(dims)})
 
@@ -339,43 +330,6 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
     call.operation = "conv_transpose2d"
     call.options["output_padding"] = pair(output_padding)
     return call
-
-
-def pool(operation, input, kernel_size, stride, padding, **more):
-    images(input)
-    options = {"kernel_size": pair(kernel_size), "padding": pair(padding), **more}
-    if stride is not None and stride != ():
-        options["stride"] = pair(stride)
-    return Call(operation, [input], options, (0,), True)
-
-
-def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    expressible(not ceil_mode, "ceil_mode")
-    expressible(not return_indices, "return_indices")
-    return pool("max_pool2d", input, kernel_size, stride, padding, dilation=pair(dilation))
-
-
-def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-               divisor_override=None):
-    expressible(not ceil_mode, "ceil_mode")
-    expressible(divisor_override is None, "divisor_override")
-    return pool("avg_pool2d", input, kernel_size, stride, padding, count_include_pad=count_include_pad)
-
-
-def adaptive_avg_pool2d(input, output_size):
-    images(input)
-    sizes = [size if wanted is None else wanted for wanted, size in zip(pair(output_size), input.shape[-2:])]
-    return Call("adaptive_avg_pool2d", [input], {"size": sizes}, (0,), True)
-
-
-def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None,
-                recompute_scale_factor=None, antialias=False):
-    images(input)
-    expressible(mode in ("nearest", "bilinear"), f"the mode {mode}")
-    expressible(size is not None and scale_factor is None, "a scale factor in place of a size")
-    expressible(not antialias, "antialias")
-    options = {"size": pair(size), "bilinear": mode == "bilinear", "align_corners": bool(align_corners)}
-    return Call("interpolate", [input], options, (0,), True)
 
 
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):

@@ -106,13 +106,6 @@ const Table layout{
     {"narrow", [](const Call& c) { return narrow(c[0], dim(c), c.integer("start"), c.integer("length")); }},
     {"split", [](const Call& c) { return split(c[0], c.integer("size"), dim(c)); }},
     {"split_sizes", [](const Call& c) { return split(c[0], c.integers("sizes"), dim(c)); }},
-    {"pad",
-     [](const Call& c) {
-       const auto border = c.integers("border");
-       return pad(c[0],
-                  {.top = border.at(0), .bottom = border.at(1), .left = border.at(2), .right = border.at(3)},
-                  c.flag("reflect") ? PadMode::reflect : PadMode::zeros);
-     }},
     {"permute", [](const Call& c) { return permute(c[0], c.dims("order")); }},
     {"transpose", [](const Call& c) { return transpose(c[0], dim(c, "dim0"), dim(c, "dim1")); }},
     {"select", [](const Call& c) { return select(c[0], dim(c), c.integer("index")); }},
@@ -306,34 +299,6 @@ const Table products{
      }},
 };
 
-std::optional<Pair> stride_of(const Call& c) {
-  return c.has("stride") ? std::optional(c.pair("stride")) : std::nullopt;
-}
-
-const Table windows{
-    {"max_pool2d",
-     [](const Call& c) {
-       return max_pool2d(c[0], {.kernel_size = c.pair("kernel_size"),
-                                .stride = stride_of(c),
-                                .padding = c.pair("padding"),
-                                .dilation = c.pair("dilation")});
-     }},
-    {"avg_pool2d",
-     [](const Call& c) {
-       return avg_pool2d(c[0], {.kernel_size = c.pair("kernel_size"),
-                                .stride = stride_of(c),
-                                .padding = c.pair("padding"),
-                                .count_include_pad = c.flag("count_include_pad")});
-     }},
-    {"adaptive_avg_pool2d", [](const Call& c) { return adaptive_avg_pool2d(c[0], c.pair("size")); }},
-    {"interpolate",
-     [](const Call& c) {
-       return interpolate(c[0], c.pair("size"),
-                          {.mode = c.flag("bilinear") ? InterpolateMode::bilinear : InterpolateMode::nearest,
-                           .align_corners = c.flag("align_corners")});
-     }},
-};
-
 const Table norms_and_losses{
     {"batch_norm",
      [](const Call& c) {
@@ -408,9 +373,8 @@ std::vector<int> Call::dims(const std::string& key) const {
 }
 
 std::vector<Tensor> apply(const Call& call) {
-  for (const Table* table :
-       {&elementwise, &changes, &layout, &shapes, &factories, &indices, &reductions, &orders, &products,
-        &windows, &norms_and_losses, &pointwise, &losses, &attention})
+  for (const Table* table : {&elementwise, &changes, &layout, &shapes, &factories, &indices, &reductions,
+                             &orders, &products, &norms_and_losses, &pointwise, &losses, &attention, &vision})
     if (const auto found = table->find(call.operation()); found != table->end()) return found->second(call);
   throw std::invalid_argument("no operation " + call.operation());
 }

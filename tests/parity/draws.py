@@ -199,12 +199,6 @@ def split(d):
     return (d.tensor(shape), sizes + [d.wrong(rest, rest + 1, -1)], dim), {}
 
 
-def pad(d):
-    shape = d.shape(4)
-    border = [d.wrong(d.between(0, 4), -1) for _ in range(d.one_of(2, 4))]
-    return (d.tensor(shape), border, d.one_of("constant", "reflect")), {}
-
-
 def permute(d):
     shape = d.shape()
     order = list(range(len(shape)))
@@ -378,37 +372,6 @@ def conv_transpose2d(d):
     weight = [d.wrong(groups * inner, groups * inner + 1), outer] + kernel
     options["output_padding"] = d.pair(0, 1)
     return (d.tensor(size, special=0.05), d.tensor(weight, special=0.02), d.parameter([groups * outer])), options
-
-
-def pool(d, **more):
-    kernel = (d.between(1, 4), d.between(1, 4))
-    options = {"kernel_size": kernel[0] if kernel[0] == kernel[1] or d.chance(0.3) else kernel}
-    if d.chance(0.6):
-        options["stride"] = d.pair(1, 3, 0)
-    if d.chance(0.5):
-        options["padding"] = d.pair(0, min(kernel) // 2, 3, -1)
-    shape = [d.between(0, 2), d.one_of(1, 2, 3, 8, 17), d.between(0, 12), d.between(0, 12)]
-    return (d.tensor(shape),), {**options, **more}
-
-
-def max_pool2d(d):
-    return pool(d, dilation=d.pair(1, 2, 0)) if d.chance(0.3) else pool(d)
-
-
-def avg_pool2d(d):
-    return pool(d, count_include_pad=d.chance(0.5))
-
-
-def adaptive_avg_pool2d(d):
-    shape = [d.between(0, 2), d.one_of(1, 2, 3, 8, 17), d.between(0, 12), d.between(0, 12)]
-    return (d.tensor(shape), d.pair(1, 9, 0, -1)), {}
-
-
-def interpolate(d):
-    shape = [d.between(0, 2), d.one_of(1, 2, 3, 8, 17), d.between(0, 12), d.between(0, 12)]
-    size = (d.wrong(d.between(1, 20), 0), d.between(1, 20))
-    options = d.one_of({"mode": "nearest"}, {"mode": "bilinear", "align_corners": d.chance(0.5)})
-    return (d.tensor(shape), size), options
 
 
 def features(d):

@@ -10,11 +10,13 @@ import adapters_attention
 import adapters_index
 import adapters_pointwise
 import adapters_shape
+import adapters_vision
 import draws
 import draws_attention
 import draws_index
 import draws_pointwise
 import draws_shape
+import draws_vision
 
 
 @dataclasses.dataclass
@@ -175,7 +177,6 @@ OPERATORS = [
     moves("stack", torch.stack, adapters.stack, draws.stack),
     moves("narrow", torch.narrow, adapters.narrow, draws.narrow),
     moves("split", torch.split, adapters.split, draws.split, "split", "split.list_args", "split_with_sizes"),
-    moves("pad", F.pad, adapters.pad, draws.pad, "nn.functional.pad.constant", "nn.functional.pad.reflect"),
     moves("permute", torch.permute, adapters.permute, draws.permute),
     moves("transpose", torch.transpose, adapters.transpose, draws.transpose),
     moves("select", torch.select, adapters.select, draws.select),
@@ -268,12 +269,38 @@ OPERATORS = [
     sums("conv2d", F.conv2d, adapters.conv2d, draws.conv2d, "nn.functional.conv2d", loose=WINOGRAD),
     sums("conv_transpose2d", F.conv_transpose2d, adapters.conv_transpose2d, draws.conv_transpose2d,
          "nn.functional.conv_transpose2d", loose=WINOGRAD),
-    moves("max_pool2d", F.max_pool2d, adapters.max_pool2d, draws.max_pool2d, "nn.functional.max_pool2d"),
-    sums("avg_pool2d", F.avg_pool2d, adapters.avg_pool2d, draws.avg_pool2d, "nn.functional.avg_pool2d"),
-    sums("adaptive_avg_pool2d", F.adaptive_avg_pool2d, adapters.adaptive_avg_pool2d, draws.adaptive_avg_pool2d,
-         "nn.functional.adaptive_avg_pool2d"),
-    sums("interpolate", F.interpolate, adapters.interpolate, draws.interpolate, "nn.functional.interpolate.nearest",
-         "nn.functional.interpolate.bilinear"),
+    *(sums(f"conv{n}d", getattr(F, f"conv{n}d"), adapters_vision.conv(n), draws_vision.conv(n),
+           f"nn.functional.conv{n}d", loose=WINOGRAD) for n in (1, 3)),
+    *(sums(f"conv_transpose{n}d", getattr(F, f"conv_transpose{n}d"), adapters_vision.conv_transpose(n),
+           draws_vision.conv_transpose(n), f"nn.functional.conv_transpose{n}d", loose=WINOGRAD) for n in (1, 3)),
+    *(moves(f"max_pool{n}d", getattr(F, f"max_pool{n}d"), adapters_vision.max_pool(n), draws_vision.max_pool(n),
+            f"nn.functional.max_pool{n}d") for n in (1, 2, 3)),
+    *(sums(f"avg_pool{n}d", getattr(F, f"avg_pool{n}d"), adapters_vision.avg_pool(n), draws_vision.avg_pool(n),
+           f"nn.functional.avg_pool{n}d") for n in (1, 2, 3)),
+    *(sums(f"adaptive_avg_pool{n}d", getattr(F, f"adaptive_avg_pool{n}d"), adapters_vision.adaptive_avg_pool(n),
+           draws_vision.adaptive_avg_pool(n), f"nn.functional.adaptive_avg_pool{n}d") for n in (1, 2, 3)),
+    differences("instance_norm", F.instance_norm, adapters_vision.instance_norm, draws_vision.instance_norm,
+                "nn.functional.instance_norm", gain=norm_gain),
+    spreads("pad", F.pad, adapters_vision.pad, draws_vision.pad,
+            *("nn.functional.pad." + mode for mode in ("constant", "reflect", "replicate", "circular"))),
+    # PyTorch computes places in f32.
+    differences("interpolate", F.interpolate, adapters_vision.interpolate, draws_vision.interpolate,
+                *("nn.functional.interpolate." + mode
+                  for mode in ("nearest", "nearest-exact", "area", "linear", "bilinear", "bicubic", "trilinear")),
+                loose={torch.float32: 1e-4}),
+    moves("pixel_shuffle", F.pixel_shuffle, adapters_vision.pixel_shuffle("pixel_shuffle"), draws_vision.pixel_shuffle,
+          "nn.functional.pixel_shuffle"),
+    moves("pixel_unshuffle", F.pixel_unshuffle, adapters_vision.pixel_shuffle("pixel_unshuffle"),
+          draws_vision.pixel_unshuffle, "nn.functional.pixel_unshuffle"),
+    moves("channel_shuffle", F.channel_shuffle, adapters_vision.channel_shuffle, draws_vision.channel_shuffle,
+          "nn.functional.channel_shuffle"),
+    spreads("unfold", F.unfold, adapters_vision.unfold, draws_vision.unfold, "nn.functional.unfold"),
+    sums("fold", F.fold, adapters_vision.fold, draws_vision.fold, "nn.functional.fold"),
+    # OpInfo's samples crash PyTorch.
+    Operator("grid_sample", F.grid_sample, adapters_vision.grid_sample, draws_vision.grid_sample, (),
+             forward="scale", backward="scale"),
+    Operator("affine_grid", F.affine_grid, adapters_vision.affine_grid, draws_vision.affine_grid, (),
+             forward="scale", backward="scale"),
     differences("batch_norm", batch_norm, adapters.batch_norm, draws.batch_norm, "nn.functional.batch_norm",
                 gain=norm_gain),
     differences("group_norm", F.group_norm, adapters.group_norm, draws.group_norm, "nn.functional.group_norm",

@@ -32,5 +32,6 @@ inline Reduction reduction_of(const Call& c) { return static_cast<Reduction>(c.i
 using Table = std::map<std::string, Operation>;
 extern const Table pointwise, losses;  // calls_pointwise.cpp
 extern const Table attention;          // calls_attention.cpp
+extern const Table vision;             // calls_vision.cpp
 
 }  // namespace parity
