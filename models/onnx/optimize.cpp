@@ -44,15 +44,20 @@ void remove_nodes(Graph& graph, const std::set<std::size_t>& places) {
   graph.nodes = std::move(kept);
 }
 
-/// Whether a node gives the same result each time, from few numbers.
+/// Whether a node computes sizes and places from few constant numbers, the same ones each time.
 bool is_foldable(const Node& node, const std::map<std::string, Value>& constants) {
-  static const std::set<std::string> large{"ConstantOfShape", "Expand", "Tile", "Range", "EyeLike"};
-  if (node.domain.empty() && large.count(node.type) != 0) return false;
-  for (const auto& [key, attribute] : node.attributes)
-    if (attribute.g) return false;
+  static const std::set<std::string> cheap{
+      "Add",   "And",    "Cast",    "Ceil",       "Concat",    "Constant", "Div",       "Equal",
+      "Floor", "Gather", "Less",    "Greater",    "Max",       "Min",      "Mod",       "Mul",
+      "Neg",   "Not",    "Or",      "ReduceProd", "ReduceSum", "Reshape",  "Shape",     "Size",
+      "Slice", "Split",  "Squeeze", "Sub",        "Transpose", "Where",    "Unsqueeze",
+  };
+  if (!node.domain.empty() || cheap.count(node.type) == 0) return false;
+  constexpr std::int64_t few = 4096;
   return std::all_of(node.inputs.begin(), node.inputs.end(), [&](const std::string& name) {
     const auto found = constants.find(name);
-    return name.empty() || (found != constants.end() && !found->second.list);
+    return name.empty() || (found != constants.end() && found->second.tensor.defined() &&
+                            found->second.tensor.numel() <= few);
   });
 }
 
@@ -60,14 +65,24 @@ bool is_foldable(const Node& node, const std::map<std::string, Value>& constants
 void take_norm(Node& conv, const Node& norm) {
   conv.inputs.resize(3);
   conv.inputs.insert(conv.inputs.end(), norm.inputs.begin() + 1, norm.inputs.end());
-  Attribute eps;
-  eps.f = norm.real("epsilon", 1e-5);
-  conv.attributes["karyon.norm"] = eps;
+  conv.attributes["karyon.norm"].f = norm.real("epsilon", 1e-5);
   conv.outputs[0] = norm.outputs[0];
 }
-void take_relu(Node& conv, const Node& relu) {
-  conv.attributes["karyon.relu"] = Attribute{};
-  conv.outputs[0] = relu.outputs[0];
+void take_activation(Node& conv, const Node& activation) {
+  conv.attributes["karyon.activation"].s = activation.type;
+  conv.outputs[0] = activation.outputs[0];
+}
+
+/// Whether a node is an activation that a convolution can compute.
+bool is_activation(const Node& node, const Graph& graph) {
+  if (is_own(node, "Relu") || is_own(node, "HardSwish")) return true;
+  if (!is_own(node, "Clip") || node.inputs.size() != 3) return false;
+  const auto is = [&](std::size_t input, double value) {
+    const Fact* fact = fact_of(graph.facts, node, input);
+    return fact != nullptr && fact->known.defined() && fact->known.numel() == 1 &&
+           fact->known.item<double>() == value;
+  };
+  return is(1, 0) && is(2, 6);
 }
 
 /// A norm by statistics that are there before the convolution.
@@ -129,31 +144,79 @@ void fold_constants(Program& program) {
   remove_nodes(graph, gone);
 }
 
-void fuse_convolutions(Graph& graph) {
-  const Readers readers(graph);
-  const Operator* const fused = find_operator("karyon", "Conv");
-  std::set<std::string> state;
-  for (const Initializer& initializer : graph.initializers) state.insert(initializer.name);
-  std::set<std::size_t> gone;
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    Node& conv = graph.nodes[i];
-    if (!is_own(conv, "Conv") || conv.outputs.size() != 1) continue;
-    bool any = false;
-    std::ptrdiff_t next = readers.only(conv.outputs[0]);
-    if (next >= 0 && is_norm_of_channels(graph.nodes[static_cast<std::size_t>(next)], state)) {
-      take_norm(conv, graph.nodes[static_cast<std::size_t>(next)]);
-      gone.insert(static_cast<std::size_t>(next));
-      next = readers.only(conv.outputs[0]);
-      any = true;
-    }
-    if (next >= 0 && is_own(graph.nodes[static_cast<std::size_t>(next)], "Relu")) {
-      take_relu(conv, graph.nodes[static_cast<std::size_t>(next)]);
-      gone.insert(static_cast<std::size_t>(next));
-      any = true;
-    }
-    if (any) conv.op = fused;
+namespace {
+
+/// Fuses what follows one convolution. The sum of two convolutions is computed by the later one.
+class ConvFusion {
+ public:
+  explicit ConvFusion(Graph& graph) : graph_(graph), readers_(graph) {
+    for (const Initializer& initializer : graph.initializers) state_.insert(initializer.name);
+    for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+      for (const std::string& name : graph.nodes[i].outputs) made_[name] = i;
   }
-  remove_nodes(graph, gone);
-}
+
+  void run() {
+    for (std::size_t i = 0; i < graph_.nodes.size(); ++i) fuse(i);
+    remove_nodes(graph_, gone_);
+  }
+
+ private:
+  /// The only reader of the convolution's result, or null.
+  Node* next(const Node& conv) {
+    place_ = readers_.only(conv.outputs[0]);
+    return place_ < 0 ? nullptr : &graph_.nodes[static_cast<std::size_t>(place_)];
+  }
+  void take(Node& conv) {
+    gone_.insert(static_cast<std::size_t>(place_));
+    static const Operator* const fused = find_operator("karyon", "Conv");
+    conv.op = fused;
+  }
+  /// What a sum adds to the convolution's result, if it is there before the convolution runs; else "".
+  std::string partner(const Node& sum, const Node& conv, std::size_t at) const {
+    if (!is_own(sum, "Add") || sum.inputs.size() != 2 || sum.has("broadcast")) return "";
+    const std::string& other = sum.inputs[sum.inputs[0] == conv.outputs[0] ? 1 : 0];
+    const auto made = made_.find(other);
+    const bool ready = made == made_.end() || made->second < at;
+    const auto fact = graph_.facts.find(other);
+    const bool constant =
+        state_.count(other) != 0 || (fact != graph_.facts.end() && fact->second.known.defined());
+    return other != conv.outputs[0] && ready && !constant ? other : "";
+  }
+
+  void fuse(std::size_t at) {
+    Node& conv = graph_.nodes[at];
+    if (!is_own(conv, "Conv") || conv.outputs.size() != 1 || gone_.count(at) != 0) return;
+    Node* node = next(conv);
+    if (node != nullptr && is_norm_of_channels(*node, state_)) {
+      take_norm(conv, *node);
+      take(conv);
+      node = next(conv);
+    }
+    const std::string other = node != nullptr ? partner(*node, conv, at) : "";
+    if (!other.empty()) {
+      conv.inputs.resize(7);
+      conv.inputs.push_back(other);
+      conv.outputs[0] = node->outputs[0];
+      take(conv);
+      node = next(conv);
+    }
+    if (node != nullptr && is_activation(*node, graph_)) {
+      take_activation(conv, *node);
+      take(conv);
+    }
+    made_[conv.outputs[0]] = at;
+  }
+
+  Graph& graph_;
+  Readers readers_;
+  std::set<std::string> state_;
+  std::set<std::size_t> gone_;
+  std::map<std::string, std::size_t> made_;
+  std::ptrdiff_t place_ = -1;
+};
+
+}  // namespace
+
+void fuse_convolutions(Graph& graph) { ConvFusion(graph).run(); }
 
 }  // namespace karyon::onnx

@@ -3,6 +3,8 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/conv1d.h>
+#include <karyon/core/ops/conv3d.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>
@@ -25,85 +27,84 @@ Tensor bordered(const Tensor& x, const Window& window) {
   return y;
 }
 
-Tensor conv_flat(Tensor x, Tensor filter, const Tensor& bias, const Window& window, std::int64_t groups) {
-  const bool line = window.dims() == 1;
-  const bool inside = window.symmetric();
-  if (!inside) x = bordered(x, window);
-  if (line) {
-    x = unsqueeze(x, 1);
-    filter = unsqueeze(filter, 1);
-  }
-  const auto pair = [&](const std::vector<std::int64_t>& v, std::int64_t otherwise) {
-    return line ? Pair(otherwise, v[0]) : Pair(v[0], v[1]);
-  };
-  const Conv2dOptions options{.stride = pair(window.stride, 1),
-                              .padding = inside ? pair(window.before, 0) : Pair(0),
-                              .dilation = pair(window.dilation, 1),
-                              .groups = groups};
-  const Tensor y = conv2d(x, filter, bias, options);
-  return line ? squeeze(y, 1) : y;
-}
+Triple triple_of(const std::vector<std::int64_t>& v) { return {v[0], v[1], v[2]}; }
+Pair pair_of(const std::vector<std::int64_t>& v) { return {v[0], v[1]}; }
 
-/// A convolution of volumes: the sum over slices of the filter of convolutions of images.
-Tensor conv_volume(const Tensor& image, const Tensor& filter, const Tensor& bias, const Window& window,
-                   std::int64_t groups) {
-  const Tensor x = bordered(image, window);
-  const std::int64_t depth = (x.size(1) - window.reach(0)) / window.stride[0] + 1;
-  check(x.size(1) >= window.reach(0), "a filter of ", filter.shape(), " does not fit ", image.shape());
-  const Conv2dOptions options{.stride = {window.stride[1], window.stride[2]},
-                              .dilation = {window.dilation[1], window.dilation[2]},
-                              .groups = groups};
-  Tensor total;
-  for (std::int64_t k = 0; k < window.kernel[0]; ++k) {
-    std::vector<std::int64_t> slices;
-    for (std::int64_t d = 0; d < depth; ++d) slices.push_back(d * window.stride[0] + k * window.dilation[0]);
-    const Tensor part = selected(x, 1, slices);
-    const Tensor flat = part.reshape({part.size(0) * depth, part.size(2), part.size(3), part.size(4)});
-    const Tensor y = conv2d(flat, select(filter, 1, k), k == 0 ? bias : Tensor(), options);
-    total = total.defined() ? add(total, y) : y;
-  }
-  return total.reshape({x.size(0), depth, total.size(1), total.size(2), total.size(3)});
-}
-
-Tensor convolved(const Tensor& x, const Tensor& filter, const Tensor& bias, const Node& node) {
-  check(filter.dim() >= 3 && filter.dim() == x.dim(), "a filter of ", filter.shape(), " does not fit ",
-        x.shape());
-  const Window window(node, kernel_of(filter), x.shape());
+Tensor convolved(const Tensor& given, const Tensor& filter, const Tensor& bias, const Node& node) {
+  check(filter.dim() >= 3 && filter.dim() == given.dim(), "a filter of ", filter.shape(), " does not fit ",
+        given.shape());
+  Window w(node, kernel_of(filter), given.shape());
   const std::int64_t groups = node.integer("group", 1);
-  return window.dims() == 3 ? conv_volume(x, filter, bias, window, groups)
-                            : conv_flat(x, filter, bias, window, groups);
+  Tensor x = given;
+  if (!w.symmetric()) {
+    x = bordered(given, w);
+    w.before.assign(w.dims(), 0);
+  }
+  if (w.dims() == 1)
+    return conv1d(
+        x, filter, bias,
+        {.stride = w.stride[0], .padding = w.before[0], .dilation = w.dilation[0], .groups = groups});
+  if (w.dims() == 2)
+    return conv2d(x, filter, bias,
+                  {.stride = pair_of(w.stride),
+                   .padding = pair_of(w.before),
+                   .dilation = pair_of(w.dilation),
+                   .groups = groups});
+  check(w.dims() == 3, "convolutions of ", w.dims(), " dimensions are not possible");
+  return conv3d(x, filter, bias,
+                {.stride = triple_of(w.stride),
+                 .padding = triple_of(w.before),
+                 .dilation = triple_of(w.dilation),
+                 .groups = groups});
 }
 
 Values conv(const Call& call) {
   return {last(convolved(call.image(0), call.image(1), call.maybe(2), call.node))};
 }
 
-/// A convolution, and the norm and ReLU that fuse_convolutions() found behind it. Without recording it is one pass.
+ActivationKind kind_of(const std::string& name) {
+  if (name == "Relu") return ActivationKind::relu;
+  if (name == "HardSwish") return ActivationKind::hardswish;
+  return name == "Clip" ? ActivationKind::relu6 : ActivationKind::none;
+}
+Tensor activated(const Tensor& x, ActivationKind kind) {
+  if (kind == ActivationKind::relu) return relu(x);
+  if (kind == ActivationKind::relu6) return relu6(x);
+  return kind == ActivationKind::hardswish ? hardswish(x) : x;
+}
+
+/// A convolution, and the norm, sum and activation that fuse_convolutions() found behind it: inputs 3 to 6 are the
+/// norm's, 7 is what is added. Without recording it is one pass.
 Values fused_conv(const Call& call) {
   const Node& node = call.node;
   const Tensor x = call.image(0), filter = call.image(1), bias = call.maybe(2);
-  const bool has_norm = node.has("karyon.norm"), has_relu = node.has("karyon.relu");
+  const bool has_norm = call.has(3);
   const double eps = node.real("karyon.norm", 0);
-  check(filter.dim() >= 3 && filter.dim() == x.dim(), "a filter of ", filter.shape(), " does not fit ",
-        x.shape());
-  const Window window(node, kernel_of(filter), x.shape());
-  if (!grad_enabled() && window.dims() == 2 && window.symmetric()) {
-    Tensor scale, shift = bias;
-    if (has_norm) {
-      std::tie(scale, shift) = batch_norm_affine(call.x(3), call.x(4), call.x(5), call.x(6), eps);
-      if (bias.defined()) shift = add(shift, mul(scale, bias));
+  const ActivationKind kind = kind_of(node.text_of("karyon.activation", ""));
+  const Tensor residual = call.has(7) ? call.image(7) : Tensor();
+  if (!grad_enabled() && filter.dim() == 4 && x.dim() == 4) {
+    const Window w(node, kernel_of(filter), x.shape());
+    const auto out = [&](std::size_t d) { return w.positions(d, x.size(static_cast<int>(d) + 1)); };
+    const bool fits =
+        !residual.defined() || residual.shape() == Shape{x.size(0), out(0), out(1), filter.size(0)};
+    if (w.symmetric() && fits) {
+      Tensor scale, shift = bias;
+      if (has_norm) {
+        std::tie(scale, shift) = batch_norm_affine(call.x(3), call.x(4), call.x(5), call.x(6), eps);
+        if (bias.defined()) shift = add(shift, mul(scale, bias));
+      }
+      const Conv2dOptions options{.stride = pair_of(w.stride),
+                                  .padding = pair_of(w.before),
+                                  .dilation = pair_of(w.dilation),
+                                  .groups = node.integer("group", 1)};
+      return {last(conv2d_affine(x, filter, scale, shift,
+                                 {.conv = options, .activation = kind, .residual = residual}))};
     }
-    const Conv2dOptions options{.stride = {window.stride[0], window.stride[1]},
-                                .padding = {window.before[0], window.before[1]},
-                                .dilation = {window.dilation[0], window.dilation[1]},
-                                .groups = node.integer("group", 1)};
-    return {last(conv2d_affine(
-        x, filter, scale, shift,
-        {.conv = options, .activation = has_relu ? ActivationKind::relu : ActivationKind::none}))};
   }
   Tensor y = convolved(x, filter, bias, node);
-  if (has_norm) y = batch_norm(y, call.x(3), call.x(4), call.x(5), call.x(6), {.eps = eps, .relu = has_relu});
-  return {last(has_relu && !has_norm ? relu(y) : y)};
+  if (has_norm) y = batch_norm(y, call.x(3), call.x(4), call.x(5), call.x(6), {.eps = eps});
+  if (residual.defined()) y = add(y, residual);
+  return {last(activated(y, kind))};
 }
 
 /// A zero point or scale of each channel, beside filters [out, ..., in].
@@ -153,10 +154,36 @@ void trim(const Node& node, const Shape& x, Window& window, const std::vector<st
   }
 }
 
+Tensor transposed(const Tensor& x, const Tensor& filter, const Tensor& bias, const Window& w,
+                  const std::vector<std::int64_t>& padding, const std::vector<std::int64_t>& extra,
+                  std::int64_t groups) {
+  if (w.dims() == 1)
+    return conv_transpose1d(x, filter, bias,
+                            {.stride = w.stride[0],
+                             .padding = padding[0],
+                             .output_padding = extra[0],
+                             .dilation = w.dilation[0],
+                             .groups = groups});
+  if (w.dims() == 2)
+    return conv_transpose2d(x, filter, bias,
+                            {.stride = pair_of(w.stride),
+                             .padding = pair_of(padding),
+                             .output_padding = pair_of(extra),
+                             .dilation = pair_of(w.dilation),
+                             .groups = groups});
+  check(w.dims() == 3, "convolutions of ", w.dims(), " dimensions are not possible");
+  return conv_transpose3d(x, filter, bias,
+                          {.stride = triple_of(w.stride),
+                           .padding = triple_of(padding),
+                           .output_padding = triple_of(extra),
+                           .dilation = triple_of(w.dilation),
+                           .groups = groups});
+}
+
 Values conv_transpose(const Call& call) {
-  Tensor x = call.image(0), filter = call.image(1);
-  check(filter.dim() >= 3 && filter.dim() == x.dim() && filter.dim() <= 4, "a filter of ", filter.shape(),
-        " does not fit ", x.shape());
+  const Tensor x = call.image(0), filter = call.image(1);
+  check(filter.dim() >= 3 && filter.dim() == x.dim(), "a filter of ", filter.shape(), " does not fit ",
+        x.shape());
   Node plain = call.node;
   plain.attributes.erase("auto_pad");
   Window window(plain, kernel_of(filter), x.shape());
@@ -165,36 +192,16 @@ Values conv_transpose(const Call& call) {
       call.node.integers("output_padding", std::vector<std::int64_t>(n, 0));
   check(extra.size() == n, "output_padding has ", extra.size(), " sizes");
   trim(call.node, x.shape(), window, extra);
-  const bool line = n == 1;
-  if (line) {
-    x = unsqueeze(x, 1);
-    filter = unsqueeze(filter, 1);
-  }
-  const auto pair = [&](const std::vector<std::int64_t>& v, std::int64_t otherwise) {
-    return line ? Pair(otherwise, v[0]) : Pair(v[0], v[1]);
-  };
-  ConvTranspose2dOptions options{.stride = pair(window.stride, 1),
-                                 .dilation = pair(window.dilation, 1),
-                                 .groups = call.node.integer("group", 1)};
+  const std::int64_t groups = call.node.integer("group", 1);
   bool simple = window.symmetric();
   for (std::size_t d = 0; d < n; ++d)
     simple &= window.before[d] >= 0 && extra[d] < std::max(window.stride[d], window.dilation[d]);
-  if (simple) {
-    options.padding = pair(window.before, 0);
-    options.output_padding = pair(extra, 0);
-    const Tensor y = conv_transpose2d(x, filter, call.maybe(2), options);
-    return {last(line ? squeeze(y, 1) : y)};
-  }
-  Tensor y = conv_transpose2d(x, filter, {}, options);
+  if (simple) return {last(transposed(x, filter, call.maybe(2), window, window.before, extra, groups))};
+  const std::vector<std::int64_t> none(n, 0);
+  Tensor y = transposed(x, filter, {}, window, none, none, groups);
   for (std::size_t d = 0; d < n; ++d)
-    y = padded(y, static_cast<int>(d) + (line ? 2 : 1), -window.before[d], extra[d] - window.after[d],
-               "constant", 0);
-  if (call.has(2)) y = add(y, call.x(2));
-  return {last(line ? squeeze(y, 1) : y)};
-}
-std::string conv_transpose_refuses(const Node& node, const Facts& facts) {
-  if (std::max(dims_of(facts, node, 0), dims_of(facts, node, 1)) > 4) return "of 3-D images";
-  return window_refuses(node, facts);
+    y = padded(y, static_cast<int>(d) + 1, -window.before[d], extra[d] - window.after[d], "constant", 0);
+  return {last(call.has(2) ? add(y, call.x(2)) : y)};
 }
 
 }  // namespace
@@ -205,7 +212,7 @@ std::vector<Operator> conv_operators() {
       {"karyon:Conv", fused_conv, window_refuses},
       {"ConvInteger", conv_integer, window_refuses},
       {"QLinearConv", qlinear_conv, window_refuses},
-      {"ConvTranspose", conv_transpose, conv_transpose_refuses},
+      {"ConvTranspose", conv_transpose, window_refuses},
   };
 }
 
