@@ -3,9 +3,13 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/attention.h>
+#include <karyon/core/kernels/dropout.h>
 #include <karyon/core/kernels/strided.h>
 #include <karyon/core/ops/attention.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/ops/layout.h>
+#include <karyon/core/ops/matmul.h>
+#include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/shape.h>
 
 namespace karyon {
@@ -97,6 +101,34 @@ kernels::Attention attention_of(const AttentionOptions& options, const Tensor& q
   return attention;
 }
 
+// What dropout multiplies the weights by.
+Tensor dropout_factors(const kernels::Attention& attention, const Tensor& weights) {
+  const std::int64_t columns = weights.size(-1), rows = weights.numel() / std::max<std::int64_t>(columns, 1);
+  const Tensor all =
+      ones({rows, (columns + 3) / 4 * 4}, {.dtype = weights.dtype(), .device = weights.device()});
+  Tensor factors = empty_like(all);
+  kernels::dropout(all, attention.dropout, attention.seed, attention.first, factors);
+  return narrow(factors, 1, 0, columns).reshape(weights.shape());
+}
+
+// attend() by operations, for gradients of gradients: its memory grows with the square of the length.
+Tensor composed(const std::vector<Tensor>& in, const kernels::Attention& attention, const Shape& scores) {
+  const Tensor q = widen(in[0]), k = widen(in[1]), v = widen(in[2]), mask = widen(in[3]);
+  const std::int64_t rows = q.size(1), columns = k.size(1);
+  const auto number = [&](double value) {
+    return full({}, value, {.dtype = q.dtype(), .device = q.device()});
+  };
+  Tensor score = mul(matmul(q, transpose(k, 1, 2)), attention.scale).reshape(scores), seen;
+  if (attention.causal) seen = tril(ones({rows, columns}, {.dtype = boolean, .device = q.device()}));
+  if (mask.defined() && mask.dtype() == boolean) seen = mask;
+  if (mask.defined() && mask.dtype() != boolean) score = add(score, mask);
+  if (seen.defined()) score = where(seen, score, number(-1e30));
+  Tensor weights = softmax(score, -1);
+  if (seen.defined()) weights = where(seen, weights, number(0));
+  if (attention.dropout > 0) weights = mul(weights, dropout_factors(attention, weights));
+  return matmul(weights.reshape({q.size(0), rows, columns}), v);
+}
+
 // On [N, L, E], [N, S, E], [N, S, Ev]; the mask as it is.
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
               const kernels::Attention& attention, const Shape& scores) {
@@ -105,19 +137,24 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& m
   Tensor lse = empty({q.size(0), q.size(1)}, {.dtype = parameter_dtype(q.dtype()), .device = q.device()});
   kernels::attention(q, k, v, mask, attention, y, lse);
   const auto wanted = [](const Tensor& x) { return x.defined() && x.requires_grad(); };
-  return record(
-      op, y, {q, k, v, mask},
-      [q = SavedTensor(q), k = SavedTensor(k), v = SavedTensor(v), mask = SavedTensor(mask),
-       y = SavedTensor(y), lse, attention, scores, want_q = wanted(q), want_k = wanted(k), want_v = wanted(v),
-       want_mask = wanted(mask)](const Tensor& dy) {
-        const auto like = [](bool want, const Tensor& x) { return want ? empty_like(x) : Tensor(); };
-        Tensor dq = like(want_q, q.get()), dk = like(want_k, k.get()), dv = like(want_v, v.get()), dmask;
-        if (want_mask) dmask = empty(scores, {.dtype = lse.dtype(), .device = lse.device()});
-        kernels::attention_backward(dy, q.get(), k.get(), v.get(), mask.get(), y.get(), lse, attention, dq,
-                                    dk, dv, dmask);
-        if (want_mask) dmask = sum_to(dmask, mask.get().shape()).to(dy.dtype());
-        return std::vector{dq, dk, dv, dmask};
-      });
+  return record(op, y, {q, k, v, mask}, twice_differentiable,
+                [q = SavedTensor(q), k = SavedTensor(k), v = SavedTensor(v), mask = SavedTensor(mask),
+                 y = SavedTensor(y), lse, attention, scores, want_q = wanted(q), want_k = wanted(k),
+                 want_v = wanted(v), want_mask = wanted(mask)](const Tensor& dy) {
+                  const auto like = [](bool want, const Tensor& x) {
+                    return want ? empty_like(x) : Tensor();
+                  };
+                  const std::vector<Tensor> in{q.get(), k.get(), v.get(), mask.get()};
+                  Tensor dq = like(want_q, in[0]), dk = like(want_k, in[1]), dv = like(want_v, in[2]), dmask;
+                  if (want_mask) dmask = empty(scores, {.dtype = lse.dtype(), .device = lse.device()});
+                  kernels::attention_backward(dy, in[0], in[1], in[2], in[3], y.get(), lse, attention, dq, dk,
+                                              dv, dmask);
+                  if (want_mask) dmask = sum_to(dmask, in[3].shape()).to(dy.dtype());
+                  return record_gradients(op, {dq, dk, dv, dmask}, dy, in,
+                                          [attention, scores](const std::vector<Tensor>& given) {
+                                            return composed(given, attention, scores);
+                                          });
+                });
 }
 
 }  // namespace
