@@ -4,6 +4,7 @@
     check.py DRIVER                                   100 random calls of each operation, and all of OpInfo
     check.py DRIVER --cases 1000 --seed 7             more, and other ones
     check.py DRIVER --operators conv2d,amax           only these
+    check.py DRIVER --second                          also the gradients of gradients
     check.py DRIVER --seed 7 --only conv2d/random/f32/12    one call again, with its arguments
 
 DRIVER is build/bin/parity_driver. A call agrees if results and gradients have PyTorch's dtypes, shapes and values, or if
@@ -66,7 +67,8 @@ class Check:
         for operator in OPERATORS:
             if not chosen or operator.name in chosen:
                 for source in (samples.opinfo_samples(operator, self.arguments.seed, self.arguments.opinfo),
-                               samples.random_samples(operator, self.arguments.seed, self.arguments.cases)):
+                               samples.random_samples(operator, self.arguments.seed, self.arguments.cases,
+                                                       self.arguments.second)):
                     for sample in source:
                         if not self.arguments.only or sample.name == self.arguments.only:
                             yield sample
@@ -75,7 +77,7 @@ class Check:
         batch, elements = [], 0
         for sample in self.samples():
             try:
-                batch.append(Case(sample))
+                batch.append(Case(sample, self.arguments.second))
             except adapters.NotExpressible as reason:
                 self.tallies[sample.operator.name].not_expressible[str(reason)] += 1
                 continue
@@ -141,7 +143,8 @@ class Check:
             for problem in problems:
                 print(f"  {problem.kind} {problem.place} {problem.text}")
             print(f"  again: {sys.argv[0]} {self.arguments.driver} --seed {self.arguments.seed} "
-                  f"--opinfo {self.arguments.opinfo} --cases {self.arguments.cases} --only '{case.name}'")
+                  f"--opinfo {self.arguments.opinfo} --cases {self.arguments.cases} "
+                  f"{'--second ' if self.arguments.second else ''}--only '{case.name}'")
         _, agree, documented, _, disagree = rows["all"]
         print(f"{agree + documented} passed, {disagree + len(stale)} failed")
         return 1 if disagree or stale or agree == 0 else 0
@@ -175,6 +178,8 @@ def main():
     parser.add_argument("--opinfo", type=int, default=10**6, metavar="N",
                         help="OpInfo's samples of each function and dtype, chosen at random (all)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the random calls and choices (1)")
+    parser.add_argument("--second", action="store_true",
+                        help="also gradients of gradients, of finite inputs in f64")
     parser.add_argument("--operators", metavar="NAME,...", help="only these")
     parser.add_argument("--only", metavar="CALL", help="only the call of this name, and print it")
     parser.add_argument("--show", type=int, default=20, metavar="N", help="disagreements to print (20)")

@@ -26,6 +26,7 @@ class Outcome:
     """What PyTorch made of a call: results and gradients, the latter by the place of the tensor in the arguments."""
     results: list = dataclasses.field(default_factory=list)
     grads: dict = dataclasses.field(default_factory=dict)
+    seconds: dict = dataclasses.field(default_factory=dict)  # gradients of the gradients
     error: str = ""
 
 
@@ -43,7 +44,7 @@ class Problem:
 class Case:
     """A sample, its translation and PyTorch's outcome."""
 
-    def __init__(self, sample):
+    def __init__(self, sample, second=False):
         self.sample, self.operator, self.name = sample, sample.operator, sample.name
         flat, self.spec = pytree.tree_flatten((tuple(sample.args), sample.kwargs))
         self.flat = [fresh(x) for x in flat]
@@ -54,7 +55,8 @@ class Case:
             raise adapters.NotExpressible(str(error)) from None
         self.call = self.operator.adapter(*args, **kwargs)
         self.places = [next((i for i, y in enumerate(self.flat) if y is x), None) for x in self.call.inputs]
-        self.upstreams = None
+        self.upstreams, self.weights = None, {}
+        self.second = second and smooth(self.flat)
         self.native = self.run()
 
     def run(self, double=False, positive=False):
@@ -69,7 +71,7 @@ class Case:
                 generator = torch.Generator().manual_seed(zlib.crc32(self.name.encode()))
                 self.upstreams = [torch.randn(y.shape, generator=generator).to(y.dtype) if y.requires_grad else None
                                   for y in results]
-            outcome.grads = self.gradients(results, leaves, positive)
+            outcome.grads, outcome.seconds = self.gradients(results, leaves, positive)
             outcome.results = [y.detach() for y in results]
         except Exception as error:  # PyTorch's errors have many types
             outcome.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -79,10 +81,32 @@ class Case:
         wanted = {i: x for i, x in enumerate(leaves) if isinstance(x, torch.Tensor) and x.requires_grad}
         followed = [(y, dy) for y, dy in zip(results, self.upstreams) if dy is not None]
         if not wanted or not followed:
-            return {}
+            return {}, {}
         upstreams = [(dy.abs() if positive else dy).to(y.dtype) for y, dy in followed]
-        grads = torch.autograd.grad([y for y, _ in followed], list(wanted.values()), upstreams, allow_unused=True)
-        return {i: dx for i, dx in zip(wanted, grads) if dx is not None}
+        second = self.second and not positive and set(wanted) <= set(self.places)
+        grads = torch.autograd.grad([y for y, _ in followed], list(wanted.values()), upstreams, allow_unused=True,
+                                    create_graph=second)
+        found = {i: dx for i, dx in zip(wanted, grads) if dx is not None}
+        seconds = self.second_gradients(found, wanted) if second else {}
+        return {i: dx.detach() for i, dx in found.items()}, seconds
+
+    def second_gradients(self, grads, wanted):
+        """Those of the gradients, where they are finite and PyTorch has them."""
+        if not all(dx.isfinite().all() for dx in grads.values()):
+            return {}
+        if not self.weights:
+            generator = torch.Generator().manual_seed(zlib.crc32(self.name.encode()) + 1)
+            self.weights = {i: torch.randn(dx.shape, generator=generator, dtype=dx.dtype) for i, dx in grads.items()}
+        followed = [i for i, dx in grads.items() if dx.requires_grad]
+        if not followed:
+            return {}
+        try:
+            found = torch.autograd.grad([grads[i] for i in followed], list(wanted.values()),
+                                        [self.weights[i] for i in followed], allow_unused=True)
+        except RuntimeError:  # not implemented
+            return {}
+        found = {i: torch.zeros_like(wanted[i]) if dx is None else dx for i, dx in zip(wanted, found)}
+        return found if all(dx.isfinite().all() for dx in found.values()) else {}
 
     def elements(self):
         return sum(x.numel() for x in self.call.inputs + self.native.results if x is not None)
@@ -100,6 +124,11 @@ class Case:
                 tensors[f"{self.name}.upstream.{i}"] = dy
         grad = [i for i, x in enumerate(call.inputs) if x is not None and x.requires_grad]
         options = {"inputs": len(call.inputs), "grad": grad, **call.options}
+        for i, place in enumerate(self.places if self.native.seconds else ()):
+            if place in self.weights:
+                weight = self.weights[place]
+                tensors[f"{self.name}.weight.{i}"] = (
+                    adapters.to_channels_last(weight) if i in call.channels_last else weight)
         metadata[self.name] = " ".join([call.operation] + [f"{key}={as_text(value)}" for key, value in options.items()])
 
     def judge(self, tensors, state):
@@ -131,6 +160,20 @@ class Case:
                 got = adapters.from_channels_last(got)
             allowed = self.allowance(self.operator.backward, exact.grads, bound and bound.grads, place, True)
             problems += compare(f"grad {i}", got, expected, part(exact.grads, place), allowed, self.operator.loose)
+        return problems + self.judge_seconds(tensors)
+
+    def judge_seconds(self, tensors):
+        """Errors are in proportion to the largest value."""
+        problems, seconds = [], self.native.seconds
+        size = max([1.0] + [largest(x) for x in seconds.values()])
+        for i, place in enumerate(self.places):
+            if place in seconds:
+                expected = seconds[place]
+                got = tensors.get(f"{self.name}.second.{i}")
+                if got is not None and i in self.call.channels_last:
+                    got = adapters.from_channels_last(got)
+                got = torch.zeros_like(expected) if got is None else got
+                problems += compare(f"second {i}", got, expected, None, size, {torch.float64: 1e-8})
         return problems
 
     def bounds(self):
@@ -179,6 +222,12 @@ def fresh(x, double=False, positive=False):
         y = y.double() if double else y
         y.requires_grad_(x.requires_grad)
     return y
+
+
+def smooth(flat):
+    """Whether all numbers are finite and the floating ones are f64."""
+    tensors = [x for x in flat if isinstance(x, torch.Tensor) and x.dtype.is_floating_point]
+    return all(x.dtype == torch.float64 and x.isfinite().all() for x in tensors)
 
 
 def finite(x):

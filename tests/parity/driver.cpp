@@ -27,6 +27,43 @@ void backward(const Call& call, const std::vector<Tensor>& results) {
   if (total.defined()) total.backward();
 }
 
+/// The same, recorded; then the gradients of the gradients, each of them times `weight.I`.
+void backward_twice(const Call& call, const std::vector<Tensor>& results, TensorFile& answers) {
+  std::vector<Tensor> outputs, upstreams, inputs, gradients, weights;
+  std::vector<std::string> numbers;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const Tensor upstream = call.tensor("upstream." + std::to_string(i));
+    if (!upstream.defined()) continue;
+    outputs.push_back(results[i]);
+    upstreams.push_back(upstream.to(results[i].dtype()));
+  }
+  for (std::size_t i = 0; i < call.inputs().size(); ++i) {
+    const Tensor& x = call.inputs()[i];
+    if (!x.defined() || !x.requires_grad()) continue;
+    inputs.push_back(x);
+    numbers.push_back(std::to_string(i));
+  }
+  const auto first = grad(outputs, inputs, upstreams, {.create_graph = true, .allow_unused = true});
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    const Tensor weight = call.tensor("weight." + numbers[i]);
+    if (!first[i].defined()) continue;
+    answers.tensors[call.name() + ".grad." + numbers[i]] = first[i].detach().clone();
+    if (!first[i].requires_grad() || !weight.defined()) continue;
+    gradients.push_back(first[i]);
+    weights.push_back(weight);
+  }
+  if (gradients.empty()) return;
+  const auto second = grad(gradients, inputs, weights, {.allow_unused = true});
+  for (std::size_t i = 0; i < second.size(); ++i)
+    if (second[i].defined()) answers.tensors[call.name() + ".second." + numbers[i]] = second[i].clone();
+}
+
+bool twice(const Call& call) {
+  for (std::size_t i = 0; i < call.inputs().size(); ++i)
+    if (call.tensor("weight." + std::to_string(i)).defined()) return true;
+  return false;
+}
+
 void run(const Call& call, TensorFile& answers) {
   std::string& state = answers.metadata[call.name()];
   try {
@@ -35,6 +72,11 @@ void run(const Call& call, TensorFile& answers) {
     for (std::size_t i = 0; i < results.size(); ++i)
       answers.tensors[call.name() + ".result." + std::to_string(i)] = results[i].detach().clone();
     state = "refused backward: ";
+    if (twice(call)) {
+      backward_twice(call, results, answers);
+      state = "done";
+      return;
+    }
     backward(call, results);
     for (std::size_t i = 0; i < call.inputs().size(); ++i)
       if (const Tensor& x = call.inputs()[i]; x.defined() && x.grad().defined())

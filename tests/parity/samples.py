@@ -22,9 +22,9 @@ class Sample:
     kwargs: dict
 
 
-def random_samples(operator, seed, count):
-    """The dtypes take turns, the floating ones more often."""
-    dtypes = [torch.float32, torch.float64, torch.bfloat16, torch.float32, *DTYPE_NAMES]
+def random_samples(operator, seed, count, second=False):
+    """The dtypes take turns, the floating ones more often. Gradients of gradients are compared in f64."""
+    dtypes = [torch.float64] if second else [torch.float32, torch.float64, torch.bfloat16, torch.float32, *DTYPE_NAMES]
     for index in range(count):
         dtype = dtypes[index % len(dtypes)]
         name = f"{operator.name}/random/{DTYPE_NAMES[dtype]}/{index}"
