@@ -16,14 +16,14 @@ Adagrad::Adagrad(std::vector<ParamGroup> groups, const AdagradOptions& options)
   check(options.eps >= 0, "Adagrad: expects eps >= 0, got ", options.eps);
 }
 
-void Adagrad::update(Batch& batch) {
-  if (batch.step == 1)
-    for (Tensor& sum : batch.buffers[0]) sum.fill_(options_.initial_accumulator_value);
-  const auto before = static_cast<double>(batch.step - 1);
-  kernels::adagrad_step({.lr = batch.lr / (1 + before * options_.lr_decay),
+void Adagrad::update(Bundle& bundle) {
+  if (bundle.step == 1)
+    for (Tensor& sum : bundle.buffers[0]) sum.fill_(options_.initial_accumulator_value);
+  const auto before = static_cast<double>(bundle.step - 1);
+  kernels::adagrad_step({.lr = bundle.lr / (1 + before * options_.lr_decay),
                          .eps = options_.eps,
-                         .weight_decay = batch.weight_decay},
-                        batch.grads, batch.parameters, batch.buffers[0]);
+                         .weight_decay = bundle.weight_decay},
+                        bundle.grads, bundle.parameters, bundle.buffers[0]);
 }
 
 }  // namespace karyon

@@ -19,7 +19,7 @@ class Adagrad : public Optimizer {
   explicit Adagrad(std::vector<ParamGroup> groups, const AdagradOptions& options = {});
 
  private:
-  void update(Batch& batch) override;
+  void update(Bundle& bundle) override;
   AdagradOptions options_;
 };
 

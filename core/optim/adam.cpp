@@ -21,17 +21,17 @@ Adam::Adam(const char* name, std::vector<ParamGroup> groups, const AdamOptions& 
   check(options.eps >= 0, name, ": expects eps >= 0, got ", options.eps);
 }
 
-void Adam::update(Batch& batch) {
-  const auto t = static_cast<double>(batch.step);
-  kernels::adam_step({.lr = batch.lr,
+void Adam::update(Bundle& bundle) {
+  const auto t = static_cast<double>(bundle.step);
+  kernels::adam_step({.lr = bundle.lr,
                       .beta1 = options_.beta1,
                       .beta2 = options_.beta2,
                       .eps = options_.eps,
-                      .weight_decay = batch.weight_decay,
+                      .weight_decay = bundle.weight_decay,
                       .correction1 = 1 - std::pow(options_.beta1, t),
                       .correction2 = 1 - std::pow(options_.beta2, t),
                       .decoupled = decoupled_},
-                     batch.grads, batch.parameters, batch.buffers[0], batch.buffers[1]);
+                     bundle.grads, bundle.parameters, bundle.buffers[0], bundle.buffers[1]);
 }
 
 AdamW::AdamW(std::vector<Tensor> parameters, const AdamWOptions& options)

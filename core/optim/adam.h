@@ -21,7 +21,7 @@ class Adam : public Optimizer {
   Adam(const char* name, std::vector<ParamGroup> groups, const AdamOptions& options, bool decoupled);
 
  private:
-  void update(Batch& batch) override;
+  void update(Bundle& bundle) override;
   AdamOptions options_;
   bool decoupled_;
 };

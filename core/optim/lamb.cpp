@@ -29,23 +29,23 @@ LAMB::LAMB(std::vector<ParamGroup> groups, const LAMBOptions& options)
   check(options.eps >= 0, "LAMB: expects eps >= 0, got ", options.eps);
 }
 
-void LAMB::update(Batch& batch) {
-  const auto t = static_cast<double>(batch.step);
+void LAMB::update(Bundle& bundle) {
+  const auto t = static_cast<double>(bundle.step);
   std::vector<Tensor> directions;
-  for (const Tensor& p : batch.parameters) directions.push_back(empty_like(p));
-  kernels::lamb_direction({.lr = batch.lr,
+  for (const Tensor& p : bundle.parameters) directions.push_back(empty_like(p));
+  kernels::lamb_direction({.lr = bundle.lr,
                            .beta1 = options_.beta1,
                            .beta2 = options_.beta2,
                            .eps = options_.eps,
-                           .weight_decay = batch.weight_decay,
+                           .weight_decay = bundle.weight_decay,
                            .correction1 = 1 - std::pow(options_.beta1, t),
                            .correction2 = 1 - std::pow(options_.beta2, t),
                            .decoupled = true},
-                          batch.grads, batch.parameters, batch.buffers[0], batch.buffers[1], directions);
-  const std::vector<double> own = norms(batch.parameters), moved = norms(directions);
+                          bundle.grads, bundle.parameters, bundle.buffers[0], bundle.buffers[1], directions);
+  const std::vector<double> own = norms(bundle.parameters), moved = norms(directions);
   for (std::size_t i = 0; i < directions.size(); ++i) {
     const double trust = own[i] > 0 && moved[i] > 0 ? own[i] / moved[i] : 1;
-    batch.parameters[i].add_(directions[i], -batch.lr * trust);
+    bundle.parameters[i].add_(directions[i], -bundle.lr * trust);
   }
 }
 

@@ -20,7 +20,7 @@ class LAMB : public Optimizer {
   explicit LAMB(std::vector<ParamGroup> groups, const LAMBOptions& options = {});
 
  private:
-  void update(Batch& batch) override;
+  void update(Bundle& bundle) override;
   LAMBOptions options_;
 };
 

@@ -14,10 +14,12 @@ Lion::Lion(std::vector<ParamGroup> groups, const LionOptions& options)
     check(beta >= 0 && beta < 1, "Lion: expects betas in [0, 1), got ", beta);
 }
 
-void Lion::update(Batch& batch) {
-  kernels::lion_step(
-      {.lr = batch.lr, .beta1 = options_.beta1, .beta2 = options_.beta2, .weight_decay = batch.weight_decay},
-      batch.grads, batch.parameters, batch.buffers[0]);
+void Lion::update(Bundle& bundle) {
+  kernels::lion_step({.lr = bundle.lr,
+                      .beta1 = options_.beta1,
+                      .beta2 = options_.beta2,
+                      .weight_decay = bundle.weight_decay},
+                     bundle.grads, bundle.parameters, bundle.buffers[0]);
 }
 
 }  // namespace karyon

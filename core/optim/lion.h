@@ -19,7 +19,7 @@ class Lion : public Optimizer {
   explicit Lion(std::vector<ParamGroup> groups, const LionOptions& options = {});
 
  private:
-  void update(Batch& batch) override;
+  void update(Bundle& bundle) override;
   LionOptions options_;
 };
 

@@ -78,7 +78,7 @@ struct ConstantLROptions {
   double factor = 1.0 / 3;
   std::int64_t total_iters = 5;
 };
-/// The rate times factor for the first total_iters steps.
+/// The rate times factor for the first total_iters steps: none if it is 0, where PyTorch keeps the factor.
 class ConstantLR : public Schedule {
  public:
   explicit ConstantLR(Optimizer& optimizer, const ConstantLROptions& options = {});

@@ -67,8 +67,8 @@ void Optimizer::set_lr(double lr) {
   for (std::size_t g = 0; g < groups_.size(); ++g) set_lr(lr, g);
 }
 
-std::vector<Optimizer::Batch> Optimizer::batches() {
-  std::vector<Batch> out;
+std::vector<Optimizer::Bundle> Optimizer::bundles() {
+  std::vector<Bundle> out;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& p = parameters_[i];
     const Tensor grad = p.grad();
@@ -77,33 +77,33 @@ std::vector<Optimizer::Batch> Optimizer::batches() {
     if (state.buffers.empty())
       for (std::size_t b = 0; b < buffer_names_.size(); ++b) state.buffers.push_back(zeros_like(p));
     ++state.step;
-    auto batch = std::find_if(out.begin(), out.end(), [&](const Batch& other) {
+    auto bundle = std::find_if(out.begin(), out.end(), [&](const Bundle& other) {
       const Tensor& first = other.parameters.front();
       return other.step == state.step && other.group == group_of_[i] && first.dtype() == p.dtype() &&
              first.device() == p.device();
     });
-    if (batch == out.end()) {
+    if (bundle == out.end()) {
       const Options& options = groups_[group_of_[i]];
-      batch = out.insert(out.end(), {.step = state.step,
-                                     .group = group_of_[i],
-                                     .lr = options.lr,
-                                     .weight_decay = options.weight_decay,
-                                     .buffers = std::vector<std::vector<Tensor>>(buffer_names_.size())});
+      bundle = out.insert(out.end(), {.step = state.step,
+                                      .group = group_of_[i],
+                                      .lr = options.lr,
+                                      .weight_decay = options.weight_decay,
+                                      .buffers = std::vector<std::vector<Tensor>>(buffer_names_.size())});
     }
-    batch->parameters.push_back(p);
-    batch->grads.push_back(grad);
-    for (std::size_t b = 0; b < buffer_names_.size(); ++b) batch->buffers[b].push_back(state.buffers[b]);
+    bundle->parameters.push_back(p);
+    bundle->grads.push_back(grad);
+    for (std::size_t b = 0; b < buffer_names_.size(); ++b) bundle->buffers[b].push_back(state.buffers[b]);
   }
   return out;
 }
 
 void Optimizer::step() {
   const NoGradGuard no_grad;
-  for (Batch& batch : batches()) {
-    for (Tensor& p : batch.parameters) p.before_write();
-    for (auto& buffers : batch.buffers)
+  for (Bundle& bundle : bundles()) {
+    for (Tensor& p : bundle.parameters) p.before_write();
+    for (auto& buffers : bundle.buffers)
       for (Tensor& buffer : buffers) buffer.before_write();
-    update(batch);
+    update(bundle);
   }
 }
 

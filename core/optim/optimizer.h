@@ -63,7 +63,7 @@ class Optimizer {
 
   /// Parameters that are updated together. They have one type, device and ParamGroup and are all at the same
   /// step.
-  struct Batch {
+  struct Bundle {
     std::int64_t step;
     std::size_t group;
     double lr, weight_decay;
@@ -74,14 +74,14 @@ class Optimizer {
   /// `defaults` has no parameters and all options: those of groups that do not say.
   Optimizer(const char* name, std::vector<ParamGroup> groups, const ParamGroup& defaults,
             std::vector<std::string> buffer_names);
-  virtual void update(Batch& batch) = 0;
+  virtual void update(Bundle& bundle) = 0;
 
  private:
   struct Options {
     double lr, weight_decay;
   };
 
-  std::vector<Batch> batches();
+  std::vector<Bundle> bundles();
 
   const char* name_;
   Options defaults_;

@@ -25,16 +25,16 @@ RMSprop::RMSprop(std::vector<ParamGroup> groups, const RMSpropOptions& options)
   check(options.momentum >= 0, "RMSprop: expects momentum >= 0, got ", options.momentum);
 }
 
-void RMSprop::update(Batch& batch) {
+void RMSprop::update(Bundle& bundle) {
   std::vector<Tensor> none;
-  kernels::rmsprop_step({.lr = batch.lr,
+  kernels::rmsprop_step({.lr = bundle.lr,
                          .alpha = options_.alpha,
                          .eps = options_.eps,
-                         .weight_decay = batch.weight_decay,
+                         .weight_decay = bundle.weight_decay,
                          .momentum = options_.momentum},
-                        batch.grads, batch.parameters, batch.buffers[0],
-                        options_.centered ? batch.buffers[1] : none,
-                        options_.momentum != 0 ? batch.buffers.back() : none);
+                        bundle.grads, bundle.parameters, bundle.buffers[0],
+                        options_.centered ? bundle.buffers[1] : none,
+                        options_.momentum != 0 ? bundle.buffers.back() : none);
 }
 
 }  // namespace karyon

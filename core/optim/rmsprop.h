@@ -21,7 +21,7 @@ class RMSprop : public Optimizer {
   explicit RMSprop(std::vector<ParamGroup> groups, const RMSpropOptions& options = {});
 
  private:
-  void update(Batch& batch) override;
+  void update(Bundle& bundle) override;
   RMSpropOptions options_;
 };
 

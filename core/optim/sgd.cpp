@@ -17,15 +17,15 @@ SGD::SGD(std::vector<ParamGroup> groups, const SGDOptions& options)
         options.dampening);
 }
 
-void SGD::update(Batch& batch) {
+void SGD::update(Bundle& bundle) {
   std::vector<Tensor> none;
-  kernels::sgd_step({.lr = batch.lr,
+  kernels::sgd_step({.lr = bundle.lr,
                      .momentum = options_.momentum,
                      .dampening = options_.dampening,
-                     .weight_decay = batch.weight_decay,
+                     .weight_decay = bundle.weight_decay,
                      .nesterov = options_.nesterov,
-                     .first = batch.step == 1},
-                    batch.grads, batch.parameters, batch.buffers.empty() ? none : batch.buffers[0]);
+                     .first = bundle.step == 1},
+                    bundle.grads, bundle.parameters, bundle.buffers.empty() ? none : bundle.buffers[0]);
 }
 
 }  // namespace karyon

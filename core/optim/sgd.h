@@ -19,7 +19,7 @@ class SGD : public Optimizer {
   explicit SGD(std::vector<ParamGroup> groups, const SGDOptions& options = {});
 
  private:
-  void update(Batch& batch) override;
+  void update(Bundle& bundle) override;
   SGDOptions options_;
 };
 
