@@ -49,17 +49,23 @@ Tensor mask_of(const AttentionMasks& masks, std::int64_t heads, const Shape& sco
   return joined(mask, padding);
 }
 
+// As they are kept: with the generator only where it is needed again.
+MultiheadAttentionOptions checked(MultiheadAttentionOptions o) {
+  check(o.dropout >= 0 && o.dropout <= 1, "MultiheadAttention: expects dropout in [0, 1], got ", o.dropout);
+  if (o.dropout == 0) o.generator = nullptr;
+  return o;
+}
+
 }  // namespace
 
 MultiheadAttention::MultiheadAttention(std::int64_t size, std::int64_t heads, const Options& o)
     : embed_dim(size),
       num_heads(heads),
-      options(o),
+      options(checked(o)),
       out_proj(std::max<std::int64_t>(size, 1), std::max<std::int64_t>(size, 1),
                {.bias = o.bias, .generator = o.generator}) {
   check(size >= 1 && heads >= 1 && size % heads == 0, "MultiheadAttention: expects embed_dim divisible by ",
         heads, " heads, got ", size);
-  check(o.dropout >= 0 && o.dropout <= 1, "MultiheadAttention: expects dropout in [0, 1], got ", o.dropout);
   in_proj_weight = empty({3 * size, size});
   xavier_uniform_(in_proj_weight, 1, generator_or_default(o.generator));
   if (o.bias) {

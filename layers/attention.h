@@ -11,8 +11,8 @@ struct MultiheadAttentionOptions {
   Generator* generator = nullptr;  ///< draws initial values and dropout; null: default_generator()
 };
 
-/// What queries do not see. As in PyTorch's modules, and unlike attn_mask of scaled_dot_product_attention, true
-/// hides; numbers are added to the scores.
+/// What queries do not see. As in PyTorch's modules, and unlike attn_mask of scaled_dot_product_attention,
+/// true hides; numbers are added to the scores.
 struct AttentionMasks {
   Tensor attn_mask = {};         ///< [L, S], or [N * num_heads, L, S]
   Tensor key_padding_mask = {};  ///< [N, S], or [S] without N
@@ -20,8 +20,8 @@ struct AttentionMasks {
 };
 
 /// Attention of several heads between four linear layers, as torch.nn.MultiheadAttention with
-/// need_weights=False: in_proj_weight, in_proj_bias and out_proj. The generator must outlive the module if it
-/// drops.
+/// need_weights=False: in_proj_weight, in_proj_bias and out_proj. A generator must outlive a
+/// module with dropout.
 struct MultiheadAttention : Module {
   using Options = MultiheadAttentionOptions;
 

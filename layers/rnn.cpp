@@ -34,10 +34,11 @@ RecurrentWeights drawn_weights(RecurrentCell cell, std::int64_t input_size, std:
 
 std::int64_t directions_of(const RecurrentLayerOptions& options) { return options.bidirectional ? 2 : 1; }
 
-// The generator for dropout is kept: it must outlive the layer if dropout is used.
+// As they are kept: with the generator only where it is needed again.
 RecurrentLayerOptions checked(const char* name, RecurrentLayerOptions o) {
   check(o.num_layers >= 1, name, ": expects at least 1 layer, got ", o.num_layers);
   check(o.dropout >= 0 && o.dropout <= 1, name, ": expects dropout in [0, 1], got ", o.dropout);
+  if (o.dropout == 0) o.generator = nullptr;
   return o;
 }
 
@@ -54,9 +55,9 @@ Recurrent::Recurrent(const char* name, RecurrentCell kind, std::int64_t input, s
   const std::int64_t directions = directions_of(options);
   for (std::int64_t i = 0; i < options.num_layers * directions; ++i) {
     const std::int64_t layer = i / directions;
-    RecurrentWeights& w = weights_.emplace_back(
-        drawn_weights(cell, layer == 0 ? input_size : directions * hidden_size, hidden_size, options.bias,
-                      generator_or_default(options.generator)));
+    RecurrentWeights& w =
+        weights_.emplace_back(drawn_weights(cell, layer == 0 ? input_size : directions * hidden_size,
+                                            hidden_size, options.bias, generator_or_default(o.generator)));
     const std::string suffix = "_l" + std::to_string(layer) + (i % directions == 1 ? "_reverse" : "");
     register_parameter("weight_ih" + suffix, w.weight_ih);
     register_parameter("weight_hh" + suffix, w.weight_hh);

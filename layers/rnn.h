@@ -27,8 +27,8 @@ struct RecurrentResult {
   RecurrentState state;  ///< after the last step
 };
 
-/// What RNN, LSTM and GRU share: recurrent() in layers, with PyTorch's names (weight_ih_l0, bias_hh_l1_reverse)
-/// and initial values.
+/// What RNN, LSTM and GRU share: recurrent() in layers, with PyTorch's names (weight_ih_l0,
+/// bias_hh_l1_reverse) and initial values. A generator must outlive a layer with dropout.
 struct Recurrent : Module {
   using Options = RecurrentLayerOptions;
 

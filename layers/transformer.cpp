@@ -3,9 +3,18 @@
 #include <karyon/layers/transformer.h>
 
 namespace karyon {
+namespace {
+
+// As they are kept: with the generator only where it is needed again.
+TransformerEncoderLayerOptions kept(TransformerEncoderLayerOptions o) {
+  if (o.dropout == 0) o.generator = nullptr;
+  return o;
+}
+
+}  // namespace
 
 TransformerEncoderLayer::TransformerEncoderLayer(std::int64_t d_model, std::int64_t nhead, const Options& o)
-    : options(o),
+    : options(kept(o)),
       self_attn(d_model, nhead,
                 {.dropout = o.dropout, .batch_first = o.batch_first, .generator = o.generator}),
       linear1(d_model, o.dim_feedforward, {.generator = o.generator}),

@@ -18,8 +18,9 @@ struct TransformerEncoderLayerOptions {
   Generator* generator = nullptr;  ///< draws initial values and dropout; null: default_generator()
 };
 
-/// Attention of a sequence to itself and two linear layers, each with a skip connection and a norm (Vaswani et
-/// al., 2017), as torch.nn.TransformerEncoderLayer: [L, N, E] -> [L, N, E].
+/// Attention of a sequence to itself and two linear layers, each with a skip connection and a norm (Vaswani
+/// et al., 2017), as torch.nn.TransformerEncoderLayer: [L, N, E] -> [L, N, E]. A generator must
+/// outlive a layer with dropout.
 struct TransformerEncoderLayer : Module {
   using Options = TransformerEncoderLayerOptions;
 

@@ -59,7 +59,7 @@ set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gem
 device_tests(ops activation attention conv conv1d conv3d dropout einsum elementwise embedding function gather
   grid_sample index layout loss loss_class loss_pair loss_region matmul norm pad pixel_shuffle pool pool3d
   reduce resize rms_norm rnn rounding scan shape similarity sort statistics unfold)
-device_tests(layers layers)
+device_tests(layers attention layers rnn)
 device_tests(optim optimizer update)
 device_tests(models unet_golden vit)
 if(TARGET nuclei_test)

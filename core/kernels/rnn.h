@@ -23,8 +23,8 @@ constexpr std::int64_t recurrent_kept(RecurrentCell cell) {
 extern Kernel<void(RecurrentCell cell, const Tensor& gx, const Tensor& gh, const Tensor& bias_h,
                    const Tensor& h, const Tensor& c, Tensor& kept, Tensor& new_h, Tensor& new_c)>
     recurrent_step;
-/// The gradients of gx and gh. dh and dc [N, H] are those of the units after the step, and become those of the
-/// units before it, but for what flows through gh.
+/// The gradients of gx and gh. dh and dc [N, H] are those of the units after the step, and become those of
+/// the units before it, but for what flows through gh.
 extern Kernel<void(RecurrentCell cell, const Tensor& kept, const Tensor& h, const Tensor& c,
                    const Tensor& new_h, const Tensor& new_c, Tensor& dh, Tensor& dc, Tensor& dgx,
                    Tensor& dgh)>

@@ -128,10 +128,15 @@ Tensor composed(const Sequence& s, const std::vector<Tensor>& in) {
   return stack(outputs, 0);
 }
 
+// What the input gives the gates: a product in bf16 under autocast, then f32.
+Tensor input_of_gates(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return widen(linear(x, weight, bias));
+}
+
 // The output [T, N, H], and behind it c after the last step of LSTM.
 Tensor unrolled(const Sequence& s, const Tensor& x, const Tensor& h0, const Tensor& c0,
                 const RecurrentWeights& w) {
-  const Tensor gx = linear(x, w.weight_ih, w.bias_ih), weight = w.weight_hh, bias = w.bias_hh;
+  const Tensor gx = input_of_gates(x, w.weight_ih, w.bias_ih), weight = w.weight_hh, bias = w.bias_hh;
   Tensor hs = s.states_from(h0), cs, kept;
   if (s.lstm()) cs = s.states_from(c0);
   if (const auto count = kernels::recurrent_kept(s.cell); count > 0)
@@ -156,10 +161,10 @@ Tensor unrolled(const Sequence& s, const Tensor& x, const Tensor& h0, const Tens
         if (want_bias) dbias = sum(rows_of(dgh, s.steps), {0});
         if (!grad_enabled()) return std::vector{dgx, dh, dc, dweight, dbias};
         // What the input gives the gates is not kept: it is computed again.
-        return record_gradients(
-            op, {dgx, dh, dc, dweight, dbias}, dy,
-            {linear(x.get(), weight_ih.get(), bias_ih.get()), h0.get(), c0.get(), weight.get(), bias.get()},
-            [s](const std::vector<Tensor>& in) { return composed(s, in); });
+        return record_gradients(op, {dgx, dh, dc, dweight, dbias}, dy,
+                                {input_of_gates(x.get(), weight_ih.get(), bias_ih.get()), h0.get(), c0.get(),
+                                 weight.get(), bias.get()},
+                                [s](const std::vector<Tensor>& in) { return composed(s, in); });
       });
 }
 

@@ -22,8 +22,9 @@ struct RecurrentOutput {
 /// it. `reverse` begins with the last element; the output keeps the places of the input.
 ///   x     [T, N, I], T of at least 1
 ///   h, c  [N, H], the units before the first step; undefined: 0. c of LSTM alone
-/// f32 or f64, weights the same; bf16 is cast to f32, and the results are cast back. Differentiable in all
-/// tensors. Memory for backward: 5 or 6 numbers per unit and step. Throws Error if shapes or dtypes disagree.
+/// f32 or f64, weights the same; bf16 is cast to f32, and the results are cast back. Under autocast the
+/// product with weight_ih alone is bf16. Differentiable in all tensors. Backward keeps up to 7 numbers per
+/// unit and step. Throws Error if shapes or dtypes disagree.
 RecurrentOutput recurrent(RecurrentCell cell, const Tensor& x, const Tensor& h, const Tensor& c,
                           const RecurrentWeights& weights, bool reverse = false);
 

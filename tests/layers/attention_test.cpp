@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include <karyon/core/autocast.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/index.h>
@@ -24,7 +25,8 @@ std::vector<std::string> names(const Module& module) {
   return all;
 }
 
-// Attention of the heads of one sample by the definition, all scores at once. [L, E] and [S, E]; `added` [L, S].
+// Attention of the heads of one sample by the definition, all scores at once.
+// [L, E] and [S, E]; `added` [L, S].
 Tensor by_definition(const MultiheadAttention& m, const Tensor& query, const Tensor& key,
                      const Tensor& added) {
   const std::int64_t size = m.embed_dim, width = size / m.num_heads;
@@ -114,6 +116,23 @@ TEST_CASE("MultiheadAttention drops weights in training alone, and trains all it
   }
   const auto copy = clone(m);
   CHECK(difference((*copy)(x), m(x)) == 0);
+}
+
+TEST_CASE("MultiheadAttention under autocast is bf16, with masks of any kind") {
+  Generator generator(5);
+  MultiheadAttention m(4, 2, {.generator = &generator});
+  m.to(device());
+  const Tensor x = randn({3, 2, 4}, generator).to(device());
+  const Tensor numbers = randn({3, 3}, generator).to(device());
+  const Tensor hidden = zeros({2, 3}, {.dtype = boolean, .device = device()});
+  const AttentionMasks masks{.attn_mask = numbers, .key_padding_mask = hidden};
+  const Tensor y = m.forward(x, x, x, masks);
+  const AutocastGuard autocast(bf16);
+  const Tensor z = m.forward(x, x, x, masks);
+  CHECK(z.dtype() == bf16);
+  CHECK(difference(z, y) < 0.03);
+  sum(z).backward();
+  CHECK(m.in_proj_weight.grad().dtype() == f32);
 }
 
 TEST_CASE("MultiheadAttention refuses what does not fit") {

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <karyon/core/autocast.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
@@ -99,6 +100,25 @@ TEST_CASE("recurrent layers: samples first, dropout between layers, cells") {
   relu_layer.to(device());
   CHECK(min(relu_layer(in)).item() >= 0);
   CHECK(difference((*clone(relu_layer))(in), relu_layer(in)) == 0);
+}
+
+TEST_CASE("recurrent layers under autocast, and of bf16") {
+  Generator generator(4);
+  LSTM lstm(3, 4, {.generator = &generator});
+  lstm.to(device());
+  const Tensor x = randn({5, 2, 3}, generator).to(device());
+  const Tensor y = lstm(x);
+  {
+    const AutocastGuard autocast(bf16);
+    const Tensor z = lstm(x);
+    CHECK(z.dtype() == f32);
+    CHECK(difference(z, y) < 0.02);
+    sum(z).backward();
+  }
+  CHECK(lstm.parameters()[1].grad().dtype() == f32);
+  const Tensor z = lstm(x.to(bf16));
+  CHECK(z.dtype() == bf16);
+  CHECK(difference(z, y) < 0.02);
 }
 
 TEST_CASE("recurrent layers refuse what does not fit") {
