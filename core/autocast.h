@@ -7,7 +7,10 @@
 //
 // What each operation does with bf16:
 //   convolutions, matmul,      under the guard f32 inputs and weights are cast; bf16 in, bf16 out; sums and
-//   linear, ops/einsum.h       biases in f32
+//   linear, ops/einsum.h,      biases in f32
+//   attention
+//   recurrent layers           under the guard the product with the input is cast; the rest in f32; the
+//                              result has the input's type
 //   norms                      bf16 in, bf16 out; statistics and parameters in f32
 //   activations, pools,        bf16 in, bf16 out; computed in f32
 //   interpolate, grid_sample,
@@ -25,7 +28,8 @@
 //   select, transpose, sort,
 //   topk, median, kthvalue,
 //   index, gather, scatter,
-//   masks, ops/shape.h
+//   embedding, masks,
+//   ops/shape.h
 //   scatter_add                bf16 in, bf16 out; added in f32
 //   exp, log, sqrt, pow, sin   cast to f32; f32 out
 //   and other functions,
