@@ -6,7 +6,6 @@
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/function.h>
 #include <karyon/core/ops/layout.h>
-#include <limits>
 #include <numbers>
 
 namespace karyon {
@@ -23,8 +22,8 @@ Tensor gated_slope(const Tensor& x, const Tensor& u, const Tensor& du) {
 
 // alpha scale e^(rate x) below 0, scale above.
 Tensor elu_slope(const Tensor& x, double alpha, double scale, double rate) {
-  const Tensor low = clamp(x, -std::numeric_limits<double>::infinity(), 0);
   const TensorOptions like{.dtype = parameter_dtype(x.dtype()), .device = x.device()};
+  const Tensor low = where(lt(x, 0), x, full({}, 0, like));
   return where(gt(x, 0), full({}, scale, like), exp(low * rate) * (alpha * scale * rate));
 }
 

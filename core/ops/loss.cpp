@@ -3,11 +3,11 @@
 #include <karyon/core/kernels/loss.h>
 #include <karyon/core/ops/activation.h>
 #include <karyon/core/ops/elementwise.h>
-#include <karyon/core/ops/function.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/loss.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/shape.h>
+#include <cmath>
 #include <functional>
 
 namespace karyon {
@@ -103,8 +103,11 @@ Tensor composed_focal(const Tensor& x, const Tensor& t, const FocalOptions& o) {
 Tensor composed_pair_loss(kernels::PairLoss which, const Tensor& x, const Tensor& t) {
   if (which == kernels::PairLoss::kl_div) return neg(mul(t, x));  // but for what does not depend on x
   if (which == kernels::PairLoss::kl_div_log) return mul(exp(t), sub(t, x));
-  const auto limited = [](const Tensor& log) { return clamp(log, -100, std::numeric_limits<double>::max()); };
-  return sub(mul(t - 1, limited(log1p(neg(x)))), mul(t, limited(log(x))));
+  const auto limited = [](const Tensor& p) {
+    const Tensor one = ones({}, {.dtype = p.dtype(), .device = p.device()}), above = gt(p, std::exp(-100.0));
+    return where(above, log(where(above, p, one)), one * -100.0);
+  };
+  return sub(mul(t - 1, limited(1 - x)), mul(t, limited(x)));
 }
 
 Tensor composed_huber(const Tensor& d, double delta, double scale) {
