@@ -5,6 +5,7 @@
 
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/gather.h>
+#include <karyon/core/ops/grid_sample.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/shape.h>
@@ -91,6 +92,23 @@ Values affine_grid(const Call& call) {
   for (const std::int64_t size : shape) out.push_back(size);
   out.push_back(shape.dims());
   return {y.reshape(out)};
+}
+
+Values grid_sample_(const Call& call) {
+  const std::string mode = call.node.text_of("mode", "linear"),
+                    padding = call.node.text_of("padding_mode", "zeros");
+  GridSampleOptions options;
+  options.mode = mode == "nearest" ? GridSampleMode::nearest : GridSampleMode::bilinear;
+  options.padding = padding == "border"       ? GridPadding::border
+                    : padding == "reflection" ? GridPadding::reflection
+                                              : GridPadding::zeros;
+  options.align_corners = call.node.integer("align_corners", 0) != 0;
+  const Tensor x = call.image(0);
+  return {last(grid_sample(x, call.x(1).to(x.dtype()), options))};
+}
+std::string grid_sample_refuses(const Node& node, const Facts&) {
+  const std::string mode = node.text_of("mode", "linear");
+  return mode == "cubic" || mode == "bicubic" ? "in mode " + mode : "";
 }
 
 /// Columns of blocks added up to images.
@@ -284,6 +302,7 @@ Values roi_align(const Call& call) {
 std::vector<Operator> vision_operators() {
   return {{"NonMaxSuppression", non_max_suppression},
           {"AffineGrid", affine_grid},
+          {"GridSample", grid_sample_, grid_sample_refuses},
           {"Col2Im", col2im},
           {"DFT", dft},
           {"STFT", stft},
