@@ -82,10 +82,11 @@ class Program {
 std::shared_ptr<Program> read_program(const std::filesystem::path& path);
 /// Finds the operator of each node. Throws Error, which lists all that are missing.
 void find_operators(Program& program);
-/// Decides which initializers train, drops their names from the inputs, and stores filters as kernels read them.
+/// Decides which initializers train, drops their names from the inputs, and stores filters as kernels read
+/// them.
 void prepare_state(Graph& graph);
-/// Names that stand for others. Values that are the same each time, from whole numbers of the file. Convolutions with
-/// the norm and the ReLU behind them. All three leave fewer nodes.
+/// Names that stand for others. Values that are the same each time, from whole numbers of the file.
+/// Convolutions with the norm and the ReLU behind them. All three leave fewer nodes.
 void remove_identities(Graph& graph);
 void fold_constants(Program& program);
 void fuse_convolutions(Graph& graph);

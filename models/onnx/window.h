@@ -5,7 +5,8 @@
 
 namespace karyon::onnx {
 
-/// A window that slides over images of any number of dimensions, as the attributes of convolutions and pools say.
+/// A window that slides over images of any number of dimensions, as the attributes of convolutions and pools
+/// say.
 struct Window {
   std::vector<std::int64_t> kernel, stride, dilation, before, after;  // for each dimension of the image
   bool ceil = false;

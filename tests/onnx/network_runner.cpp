@@ -1,5 +1,5 @@
-// network_runner MODEL.onnx INPUT.npy OUTPUT.npy [seconds]: the first output of a network for one input. With a
-// number of seconds it goes on for so long and prints the milliseconds of the fastest run.
+// network_runner MODEL.onnx INPUT.npy OUTPUT.npy [seconds]: the first output of a network for one input.
+// With a number of seconds it goes on for so long and prints the milliseconds of the fastest run.
 #include <chrono>
 #include <iostream>
 #include <string>

@@ -27,7 +27,8 @@ double distance(const Tensor& a, const Tensor& b) {
   return abs(a.detach() - b.detach()).max().item<double>();
 }
 
-/// Convolution, batch norm, ReLU, mean over the plane and a linear layer: two classes of images with 3 channels.
+/// Convolution, batch norm, ReLU, mean over the plane and a linear layer: two classes of images with 3
+/// channels.
 ModelBuilder small_net() {
   Generator generator(3);
   ModelBuilder builder;

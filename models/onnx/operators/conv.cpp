@@ -73,8 +73,8 @@ Tensor activated(const Tensor& x, ActivationKind kind) {
   return kind == ActivationKind::hardswish ? hardswish(x) : x;
 }
 
-/// A convolution, and the norm, sum and activation that fuse_convolutions() found behind it: inputs 3 to 6 are the
-/// norm's, 7 is what is added. Without recording it is one pass.
+/// A convolution, and the norm, sum and activation that fuse_convolutions() found behind it: inputs 3 to 6
+/// are the norm's, 7 is what is added. Without recording it is one pass.
 Values fused_conv(const Call& call) {
   const Node& node = call.node;
   const Tensor x = call.image(0), filter = call.image(1), bias = call.maybe(2);

@@ -46,8 +46,8 @@ Tensor folded(const Tensor& image, const Window& w, double border, const F& f) {
 
 Pair pair_of(const std::vector<std::int64_t>& v) { return {v[0], v[1]}; }
 
-/// The places of the largest elements, numbered over whole planes [C, ...] of the input, row by row or column by
-/// column.
+/// The places of the largest elements, numbered over whole planes [C, ...] of the input, row by row or
+/// column by column.
 Tensor places_of_largest(const Tensor& x, const Tensor& y, const Window& w, bool columns) {
   const auto n = static_cast<int>(w.dims());
   const std::vector<double> values = x.to_vector<double>(), largest = y.to_vector<double>();

@@ -7,7 +7,8 @@
 namespace karyon::onnx {
 namespace {
 
-/// A scale or zero point as it stands beside x: one number, one for each slice along the axis, or for each block.
+/// A scale or zero point as it stands beside x: one number, one for each slice along the axis, or for each
+/// block.
 Tensor beside(const Tensor& p, const Tensor& x, const Node& node) {
   if (p.numel() == 1) return p.reshape(Shape());
   const int axis = normalize_dim(static_cast<int>(node.integer("axis", 1)), x.dim(), "onnx");
