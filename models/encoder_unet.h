@@ -41,6 +41,7 @@ struct EncoderUNet : Module {
  private:
   struct Block : Module {
     Block(std::int64_t in, std::int64_t skip, std::int64_t out);
+    using Module::forward;
     Tensor forward(std::vector<Tensor> inputs);
     Sequential conv1, conv2;
   };
