@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <string>
 
@@ -9,10 +10,17 @@
 // functions.
 namespace karyon::cuda_plugin {
 
+/// What core tells the backend. The program may change it at any time.
+struct Settings {
+  const std::atomic<bool>& tf32;  ///< whether products of f32 may round their inputs to TF32
+};
 /// karyon_cuda_open: the backend, or nullptr and in `why` the reason in one line. `abi` is what core was
 /// built with (KARYON_CUDA_ABI); the plugin refuses any other.
-using Open = Backend*(const char* abi, char* why, std::size_t size);
+using Open = Backend*(const char* abi, const Settings& settings, char* why, std::size_t size);
 /// karyon_cuda_kernel: a kernel by its name, or nullptr.
 using FindKernel = void (*(const char* name))();
+
+/// Settings::tf32: what set_float32_matmul_precision has set.
+const std::atomic<bool>& tf32_allowed();
 
 }  // namespace karyon::cuda_plugin

@@ -100,6 +100,10 @@ KernelTable make_table() {
   return table;
 }
 
+const std::atomic<bool>* tf32 = nullptr;
+
+void allow_tf32(const std::atomic<bool>& setting) { tf32 = &setting; }
+
 Backend* open() {
   device_count();
   check_code();
@@ -107,14 +111,20 @@ Backend* open() {
 }
 
 }  // namespace
+
+bool tf32_allowed() { return tf32 && *tf32; }
+
 }  // namespace karyon::cuda
 
 #define KARYON_EXPORT extern "C" __attribute__((visibility("default")))
 
-KARYON_EXPORT karyon::Backend* karyon_cuda_open(const char* abi, char* why, std::size_t size) {
+KARYON_EXPORT karyon::Backend* karyon_cuda_open(const char* abi,
+                                                const karyon::cuda_plugin::Settings& settings, char* why,
+                                                std::size_t size) {
   try {
     karyon::check(std::strcmp(abi, KARYON_CUDA_ABI) == 0,
                   "libkaryon_cuda.so is of another build: ", KARYON_CUDA_ABI, ", not ", abi);
+    karyon::cuda::allow_tf32(settings.tf32);
     return karyon::cuda::open();
   } catch (const std::exception& e) {
     const std::string_view text = e.what();

@@ -14,4 +14,7 @@ struct Context {
 /// The context, with its device made the calling thread's. Throws Error if the device refuses.
 const Context& context();
 
+/// Whether products of f32 may round their inputs to TF32: set_float32_matmul_precision("high").
+bool tf32_allowed();
+
 }  // namespace karyon::cuda

@@ -7,10 +7,10 @@
 
 #include <karyon/core/kernels/conv.h>
 #include <karyon/cuda/backend.h>
+#include <karyon/cuda/context.h>
 #include <karyon/cuda/conv/conv.h>
 #include <karyon/cuda/conv/conv_cudnn.h>
 #include <karyon/cuda/conv/conv_epilogue.h>
-#include <karyon/cuda/environment.h>
 #include <karyon/cuda/workspace.h>
 
 namespace karyon::cuda {
@@ -48,8 +48,7 @@ void run_first(const char* op, const Implementation<Args...> (&list)[n], std::ty
 }
 
 ConvProblem problem_of(ConvDirection direction, const ConvGeometry& g, DType dtype) {
-  static const bool tf32 = environment_flag("KARYON_TF32");
-  return {.direction = direction, .geometry = g, .dtype = dtype, .tf32 = dtype == f32 && tf32};
+  return {.direction = direction, .geometry = g, .dtype = dtype, .tf32 = dtype == f32 && tf32_allowed()};
 }
 
 // cuDNN adds a shift and takes the maximum in the convolution's own kernel. A scale is multiplied into the

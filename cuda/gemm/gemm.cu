@@ -6,7 +6,7 @@
 // A second kernel sums their results in order: no atomics, the same bits every time.
 #include <algorithm>
 
-#include <karyon/cuda/environment.h>
+#include <karyon/cuda/context.h>
 #include <karyon/cuda/workspace.h>
 #include <karyon/cuda/gemm/arithmetic.cuh>
 #include <karyon/cuda/gemm/loaders.cuh>
@@ -286,8 +286,7 @@ void run(DType dtype, const Product& p, const ParamsA& a, const ParamsB& b, cons
           context().properties.minor);
     return run_math<Bf16Mma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
   }
-  static const bool tf32 = environment_flag("KARYON_TF32");
-  if (major >= 8 && tf32) return run_math<Tf32Mma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
+  if (major >= 8 && tf32_allowed()) return run_math<Tf32Mma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
   run_math<Fma, LoaderA, LoaderB, Tiles...>(p, a, b, out);
 }
 

@@ -228,6 +228,23 @@ TEST_CASE("bf16 pooling and resampling") {
   }
 }
 
+TEST_CASE("the precision of f32 products can be chosen while a program runs") {
+  CHECK(get_float32_matmul_precision() == "highest");
+  const Tensor a = random({64, 64}, 1).to(f64).mul_(1.0 / 3).to(f32), b = random({64, 64}, 2);
+  const auto product = [&] {
+    Tensor y = room({64, 64}, f32);
+    kernels::matmul(false, false, false, a.to(cuda), b.to(cuda), y);
+    return y;
+  };
+  const Tensor exact = product();
+  set_float32_matmul_precision("high");
+  CHECK(get_float32_matmul_precision() == "high");
+  if (karyon::test::device_has_bf16()) CHECK(error(product(), exact.to(Device::cpu())) > 1e-6);
+  set_float32_matmul_precision("highest");
+  CHECK(error(product(), exact.to(Device::cpu())) == 0);
+  CHECK_THROWS_WITH(set_float32_matmul_precision("fast"), Catch::Contains("expects highest, high or medium"));
+}
+
 TEST_CASE("KARYON_TF32=1 sends f32 products through tensor cores", "[.][tf32]") {
   // Operands are rounded to 11 bits (with the hidden one), each by 2^-12 at most; errors of a sum's terms are
   // independent, so against the largest result 2^-11 is more than enough, and f32 would be far below.

@@ -97,7 +97,7 @@ function(check_cuda prefix name)
   file(REMOVE ${libraries}/libkaryon_cuda.so)
   shared_library(${libraries}/libkaryon_cuda.so [[
     #include <cstring>
-    extern "C" void* karyon_cuda_open(const char*, char* why, std::size_t) { std::strcpy(why, "ours says no"); return nullptr; }
+    extern "C" void* karyon_cuda_open(const char*, const void*, char* why, std::size_t) { std::strcpy(why, "ours says no"); return nullptr; }
     extern "C" void* karyon_cuda_kernel(const char*) { return nullptr; }
   ]])
   shared_library(${work}/${name}/libkaryon_cuda.so "int another;")

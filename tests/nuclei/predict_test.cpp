@@ -92,7 +92,7 @@ TEST_CASE("nuclei: bf16 gives nearly what f32 gives", "[nuclei][predict]") {
   CHECK(largest < 0.02f);
   CHECK(karyon::autocast_dtype() == karyon::f32);  // of the caller, as before
   b.options.precision = "f16";
-  CHECK_THROWS_WITH(predict(b.options), Contains("--precision: expects f32 or bf16, got 'f16'"));
+  CHECK_THROWS_WITH(predict(b.options), Contains("--precision: expects f32, tf32 or bf16, got 'f16'"));
 }
 
 TEST_CASE("nuclei: an interrupted batch goes on where it stopped", "[nuclei][predict]") {

@@ -162,8 +162,9 @@ void add_threads_and_device(CLI::App& app, std::string& device) {
 
 void add_precision(CLI::App& app, std::string& precision, const std::string& effect) {
   app.add_option("--precision", precision,
-                 "f32, or bf16: products are faster where the processor or GPU has them, " + effect)
-      ->check(choice({"f32", "bf16"}))
+                 "f32, or bf16: products are faster where the processor or GPU has them, " + effect +
+                     "; tf32: f32, with products rounded to 10 bits on a GPU")
+      ->check(choice({"f32", "tf32", "bf16"}))
       ->capture_default_str();
 }
 

@@ -51,7 +51,7 @@ CLI::Validator choice(const std::vector<std::string>& words);
 /// Options that several commands have.
 void add_threads_and_device(CLI::App& app, std::string& device);
 
-/// f32 or bf16.
+/// f32, tf32 or bf16.
 ///   effect  the end of the help text: what bf16 changes
 void add_precision(CLI::App& app, std::string& precision, const std::string& effect);
 

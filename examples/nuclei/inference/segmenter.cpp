@@ -30,8 +30,9 @@ karyon::Device select_device(const std::string& name) {
 }
 
 karyon::DType select_precision(const std::string& name) {
-  if (name != "f32" && name != "bf16")
-    throw UsageError("--precision: expects f32 or bf16, got '" + name + "'");
+  if (name != "f32" && name != "tf32" && name != "bf16")
+    throw UsageError("--precision: expects f32, tf32 or bf16, got '" + name + "'");
+  karyon::set_float32_matmul_precision(name == "tf32" ? "high" : "highest");
   return name == "bf16" ? karyon::bf16 : karyon::f32;
 }
 

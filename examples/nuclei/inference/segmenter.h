@@ -21,7 +21,8 @@ namespace nuclei {
 /// device.
 karyon::Device select_device(const std::string& name);
 
-/// What convolutions compute in: f32, or bf16 (karyon::AutocastGuard). Throws UsageError for other names.
+/// What convolutions compute in: f32, tf32 (f32 with products in TF32 on a GPU: sets that for the program), or
+/// bf16 (for karyon::AutocastGuard). Throws UsageError for other names.
 karyon::DType select_precision(const std::string& name);
 
 /// The model that comes with the program: $NUCLEI_MODEL, or nuclei.safetensors in

@@ -54,7 +54,8 @@ void fill(karyon::Tensor&, double value) { fake().fill_last(static_cast<float>(v
 
 extern "C" {
 
-karyon::Backend* karyon_cuda_open(const char* abi, char* why, std::size_t size) {
+karyon::Backend* karyon_cuda_open(const char* abi, const karyon::cuda_plugin::Settings&, char* why,
+                                  std::size_t size) {
   const char* wish = std::getenv("FAKE_CUDA");
   if (!wish || std::string_view(wish) != "refuse") return &fake();
   std::snprintf(why, size, "no GPU today, for %zu bytes of %s", size, *abi ? "an ABI" : "nothing");
