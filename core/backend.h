@@ -30,7 +30,7 @@ class Backend {
   virtual void* allocate(std::size_t bytes, int index) = 0;
   /// Frees a block that allocate(bytes, index) returned.
   virtual void deallocate(void* data, std::size_t bytes, int index) noexcept = 0;
-  /// Copies between this device and itself or the CPU; done when it returns.
+  /// Copies between this device and itself or the CPU; when it returns, it is done with the CPU's memory.
   virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;
   /// Waits until all work given to the device is done; throws Error if some of it failed.
   virtual void synchronize(int index) = 0;

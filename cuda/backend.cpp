@@ -29,6 +29,12 @@ int device_count() {
   return count;
 }
 
+bool is_pinned(const void* data) {
+  cudaPointerAttributes attributes{};
+  KARYON_CUDA_CHECK(cudaPointerGetAttributes(&attributes, data));
+  return attributes.type == cudaMemoryTypeHost || attributes.type == cudaMemoryTypeManaged;
+}
+
 class CudaBackend : public Backend {
  public:
   void* allocate(std::size_t bytes, int index) override {
@@ -37,11 +43,13 @@ class CudaBackend : public Backend {
   }
   void deallocate(void* data, std::size_t, int) noexcept override { allocator().deallocate(data); }
 
+  // CUDA is done with pageable memory of the host when the call returns: what it reads is staged, what it writes
+  // has arrived. With pinned memory it is not.
   void copy(void* dst, const void* src, std::size_t bytes) override {
     if (bytes == 0) return;
     const cudaStream_t stream = context().stream;
     KARYON_CUDA_CHECK(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, stream));
-    KARYON_CUDA_CHECK(cudaStreamSynchronize(stream));
+    if (is_pinned(dst) || is_pinned(src)) KARYON_CUDA_CHECK(cudaStreamSynchronize(stream));
   }
 
   void synchronize(int) override {

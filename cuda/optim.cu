@@ -7,8 +7,8 @@
 #include <karyon/core/kernels/functors/optim.h>
 #include <karyon/core/kernels/optim.h>
 #include <karyon/cuda/backend.h>
+#include <karyon/cuda/workspace.h>
 #include <karyon/cuda/map.cuh>
-#include <karyon/cuda/reduce.cuh>
 
 namespace karyon::cuda {
 namespace {
@@ -76,15 +76,14 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
-// f(gradient, values) on every element; values are those of `changed`, in order.
-template <class F, class... Changed>
-void update(const char* op, F f, const std::vector<Tensor>& grads, Changed&... changed) {
-  constexpr int count = sizeof...(Changed);
-  Tensors<count> tensors;
+// run(tensors, blocks) on up to most_tensors at a time.
+template <int Changed, class Run, class... Lists>
+void for_groups(const char* op, const std::vector<Tensor>& grads, Run run, Lists&... changed) {
+  Tensors<Changed> tensors;
   unsigned blocks = 0;
   auto flush = [&] {
     tensors.first_block[tensors.count] = blocks;
-    launch(update_kernel<count, F>, blocks, threads, 0, tensors, f);
+    run(tensors, blocks);
     tensors = {};
     blocks = 0;
   };
@@ -96,8 +95,8 @@ void update(const char* op, F f, const std::vector<Tensor>& grads, Changed&... c
     tensors.numel[t] = grads[i].numel();
     tensors.first_block[t] = blocks;
     blocks += grid_for(grads[i].numel(), per_block);
-    int c = 0;
-    auto add = [&](Tensor& x) {
+    [[maybe_unused]] int c = 0;
+    [[maybe_unused]] auto add = [&](Tensor& x) {
       tensors.changed[c++][t] = x.data<float>();
       tensors.vectors = tensors.vectors && aligned(16, x.data<float>());
     };
@@ -105,6 +104,18 @@ void update(const char* op, F f, const std::vector<Tensor>& grads, Changed&... c
     (add(changed[i]), ...);
   }
   if (tensors.count > 0) flush();
+}
+
+// f(gradient, values) on every element; values are those of `changed`, in order.
+template <class F, class... Changed>
+void update(const char* op, F f, const std::vector<Tensor>& grads, Changed&... changed) {
+  constexpr int count = sizeof...(Changed);
+  for_groups<count>(
+      op, grads,
+      [&](const Tensors<count>& tensors, unsigned blocks) {
+        launch(update_kernel<count, F>, blocks, threads, 0, tensors, f);
+      },
+      changed...);
 }
 
 void sgd_step(const kernels::SGDStep& s, const std::vector<Tensor>& grad, std::vector<Tensor>& p,
@@ -144,22 +155,75 @@ void lamb_direction(const kernels::AdamStep& s, const std::vector<Tensor>& grad,
   update("LAMB", functors::LambDirection<float>(s), grad, p, m, v, direction);
 }
 
-struct LoadSquare {
-  const float* x;
-  __device__ double operator()(std::int64_t i) const {
-    const double v = x[i];
-    return v * v;
+// ---- the norm of many gradients
+
+// One block for each chunk of per_block elements of each tensor: the sum of its squares. The chunks are those of
+// the updates, whatever the device, so the bits are the same every time.
+__global__ void __launch_bounds__(threads)
+    chunk_squares(const __grid_constant__ Tensors<1> tensors, double* sums) {
+  int low = 0, high = tensors.count;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (tensors.first_block[middle] <= blockIdx.x ? low : high) = middle;
   }
-};
-struct StoreSquares {
-  double* y;
-  __device__ void operator()(std::int64_t, std::int64_t, double sum) const { *y = sum; }
-};
+  const std::int64_t n = tensors.numel[low];
+  const std::int64_t first = std::int64_t{blockIdx.x - tensors.first_block[low]} * per_block;
+  double sum = 0;
+#pragma unroll
+  for (int k = 0; k < per_block / threads; ++k) {
+    const std::int64_t i = first + k * threads + static_cast<int>(threadIdx.x);
+    const double v = i < n ? tensors.grad[low][i] : 0.0f;
+    sum += v * v;
+  }
+  sum = block_reduce<threads>(sum, Plus());
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+// y[t] = the sum of tensor t's chunks; a block for each tensor.
+__global__ void __launch_bounds__(threads)
+    sum_chunks(const __grid_constant__ Tensors<1> tensors, const double* sums, double* y) {
+  double sum = 0;
+  for (unsigned i = tensors.first_block[blockIdx.x] + threadIdx.x; i < tensors.first_block[blockIdx.x + 1];
+       i += threads)
+    sum += sums[i];
+  sum = block_reduce<threads>(sum, Plus());
+  if (threadIdx.x == 0) y[blockIdx.x] = sum;
+}
+
 void sum_of_squares(const std::vector<Tensor>& x, Tensor& y) {
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    check_f32("sum_of_squares", x[i]);
-    reduce<Sum>(1, x[i].numel(), 1, LoadSquare{x[i].data<float>()}, StoreSquares{y.data<double>() + i});
+  double* to = y.data<double>();
+  for_groups<1>("sum_of_squares", x, [&](const Tensors<1>& tensors, unsigned blocks) {
+    Workspace sums(blocks * sizeof(double));
+    launch(chunk_squares, blocks, threads, 0, tensors, sums.data<double>());
+    launch(sum_chunks, static_cast<unsigned>(tensors.count), threads, 0, tensors, sums.data<double>(), to);
+    to += tensors.count;
+  });
+}
+
+__global__ void __launch_bounds__(threads) root_kernel(const double* x, std::int64_t n, double* y) {
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < n; i += threads) sum += x[i];
+  sum = block_reduce<threads>(sum, Plus());
+  if (threadIdx.x == 0) *y = sqrt(sum);
+}
+void root_of_sum(const Tensor& x, Tensor& y) {
+  launch(root_kernel, 1u, threads, 0, x.data<double>(), x.numel(), y.data<double>());
+}
+
+struct LimitNorm {
+  double limit;
+  const double* norm;
+  __device__ void operator()(float, float& x) const {
+    const double factor = functors::norm_factor(limit, *norm);
+    if (factor != 1) x *= static_cast<float>(factor);
   }
+};
+void limit_norm(double limit, const Tensor& norm, std::vector<Tensor>& x) {
+  update("clip_grad_norm_", LimitNorm{limit, norm.data<double>()}, x, x);
+}
+
+void lerp_all(double weight, const std::vector<Tensor>& from, std::vector<Tensor>& to) {
+  update("lerp_state_", functors::Lerp<float>(weight), from, to);
 }
 
 struct Limit {
@@ -181,6 +245,9 @@ void register_optim_kernels(KernelTable& table) {
   table.add<decltype(kernels::lion_step), lion_step>("lion_step");
   table.add<decltype(kernels::lamb_direction), lamb_direction>("lamb_direction");
   table.add<decltype(kernels::sum_of_squares), sum_of_squares>("sum_of_squares");
+  table.add<decltype(kernels::root_of_sum), root_of_sum>("root_of_sum");
+  table.add<decltype(kernels::limit_norm), limit_norm>("limit_norm");
+  table.add<decltype(kernels::lerp_all), lerp_all>("lerp_all");
   table.add<decltype(kernels::limit_magnitude), limit_magnitude>("limit_magnitude");
 }
 

@@ -72,16 +72,19 @@ void Module::train(bool on) {
 
 template <class F>
 void Module::visit_tensors(const std::string& prefix, const F& f) const {
-  for (const auto& [name, slot] : parameters_) f(prefix + name, *slot, true);
-  for (const auto& [name, slot] : buffers_) f(prefix + name, *slot, false);
+  for (const auto& [name, slot] : parameters_) f(prefix + name, *slot, Kind::parameter);
+  for (const auto& [name, slot] : buffers_) {
+    const bool counts = std::find(counters_.begin(), counters_.end(), slot) != counters_.end();
+    f(prefix + name, *slot, counts ? Kind::counter : Kind::buffer);
+  }
   for (const auto& [name, child] : children_) child->visit_tensors(prefix + name + ".", f);
 }
 
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() const {
   std::vector<std::pair<std::string, Tensor>> out;
   std::set<const Tensor::Impl*> seen;  // a module that is registered twice shares its parameters
-  visit_tensors("", [&](const std::string& name, const Tensor& x, bool is_parameter) {
-    if (is_parameter && seen.insert(x.impl().get()).second) out.emplace_back(name, x);
+  visit_tensors("", [&](const std::string& name, const Tensor& x, Kind kind) {
+    if (kind == Kind::parameter && seen.insert(x.impl().get()).second) out.emplace_back(name, x);
   });
   return out;
 }
@@ -95,8 +98,8 @@ std::vector<Tensor> Module::parameters() const {
 std::vector<std::pair<std::string, Tensor>> Module::named_buffers() const {
   std::vector<std::pair<std::string, Tensor>> out;
   std::set<const Tensor::Impl*> seen;
-  visit_tensors("", [&](const std::string& name, const Tensor& x, bool is_parameter) {
-    if (!is_parameter && seen.insert(x.impl().get()).second) out.emplace_back(name, x);
+  visit_tensors("", [&](const std::string& name, const Tensor& x, Kind kind) {
+    if (kind != Kind::parameter && seen.insert(x.impl().get()).second) out.emplace_back(name, x);
   });
   return out;
 }
@@ -112,14 +115,14 @@ std::vector<std::pair<std::string, Module*>> Module::named_modules() {
 
 StateDict Module::state_dict() const {
   StateDict out;
-  visit_tensors("", [&](const std::string& name, const Tensor& x, bool) { out.emplace(name, x.detach()); });
+  visit_tensors("", [&](const std::string& name, const Tensor& x, Kind) { out.emplace(name, x.detach()); });
   return out;
 }
 
 void Module::check_state_dict(const StateDict& state, bool strict) const {
   std::vector<std::string> missing, unexpected, misshapen;
   std::set<std::string> known;
-  visit_tensors("", [&](const std::string& name, const Tensor& x, bool) {
+  visit_tensors("", [&](const std::string& name, const Tensor& x, Kind) {
     known.insert(name);
     const auto it = state.find(name);
     if (it == state.end() || !it->second.defined()) {
@@ -139,7 +142,7 @@ void Module::check_state_dict(const StateDict& state, bool strict) const {
 void Module::load_state_dict(const StateDict& state, bool strict) {
   check_state_dict(state, strict);
   const NoGradGuard no_grad;
-  visit_tensors("", [&](const std::string& name, Tensor x, bool) {
+  visit_tensors("", [&](const std::string& name, Tensor x, Kind) {
     const auto it = state.find(name);
     if (it != state.end() && it->second.defined()) x.copy_(it->second);
   });
@@ -235,22 +238,22 @@ void Module::requires_grad_(bool on) {
 template <class F>
 void Module::convert_tensors(const F& convert) {
   const NoGradGuard no_grad;
-  visit_tensors("", [&](const std::string&, Tensor x, bool) {
-    const Tensor y = convert(x.detach());
-    const Tensor grad = x.grad().defined() ? convert(x.grad()) : Tensor();
+  visit_tensors("", [&](const std::string&, Tensor x, Kind kind) {
+    const Tensor y = convert(x.detach(), kind);
+    const Tensor grad = x.grad().defined() ? convert(x.grad(), kind) : Tensor();
     replace_values(x, y);
     x.set_grad(grad);
   });
 }
 
 void Module::to(Device device) {
-  convert_tensors([&](const Tensor& x) { return x.to(device); });
+  convert_tensors([&](const Tensor& x, Kind kind) { return kind == Kind::counter ? x : x.to(device); });
 }
 
 void Module::to(DType dtype) {
   check(dtype == f32 || dtype == f64, "Module::to: expects f32 or f64, got ", dtype,
         dtype == bf16 ? "; parameters stay f32 beside activations of bf16: use AutocastGuard(bf16)" : "");
-  convert_tensors([&](const Tensor& x) { return is_floating(x.dtype()) ? x.to(dtype) : x; });
+  convert_tensors([&](const Tensor& x, Kind) { return is_floating(x.dtype()) ? x.to(dtype) : x; });
 }
 
 std::int64_t Module::multiply_adds(const Shape&, const Shape&) const { return 0; }
@@ -288,6 +291,11 @@ void Module::register_parameter(std::string_view name, Tensor& parameter) {
 void Module::register_buffer(std::string_view name, Tensor& buffer) {
   check_name(name);
   if (buffer.defined()) buffers_.emplace_back(name, &buffer);
+}
+
+void Module::register_counter(std::string_view name, Tensor& counter) {
+  register_buffer(name, counter);
+  counters_.push_back(&counter);
 }
 
 bool Module::holds(const Module& other) const {

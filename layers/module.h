@@ -101,10 +101,13 @@ class Module {
   /// registered. One tensor may have several names: its weights are shared.
   void register_parameter(std::string_view name, Tensor& parameter);
   void register_buffer(std::string_view name, Tensor& buffer);
+  /// A buffer that stays on the CPU when the module goes to a device: a count that the host keeps.
+  void register_counter(std::string_view name, Tensor& counter);
   /// A child may have several names, too. Throws Error for this module itself, and for one that holds it.
   void register_module(std::string_view name, Module& child);
 
  private:
+  enum class Kind { parameter, buffer, counter };
   using Copies = std::map<const Tensor::Impl*, Tensor>;
 
   void check_name(std::string_view name) const;
@@ -119,6 +122,7 @@ class Module {
   bool training_ = true;
   bool registered_ = false;  // by any module
   std::vector<std::pair<std::string, Tensor*>> parameters_, buffers_;
+  std::vector<const Tensor*> counters_;  // those of the buffers that stay on the CPU
   std::vector<std::pair<std::string, Module*>> children_;
 };
 

@@ -17,7 +17,7 @@ BatchNorm::BatchNorm(const char* name, std::int64_t num_features, const Options&
   register_parameter("bias", bias);
   register_buffer("running_mean", running_mean);
   register_buffer("running_var", running_var);
-  register_buffer("num_batches_tracked", num_batches_tracked);
+  register_counter("num_batches_tracked", num_batches_tracked);
 }
 
 Tensor BatchNorm::normalize(const Tensor& x) {

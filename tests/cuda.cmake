@@ -9,8 +9,8 @@ if(NOT KARYON_CUDA_FOUND)
 endif()
 
 add_executable(cuda_test cuda/backend_test.cpp cuda/bf16_test.cpp cuda/conv_bf16_test.cpp
-  cuda/products_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
-target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings)
+  cuda/products_test.cpp cuda/step_test.cpp cuda/traffic_test.cpp cuda/training_test.cpp)
+target_link_libraries(cuda_test PRIVATE karyon_test_main karyon_warnings ${CMAKE_DL_LIBS})
 target_compile_definitions(cuda_test PRIVATE KARYON_SOURCE="${PROJECT_SOURCE_DIR}")
 
 # Functions that core does not show, from the backend's sources.
@@ -51,7 +51,7 @@ function(device_tests folder)
     endif()
   endforeach()
 endfunction()
-device_tests(cuda backend bf16 conv_bf16 training)
+device_tests(cuda backend bf16 conv_bf16 step training)
 device_test(cuda/allocator GPUEMU_MEMORY=64 cuda_memory_test)
 device_test(cuda/tf32 "KARYON_CUDA_CONV=gemm;KARYON_TF32=1" cuda_test "[tf32]" --warn NoTests)
 set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gemm KARYON_TF32=1)

@@ -1,4 +1,5 @@
 // The updates of optimizers: each reads and writes every array once.
+#include <cmath>
 #include <vector>
 
 #include <karyon/core/cpu/simd/round.h>
@@ -111,6 +112,30 @@ void sum_of_squares_cpu(const std::vector<Tensor>& x, Tensor& y) {
                       [&]<class T>() { y.data<double>()[i] = sum_of_squares(x[i].data<T>(), x[i].numel()); });
 }
 
+void root_of_sum_cpu(const Tensor& x, Tensor& y) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) sum += x.data<double>()[i];
+  *y.data<double>() = std::sqrt(sum);
+}
+
+void limit_norm_cpu(double limit, const Tensor& norm, std::vector<Tensor>& x) {
+  const double factor = functors::norm_factor(limit, *norm.data<double>());
+  if (factor == 1) return;
+  for (Tensor& t : x)
+    dispatch_floating(t.dtype(), "clip_grad_norm_", [&]<class T>() {
+      T* values = t.data<T>();
+      parallel_for(t.numel(), grain, [&, f = static_cast<T>(factor)](std::int64_t b, std::int64_t e) {
+        for (std::int64_t i = b; i < e; ++i) values[i] *= f;
+      });
+    });
+}
+
+void lerp_all_cpu(double weight, const std::vector<Tensor>& from, std::vector<Tensor>& to) {
+  if (to.empty()) return;
+  dispatch_floating(to[0].dtype(), "lerp_state_",
+                    [&]<class T>() { update_all<T>(functors::Lerp<T>(weight), from, to); });
+}
+
 void limit_magnitude_cpu(double limit, Tensor& y) {
   dispatch_floating(y.dtype(), "clip_grad_value_", [&]<class T>() {
     T* values = y.data<T>();
@@ -131,6 +156,9 @@ constinit decltype(kernels::adagrad_step) kernels::adagrad_step{"adagrad_step", 
 constinit decltype(kernels::lion_step) kernels::lion_step{"lion_step", lion_step_cpu};
 constinit decltype(kernels::lamb_direction) kernels::lamb_direction{"lamb_direction", lamb_direction_cpu};
 constinit decltype(kernels::sum_of_squares) kernels::sum_of_squares{"sum_of_squares", sum_of_squares_cpu};
+constinit decltype(kernels::root_of_sum) kernels::root_of_sum{"root_of_sum", root_of_sum_cpu};
+constinit decltype(kernels::limit_norm) kernels::limit_norm{"limit_norm", limit_norm_cpu};
+constinit decltype(kernels::lerp_all) kernels::lerp_all{"lerp_all", lerp_all_cpu};
 constinit decltype(kernels::limit_magnitude) kernels::limit_magnitude{"limit_magnitude", limit_magnitude_cpu};
 
 }  // namespace karyon

@@ -7,6 +7,13 @@ namespace karyon::kernels {
 
 /// y[i] = the sum of the squares of x[i]; y is f64 [x.size()].
 extern Kernel<void(const std::vector<Tensor>& x, Tensor& y)> sum_of_squares;
+/// y = the root of the sum of x, added in order; x is f64 [n], y f64 [].
+extern Kernel<void(const Tensor& x, Tensor& y)> root_of_sum;
+/// Multiplies every x by factor = limit / (norm + 1e-6), unless that is 1 or more or the norm is not finite;
+/// norm is f64 [].
+extern Kernel<void(double limit, const Tensor& norm, std::vector<Tensor>& x)> limit_norm;
+/// Every `to` becomes (1 - weight) to + weight from.
+extern Kernel<void(double weight, const std::vector<Tensor>& from, std::vector<Tensor>& to)> lerp_all;
 /// y limited to [-limit, limit]; NaN stays.
 extern Kernel<void(double limit, Tensor& y)> limit_magnitude;
 

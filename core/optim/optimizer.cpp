@@ -4,6 +4,7 @@
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/optim.h>
+#include <karyon/core/ops/layout.h>
 #include <karyon/core/optim/optimizer.h>
 
 namespace karyon {
@@ -168,35 +169,36 @@ void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
   for (std::size_t g = 0; g < groups_.size(); ++g) groups_[g].lr = rates[g];
 }
 
-double clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm) {
+Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm) {
   check(std::isfinite(max_norm) && max_norm >= 0, "clip_grad_norm_: expects a finite norm >= 0, got ",
         max_norm);
   const NoGradGuard no_grad;
   std::vector<std::vector<Tensor>> groups;  // gradients of one type and device
   for (const Tensor& p : parameters) {
-    const Tensor grad = p.grad();
+    Tensor grad = p.grad();
     if (!grad.defined()) continue;
+    grad.before_write();
     auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) {
       return g[0].dtype() == grad.dtype() && g[0].device() == grad.device();
     });
     if (group == groups.end()) group = groups.insert(groups.end(), std::vector<Tensor>());
     group->push_back(grad);
   }
-  double sum = 0;
+  std::vector<Tensor> squares;
   for (const std::vector<Tensor>& grads : groups) {
-    Tensor squares =
-        empty({static_cast<std::int64_t>(grads.size())}, {.dtype = f64, .device = grads[0].device()});
-    kernels::sum_of_squares(grads, squares);
-    for (const double part : squares.to_vector<double>()) sum += part;
+    squares.push_back(
+        empty({static_cast<std::int64_t>(grads.size())}, {.dtype = f64, .device = grads[0].device()}));
+    kernels::sum_of_squares(grads, squares.back());
   }
-  const double norm = std::sqrt(sum);
-  const double factor = max_norm / (norm + 1e-6);  // as PyTorch's: a hair below max_norm
-  if (std::isfinite(norm) && factor < 1) {
-    for (const Tensor& p : parameters) {
-      Tensor grad = p.grad();
-      if (grad.defined()) grad.mul_(factor);
-    }
-  }
+  // Gradients of one kind, the usual case, stay where they are: the host does not wait for their norm.
+  if (squares.empty()) return zeros({}, {.dtype = f64});
+  const bool one = squares.size() == 1;
+  if (!one)
+    for (Tensor& part : squares) part = part.to(Device::cpu());
+  const Tensor all = one ? squares[0] : cat(squares, 0);
+  Tensor norm = empty({}, {.dtype = f64, .device = all.device()});
+  kernels::root_of_sum(all, norm);
+  for (std::vector<Tensor>& grads : groups) kernels::limit_norm(max_norm, norm.to(grads[0].device()), grads);
   return norm;
 }
 

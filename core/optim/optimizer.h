@@ -93,8 +93,9 @@ class Optimizer {
 };
 
 /// Scales all gradients so that the norm of all of them together is at most max_norm; returns the norm
-/// before. A norm that is not finite is returned and nothing is scaled. Same bits at any thread count.
-double clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm);
+/// before, f64 [], where the gradients are. A norm that is not finite is returned and nothing is scaled. Same
+/// bits at any thread count.
+Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm);
 
 /// Limits every element of every gradient to [-limit, limit].
 void clip_grad_value_(const std::vector<Tensor>& parameters, double limit);

@@ -292,6 +292,10 @@ TEST_CASE("between forbidden pages: losses and optimizers") {
     std::vector<Tensor> p = like(), velocity = like(), q = like(), m = like(), v = like();
     Tensor squares = memory.room({2}, f64);
     kernels::sum_of_squares(grad, squares);
+    Tensor norm = memory.room({}, f64);
+    kernels::root_of_sum(squares, norm);
+    kernels::limit_norm(0.5, norm, v);
+    kernels::lerp_all(0.25, p, q);
     kernels::limit_magnitude(0.5, p[0]);
     kernels::sgd_step({0.1, 0.9, 0, 0.1, true, false}, grad, p, velocity);
     kernels::adam_step({0.1, 0.9, 0.99, 1e-8, 0.1, 0.5, 0.5, true}, grad, q, m, v);

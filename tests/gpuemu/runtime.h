@@ -68,6 +68,12 @@ std::byte* device_range(const void* address, std::size_t bytes, AccessKind kind,
                         const char* what);
 bool is_device_range(const void* address, std::size_t bytes);
 
+/// What the program has asked of the device so far.
+struct Calls {
+  std::uint64_t launches, synchronizations, bytes_to_device, bytes_to_host;
+};
+Calls& calls();
+
 /// One call into the runtime: the lock, and the answer where there is no device or where an error sticks.
 #define KARYON_GPUEMU_CALL()                                                      \
   const std::lock_guard gpuemu_lock(::gpuemu::queue().mutex);                     \

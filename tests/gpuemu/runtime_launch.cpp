@@ -98,6 +98,7 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments
     for (std::size_t i = 0; i < program.parameters.size(); ++i)
       std::memcpy(config.parameters.data() + program.parameters[i].offset, arguments[i],
                   program.parameters[i].bytes);
+    ++calls().launches;
     queue().add(*stream,
                 [&program, config = std::move(config)](Moment moment) { run(program, config, moment); });
   } catch (const PtxError& error) {

@@ -137,6 +137,8 @@ cudaError_t copy(const Copy& c, cudaMemcpyKind kind, Stream* stream, bool asynch
       return result(cudaErrorInvalidValue);
     }
   }
+  if (kind == cudaMemcpyHostToDevice) calls().bytes_to_device += c.width * c.height;
+  if (kind == cudaMemcpyDeviceToHost) calls().bytes_to_host += c.width * c.height;
   const bool pageable_from = !from_device && allocation_of(c.from) == nullptr;
   const bool pageable_to = !to_device && allocation_of(c.to) == nullptr;
   if (asynchronous && pageable_from) {
@@ -154,7 +156,10 @@ cudaError_t copy(const Copy& c, cudaMemcpyKind kind, Stream* stream, bool asynch
   }
   // Copies to memory that is not pinned return when they are done, as do the synchronous ones unless within
   // the device.
-  if (pageable_to || (!asynchronous && kind != cudaMemcpyDeviceToDevice)) queue().synchronize(*stream);
+  if (pageable_to || (!asynchronous && kind != cudaMemcpyDeviceToDevice)) {
+    ++calls().synchronizations;
+    queue().synchronize(*stream);
+  }
   return sticky_error();
 }
 

@@ -92,6 +92,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   KARYON_GPUEMU_CALL();
   gpuemu::Stream* stream = stream_of(handle);
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
+  ++gpuemu::calls().synchronizations;
   queue().synchronize(*stream);
   return gpuemu::sticky_error();
 }
@@ -172,6 +173,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   KARYON_GPUEMU_CALL();
   gpuemu::Event* event = gpuemu::event_of(handle);
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  ++gpuemu::calls().synchronizations;
   if (event->mark != nullptr) queue().synchronize(event->mark);
   return gpuemu::sticky_error();
 }

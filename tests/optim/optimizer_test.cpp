@@ -176,16 +176,39 @@ TEST_CASE("clipping: the norm of all gradients together") {
   const Tensor c = zeros({1}).requires_grad_();  // without a gradient
   a.set_grad(tensor({3, 0}, {.device = test::device()}));
   b.set_grad(tensor({4}, {.dtype = f64}));
-  CHECK(clip_grad_norm_({a, b, c}, 10) == Approx(5));
+  CHECK(clip_grad_norm_({a, b, c}, 10).item<double>() == Approx(5));
   CHECK(a.grad().to_vector<float>() == Floats{3, 0});
-  CHECK(clip_grad_norm_({a, b, c}, 1) == Approx(5));
+  CHECK(clip_grad_norm_({a, b, c}, 1).item<double>() == Approx(5));
   CHECK(a.grad().to_vector<float>()[0] == Approx(0.6));
   CHECK(b.grad().item<double>() == Approx(0.8));
   b.set_grad(tensor({INFINITY}, {.dtype = f64}));
-  CHECK(clip_grad_norm_({a, b}, 1) == INFINITY);
+  CHECK(clip_grad_norm_({a, b}, 1).item<double>() == INFINITY);
   CHECK(a.grad().to_vector<float>()[0] == Approx(0.6));
   CHECK_THROWS_AS(clip_grad_norm_({a}, -1), Error);
-  CHECK(clip_grad_norm_({}, 1) == 0);
+  CHECK(clip_grad_norm_({}, 1).item<double>() == 0);
+}
+
+TEST_CASE("clipping: many gradients of all sizes, on the device they are on") {
+  Generator generator(3);
+  std::vector<Tensor> parameters, before;
+  double squares = 0;
+  for (int i = 0; i < 70; ++i) {
+    const Tensor grad = randn({1 + i * i * 7}, generator);
+    for (const double v : grad.to_vector<double>()) squares += v * v;
+    parameters.push_back(zeros(grad.shape(), {.device = test::device()}).requires_grad_());
+    parameters.back().set_grad(grad.to(test::device()));
+    before.push_back(grad);
+  }
+  const Tensor norm = clip_grad_norm_(parameters, 2);
+  CHECK(norm.device() == test::device());
+  CHECK(norm.item<double>() == Approx(std::sqrt(squares)).epsilon(1e-12));
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto got = parameters[i].grad().to_vector<double>(), was = before[i].to_vector<double>();
+    double worst = 0;
+    for (std::size_t k = 0; k < got.size(); ++k)
+      worst = std::max(worst, std::abs(got[k] - was[k] * 2 / (std::sqrt(squares) + 1e-6)));
+    CHECK(worst < 1e-7);
+  }
 }
 
 TEST_CASE("clipping: every element") {

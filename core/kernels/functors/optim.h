@@ -6,6 +6,25 @@
 // Optimizers, written once for every device: a parameter's gradient updates the parameter and its averages.
 namespace karyon::functors {
 
+/// What limit_norm multiplies by.
+inline constexpr double norm_factor(double limit, double norm) {
+  const double factor = limit / (norm + 1e-6);  // as PyTorch's: a hair below the limit
+  return norm < INFINITY && factor < 1 ? factor : 1;
+}
+
+template <class T>
+struct Scale {
+  T factor;
+  constexpr void operator()(T& x) const { x *= factor; }
+};
+
+template <class T>
+struct Lerp {
+  T keep, weight;
+  explicit Lerp(double share) : keep(static_cast<T>(1 - share)), weight(static_cast<T>(share)) {}
+  constexpr void operator()(T from, T& to) const { to = keep * to + weight * from; }
+};
+
 /// SGD without momentum.
 template <class T>
 struct SGDUpdate {

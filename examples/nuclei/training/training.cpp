@@ -356,7 +356,7 @@ double Training::train_step(const karyon::Batch& batch) {
   };
   if (!std::isfinite(value)) throw Failure("training: the loss became " + std::to_string(value) + advice());
   loss.backward();
-  if (!std::isfinite(karyon::clip_grad_norm_(parameters_, 5)))
+  if (!std::isfinite(karyon::clip_grad_norm_(parameters_, 5).item<double>()))
     throw Failure("training: the gradient became infinite" + advice());
   optimizer_->step();
   karyon::lerp_state_(*average_, *model_, average_share(step));
