@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <chrono>
 #include <functional>
 #include <string>
 #include <utility>
@@ -159,7 +159,11 @@ void DistributedDataParallel::State::finish() {
     if (!slot.filled) fill(slot, slot.parameter.grad());
   begin_full_buckets();
   for (Bucket& bucket : buckets) {
+    const auto begin = std::chrono::steady_clock::now();
     bucket.work.wait();
+    const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - begin;
+    counts.waited += waited.count();
+    counts.seconds += bucket.work.seconds();
     if (options.compress_bf16) bucket.flat.copy_(bucket.sent);
     write_back(bucket);
   }

@@ -59,7 +59,9 @@ class DistributedDataParallel {
   struct Counts {
     std::int64_t buckets = 0;
     std::int64_t early = 0;  ///< of them, begun while backward went on
-    std::int64_t bytes = 0;  ///< that this rank reduced
+    std::int64_t bytes = 0;  ///< of gradients that this rank reduced
+    double seconds = 0;      ///< that reducing took
+    double waited = 0;       ///< of them, those that backward() waited at its end
   };
   Counts counts() const;
 

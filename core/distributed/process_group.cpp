@@ -1,13 +1,19 @@
+#include <pthread.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/distributed/process_group.h>
+#include <karyon/core/distributed/rank_lost.h>
 #include <karyon/core/messages/collectives.h>
 
 namespace karyon::distributed {
@@ -23,12 +29,14 @@ struct Work::State {
   std::mutex mutex;
   std::condition_variable changed;
   bool done = false;
+  double seconds = 0;
   std::exception_ptr error;
   std::function<void()> afterwards;  // on the thread that waits
 
-  void finish(std::exception_ptr failure) {
+  void finish(double took, std::exception_ptr failure) {
     const std::lock_guard lock(mutex);
     done = true;
+    seconds = took;
     error = std::move(failure);
     changed.notify_all();
   }
@@ -46,6 +54,12 @@ bool Work::is_completed() const {
   if (!state_) return true;
   const std::lock_guard lock(state_->mutex);
   return state_->done;
+}
+
+double Work::seconds() const {
+  if (!state_) return 0;
+  const std::lock_guard lock(state_->mutex);
+  return state_->seconds;
 }
 
 // The thread on which a group's operations run, in the order in which they were begun.
@@ -74,9 +88,17 @@ struct ProcessGroup::Thread {
   }
 
   void work() {
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "karyon-ranks");  // for tools that list threads
+#endif
     std::unique_lock lock(mutex);
     for (;;) {
-      changed.wait(lock, [&] { return stop || !tasks.empty(); });
+      if (!changed.wait_for(lock, std::chrono::milliseconds(100), [&] { return stop || !tasks.empty(); })) {
+        lock.unlock();
+        look_for_lost();
+        lock.lock();
+        continue;
+      }
       if (tasks.empty()) return;
       Task task = std::move(tasks.front());
       tasks.pop_front();
@@ -86,18 +108,45 @@ struct ProcessGroup::Thread {
     }
   }
 
+  // The ranks compute, and one of them may never come back.
+  void look_for_lost() {
+    if (failure || !collectives) return;
+    try {
+      collectives->look_for_lost();
+    } catch (...) {
+      fail();
+    }
+  }
+
+  // In a catch block. A lost rank is told at once: a launcher ends the others a second later, which may be
+  // before an exception is seen by anybody. The first rank that is left speaks.
+  void fail() {
+    failure = std::current_exception();
+    try {
+      throw;
+    } catch (const RankLost& lost) {
+      if (lost.rank() < 0 || collectives->rank() != (lost.rank() == 0 ? 1 : 0)) return;
+      const std::string text = std::string("karyon: ") + lost.what() + "\n";
+      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+    } catch (...) {
+      return;
+    }
+  }
+
   void run(Task& task) {
+    const auto begin = std::chrono::steady_clock::now();
     if (!failure) {
       try {
         task.run(*collectives);
       } catch (...) {
-        failure = std::current_exception();
+        fail();
         // Messages may still arrive in the memory that the task keeps, so it lives as long as the process.
         new std::function<void(Collectives&)>(std::move(task.run));
       }
     }
     task.run = nullptr;  // a tensor's owner is the caller alone again
-    task.work->finish(failure);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    task.work->finish(took.count(), failure);
   }
 };
 

@@ -21,6 +21,8 @@ class Work {
   /// Until it is done. Throws Error if it failed; RankLost (rank_lost.h) if a rank has ended.
   void wait();
   bool is_completed() const;
+  /// How long it took by itself, without the time before its turn; 0 until it is done.
+  double seconds() const;
 
  private:
   std::shared_ptr<State> state_;

@@ -118,6 +118,14 @@ class MessageCollectives : public Collectives {
     if (bytes > 0) std::memmove(place(rank()), mine, bytes);
   }
 
+  void look_for_lost() override {
+    for (std::size_t r = 0; r < peers_.size(); ++r)
+      if (!std::cmp_equal(r, rank()) && has_ended(peers_[r], self_))
+        throw RankLost("rank " + std::to_string(r) + " has ended (process " + std::to_string(peers_[r].pid) +
+                           " on " + host_of(peers_[r]) + "), so the job cannot go on",
+                       static_cast<int>(r));
+  }
+
   void leave() override {
     char here = 0;
     std::vector<char> all(static_cast<std::size_t>(size()));
@@ -154,21 +162,13 @@ class MessageCollectives : public Collectives {
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(round / 10, 1000)));
       if (seconds_since(looked) < 0.1) continue;
       looked = Clock::now();
-      look_for_ended();
+      look_for_lost();
       if (seconds_since(begin) < patience_) continue;
       std::ostringstream text;
       text << "rank " << rank() << " has waited " << patience_
            << " seconds for the other ranks: one hangs, works longer than that, or its machine is gone";
       throw RankLost(text.str(), -1);
     }
-  }
-
-  void look_for_ended() const {
-    for (std::size_t r = 0; r < peers_.size(); ++r)
-      if (!std::cmp_equal(r, rank()) && has_ended(peers_[r], self_))
-        throw RankLost("rank " + std::to_string(r) + " has ended (process " + std::to_string(peers_[r].pid) +
-                           " on " + host_of(peers_[r]) + "), so the job cannot go on",
-                       static_cast<int>(r));
   }
 
   std::unique_ptr<Transport> transport_;

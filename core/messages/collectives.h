@@ -23,6 +23,8 @@ class Collectives {
   virtual void broadcast(void* data, std::size_t bytes, int root) = 0;
   /// all[r] = what rank r has at `mine`.
   virtual void all_gather(const void* mine, std::size_t bytes, void* all) = 0;
+  /// Throws RankLost if a rank is known to have ended. Called now and then while there is nothing to do.
+  virtual void look_for_lost() {}
   virtual void leave() = 0;
   [[noreturn]] virtual void abort(int code) = 0;
 };
