@@ -17,6 +17,7 @@
 
 #include "common/error.h"
 #include "common/nearest.h"
+#include "common/ranks.h"
 #include "common/stop.h"
 #include "common/text.h"
 #include "inference/segmenter.h"
@@ -40,14 +41,19 @@ int run(Command& command) {
   } catch (const karyon::Error& e) {
     throw UsageError(e.what());
   }
+  if (Ranks::started() > 1 && !command.shares_work())
+    throw UsageError(std::string("nuclei ") + command.name() +
+                     " works in one process; start it without mpirun or srun");
   const int code = command.run();
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.flush())
     throw Failure("standard output cannot be written: is the disk full?");
+  Ranks::leave();
   return code;
 }
 
 int report(const std::exception& error, int code) {
-  std::fprintf(stderr, "nuclei: %s\n", printable(error.what()).c_str());
+  if (Ranks::may_speak(error)) std::fprintf(stderr, "nuclei: %s\n", printable(error.what()).c_str());
+  Ranks::end(code);
   return code;
 }
 

@@ -27,6 +27,8 @@ class Command {
   /// Does what the options say. Throws UsageError, Failure or karyon::Error.
   ///   returns  the exit code
   virtual int run() = 0;
+  /// Whether processes that mpirun or srun started do the command together.
+  virtual bool shares_work() const { return false; }
 
  private:
   const char *name_, *description_;

@@ -1,20 +1,17 @@
 #include "app/predict.h"
 
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <map>
 #include <new>
 #include <optional>
 #include <set>
 
+#include <karyon/core/distributed/rank_lost.h>
 #include <nlohmann/json.hpp>
 
-#include "app/command.h"
 #include "common/error.h"
 #include "common/progress.h"
+#include "common/ranks.h"
 #include "common/stop.h"
 #include "common/text.h"
 #include "dataset/listing.h"
@@ -24,12 +21,15 @@
 #include "output/finished.h"
 #include "output/formats.h"
 #include "output/jobs.h"
+#include "output/parts.h"
 
 namespace nuclei {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
+
+constexpr std::array zooms{0.25, 0.5, 1.0, 2.0, 4.0};  // that --zoom auto may choose
 
 /// A signal asks for a stop in the middle of a picture.
 struct Interrupted {};
@@ -96,12 +96,6 @@ std::string settings_of(const PredictOptions& o, const fs::path& model) {
   return settings.dump();
 }
 
-/// How to go on with a run that is not complete.
-std::string to_go_on(const PredictOptions& options) {
-  return std::string("the same command with --continue") +
-         (options.overwrite ? " in place of --overwrite" : "");
-}
-
 /// Names a picture by its file and page, and by the file's size and time: a file that has changed is another
 /// picture.
 std::string key_of(const Job& job) {
@@ -119,9 +113,16 @@ class Prediction {
 
  private:
   void clean_up();
+  void begin_as_first();
+  void begin_part();
+  void close_shared();
   void open_shared();
   void work_on(const Job& job, std::int64_t number);
-  std::string take_name(const Job& job);
+  bool is_done(const std::string& key) const;
+  void reserve_name(const Job& job);
+  void join();
+  void add_up();
+  std::string take_name(const Job& job, bool says);
   FindSummary find(ImageSource& source, ImageResults& result, const std::string& name, std::int64_t number);
   void say_what_was_seen(const Job& job, const FindSummary& found);
   void check_results() const;
@@ -133,7 +134,10 @@ class Prediction {
   Segmenter segmenter_;
   karyon::AutocastGuard autocast_;
   std::vector<Job> jobs_;
-  bool continues_;  // an earlier run
+  bool resumes_;                // opens tables as they are
+  bool continues_ = false;      // an earlier run
+  fs::path tables_;             // the folder of the tables and of the list of finished pictures
+  std::set<std::string> done_;  // keys, of ranks that share the work
   std::optional<Finished> finished_;
   std::array<std::optional<GrowingFile>, shared_files.size()> shared_;
   std::set<std::string> names_;  // of results that are there
@@ -146,7 +150,7 @@ class Prediction {
 fs::path checked_model(const PredictOptions& options) {
   if (options.resume && options.overwrite)
     throw UsageError("--continue keeps earlier results and --overwrite replaces them; choose one");
-  if (Finished::any(options.out) && !options.resume && !options.overwrite)
+  if ((Finished::any(options.out) || has_parts(options.out)) && !options.resume && !options.overwrite)
     throw Failure(
         options.out.string() +
         " holds the results of an earlier run; choose another --out, go on with it by --continue, or "
@@ -161,16 +165,46 @@ Prediction::Prediction(const PredictOptions& options)
       model_(checked_model(options)),
       segmenter_(model_, select_device(options.device)),
       autocast_(select_precision(options.precision)),
-      continues_(options.resume && Finished::earlier(options.out)) {
+      resumes_(options.resume),
+      tables_(options.out) {
   Jobs found = list_jobs(options.inputs, options.page, options.recursive);
   jobs_ = std::move(found.jobs);
-  for (const std::string& note : found.notes) std::fprintf(stderr, "%s\n", printable(note).c_str());
+  if (Ranks::is_first())
+    for (const std::string& note : found.notes) std::fprintf(stderr, "%s\n", printable(note).c_str());
+  Ranks::group()->barrier();  // all have seen the folder as it was
+  if (Ranks::is_first()) begin_as_first();
+}
+
+/// What one process does with an earlier run.
+void Prediction::begin_as_first() {
+  if (options_.resume || options_.overwrite) join_parts(options_.out, {});
+  continues_ = options_.resume && Finished::earlier(options_.out);
   std::error_code error;
-  if (options.resume && fs::exists(options.out / "finished.jsonl", error)) open_shared();
+  if (options_.resume && fs::exists(options_.out / "finished.jsonl", error)) open_shared();
   if (finished_ && finished_->gone() > 0)
     std::fprintf(stderr, "%s: results of %s are gone and count as not finished\n",
-                 printable(options.out.string()).c_str(),
+                 printable(options_.out.string()).c_str(),
                  counted(finished_->gone(), "finished image").c_str());
+}
+
+/// Ranks of a job begin with what is finished, and have tables of their own until they are joined.
+void Prediction::begin_part() {
+  if (Ranks::size() == 1) return;
+  close_shared();
+  Ranks::group()->barrier();
+  if (const auto run = Finished::earlier(options_.out)) {
+    continues_ = true;
+    for (const Finished::Entry& entry : run->entries) {
+      done_.insert(entry.key);
+      names_.insert(entry.name);
+    }
+  }
+  tables_ = part_folder(options_.out, Ranks::rank());
+}
+
+void Prediction::close_shared() {
+  finished_.reset();
+  for (auto& file : shared_) file.reset();
 }
 
 /// From here on the folder holds nothing of an earlier run, also if every picture fails. A run that is
@@ -191,14 +225,22 @@ void Prediction::clean_up() {
 }
 
 PredictSummary Prediction::run() {
-  clean_up();
+  if (Ranks::is_first()) clean_up();
+  begin_part();
   // A single picture is counted in per cent.
   const bool single = jobs_.size() == 1;
   progress_.emplace("finding nuclei", single ? 100 : static_cast<std::int64_t>(jobs_.size()), stderr,
-                    single ? Progress::Show::percent : Progress::Show::steps);
+                    !Ranks::is_first() ? Progress::Show::nothing
+                    : single           ? Progress::Show::percent
+                                       : Progress::Show::steps);
+  const auto ranks = static_cast<std::size_t>(Ranks::size());
   for (std::size_t at = 0; at < jobs_.size() && !StopOnSignal::signal(); ++at) {
     const auto number = static_cast<std::int64_t>(at);
     try {
+      if (at % ranks != static_cast<std::size_t>(Ranks::rank())) {
+        reserve_name(jobs_[at]);
+        continue;
+      }
       work_on(jobs_[at], number);
       progress_->update(single ? 100 : number + 1, jobs_[at].file.filename().string());
     } catch (const Interrupted&) {
@@ -215,27 +257,49 @@ PredictSummary Prediction::run() {
     }
   }
   finish();
+  add_up();
   return summary_;
+}
+
+/// The summary of all ranks.
+void Prediction::add_up() {
+  if (Ranks::size() == 1) return;
+  std::vector<std::int64_t> counts{
+      static_cast<std::int64_t>(summary_.images), static_cast<std::int64_t>(summary_.failed),
+      static_cast<std::int64_t>(summary_.skipped), summary_.nuclei, summary_.interrupted ? 1 : 0};
+  for (const double zoom : zooms) counts.push_back(static_cast<std::int64_t>(summary_.by_zoom[zoom]));
+  const karyon::Tensor sums = karyon::tensor(counts);
+  Ranks::group()->all_reduce(sums);
+  counts = sums.to_vector<std::int64_t>();
+  summary_ = {.images = static_cast<std::size_t>(counts[0]),
+              .failed = static_cast<std::size_t>(counts[1]),
+              .skipped = static_cast<std::size_t>(counts[2]),
+              .by_zoom = {},
+              .nuclei = counts[3],
+              .interrupted = counts[4] > 0};
+  for (std::size_t i = 0; i < zooms.size(); ++i)
+    if (const auto images = static_cast<std::size_t>(counts[5 + i]); images > 0)
+      summary_.by_zoom[zooms[i]] = images;
 }
 
 /// The folder of results and the files that its pictures share. Without a picture that can be read nothing is
 /// written.
 void Prediction::open_shared() {
   if (finished_) return;
-  create_folder(options_.out);
-  finished_.emplace(options_.out, settings_of(options_, model_), options_.resume,
+  create_folder(tables_);
+  finished_.emplace(tables_, settings_of(options_, model_), resumes_,
                     [&](const std::string& name) { return are_there(options_.out, name, options_.results); });
   for (const Finished::Entry& entry : finished_->entries()) names_.insert(entry.name);
   const std::array<std::string, shared_files.size()> headers{csv_header(), images_header(),
                                                              "ImageId,EncodedPixels\n"};
   for (std::size_t i = 0; i < shared_files.size(); ++i)
     if (is_wanted(i, options_.results))
-      shared_[i].emplace(options_.out / shared_files[i], headers[i], finished_->bytes()[i]);
+      shared_[i].emplace(tables_ / shared_files[i], headers[i], finished_->bytes()[i]);
 }
 
 void Prediction::work_on(const Job& job, std::int64_t number) {
   const std::string key = key_of(job);
-  if (finished_ && finished_->contains(key)) {
+  if (is_done(key)) {
     ++summary_.skipped;
     return;
   }
@@ -248,7 +312,7 @@ void Prediction::work_on(const Job& job, std::int64_t number) {
   if (options_.pixel_size > 0) header.pixel_width = header.pixel_height = options_.pixel_size;
 
   writing([&] { open_shared(); });
-  const std::string name = take_name(job);
+  const std::string name = take_name(job, true);
   if (!continues_ && !options_.overwrite)
     writing([&] { require_free(options_.out, name, options_.results); });
   finished_->begin(name);
@@ -296,12 +360,21 @@ void Prediction::say_what_was_seen(const Job& job, const FindSummary& found) {
                    (found.size.too_large ? ", or shrink the image" : ""));
 }
 
+bool Prediction::is_done(const std::string& key) const {
+  return done_.contains(key) || (finished_ && finished_->contains(key));
+}
+
+/// Names depend on the pictures before, whoever works on them.
+void Prediction::reserve_name(const Job& job) {
+  if (!is_done(key_of(job))) take_name(job, false);
+}
+
 /// A name for the picture's results that no other picture has.
-std::string Prediction::take_name(const Job& job) {
+std::string Prediction::take_name(const Job& job, bool says) {
   const std::string own = own_name(job);
   std::string name = own;
   for (int i = 2; !names_.insert(name).second; ++i) name = own + "-" + std::to_string(i);
-  if (name != own)
+  if (says && name != own)
     progress_->say(job.file.string() + ": its results are named " + name + ", there are others named " + own);
   return name;
 }
@@ -340,11 +413,26 @@ void Prediction::check_results() const {
                   first + (gone > 1 ? ", ..." : "") + "); " + to_go_on(options_) + " makes them again");
 }
 
+/// One table of what all ranks have found.
+void Prediction::join() {
+  close_shared();
+  Ranks::group()->barrier();
+  if (!Ranks::is_first()) return;
+  std::vector<std::string> order;
+  for (const Job& job : jobs_) order.push_back(key_of(job));
+  join_parts(options_.out, order);
+  tables_ = options_.out;
+  resumes_ = true;
+  if (Finished::earlier(options_.out)) open_shared();
+}
+
 void Prediction::finish() {
   progress_->finish();
-  check_results();
+  if (Ranks::size() == 1) check_results();
   if (finished_) finished_->end();
   summary_.interrupted = StopOnSignal::signal() != 0;
+  if (Ranks::size() > 1) join();
+  if (!Ranks::is_first()) return;
   if (options_.results.coco && finished_ && !finished_->entries().empty()) {
     std::vector<std::string> names;
     for (const Finished::Entry& entry : finished_->entries()) names.push_back(entry.name);
@@ -354,137 +442,16 @@ void Prediction::finish() {
 
 }  // namespace
 
-std::size_t parse_size(const std::string& text) {
-  static const std::map<std::string, double> units{{"", 1},
-                                                   {"b", 1},
-                                                   {"kb", 1e3},
-                                                   {"mb", 1e6},
-                                                   {"gb", 1e9},
-                                                   {"k", 1e3},
-                                                   {"m", 1e6},
-                                                   {"g", 1e9},
-                                                   {"kib", 1024.0},
-                                                   {"mib", 1024.0 * 1024},
-                                                   {"gib", 1024.0 * 1024 * 1024}};
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  std::string unit = lower(std::string(end, text.data() + text.size()));
-  std::erase(unit, ' ');
-  constexpr double largest = 1e15;
-  if (error != std::errc() || !units.contains(unit) || !(value > 0) || value * units.at(unit) > largest)
-    throw UsageError("--max-memory: expected a size like 2GB or 500MB, got '" + text + "'");
-  return static_cast<std::size_t>(value * units.at(unit));
+std::string to_go_on(const PredictOptions& options) {
+  return std::string("the same command with --continue") +
+         (options.overwrite ? " in place of --overwrite" : "");
 }
 
-PredictSummary predict(const PredictOptions& options) { return Prediction(options).run(); }
-
-namespace {
-
-std::string wrong_pixel_size(const std::string& text) {
-  const double size = std::strtod(text.c_str(), nullptr);
-  return size > 0 && std::isfinite(size) ? "" : "expected micrometres above 0, got " + text;
+PredictSummary predict(const PredictOptions& options) try {
+  return Prediction(options).run();
+} catch (const karyon::distributed::RankLost& e) {
+  throw karyon::distributed::RankLost("go on, with as many processes as you like, by " + to_go_on(options),
+                                      e.rank());
 }
-
-/// --page: a number from 1, or all, which is 0.
-int parse_page(const std::string& text) {
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text != "all" && (error != std::errc() || end != text.data() + text.size() || number < 1))
-    throw UsageError("--page: expected a number from 1, or all, got '" + text + "'");
-  return number;
-}
-
-struct Predict : Command {
-  PredictOptions options;
-  std::string max_memory = "2GB", labels = "png";
-  std::optional<std::string> page;
-
-  Predict() : Command("predict", "find the nuclei in images") {}
-
-  void add_options(CLI::App& app) override {
-    app.add_option("input", options.inputs,
-                   "images (TIFF, PNG, JPEG, BMP), folders of images, or the Data Science Bowl layout")
-        ->required();
-    app.add_option("--model", options.model,
-                   "model.safetensors of a run, or default: the one that comes with nuclei");
-    app.add_option("--out", options.out, "folder for the results")->capture_default_str();
-    app.add_flag("--recursive", options.recursive, "search folders inside folders too");
-    app.add_flag("--continue", options.resume, "skip the images that an interrupted run has finished");
-    app.add_flag("--overwrite", options.overwrite, "replace the results of an earlier run in the folder");
-    app.add_option("--max-memory", max_memory, "larger images are worked on in parts; the result is the same")
-        ->capture_default_str();
-    add_tta(app, options.tta);
-    add_zoom(app, options.zoom);
-    add_precision(app, options.precision, bf16_outlines);
-    add_channel(app, options.channel);
-    app.add_option("--page", page,
-                   "page of a TIFF (slice, time point), from 1, or all (default: the first, with a note)")
-        ->group(choice_group);
-    app.add_option("--pixel-size", options.pixel_size, "micrometres per pixel, where the file does not say")
-        ->check(wrong_pixel_size)
-        ->group(choice_group);
-    add_results(app);
-    app.footer(
-        "Examples:\n  nuclei predict image.tif\n"
-        "  nuclei predict --channel DAPI --rois --geojson --out found plate1/ extra.ome.tif");
-    add_threads_and_device(app, options.device);
-  }
-
-  int run() override {
-    options.max_memory = parse_size(max_memory);
-    if (page) options.page = parse_page(*page);
-    options.results.labels = labels == "png"    ? LabelFormat::png
-                             : labels == "tiff" ? LabelFormat::tiff
-                                                : LabelFormat::none;
-    return print(predict(options));
-  }
-
- private:
-  void add_results(CLI::App& app) {
-    const char* group = "What comes out";
-    app.add_option("--labels", labels, "label images: png, tiff or none")
-        ->check(choice({"png", "tiff", "none"}))
-        ->capture_default_str()
-        ->group(group);
-    const auto flag = [&](const std::string& names, bool& value, const char* text) {
-      app.add_flag(names, value, text)->group(group);
-    };
-    ResultOptions& results = options.results;
-    flag("--overlays,!--no-overlays", results.overlays, "outlines on the images (default)");
-    flag("--table,!--no-table", results.table, "nuclei.csv: position, shape, intensity (default)");
-    flag("--rois", results.rois, "outlines for Fiji and ImageJ: rois/NAME.zip");
-    flag("--geojson", results.geojson, "outlines for QuPath: geojson/NAME.geojson");
-    flag("--coco", results.coco, "coco.json, and one file per image in coco/");
-    flag("--bowl", results.bowl, "bowl.csv: run lengths as the Data Science Bowl 2018 wants them");
-    flag("--probabilities", results.probabilities, "what the network says of each pixel, as float TIFF");
-  }
-
-  /// The exit code.
-  int print(const PredictSummary& done) const {
-    const std::string out = printable(options.out.string());
-    if (done.images > 0)
-      std::printf("%lld nuclei in %s; see %s\n", static_cast<long long>(done.nuclei),
-                  counted(done.images, "image").c_str(), out.c_str());
-    for (const auto& [zoom, images] : done.by_zoom)
-      if (zoom != 1)
-        std::printf("%s: %s nuclei, so the network saw them %s as large (--zoom)\n",
-                    counted(images, "image").c_str(), zoom > 1 ? "small" : "large",
-                    zoom > 1      ? "twice"
-                    : zoom == 0.5 ? "half"
-                                  : "a quarter");
-    if (done.skipped > 0)
-      std::printf("%s finished before%s\n", counted(done.skipped, "image").c_str(),
-                  done.images > 0 ? "" : ("; see " + out).c_str());
-    if (done.interrupted) std::fprintf(stderr, "nuclei: stopped; %s goes on\n", to_go_on(options).c_str());
-    if (done.failed > 0)
-      std::fprintf(stderr, "nuclei: %zu of %zu images failed\n", done.failed, done.images + done.failed);
-    if (done.interrupted) return StopOnSignal::exit_code();
-    return done.failed > 0 ? failed : 0;
-  }
-};
-
-}  // namespace
-
-std::unique_ptr<Command> predict_command() { return std::make_unique<Predict>(); }
 
 }  // namespace nuclei

@@ -42,8 +42,12 @@ struct PredictSummary {
 /// be read is reported on stderr and skipped. Ctrl-C and SIGTERM (StopOnSignal) stop within seconds and leave
 /// complete results. A picture that was finished but whose files are gone is worked on again. Throws Failure
 /// if there is nothing to read, a result cannot be written, a run to continue had other settings, or out
-/// holds an earlier run that is neither to be continued nor overwritten.
+/// holds an earlier run that is neither to be continued nor overwritten. Ranks of a job share out the pictures;
+/// each gets the summary of all.
 PredictSummary predict(const PredictOptions& options);
+
+/// How to go on with a run that is not complete.
+std::string to_go_on(const PredictOptions& options);
 
 /// "2GB", "500 MB" or bytes; also KiB, MiB and GiB. Throws UsageError for anything else.
 std::size_t parse_size(const std::string& text);

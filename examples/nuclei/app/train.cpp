@@ -1,5 +1,6 @@
 #include "app/command.h"
 #include "common/error.h"
+#include "common/ranks.h"
 #include "common/stop.h"
 #include "training/training.h"
 
@@ -39,16 +40,23 @@ struct Train : Command {
                    "passes over the images (default: 40, or what fits in --max-minutes)");
     app.add_option("--max-minutes", options.max_minutes, "stop cleanly after this time");
     for (const Setting& setting : settings) add_setting(app, setting);
+    app.add_flag("--compress-gradients", options.compress_gradients,
+                 "in a job of several processes: send gradients as bf16, half as many bytes; give it again "
+                 "with --resume");
     add_ignore_faults(app, options.ignore_faults);
     app.footer(
         "Example:\n  nuclei train --data stage1_train --out run --max-minutes 60\n  nuclei train --resume "
         "run\n"
         "  nuclei train --data stage1_train --out folds --folds 5\n"
+        "  mpirun -n 4 nuclei train --data stage1_train --out run --threads 8\n"
         "  nuclei train --data my_images --out mine --init default --epochs 10 --lr 0.0005");
     add_threads_and_device(app, options.device);
   }
 
+  bool shares_work() const override { return true; }
+
   int run() override {
+    const QuietRank quiet;
     if (options.init && (is_given("--base-width") || is_given("--depth")))
       throw UsageError("--init brings a network; leave --base-width and --depth out");
     if (!options.validate_on.empty() && is_given("--validation"))

@@ -49,7 +49,7 @@ Progress::Progress(std::string label, std::int64_t total, std::FILE* out, Show s
       total_(std::max<std::int64_t>(total, 0)),
       out_(out),
       show_(show),
-      terminal_(isatty(fileno(out)) != 0),
+      terminal_(show != Show::nothing && isatty(fileno(out)) != 0),
       start_(Clock::now()),
       last_drawn_(start_) {
   if (terminal_) draw(start_);
@@ -87,6 +87,7 @@ void Progress::finish() {
 void Progress::draw(Clock::time_point now) {
   last_drawn_ = now;
   drawn_ = done_;
+  if (show_ == Show::nothing) return;
   const double elapsed = duration<double>(now - start_).count();
   const double share = total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : 1.0;
   std::string line = label_ + " ";

@@ -17,7 +17,7 @@ double seconds_since(std::chrono::steady_clock::time_point begin);
 /// line now and then. Writes to `out`, standard error unless told otherwise. Not thread-safe.
 class Progress {
  public:
-  enum class Show { steps, percent };
+  enum class Show { steps, percent, nothing };
 
   /// `total` is the number of steps; 0 or less if there is nothing to do.
   Progress(std::string label, std::int64_t total, std::FILE* out = stderr, Show show = Show::steps);

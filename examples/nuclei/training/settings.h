@@ -48,8 +48,9 @@ struct TrainOptions {
   std::int64_t limit = 0;      // the number of images used, spread over the set; 0: all
   bool ignore_faults = false;  // of the images and masks (dataset/diagnosis.h)
   std::string device = "auto";
-  std::string precision = "f32";  // or bf16: convolutions and what is between them; weights stay f32
-  bool overwrite = false;         // replace the run that is in `out`
+  std::string precision = "f32";    // or bf16: convolutions and what is between them; weights stay f32
+  bool overwrite = false;           // replace the run that is in `out`
+  bool compress_gradients = false;  // between processes, to bf16
 };
 
 /// A setting on which the result of a training depends. It stands in the checkpoint and cannot change in a

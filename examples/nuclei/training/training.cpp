@@ -10,20 +10,22 @@
 
 #include "common/error.h"
 #include "common/progress.h"
+#include "common/ranks.h"
 #include "common/stop.h"
 #include "common/text.h"
 #include "evaluation/evaluation.h"
 #include "evaluation/metrics.h"
 #include "imageio/atomic_file.h"
 #include "inference/segmenter.h"
-#include "report/html_report.h"
 #include "training/checkpoint.h"
 #include "training/crop_dataset.h"
 #include "training/plan.h"
 #include "training/run_files.h"
+#include "training/run_folder.h"
 #include "training/step.h"
 #include "training/training_data.h"
 #include "training/tune.h"
+#include "training/validation.h"
 
 namespace nuclei {
 namespace {
@@ -32,6 +34,7 @@ using karyon::Tensor;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t schedule_steps = 1'000'000;  // into which a plan's schedule is cut
+constexpr double checkpoint_seconds = 600;          // after which a long epoch is saved, too
 
 // A training run. A checkpoint holds all that changes with each step.
 class Training {
@@ -40,14 +43,6 @@ class Training {
   bool run();  // false if it was stopped
 
  private:
-  struct Validation {
-    Evaluation evaluation;
-    double loss = 0;  // summed over the images
-    double seconds = 0;
-  };
-
-  void check_folder() const;
-  void remove_earlier_run() const;
   std::unique_ptr<karyon::UNet> initial_model();
   void load_images();
   void build(std::unique_ptr<karyon::UNet> initial);
@@ -61,7 +56,7 @@ class Training {
   bool train_epoch();  // false if it was stopped
   double train_step(const karyon::Batch& batch);
   bool validation_is_due() const;
-  std::optional<Validation> validate();  // nothing if it was stopped
+  void learn_costs(const Validation& validation);
   void finish_epoch(std::optional<Validation> validation, double seconds);
   bool tune();  // false if it was stopped
 
@@ -69,21 +64,22 @@ class Training {
   void save_model(const karyon::UNet& model, const std::vector<Scores>& scores,
                   const SegmentOptions& thresholds) const;
   void write_metrics() const {
-    write_file_atomically(options_.out / "metrics.csv", metrics_csv(state_.history));
+    if (Ranks::is_first()) write_file_atomically(options_.out / "metrics.csv", metrics_csv(state_.history));
   }
   void write_report() const;
   void say_how_to_go_on(bool stopped) const;
   SizeOptions size_options() const { return {.learned = diameter_, .typical = true}; }
 
   Trained trained() { return {*model_, *average_, *optimizer_}; }
-  bool resumes_in_place() const;
   double elapsed() const { return seconds_since(start_); }
+  // On the clock of rank 0, for what all ranks decide alike.
+  double agreed_time() const { return Ranks::of_first(elapsed()); }
   // A plan ends by itself.
   bool time_is_up() const {
-    return StopOnSignal::signal() ||
-           (!plan_ && options_.max_minutes && elapsed() + ending_seconds_ >= *options_.max_minutes * 60);
+    return Ranks::any(StopOnSignal::signal() || (!plan_ && options_.max_minutes &&
+                                                 elapsed() + ending_seconds_ >= *options_.max_minutes * 60));
   }
-  std::filesystem::path checkpoint_path() const { return options_.out / "last.ckpt"; }
+  std::filesystem::path checkpoint_path() const { return run_checkpoint(options_); }
   std::filesystem::path model_path() const { return options_.out / "model.safetensors"; }
 
   StopOnSignal stop_on_signal_;
@@ -101,13 +97,19 @@ class Training {
   std::unique_ptr<karyon::UNet> model_;
   std::unique_ptr<karyon::UNet> average_;  // of model_ over its last steps: what is validated and kept
   std::vector<Tensor> parameters_;         // of model_
+  std::unique_ptr<karyon::DistributedDataParallel> parallel_;
   std::unique_ptr<karyon::AdamW> optimizer_;
   std::unique_ptr<karyon::CosineLR> schedule_;
   std::int64_t epochs_ = 0;
   std::optional<Plan> plan_;   // where the time says how many epochs
   double ending_seconds_ = 0;  // what fitting the thresholds will take
+  double saved_at_ = 0;        // elapsed()
   TrainingState state_;
 };
+
+std::string to_go_on(const std::filesystem::path& run) {
+  return "go on, with as many processes as you like, by: nuclei train --resume " + run.string();
+}
 
 // ---- Before the first step
 
@@ -120,43 +122,17 @@ Training::Training(TrainOptions options)
     checkpoint = open_checkpoint(checkpoint_file(*options_.resume), options_);
     check_options(options_);
   }
-  check_folder();
+  if (options_.batch_size % Ranks::size() != 0)
+    throw UsageError("--batch-size: expects a multiple of the " + std::to_string(Ranks::size()) +
+                     " processes of this job, got " + std::to_string(options_.batch_size));
+  check_run_folder(options_);
   std::unique_ptr<karyon::UNet> initial = initial_model();
   load_images();
-  create_folder(options_.out);
+  Ranks::group()->barrier();  // all have seen the folder as it was
+  if (Ranks::is_first()) create_folder(options_.out);
   build(std::move(initial));
   if (options_.resume) resume_from(checkpoint);
   plan_epochs();
-}
-
-bool Training::resumes_in_place() const {
-  std::error_code ignored;
-  return options_.resume &&
-         std::filesystem::equivalent(checkpoint_file(*options_.resume), checkpoint_path(), ignored);
-}
-
-void Training::check_folder() const {
-  if (options_.data.empty())
-    throw UsageError("--data: say where the images are (a folder in the Data Science Bowl layout)");
-  if (options_.out.empty()) throw UsageError("--out: say where the run's files go");
-  if (resumes_in_place() || options_.overwrite) return;
-  std::error_code error;
-  if (std::filesystem::exists(checkpoint_path(), error))
-    throw Failure(options_.out.string() + " already holds a run: go on with --resume " +
-                  options_.out.string() + ", choose another --out, or replace it by --overwrite");
-  for (const char* file : {"model.safetensors", "metrics.csv", "split.csv"})
-    require_free(options_.out / file);
-  require_ours(options_.out / "report.html", report_mark);
-}
-
-// The files of a run that is replaced.
-void Training::remove_earlier_run() const {
-  if (resumes_in_place() || !options_.overwrite) return;
-  for (const char* file : {"last.ckpt", "model.safetensors", "metrics.csv", "split.csv", "report.html"}) {
-    std::error_code error;
-    if (!std::filesystem::remove(options_.out / file, error) && error)
-      throw Failure("removing " + (options_.out / file).string() + ": " + error.message());
-  }
 }
 
 // The model that --init names; the options learn its size. Null where the training begins with random
@@ -185,12 +161,18 @@ void Training::load_images() {
   validation_ = std::move(data.validation);
   split_csv_ = std::move(data.split_csv);
   state_.fingerprint = std::move(data.fingerprint);
+  const std::int64_t ranks = Ranks::size();
+  if (crops_->size() < ranks)
+    throw Failure(counted(static_cast<std::size_t>(crops_->size()), "crop") + " an epoch for " +
+                  std::to_string(ranks) + " processes; start fewer");
   loader_ = std::make_unique<karyon::DataLoader>(
-      *crops_, karyon::DataLoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()),
+      *crops_, karyon::DataLoaderOptions{.batch_size = std::min(options_.batch_size, crops_->size()) / ranks,
                                          .shuffle = true,
                                          .drop_last = true,
                                          .workers = karyon::num_threads() > 1 ? 1 : 0,
-                                         .seed = options_.seed});
+                                         .seed = options_.seed,
+                                         .num_replicas = ranks,
+                                         .rank = Ranks::rank()});
 }
 
 void Training::build(std::unique_ptr<karyon::UNet> initial) {
@@ -203,6 +185,11 @@ void Training::build(std::unique_ptr<karyon::UNet> initial) {
   parameters_ = model_->parameters();
   optimizer_ = std::make_unique<karyon::AdamW>(parameters_,
                                                karyon::AdamWOptions{.lr = options_.lr, .weight_decay = 1e-3});
+  // Ranks share gradients and the statistics of norms: a step is the same, however many work on it.
+  karyon::convert_sync_batchnorm(*model_, Ranks::group());
+  parallel_ = std::make_unique<karyon::DistributedDataParallel>(
+      *model_, Ranks::group(),
+      karyon::DistributedDataParallelOptions{.compress_bf16 = options_.compress_gradients});
 }
 
 void Training::plan_epochs() {
@@ -224,14 +211,15 @@ void Training::plan_epochs() {
 
 // A run that is resumed has the time that was left, unless it gets another.
 void Training::plan_to_fit() {
-  const double now = elapsed(),
+  const double now = agreed_time(),
                end = options_.max_minutes ? *options_.max_minutes * 60 : now + state_.plan->seconds_left;
-  plan_.emplace(end, loader_->size(), options_.validate_every,
-                guess_costs(options_, *loader_, device_, validation_));
+  Costs costs = guess_costs(options_, *loader_, device_, validation_);
+  Ranks::share(&costs, sizeof costs, 0);
+  plan_.emplace(end, loader_->size(), options_.validate_every, costs);
   if (state_.plan) plan_->resume(state_.plan->phase);
   epochs_ = state_.epoch;
   if (plan_->phase() >= 1) return;
-  plan_->begin_epoch(state_.epoch, state_.batch, elapsed());
+  plan_->begin_epoch(state_.epoch, state_.batch, agreed_time());
   epochs_ = plan_->epochs();
   std::fprintf(stderr, "%s per epoch: planning about %lld epochs for %s minutes (--epochs overrides)\n",
                format_duration(plan_->epoch_seconds()).c_str(), static_cast<long long>(epochs_),
@@ -254,24 +242,27 @@ void Training::resume_from(const karyon::TensorFile& checkpoint) {
                   std::to_string(loader_->size()));
   state_ = std::move(saved);
   const auto best = file.parent_path() / "model.safetensors";
-  if (!resumes_in_place() && std::filesystem::exists(best)) std::filesystem::copy_file(best, model_path());
+  if (Ranks::is_first() && !resumes_in_place(options_) && std::filesystem::exists(best))
+    std::filesystem::copy_file(best, model_path());
 }
 
 // ---- Training
 
 bool Training::run() {
   announce();
-  remove_earlier_run();
-  karyon::remove_stale_files(options_.out);
+  if (Ranks::is_first()) {
+    remove_earlier_run(options_);
+    karyon::remove_stale_files(options_.out);
+  }
   // From here on the run can be resumed. Files that an earlier break left incomplete are written again.
   save_checkpoint();
-  write_file_atomically(options_.out / "split.csv", split_csv_);
+  if (Ranks::is_first()) write_file_atomically(options_.out / "split.csv", split_csv_);
   if (!state_.history.empty()) write_metrics();
   for (const Example& e : validation_) baselines_.add(e);
   bool done = train_all();
   // Who set a time wants the best model that it gives, also where the run may go on.
   const bool fits = done || (options_.max_minutes && !StopOnSignal::signal() && state_.best_epoch > 0);
-  if (fits && !tune()) done = false;
+  if (fits && Ranks::is_first() && !tune()) done = false;
   say_how_to_go_on(!done);
   return done;
 }
@@ -279,39 +270,50 @@ bool Training::run() {
 void Training::announce() const {
   std::int64_t parameters = 0;
   for (const Tensor& p : parameters_) parameters += p.numel();
-  std::fprintf(stderr,
-               "U-Net with %lld parameters, %lld epochs of %lld steps, batches of %lld crops of %lld x %lld, "
-               "%s, %d threads\n",
-               static_cast<long long>(parameters), static_cast<long long>(epochs_),
-               static_cast<long long>(loader_->size()), static_cast<long long>(loader_->options().batch_size),
-               static_cast<long long>(options_.crop), static_cast<long long>(options_.crop),
-               options_.precision.c_str(), karyon::num_threads());
+  std::fprintf(
+      stderr,
+      "U-Net with %lld parameters, %lld epochs of %lld steps, batches of %lld crops of %lld x %lld, "
+      "%s, %d threads%s\n",
+      static_cast<long long>(parameters), static_cast<long long>(epochs_),
+      static_cast<long long>(loader_->size()),
+      static_cast<long long>(loader_->options().batch_size * Ranks::size()),
+      static_cast<long long>(options_.crop), static_cast<long long>(options_.crop),
+      options_.precision.c_str(), karyon::num_threads(),
+      Ranks::size() > 1 ? (" in each of " + std::to_string(Ranks::size()) + " processes").c_str() : "");
+  if (Ranks::size() > 1)
+    std::fprintf(stderr, "after a break %s\n", printable(to_go_on(options_.out)).c_str());
   if (state_.epoch >= epochs_)
     std::fprintf(stderr, "all %lld epochs are done; --epochs asks for more\n",
                  static_cast<long long>(epochs_));
 }
 
 void Training::save_checkpoint() {
+  saved_at_ = elapsed();
+  if (!Ranks::is_first()) return;
   if (plan_) state_.plan = {.phase = plan_->phase(), .seconds_left = plan_->seconds_left(elapsed())};
   nuclei::save_checkpoint(checkpoint_path(), options_, epochs_, state_, trained());
 }
 
 bool Training::train_all() {
   while (state_.epoch < epochs_) {
-    const double begin = elapsed();
+    const double begin = agreed_time();
     if (plan_) plan_->begin_epoch(state_.epoch, state_.batch, begin);
     const bool trained = train_epoch();
-    const double trained_at = elapsed();
+    const double trained_at = agreed_time();
     save_checkpoint();
     if (!trained) return false;
     std::optional<Validation> validation;
-    if (validation_is_due() && !(validation = validate())) return false;
+    if (validation_is_due()) {
+      validation = validate(*average_, validation_, state_.thresholds, size_options());
+      if (!validation) return false;
+      learn_costs(*validation);
+    }
     const double validated_in = validation ? validation->seconds : 0;
     finish_epoch(std::move(validation), trained_at - begin);
     save_checkpoint();
     write_metrics();
     write_report();
-    if (plan_) plan_->rest_took(elapsed() - trained_at - validated_in);
+    if (plan_) plan_->rest_took(agreed_time() - trained_at - validated_in);
     if (state_.epoch == epochs_) break;
     if (options_.patience > 0 && state_.epoch - state_.best_epoch >= options_.patience) {
       std::fprintf(stderr, "no better score for %lld epochs: this is enough\n",
@@ -333,11 +335,12 @@ bool Training::train_epoch() {
     ++state_.batch;
     progress.update(state_.batch, "loss " + fixed(state_.loss_sum / static_cast<double>(state_.batch), 4));
     if (plan_) {
-      const bool goes_on = plan_->step_done(elapsed());
+      const bool goes_on = plan_->step_done(agreed_time());
       epochs_ = plan_->epochs();
       if (!goes_on) return true;
     }
     if (time_is_up() && state_.batch < size) return false;
+    if (elapsed() - saved_at_ > checkpoint_seconds) save_checkpoint();
   }
   return true;
 }
@@ -348,7 +351,9 @@ double Training::train_step(const karyon::Batch& batch) {
   optimizer_->set_lr(learning_rate(step));
   optimizer_->zero_grad();
   const Tensor loss = loss_of(*model_, batch, options_);
-  const auto value = loss.item<double>();
+  const Tensor mean = loss.detach().clone();
+  Ranks::group()->all_reduce(mean, karyon::distributed::ReduceOp::avg);
+  const auto value = mean.item<double>();
   const auto advice = [&] {
     std::ostringstream text;
     text << " in epoch " << state_.epoch + 1 << "; try a smaller --lr (now " << options_.lr << ")";
@@ -370,29 +375,13 @@ bool Training::validation_is_due() const {
   return epoch % options_.validate_every == 0 || epoch == epochs_ || time_is_up();
 }
 
-std::optional<Training::Validation> Training::validate() {
-  Validation result;
-  if (validation_.empty()) return result;
-  const auto start = Clock::now();
-  double network = 0;
-  Progress progress("validating", static_cast<std::int64_t>(validation_.size()));
-  for (const Example& e : validation_) {
-    const auto begin = Clock::now();
-    const Seen seen = predict_maps(*average_, e.image, false, size_options());
-    network += seconds_since(begin);
-    const LabelMap found = separate(seen, state_.thresholds);
-    result.evaluation.add(e, found, seconds_since(begin));
-    result.loss += cross_entropy(seen.maps, e.truth);
-    progress.update(static_cast<std::int64_t>(result.evaluation.images().size()));
-    if (StopOnSignal::signal()) return {};
-  }
-  result.seconds = seconds_since(start);
-  ending_seconds_ = ending_seconds(network, result.seconds - network);
-  if (plan_) {
-    plan_->validation_took(result.seconds);
-    plan_->ending_will_take(ending_seconds_);
-  }
-  return result;
+void Training::learn_costs(const Validation& validation) {
+  if (validation_.empty()) return;
+  ending_seconds_ =
+      ending_seconds(validation.network, validation.seconds * Ranks::size() - validation.network);
+  if (!plan_) return;
+  plan_->validation_took(validation.seconds);
+  plan_->ending_will_take(ending_seconds_);
 }
 
 // Keeps the model if no epoch was better.
@@ -435,6 +424,7 @@ void Training::finish_epoch(std::optional<Validation> validation, double seconds
 
 void Training::save_model(const karyon::UNet& model, const std::vector<Scores>& scores,
                           const SegmentOptions& thresholds) const {
+  if (!Ranks::is_first()) return;
   karyon::save_unet(model, model_path(),
                     model_metadata(options_, epochs_, state_.best_epoch, diameter_, scores, thresholds));
 }
@@ -467,6 +457,7 @@ bool Training::tune() {
 }
 
 void Training::write_report() const {
+  if (!Ranks::is_first()) return;
   write_file_atomically(
       options_.out / "report.html",
       training_report(options_, epochs_, state_, validation_.size(), evaluation_, baselines_));
@@ -487,10 +478,15 @@ void Training::say_how_to_go_on(bool stopped) const {
 
 }  // namespace
 
-bool train(const TrainOptions& options) {
+bool train(const TrainOptions& options) try {
   if (options.folds == 0 || options.fold > 0 || options.resume) return Training(options).run();
+  if (Ranks::size() > 1)
+    throw UsageError("--folds in a job of several processes: train one fold in each job, with --fold");
   check_options(options);
   return train_folds(options);
+} catch (const karyon::distributed::RankLost& e) {
+  const auto& run = options.out.empty() && options.resume ? *options.resume : options.out;
+  throw karyon::distributed::RankLost(to_go_on(run), e.rank());
 }
 
 }  // namespace nuclei
