@@ -4,7 +4,6 @@
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/optim.h>
-#include <karyon/core/ops/layout.h>
 #include <karyon/core/optim/optimizer.h>
 
 namespace karyon {
@@ -190,12 +189,16 @@ Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm) {
         empty({static_cast<std::int64_t>(grads.size())}, {.dtype = f64, .device = grads[0].device()}));
     kernels::sum_of_squares(grads, squares.back());
   }
-  // Gradients of one kind, the usual case, stay where they are: the host does not wait for their norm.
   if (squares.empty()) return zeros({}, {.dtype = f64});
-  const bool one = squares.size() == 1;
-  if (!one)
-    for (Tensor& part : squares) part = part.to(Device::cpu());
-  const Tensor all = one ? squares[0] : cat(squares, 0);
+  // Gradients of one kind, the usual case, stay where they are: the host does not wait for their norm.
+  Tensor all = squares[0];
+  if (squares.size() > 1) {
+    std::vector<double> values;
+    for (const Tensor& part : squares)
+      for (const double value : part.to_vector<double>()) values.push_back(value);
+    all = empty({static_cast<std::int64_t>(values.size())}, {.dtype = f64});
+    std::ranges::copy(values, all.data<double>());
+  }
   Tensor norm = empty({}, {.dtype = f64, .device = all.device()});
   kernels::root_of_sum(all, norm);
   for (std::vector<Tensor>& grads : groups) kernels::limit_norm(max_norm, norm.to(grads[0].device()), grads);

@@ -5,6 +5,7 @@
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/optim/adam.h>
+#include <karyon/core/optim/foreach.h>
 #include <karyon/core/optim/sgd.h>
 #include <karyon/core/random.h>
 #include <karyon/core/serialize.h>
@@ -209,6 +210,29 @@ TEST_CASE("clipping: many gradients of all sizes, on the device they are on") {
       worst = std::max(worst, std::abs(got[k] - was[k] * 2 / (std::sqrt(squares) + 1e-6)));
     CHECK(worst < 1e-7);
   }
+}
+
+TEST_CASE("many tensors move towards others, of both types, at once") {
+  Generator generator(4);
+  std::vector<Tensor> to, from, before;
+  for (int i = 0; i < 70; ++i) {
+    const DType dtype = i % 7 == 3 && test::device() == Device::cpu() ? f64 : f32;
+    before.push_back(randn({1 + 31 * i}, generator).to(dtype));
+    from.push_back(randn({1 + 31 * i}, generator).to(dtype).to(test::device()));
+    to.push_back(before.back().to(test::device()).clone());
+  }
+  foreach_lerp_(to, from, 0.25);
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    const auto got = to[i].to_vector<double>(), a = before[i].to_vector<double>(),
+               b = from[i].to_vector<double>();
+    double worst = 0;
+    for (std::size_t k = 0; k < got.size(); ++k)
+      worst = std::max(worst, std::abs(got[k] - (0.75 * a[k] + 0.25 * b[k])));
+    CHECK(worst < 1e-6);
+  }
+  CHECK_THROWS_WITH(foreach_lerp_({zeros({2})}, {zeros({3})}, 0.5),
+                    Catch::Contains("of one shape and device"));
+  CHECK_THROWS_WITH(foreach_lerp_({zeros({2})}, {}, 0.5), Catch::Contains("1 and 0"));
 }
 
 TEST_CASE("clipping: every element") {
