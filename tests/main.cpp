@@ -19,8 +19,11 @@ int main(int argc, char** argv) {
     std::cout << "skipped, no device of type " << device().type << ": " << why << std::endl;
     return skipped;
   }
-  const std::string name = karyon::backend(device().type).devices().front().name;
-  if (device() != karyon::Device::cpu()) std::cout << device() << ": " << name << std::endl;
+  std::string name;
+  if (device() != karyon::Device::cpu()) {
+    name = karyon::backend(device().type).devices().front().name;
+    std::cout << device() << ": " << name << std::endl;
+  }
   const char* needs = std::getenv("KARYON_TEST_NEEDS");
   if (needs && std::string(needs) == "cudnn" && name.find("no cuDNN") != std::string::npos) {
     std::cout << "skipped: " << name << std::endl;

@@ -197,7 +197,7 @@ TEST_CASE("clipping: many gradients of all sizes, on the device they are on") {
     const Tensor grad = randn({1 + i * i * 7}, generator);
     for (const double v : grad.to_vector<double>()) squares += v * v;
     parameters.push_back(zeros(grad.shape(), {.device = test::device()}).requires_grad_());
-    parameters.back().set_grad(grad.to(test::device()));
+    parameters.back().set_grad(grad.clone().to(test::device()));
     before.push_back(grad);
   }
   const Tensor norm = clip_grad_norm_(parameters, 2);
