@@ -24,7 +24,8 @@ Plugin open_plugin() {
             opened.find_kernel = reinterpret_cast<cuda_plugin::FindKernel*>(find("karyon_cuda_kernel"));
             if (!open || !opened.find_kernel) return {};
             char reason[512] = "";
-            opened.backend = open(KARYON_CUDA_ABI, {.tf32 = cuda_plugin::tf32_allowed()}, reason, sizeof reason);
+            opened.backend =
+                open(KARYON_CUDA_ABI, {.tf32 = cuda_plugin::tf32_allowed()}, reason, sizeof reason);
             return {.good = opened.backend != nullptr, .ours = true, .why = reason};
           })
           .why;

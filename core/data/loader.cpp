@@ -64,7 +64,8 @@ std::vector<std::vector<std::int64_t>> batch_order(const Dataset& dataset, const
   const std::vector<std::int64_t> all = sample_order(dataset, options, generator);
   std::vector<std::int64_t> order;
   for (std::int64_t i = 0; i < share(options, std::ssize(all)); ++i)
-    order.push_back(all[static_cast<std::size_t>((i * options.num_replicas + options.rank) % std::ssize(all))]);
+    order.push_back(
+        all[static_cast<std::size_t>((i * options.num_replicas + options.rank) % std::ssize(all))]);
   const auto n = static_cast<std::int64_t>(order.size()), most = options.batch_size;
   std::vector<std::vector<std::int64_t>> out;
   for (std::int64_t begin = 0; begin < n - (options.drop_last ? most - 1 : 0); begin += most)

@@ -1,8 +1,8 @@
-#include <karyon/models/capi/call.h>
 #include <karyon/core/backend.h>
 #include <karyon/core/parallel.h>
 #include <karyon/core/random.h>
 #include <karyon/core/version.h>
+#include <karyon/models/capi/call.h>
 
 namespace karyon::capi {
 namespace {

@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
-#include <karyon/models/capi/karyon_c.h>
 #include <karyon/core/tensor.h>
 #include <karyon/layers/module.h>
+#include <karyon/models/capi/karyon_c.h>
 
 // Private: how the functions of karyon_c.h reach the library.
 

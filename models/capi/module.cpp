@@ -1,6 +1,6 @@
-#include <karyon/models/capi/call.h>
 #include <karyon/core/autograd.h>
 #include <karyon/layers/weights.h>
+#include <karyon/models/capi/call.h>
 #include <karyon/models/unet.h>
 
 using namespace karyon::capi;

@@ -1,6 +1,5 @@
 #include <cstring>
 
-#include <karyon/models/capi/call.h>
 #include <karyon/core/dlpack.h>
 #include <karyon/core/io/numpy.h>
 #include <karyon/core/ops/activation.h>
@@ -9,6 +8,7 @@
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/random.h>
+#include <karyon/models/capi/call.h>
 
 using namespace karyon::capi;
 using karyon::Tensor;

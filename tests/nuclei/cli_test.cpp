@@ -93,7 +93,8 @@ TEST_CASE("nuclei: what is misspelt ends with 2 and names what is nearest") {
         {"predict --maxmemory=2GB image.tif", "did you mean --max-memory?"},
         {"evaluate --dat x", "did you mean --data?"},
         {"train --data x --out y --epoch 3", "did you mean --epochs?"},
-        {"train --data x --out y --precision bf61", "expects f32, tf32 or bf16, got 'bf61'; did you mean bf16?"},
+        {"train --data x --out y --precision bf61",
+         "expects f32, tf32 or bf16, got 'bf61'; did you mean bf16?"},
         {"predict --device cuba image.tif", "expects auto, cpu or cuda, got 'cuba'; did you mean cuda?"},
         {"predict --labels tif image.tif", "did you mean tiff?"},
         {"predict --what image.tif", "there is no option --what (nuclei predict --help lists all)"}}) {
