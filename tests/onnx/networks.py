@@ -51,6 +51,9 @@ def network(name):
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    for parameter in net.parameters():  # the head of a ViT begins with zeros
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
     return Out(net) if name.startswith(SEGMENTATION) else net
 
 
