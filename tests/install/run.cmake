@@ -20,7 +20,7 @@ endfunction()
 # stranger(NAME [cmake arguments]): the project beside this file, configured, built and run in work/NAME.
 function(stranger name)
   message(STATUS "${name}")
-  run(${CMAKE_COMMAND} -S ${ROOT}/tests/install -B ${work}/${name} -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Debug
+  run(${CMAKE_COMMAND} -S ${ROOT}/tests/install -B ${work}/${name} -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0
     -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} ${ARGN})
   run(${CMAKE_COMMAND} --build ${work}/${name} --target stranger --parallel)
   run(${work}/${name}/stranger)
