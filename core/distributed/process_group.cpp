@@ -65,7 +65,7 @@ double Work::seconds() const {
 // The thread on which a group's operations run, in the order in which they were begun.
 struct ProcessGroup::Thread {
   struct Task {
-    std::function<void(Collectives&)> run;
+    std::function<void()> run;
     std::shared_ptr<Work::State> work;
   };
 
@@ -78,6 +78,10 @@ struct ProcessGroup::Thread {
   std::thread thread;
 
   std::shared_ptr<Work::State> begin(std::function<void(Collectives&)> run) {
+    return push([this, run = std::move(run)] { run(*collectives); });
+  }
+
+  std::shared_ptr<Work::State> push(std::function<void()> run) {
     auto work = std::make_shared<Work::State>();
     {
       const std::lock_guard lock(mutex);
@@ -125,7 +129,7 @@ struct ProcessGroup::Thread {
     try {
       throw;
     } catch (const RankLost& lost) {
-      if (lost.rank() < 0 || collectives->rank() != (lost.rank() == 0 ? 1 : 0)) return;
+      if (lost.rank() < 0 || !collectives || collectives->rank() != (lost.rank() == 0 ? 1 : 0)) return;
       const std::string text = std::string("karyon: ") + lost.what() + "\n";
       [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
     } catch (...) {
@@ -137,11 +141,11 @@ struct ProcessGroup::Thread {
     const auto begin = std::chrono::steady_clock::now();
     if (!failure) {
       try {
-        task.run(*collectives);
+        task.run();
       } catch (...) {
         fail();
         // Messages may still arrive in the memory that the task keeps, so it lives as long as the process.
-        new std::function<void(Collectives&)>(std::move(task.run));
+        new std::function<void()>(std::move(task.run));
       }
     }
     task.run = nullptr;  // a tensor's owner is the caller alone again
@@ -155,7 +159,7 @@ ProcessGroup::ProcessGroup() : exceptions_(std::uncaught_exceptions()) {}
 ProcessGroup::ProcessGroup(std::function<std::unique_ptr<Collectives>()> join)
     : exceptions_(std::uncaught_exceptions()), thread_(std::make_unique<Thread>()) {
   thread_->thread = std::thread([t = thread_.get()] { t->work(); });
-  Work joined(thread_->begin([t = thread_.get(), &join](Collectives&) { t->collectives = join(); }));
+  Work joined(thread_->push([t = thread_.get(), &join] { t->collectives = join(); }));
   try {
     joined.wait();
   } catch (...) {
