@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <karyon/core/autograd.h>
 #include <karyon/core/distributed/process_group.h>
@@ -21,6 +22,15 @@ namespace {
 
 std::size_t bytes_of(const Tensor& x) {
   return static_cast<std::size_t>(x.numel()) * element_size(x.dtype());
+}
+
+// For what must live as long as the process.
+template <class T>
+void keep_forever(T value) {
+  static std::mutex mutex;
+  static auto* const kept = new std::vector<T>;
+  const std::lock_guard lock(mutex);
+  kept->push_back(std::move(value));
 }
 
 }  // namespace
@@ -144,8 +154,7 @@ struct ProcessGroup::Thread {
         task.run();
       } catch (...) {
         fail();
-        // Messages may still arrive in the memory that the task keeps, so it lives as long as the process.
-        new std::function<void()>(std::move(task.run));
+        keep_forever(std::move(task.run));  // with the memory in which messages may still arrive
       }
     }
     task.run = nullptr;  // a tensor's owner is the caller alone again
@@ -181,7 +190,7 @@ ProcessGroup::~ProcessGroup() {
   }
   thread_->changed.notify_one();
   thread_->thread.join();
-  if (thread_->failure) thread_->collectives.release();  // messages may still be under way
+  if (thread_->failure) keep_forever(std::move(thread_->collectives));  // messages may still be under way
 }
 
 // Runs `task` with x's memory, or with a copy of it on the CPU.
