@@ -31,10 +31,16 @@ typedef enum karyon_dtype {
   KARYON_BF16 = 2, /* the upper half of a float */
   KARYON_I64 = 3,
   KARYON_U8 = 4,
-  KARYON_BOOL = 5 /* a byte: 0 or 1 */
+  KARYON_BOOL = 5, /* a byte: 0 or 1 */
+  KARYON_DTYPE_RESERVED =
+      0x7fffffff /* makes every number a value of the type: functions refuse unknown ones */
 } karyon_dtype;
 
-typedef enum karyon_device { KARYON_CPU = 0, KARYON_CUDA = 1 } karyon_device;
+typedef enum karyon_device {
+  KARYON_CPU = 0,
+  KARYON_CUDA = 1,
+  KARYON_DEVICE_RESERVED = 0x7fffffff
+} karyon_device;
 
 /* The version of the library that runs: "0.1.0". */
 const char* karyon_version(void);
