@@ -112,7 +112,8 @@ TEST_CASE("nuclei: windows give every bit of the whole picture", "[nuclei][tiles
     Segmenter segmenter(setup.model, karyon::Device::cpu());
     for (const auto& [width, height, style] :
          {std::tuple{221, 197, Style::fluorescence}, {610, 67, Style::stained}, {50, 830, Style::mixed}}) {
-      if (options.up == karyon::UpMode::bilinear && width != 221) continue;  // shapes are the other network's part
+      if (options.up == karyon::UpMode::bilinear && width != 221)
+        continue;  // shapes are the other network's part
       const auto file = picture(setup.folder, width, height, style);
       FindSummary whole, tiled;
       for (const auto& [tta, zoom, precision] : {std::tuple(false, 1.0, karyon::f32),
