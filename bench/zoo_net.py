@@ -1,6 +1,7 @@
 """What bench/zoo_net.cpp times, elsewhere: PEER is torch, torch-compiled, onnxruntime or openvino.
 
     zoo_net.py PEER THREADS NETWORK SECONDS f32|bf16 BATCH...
+    zoo_net.py export FOLDER NETWORK...                          writes FOLDER/NETWORK.onnx
 
 Prints the same lines of JSON. PyTorch runs channels_last; bf16 is for PyTorch alone.
 """
@@ -17,9 +18,6 @@ import torchvision
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "golden"))
 import unet
 
-peer, threads, name, budget = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
-dtype = torch.bfloat16 if sys.argv[5] == "bf16" else torch.float32
-torch.set_num_threads(threads)
 torch.manual_seed(1)
 
 
@@ -34,15 +32,34 @@ class Logits(torch.nn.Module):
         return self.net(x)["out"]
 
 
-if name.startswith("unet_base"):
-    model = unet.UNet(in_channels=3, out_channels=1, base_width=int(name.removeprefix("unet_base")), depth=4)
-elif name in ("fcn_resnet50", "deeplabv3_resnet50"):
-    make = getattr(torchvision.models.segmentation, name)
-    model = Logits(make(weights=None, weights_backbone=None, aux_loss=False))
-else:
-    model = getattr(torchvision.models, name)(weights=None)
-model.eval()
-size = 256 if name.startswith("unet") or name.endswith("_resnet50") else 224
+def network(name):
+    """The network of zoo.txt with random weights, and the height and width of its images."""
+    size = 256 if name.startswith("unet") or name.endswith("_resnet50") else 224
+    if name.startswith("unet_base"):
+        net = unet.UNet(in_channels=3, out_channels=1, base_width=int(name.removeprefix("unet_base")), depth=4)
+    elif name in ("fcn_resnet50", "deeplabv3_resnet50"):
+        make = getattr(torchvision.models.segmentation, name)
+        net = Logits(make(weights=None, weights_backbone=None, aux_loss=False))
+    else:
+        net = getattr(torchvision.models, name)(weights=None)
+    return net.eval(), size
+
+
+def export(net, size, path):
+    """Writes an ONNX file for any number of images."""
+    torch.onnx.export(net, (torch.rand(2, 3, size, size),), path, input_names=["x"], output_names=["y"],
+                      dynamic_axes={"x": {0: "n"}, "y": {0: "n"}}, dynamo=False)
+
+
+if sys.argv[1] == "export":
+    for name in sys.argv[3:]:
+        export(*network(name), str(Path(sys.argv[2]) / f"{name}.onnx"))
+    sys.exit()
+
+peer, threads, budget = sys.argv[1], int(sys.argv[2]), float(sys.argv[4])
+model, size = network(sys.argv[3])
+dtype = torch.bfloat16 if sys.argv[5] == "bf16" else torch.float32
+torch.set_num_threads(threads)
 
 
 def prepare(batch):
@@ -65,7 +82,7 @@ def prepare(batch):
 
         with tempfile.TemporaryDirectory() as folder:
             path = folder + "/net.onnx"
-            torch.onnx.export(model, (x,), path, input_names=["x"], dynamo=False)
+            export(model, size, path)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
