@@ -1,4 +1,6 @@
 #include <karyon/core/autocast.h>
+#include <karyon/core/autograd.h>
+#include <karyon/core/weight_cache.h>
 
 namespace karyon {
 namespace {
@@ -17,6 +19,14 @@ AutocastGuard::~AutocastGuard() { in_force = before_; }
 
 Tensor autocast(const Tensor& x) {
   return x.defined() && x.dtype() == f32 && in_force != f32 ? x.to(in_force) : x;
+}
+Tensor autocast_weight(const Tensor& weight) {
+  if (!weight.defined() || weight.dtype() != f32 || in_force == f32 || grad_enabled())
+    return autocast(weight);
+  FilterKey key{5, static_cast<std::int64_t>(in_force), weight.impl()->offset};
+  for (int d = 0; d < weight.dim(); ++d) key.push_back(weight.size(d));
+  return used_before(weight, key) ? kept_filters(weight, key, [&] { return autocast(weight); })
+                                  : autocast(weight);
 }
 Tensor widen(const Tensor& x) { return x.defined() && x.dtype() == bf16 ? x.to(f32) : x; }
 Tensor beside(const Tensor& x, const Tensor& parameter) {

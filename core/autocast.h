@@ -59,6 +59,9 @@ class AutocastGuard {
 
 /// x cast to autocast_dtype() if it is f32, else x. Differentiable; undefined stays undefined.
 Tensor autocast(const Tensor& x);
+/// The same of a weight. Without gradients the cast weight is kept until the weight changes, since later calls
+/// will use it, too.
+Tensor autocast_weight(const Tensor& weight);
 /// x cast to f32 if it is bf16, else x. Differentiable; undefined stays undefined.
 Tensor widen(const Tensor& x);
 /// A parameter (a bias) as kernels take it beside x: cast to f32 if both are bf16, else itself.

@@ -52,6 +52,7 @@ struct GELU : Module {
   explicit GELU(const Options& options = {}) : options_(options) {}
   Tensor forward(Tensor x) override { return gelu(x, options_); }
   std::unique_ptr<Module> rebuilt() const override { return std::make_unique<GELU>(options_); }
+  const Options& options() const { return options_; }
 
  private:
   Options options_;

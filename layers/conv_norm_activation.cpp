@@ -61,6 +61,7 @@ Tensor activate(const Tensor& x, ActivationKind activation) {
     case ActivationKind::relu6: return relu6(x);
     case ActivationKind::silu: return silu(x);
     case ActivationKind::hardswish: return hardswish(x);
+    case ActivationKind::gelu: return gelu(x);
   }
   throw Error("activate: expects an activation");
 }
@@ -72,6 +73,7 @@ std::unique_ptr<Module> make_activation(ActivationKind activation) {
     case ActivationKind::relu6: return std::make_unique<ReLU6>();
     case ActivationKind::silu: return std::make_unique<SiLU>();
     case ActivationKind::hardswish: return std::make_unique<Hardswish>();
+    case ActivationKind::gelu: return std::make_unique<GELU>();
   }
   throw Error("make_activation: expects an activation");
 }
@@ -83,6 +85,8 @@ bool is_activation(const Module& module, ActivationKind& activation) {
   if (type == typeid(ReLU6)) return activation = ActivationKind::relu6, true;
   if (type == typeid(SiLU)) return activation = ActivationKind::silu, true;
   if (type == typeid(Hardswish)) return activation = ActivationKind::hardswish, true;
+  if (type == typeid(GELU) && static_cast<const GELU&>(module).options().approximate == GeluApproximate::none)
+    return activation = ActivationKind::gelu, true;
   return false;
 }
 

@@ -10,7 +10,7 @@ namespace karyon {
 
 /// x through the activation.
 Tensor activate(const Tensor& x, ActivationKind activation);
-/// The activation as a module: ReLU, ReLU6, SiLU or Hardswish; Identity for none.
+/// The activation as a module: ReLU, ReLU6, SiLU, Hardswish or GELU; Identity for none.
 std::unique_ptr<Module> make_activation(ActivationKind activation);
 /// Which of them the module is, if it is one.
 bool is_activation(const Module& module, ActivationKind& activation);

@@ -1,3 +1,10 @@
+#include <typeinfo>
+
+#include <karyon/core/autocast.h>
+#include <karyon/core/autograd.h>
+#include <karyon/core/ops/elementwise.h>
+#include <karyon/layers/call_observer.h>
+#include <karyon/layers/conv_norm_activation.h>
 #include <karyon/layers/init.h>
 #include <karyon/layers/linear.h>
 
@@ -21,6 +28,35 @@ std::int64_t Linear::multiply_adds(const Shape&, const Shape& output) const {
 
 std::unique_ptr<Module> Linear::rebuilt() const {
   return std::make_unique<Linear>(weight.size(1), weight.size(0), Options{.bias = bias.defined()});
+}
+
+bool can_fuse(const Linear& linear, const Tensor& x) {
+  return !grad_enabled() && CallObserver::current() == nullptr && typeid(linear) == typeid(Linear) &&
+         x.device() == Device::cpu() && x.dim() >= 2 && x.numel() > 0 && x.size(-1) == linear.weight.size(1);
+}
+
+Tensor linear_activation(Linear& linear, ActivationKind activation, Tensor x, const Tensor& scale,
+                         const Tensor& residual) {
+  const Tensor& weight = linear.weight;
+  const DType result = x.dtype() == f32 ? autocast_dtype() : x.dtype();
+  if (!can_fuse(linear, x) || (residual.defined() && residual.dtype() != result)) {
+    Tensor y = linear(std::move(x));
+    if (scale.defined()) y = y * scale;
+    if (residual.defined()) y = y + residual;
+    return activate(y, activation);
+  }
+  Shape shape = x.shape();
+  const std::int64_t in = weight.size(1), out = weight.size(0), rows = x.numel() / in;
+  shape[x.dim() - 1] = out;
+  const Tensor shift = scale.defined() && linear.bias.defined() ? linear.bias * scale : linear.bias;
+  Conv2dAffineOptions options{.activation = activation};
+  if (residual.defined()) {
+    check(residual.shape() == shape, "linear_activation: expects a residual ", shape, ", got ",
+          residual.shape());
+    options.residual = residual.reshape({rows, 1, 1, out});
+  }
+  return conv2d_affine(x.reshape({rows, 1, 1, in}), weight.reshape({out, 1, 1, in}), scale, shift, options)
+      .reshape(shape);
 }
 
 }  // namespace karyon

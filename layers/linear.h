@@ -1,4 +1,5 @@
 #pragma once
+#include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/random.h>
 #include <karyon/layers/module.h>
@@ -22,5 +23,16 @@ struct Linear : Module {
   Tensor weight;  ///< [out_features, in_features]
   Tensor bias;    ///< [out_features] or undefined
 };
+
+/// Whether linear(x) and what follows may be computed in one pass now: on the CPU, without recording and without
+/// a CallObserver that watches the layers.
+bool can_fuse(const Linear& linear, const Tensor& x);
+/// activation(scale linear(x) + residual): one pass over memory if can_fuse() holds, otherwise the steps one by
+/// one.
+///   scale     [out_features], or undefined for 1
+///   residual  of the result's shape, or undefined
+///   returns   as Linear
+Tensor linear_activation(Linear& linear, ActivationKind activation, Tensor x, const Tensor& scale = {},
+                         const Tensor& residual = {});
 
 }  // namespace karyon

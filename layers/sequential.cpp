@@ -2,6 +2,7 @@
 
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/layers/blocks.h>
+#include <karyon/layers/linear.h>
 #include <karyon/layers/sequential.h>
 
 namespace karyon {
@@ -32,6 +33,12 @@ Tensor Sequential::forward(Tensor x, const Tensor& residual) {
     if (conv && next < size()) tail.norm = exactly<BatchNorm2d>((*this)[next]);
     if (tail.norm) ++next;
     if (conv && next < size() && is_activation((*this)[next], tail.activation)) ++next;
+    auto* const linear = dynamic_cast<Linear*>(&first);
+    if (linear && next < size() && can_fuse(*linear, x) && is_activation((*this)[next], tail.activation)) {
+      x = linear_activation(*linear, tail.activation, std::move(x));
+      i = next + 1;
+      continue;
+    }
     const bool last = !added && next == size() && tail.activation == ActivationKind::none;
     if (last) tail.residual = residual;
     if (conv && (next > i || last) && can_fuse(*conv, tail, x.dtype())) {

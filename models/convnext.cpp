@@ -1,6 +1,8 @@
+#include <karyon/core/autograd.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/layers/activation.h>
 #include <karyon/layers/blocks.h>
+#include <karyon/layers/call_observer.h>
 #include <karyon/layers/linear.h>
 #include <karyon/models/convnext.h>
 #include <karyon/models/parts.h>
@@ -27,7 +29,12 @@ struct ConvNeXtBlock : Module {
     register_module("stochastic_depth", depth);
   }
   Tensor forward(Tensor x) override {
-    return x + depth(block(x) * layer_scale.reshape({layer_scale.size(0)}));
+    const Tensor scale = layer_scale.reshape({layer_scale.size(0)});
+    if (grad_enabled() || depth.is_training() || CallObserver::current()) return x + depth(block(x) * scale);
+    Tensor y = x;
+    for (std::size_t i = 0; i < 3; ++i) y = block[i](std::move(y));
+    y = linear_activation(dynamic_cast<Linear&>(block[3]), ActivationKind::gelu, std::move(y));
+    return linear_activation(dynamic_cast<Linear&>(block[5]), ActivationKind::none, std::move(y), scale, x);
   }
   std::unique_ptr<Module> rebuilt() const override {
     return std::make_unique<ConvNeXtBlock>(layer_scale.size(0), scale_, depth_p_);

@@ -20,11 +20,37 @@ std::int64_t grain(std::int64_t bytes) {
 const char* bytes_of(const Tensor& x) { return static_cast<const char*>(x.data_ptr()); }
 char* bytes_of(Tensor& x) { return static_cast<char*>(x.data_ptr()); }
 
+// Runs of one element: a call of memcpy for each would take many times as long.
+template <class T>
+void copy_elements(const T* from, T* to, kernels::CopyRuns runs) {
+  if (runs.rows == 1) {  // one loop
+    std::swap(runs.outer, runs.rows);
+    runs.from.row_stride = runs.from.outer_stride;
+    runs.to.row_stride = runs.to.outer_stride;
+  }
+  parallel_for(runs.outer * runs.rows, grain(sizeof(T)), [&](std::int64_t b, std::int64_t e) {
+    while (b < e) {
+      const std::int64_t o = b / runs.rows, r = b - o * runs.rows, count = std::min(e - b, runs.rows - r);
+      const T* p = from + o * runs.from.outer_stride + r * runs.from.row_stride;
+      T* q = to + o * runs.to.outer_stride + r * runs.to.row_stride;
+      for (std::int64_t i = 0; i < count; ++i) q[i * runs.to.row_stride] = p[i * runs.from.row_stride];
+      b += count;
+    }
+  });
+}
+
 void copy_runs_cpu(const Tensor& x, Tensor& y, const kernels::CopyRuns& runs) {
   const auto size = static_cast<std::int64_t>(element_size(x.dtype()));
   if (runs.outer * runs.rows * runs.length == 0) return;
   const char* from = bytes_of(x) + runs.from.offset * size;
   char* to = bytes_of(y) + runs.to.offset * size;
+  if (runs.length == 1 && (size == 2 || size == 4)) {
+    if (size == 2)
+      return copy_elements(reinterpret_cast<const std::uint16_t*>(from), reinterpret_cast<std::uint16_t*>(to),
+                           runs);
+    return copy_elements(reinterpret_cast<const std::uint32_t*>(from), reinterpret_cast<std::uint32_t*>(to),
+                         runs);
+  }
   const std::int64_t length = runs.length * size;
   // One long run is cut into pieces, so that it too is copied by all threads.
   const std::int64_t pieces = cpu::ceil_div(length, chunk_bytes);

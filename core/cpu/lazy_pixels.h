@@ -15,10 +15,11 @@ template <class T>
 struct LazyPixels {
   std::array<Tensor, 3> held;  // keep the pointers valid: x, or the source, scale and shift of its norm
   const T* data;               // pixels of x or of the source
-  std::int64_t channels;
+  std::int64_t channels, pixels;
   const float *scale = nullptr, *shift = nullptr;  // [channels]; null where x is in memory
 
-  explicit LazyPixels(const Tensor& x) : held{x}, channels(x.size(-1)) {
+  explicit LazyPixels(const Tensor& x)
+      : held{x}, channels(x.size(-1)), pixels(x.numel() / std::max<std::int64_t>(channels, 1)) {
     if (const auto norm = lazy_as<LazyNorm>(x)) {
       held = {norm->x.get(), norm->scale, norm->shift};
       scale = norm->scale.data<float>();

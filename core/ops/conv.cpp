@@ -70,7 +70,7 @@ ConvGeometry conv2d_geometry(const char* op, const Tensor& x, const Tensor& weig
 ConvHints hints_for(const Tensor& x, bool norm_may_follow) {
   const bool f32_or_bf16 = x.dtype() == f32 || x.dtype() == bf16;
   return {.moments = norm_may_follow && grad_enabled() && f32_or_bf16,
-          .keep_filters = !grad_enabled() && x.dtype() == f32};
+          .keep_filters = !grad_enabled() && f32_or_bf16};
 }
 
 Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, const Tensor& x,
@@ -142,7 +142,7 @@ Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, con
 
 Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias,
               const Conv2dOptions& options) {
-  const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
+  const Tensor x = autocast(input), weight = autocast_weight(filters), bias = beside(x, any_bias);
   const ConvGeometry g = conv2d_geometry("conv2d", x, weight, bias, options);
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   // Kernels take their time by the size of an image, even where there is none.
@@ -159,7 +159,7 @@ Tensor conv2d_affine(const Tensor& input, const Tensor& filters, const Tensor& a
   for (const Tensor* t : {&input, &filters, &any_scale, &any_shift, &options.residual})
     check(!grad_enabled() || !t->defined() || !t->requires_grad(),
           "conv2d_affine: has no gradient; use it under NoGradGuard");
-  const Tensor x = autocast(input), weight = autocast(filters), scale = beside(x, any_scale),
+  const Tensor x = autocast(input), weight = autocast_weight(filters), scale = beside(x, any_scale),
                shift = beside(x, any_shift);
   const ConvGeometry g = conv2d_geometry("conv2d_affine", x, weight, shift, options.conv);
   check_per_channel("conv2d_affine", "scale", scale, g.k, x.dtype());
@@ -191,7 +191,7 @@ Tensor conv2d_affine(const std::vector<Tensor>& inputs, const Tensor& filters, c
 
 Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias,
                         const ConvTranspose2dOptions& options) {
-  const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
+  const Tensor x = autocast(input), weight = autocast_weight(filters), bias = beside(x, any_bias);
   const auto& [stride, padding, output_padding, dilation, groups] = options;
   const char* const op = "conv_transpose2d";
   const std::int64_t k = transposed_channels(op, 4, weight, groups);

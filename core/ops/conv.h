@@ -23,7 +23,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 
 /// The activations that a convolution can compute in its last step; none is x itself.
-enum class ActivationKind { none, relu, relu6, silu, hardswish };
+enum class ActivationKind { none, relu, relu6, silu, hardswish, gelu };
 
 struct Conv2dAffineOptions {
   Conv2dOptions conv = {};

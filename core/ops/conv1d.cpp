@@ -16,7 +16,7 @@ Tensor without_height(const Tensor& x) { return x.reshape({x.size(0), x.size(2),
 Tensor conv1d(const Tensor& input, const Tensor& filters, const Tensor& any_bias,
               const Conv1dOptions& options) {
   const char* const op = "conv1d";
-  const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
+  const Tensor x = autocast(input), weight = autocast_weight(filters), bias = beside(x, any_bias);
   const auto& [stride, padding, dilation, groups] = options;
   check_arguments(op, 3, x, weight, bias, weight.dim() == 3 ? weight.size(0) : 0, groups, stride, padding,
                   dilation);
@@ -36,7 +36,7 @@ Tensor conv1d(const Tensor& input, const Tensor& filters, const Tensor& any_bias
 Tensor conv_transpose1d(const Tensor& input, const Tensor& filters, const Tensor& any_bias,
                         const ConvTranspose1dOptions& options) {
   const char* const op = "conv_transpose1d";
-  const Tensor x = autocast(input), weight = autocast(filters), bias = beside(x, any_bias);
+  const Tensor x = autocast(input), weight = autocast_weight(filters), bias = beside(x, any_bias);
   const auto& [stride, padding, output_padding, dilation, groups] = options;
   const std::int64_t k = transposed_channels(op, 3, weight, groups);
   check_arguments(op, 3, x, weight, bias, k, groups, stride, padding, dilation);

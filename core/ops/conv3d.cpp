@@ -381,7 +381,7 @@ Volumes volumes(std::int64_t n, const Triple& size, const Triple& out, std::int6
 Tensor conv3d(const Tensor& input, const Tensor& any_weight, const Tensor& any_bias,
               const Conv3dOptions& options) {
   const char* const op = "conv3d";
-  const Tensor x = autocast(input), weight = autocast(any_weight), bias = beside(x, any_bias);
+  const Tensor x = autocast(input), weight = autocast_weight(any_weight), bias = beside(x, any_bias);
   const auto& [stride, padding, dilation, groups] = options;
   check_arguments(op, 5, x, weight, bias, weight.dim() == 5 ? weight.size(0) : 0, groups, stride, padding,
                   dilation);
@@ -412,7 +412,7 @@ Tensor conv3d(const Tensor& input, const Tensor& any_weight, const Tensor& any_b
 Tensor conv_transpose3d(const Tensor& input, const Tensor& any_weight, const Tensor& any_bias,
                         const ConvTranspose3dOptions& options) {
   const char* const op = "conv_transpose3d";
-  const Tensor x = autocast(input), weight = autocast(any_weight), bias = beside(x, any_bias);
+  const Tensor x = autocast(input), weight = autocast_weight(any_weight), bias = beside(x, any_bias);
   const auto& [stride, padding, extra, dilation, groups] = options;
   const std::int64_t k = transposed_channels(op, 5, weight, groups);
   check_arguments(op, 5, x, weight, bias, k, groups, stride, padding, dilation);

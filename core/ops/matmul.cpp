@@ -59,7 +59,10 @@ Tensor as_matrix(const Tensor& x) { return x.reshape(flat(x.shape())); }
 // before it rounds.
 void multiply_add(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
-  if (y.dtype() == bf16 && bias.defined()) {
+  // A convolution adds the bias to its sums, and keeps the weights packed where later calls use them, too.
+  const bool keeps =
+      !grad_enabled() && y.dtype() == f32 && y.device() == Device::cpu() && out >= 16 && in >= 16;
+  if ((y.dtype() == bf16 && bias.defined()) || keeps) {
     if (y.numel() == 0) return;
     if (in == 0) {  // not a convolution
       Tensor sums = empty(y.shape(), {.device = y.device()});
@@ -68,7 +71,8 @@ void multiply_add(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
     }
     const ConvGeometry g{.n = rows, .h = 1, .w = 1, .c = in, .h_out = 1, .w_out = 1, .k = out};
     Tensor pixels = view(y, {rows, 1, 1, out});
-    return kernels::conv2d(g, {}, view(x, {rows, 1, 1, in}), view(weight, {out, 1, 1, in}), bias, pixels);
+    return kernels::conv2d(g, {.keep_filters = !grad_enabled()}, view(x, {rows, 1, 1, in}),
+                           view(weight, {out, 1, 1, in}), bias, pixels);
   }
   if (bias.defined()) kernels::broadcast(1, bias, y);
   Tensor y_rows = view(y, {rows, out});
@@ -115,7 +119,7 @@ Tensor matmul(const Tensor& left, const Tensor& right) {
 }
 
 Tensor linear(const Tensor& input, const Tensor& weights, const Tensor& any_bias) {
-  const Tensor x = autocast(input), weight = autocast(weights), bias = beside(x, any_bias);
+  const Tensor x = autocast(input), weight = autocast_weight(weights), bias = beside(x, any_bias);
   check_dtypes("linear", x, weight);
   check(x.dim() >= 1, "linear: expects x with at least one dimension, got ", x.shape());
   check(weight.dim() == 2 && weight.size(1) == x.size(-1), "linear: expects a weight of [out, ", x.size(-1),

@@ -68,6 +68,7 @@ void visit(ActivationKind activation, F f) {
     case ActivationKind::relu6: return f(functors::Hardtanh{0, 6});
     case ActivationKind::silu: return f(functors::Silu{});
     case ActivationKind::hardswish: return f(functors::Hardswish{});
+    case ActivationKind::gelu: return f(functors::Gelu{});
   }
 }
 

@@ -12,6 +12,8 @@
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/random.h>
 
+#include "op_check.h"
+
 // Which type computes in which, and what is refused; the values are the kernels' tests.
 
 using namespace karyon;
@@ -190,4 +192,19 @@ TEST_CASE("Images of bf16 join those of f32 as f32") {
   joined.backward(ones({1, 2, 2, 7}));
   CHECK(a.grad().dtype() == f32);
   CHECK(b.grad().dtype() == bf16);
+}
+
+TEST_CASE("Without gradients a cast weight is kept until it changes") {
+  Generator generator(5);
+  Tensor weight = randn({20, 1, 1, 18}, generator);
+  const Tensor x = randn({3, 5, 4, 18}, generator);
+  const NoGradGuard no_grad;
+  const AutocastGuard bf(bf16);
+  CHECK(autocast_weight(weight).data_ptr() != autocast_weight(weight).data_ptr());  // not for a single use
+  CHECK(autocast_weight(weight).data_ptr() == autocast_weight(weight).data_ptr());
+  CHECK(autocast_weight(weight.reshape({20, 18})).shape() == Shape{20, 18});
+  const auto expected = [&] { return conv2d(x.to(bf16), weight.to(bf16)).to(f64); };
+  for (int i = 0; i < 3; ++i) CHECK(test::difference(conv2d(x, weight).to(f64), expected()) == 0);
+  weight.mul_(2);  // packed and cast forms are made anew
+  for (int i = 0; i < 3; ++i) CHECK(test::difference(conv2d(x, weight).to(f64), expected()) == 0);
 }

@@ -88,7 +88,7 @@ TEST_CASE("convolution engines: each computes what the reference does in f64") {
         double largest = 1;  // of the values before an activation
         for (const ActivationKind activation :
              {ActivationKind::none, ActivationKind::relu, ActivationKind::relu6, ActivationKind::silu,
-              ActivationKind::hardswish}) {
+              ActivationKind::hardswish, ActivationKind::gelu}) {
           engine.affine(g, {}, x, w, factor, bias, {activation, added}, y);
           reference.affine(g, {}, wide(x), wide(w), wide(factor), wide(bias), {activation, wide(added)},
                            expected);

@@ -264,3 +264,39 @@ TEST_CASE("blocks: stochastic depth leaves out images and keeps the mean") {
   CHECK(block(ones({2, 2})).to_vector<float>() == std::vector<float>(4, 1));
   CHECK_THROWS_WITH(StochasticDepth(1.5), Contains("probability in [0, 1]"));
 }
+
+TEST_CASE("linear: an activation, a scale and a residual follow in the same pass") {
+  Generator generator(3);
+  Linear layer(18, 21, {.generator = &generator});
+  const Shape shape = GENERATE(Shape{5, 18}, Shape{2, 3, 7, 18}, Shape{0, 18}, Shape{18});
+  Shape out = shape;
+  out[shape.dims() - 1] = 21;
+  const Tensor x = randn(shape, generator), scale = randn({21}, generator), residual = randn(out, generator);
+  for (const ActivationKind kind : {ActivationKind::none, ActivationKind::relu, ActivationKind::gelu})
+    for (const bool whole : {false, true}) {
+      const Tensor factor = whole ? scale : Tensor(), added = whole ? residual : Tensor();
+      const Tensor recorded = linear_activation(layer, kind, x, factor, added);
+      CHECK(recorded.requires_grad());
+      const NoGradGuard no_grad;
+      CHECK(can_fuse(layer, x) == (shape.dims() > 1 && shape[0] > 0));
+      CHECK(test::difference(linear_activation(layer, kind, x, factor, added), recorded.detach().to(f64)) <
+            1e-5);
+    }
+  const NoGradGuard no_grad;
+  if (shape[0] == 5)
+    CHECK_THROWS_WITH(linear_activation(layer, ActivationKind::none, x, {}, zeros({1, 21})),
+                      Contains("expects a residual [5, 21]"));
+}
+
+TEST_CASE("sequential: linear layers take the activation that follows") {
+  Generator generator(4);
+  Sequential net;
+  net.add<Linear>(20, 24, LinearLayerOptions{.generator = &generator});
+  net.add<GELU>();
+  net.add<Linear>(24, 17, LinearLayerOptions{.generator = &generator});
+  net.add<GELU>(GELU::Options{.approximate = GeluApproximate::tanh});
+  const Tensor x = randn({3, 7, 20}, generator), recorded = net(x).detach();
+  const NoGradGuard no_grad;
+  CHECK(test::difference(net(x), recorded.to(f64)) < 1e-5);
+  CHECK(test::difference(net(x), recorded.to(f64)) < 1e-5);  // with kept weights
+}

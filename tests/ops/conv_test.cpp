@@ -221,12 +221,14 @@ TEST_CASE("conv2d_affine adds a residual before its activation") {
   const auto [shape, out, kernel, groups] = GENERATE(values<Finished>({
       {{2, 7, 9, 5}, 6, 1, 1},  // direct, no whole vector
       {{1, 20, 20, 16}, 32, 1, 1},
+      {{37, 1, 1, 20}, 33, 1, 1},  // pixels that are no images
+      {{31, 7, 7, 16}, 16, 1, 1},
       {{1, 17, 19, 16}, 24, 3, 1},  // Winograd
       {{1, 9, 8, 20}, 20, 3, 20},   // depthwise
       {{0, 4, 4, 3}, 2, 3, 1},      // no image
   }));
   const auto activation = GENERATE(ActivationKind::none, ActivationKind::relu, ActivationKind::relu6,
-                                   ActivationKind::silu, ActivationKind::hardswish);
+                                   ActivationKind::silu, ActivationKind::hardswish, ActivationKind::gelu);
   const bool with_residual = GENERATE(false, true);
   Generator generator(8);
   const Conv2dOptions options{.padding = kernel / 2, .groups = groups};
@@ -239,6 +241,7 @@ TEST_CASE("conv2d_affine adds a residual before its activation") {
                           : activation == ActivationKind::relu6     ? relu6(before)
                           : activation == ActivationKind::silu      ? silu(before)
                           : activation == ActivationKind::hardswish ? hardswish(before)
+                          : activation == ActivationKind::gelu      ? gelu(before)
                                                                     : before;
   const auto there = [](const Tensor& t) { return t.defined() ? t.to(device()) : t; };
   const Tensor y = conv2d_affine(there(x), there(w), there(scale), there(shift),

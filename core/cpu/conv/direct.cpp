@@ -268,8 +268,9 @@ TapConv transposed_conv(const ConvGeometry& g, const ImagePart& dy, std::int64_t
 
 namespace {
 
-void forward(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
+void forward(const ConvGeometry& images, const ConvHints& hints, const Tensor& x, const Tensor& weight,
              const Tensor& bias, const LastSteps& last, Tensor& y) {
+  const ConvGeometry g = in_wide_rows(images);
   const ConvInput in = grouped_input(x, g.c / g.groups);
   const float* const added = bias.defined() ? bias.data<float>() : nullptr;
   float* const out = y.data<float>();
@@ -301,8 +302,9 @@ void conv2d_affine_direct(const ConvGeometry& g, const ConvHints& hints, const T
   forward(g, hints, x, weight, {}, last, y);
 }
 
-void conv2d_backward_data_direct(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
+void conv2d_backward_data_direct(const ConvGeometry& images, const ConvHints& hints, const Tensor& dy,
                                  const Tensor& weight, const Tensor& bias, Tensor& dx) {
+  const ConvGeometry g = in_wide_rows(images);
   const ConvInput in = grouped_input(dy, g.k / g.groups);
   const float* const added = bias.defined() ? bias.data<float>() : nullptr;
   float* const out = dx.data<float>();

@@ -20,6 +20,7 @@
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/conv.h>
 #include <karyon/core/parallel.h>
+#include <karyon/core/weight_cache.h>
 
 namespace karyon::cpu {
 namespace {
@@ -61,10 +62,12 @@ struct RowPlan {
     return whole && x.in_memory() ? 0 : span * width * g.c;
   }
 
-  // The input of a row of outputs, in place or copied to `copy`. Rows are counted over all images.
+  // The input of a row of outputs, in place or copied to `copy`. Rows are counted over all images. The last row
+  // of in_rows() has fewer pixels.
   const BFloat16* at(const ConvGeometry& g, const Pixels& x, std::int64_t row_out, BFloat16* copy) const {
     const std::int64_t top = row_out / g.h_out * g.h, oh = row_out % g.h_out;
-    if (whole) return x.read((top + oh * g.stride.h) * g.w, span * g.w, copy);
+    const std::int64_t first = (top + oh * g.stride.h) * g.w;
+    if (whole) return x.read(first, std::min(span * g.w, x.pixels - first), copy);
     const std::int64_t left = std::min(g.padding.w, width),
                        right = std::clamp(g.padding.w + g.w, left, width);
     BFloat16* to = copy;
@@ -140,17 +143,26 @@ Tensor pack_panels(const OutputPanels& panels, const RowPlan& rows, Pack pack) {
   return packed;
 }
 
-// From weights [outputs][elements of the runs].
-Tensor pack_filters(const BFloat16* weight, const OutputPanels& panels, const RowPlan& rows) {
+// From weights [outputs][elements of the runs], or the form of an earlier call if it is to be kept.
+Tensor pack_filters(const ConvGeometry& g, const Tensor& weight, const RowPlan& rows, bool keep) {
+  const OutputPanels panels(g);
   const bool whole_pairs = 2 * rows.pairs == rows.elements && rows.elements % 32 == 0;
-  return pack_panels(panels, rows, [&](std::int64_t panel, BFloat16* to) {
-    const BFloat16* const from = weight + panels.first(panel) * rows.elements;
-    if (whole_pairs && panels.size(panel) == bf16_block) {
-      pack_panel_by_pairs(from, rows, to);
-    } else {
-      pack_panel_by_values(from, panels.size(panel), rows, to);
-    }
-  });
+  const auto pack = [&] {
+    const BFloat16* const weights = weight.data<BFloat16>();
+    return pack_panels(panels, rows, [&](std::int64_t panel, BFloat16* to) {
+      const BFloat16* const from = weights + panels.first(panel) * rows.elements;
+      if (whole_pairs && panels.size(panel) == bf16_block) {
+        pack_panel_by_pairs(from, rows, to);
+      } else {
+        pack_panel_by_values(from, panels.size(panel), rows, to);
+      }
+    });
+  };
+  const FilterKey key{3,          weight.impl()->offset,
+                      g.k,        g.c,
+                      g.groups,   g.kernel.h,
+                      g.kernel.w, static_cast<std::int64_t>(rows.runs.size())};
+  return keep && used_before(weight, key) ? kept_filters(weight, key, pack) : pack();
 }
 
 // The filters of the gradient in the input: from weights [k][tap][c] of a group, where c are the outputs now
@@ -219,10 +231,23 @@ const char* conv2d_direct_bf16_refuse(ConvDirection direction, const ConvGeometr
 
 namespace {
 
+// A convolution whose outputs read one pixel each knows no images: its pixels are cut into rows that suit the
+// register tiles and the threads. The last row may be shorter.
+ConvGeometry in_rows(const ConvGeometry& g) {
+  if (g.kernel != Pair(1) || g.stride != Pair(1) || g.padding != Pair(0)) return g;
+  const std::int64_t pixels = g.n * g.h * g.w;
+  ConvGeometry rows = g;
+  rows.n = 1;
+  rows.w = rows.w_out = std::min(pixels, std::clamp<std::int64_t>(ceil_div(pixels, 16), 14, 56));
+  rows.h = rows.h_out = ceil_div(pixels, std::max<std::int64_t>(rows.w, 1));
+  return rows;
+}
+
 // Sums begin with `bias`, or outputs are max(scale sum + shift, floor) by `affine`. `finish` follows.
 void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, const Tensor& x,
               const float* bias, const Epilogue* affine, const FinishPass& finish, Tensor& y) {
   const Pixels in(x);
+  const std::int64_t outputs_in_all = y.numel() / std::max<std::int64_t>(g.k, 1);
   const OutputPanels panels(g);
   BFloat16* to = y.data<BFloat16>();
   const bool nontemporal = nontemporal_stores(y, panels.outputs) && !finish.needed();
@@ -237,6 +262,7 @@ void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, 
         from[static_cast<std::size_t>(i)] = rows.at(g, in, first + i, copies + i * copy_size);
       for (std::int64_t task = 0; task < panels.count * count; ++task) {
         const std::int64_t panel = task / count, i = task % count, row = first + i, k = panels.first(panel);
+        const std::int64_t cols = std::min(g.w_out, outputs_in_all - row * g.w_out);
         Epilogue epilogue{};
         if (affine) epilogue = {affine->scale + k, affine->shift + k, affine->floor};
         bf16_forward_tiles({.x = from[static_cast<std::size_t>(i)] + panels.group(panel) * (g.c / g.groups),
@@ -245,7 +271,7 @@ void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, 
                             .run_count = static_cast<std::int64_t>(rows.runs.size()),
                             .filter = packed.data<BFloat16>() + panel * rows.pairs * 2 * bf16_block,
                             .y_pixel = g.k,
-                            .cols = g.w_out,
+                            .cols = cols,
                             .outputs = panels.size(panel),
                             .bias = bias ? bias + k : nullptr,
                             .accumulate = false,
@@ -255,7 +281,7 @@ void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, 
                            to + row * g.w_out * g.k + k);
         if (finish.needed())
           finish.run(to + row * g.w_out * g.k + k,
-                     {.channels = panels.size(panel), .pixels = g.w_out, .pixel_step = g.k});
+                     {.channels = panels.size(panel), .pixels = cols, .pixel_step = g.k});
       }
     }
     if (nontemporal) hwy::FlushStream();  // before another thread may read it
@@ -264,24 +290,26 @@ void convolve(const ConvGeometry& g, const RowPlan& rows, const Tensor& packed, 
 
 }  // namespace
 
-void conv2d_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                        const Tensor& bias, Tensor& y) {
+void conv2d_direct_bf16(const ConvGeometry& images, const ConvHints& hints, const Tensor& x,
+                        const Tensor& weight, const Tensor& bias, Tensor& y) {
+  const ConvGeometry g = in_rows(images);
   const RowPlan rows(g);
-  convolve(g, rows, pack_filters(weight.data<BFloat16>(), OutputPanels(g), rows), x,
-           spread(bias, g.k, g.k, 0).data(), nullptr, {}, y);
+  convolve(g, rows, pack_filters(g, weight, rows, hints.keep_filters), x, spread(bias, g.k, g.k, 0).data(),
+           nullptr, {}, y);
 }
 
-void conv2d_affine_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& x, const Tensor& weight,
-                               const Tensor& scale, const Tensor& shift, const ConvFinish& finish,
-                               Tensor& y) {
+void conv2d_affine_direct_bf16(const ConvGeometry& images, const ConvHints& hints, const Tensor& x,
+                               const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                               const ConvFinish& finish, Tensor& y) {
+  const ConvGeometry g = in_rows(images);
   const std::vector<float> scales = spread(scale, g.k, g.k, 1), shifts = spread(shift, g.k, g.k, 0);
   const FinishPlan plan(finish, none_or_relu(finish.activation));
   const Epilogue affine{
       scales.data(), shifts.data(),
       plan.in_registers == ActivationKind::relu ? 0.0f : -std::numeric_limits<float>::infinity()};
   const RowPlan rows(g);
-  convolve(g, rows, pack_filters(weight.data<BFloat16>(), OutputPanels(g), rows), x, nullptr, &affine,
-           {plan.after, y}, y);
+  convolve(g, rows, pack_filters(g, weight, rows, hints.keep_filters), x, nullptr, &affine, {plan.after, y},
+           y);
 }
 
 namespace {

@@ -4,8 +4,8 @@
 #include <hwy/cache_control.h>
 
 #include <karyon/core/cpu/conv/direct.h>
-#include <karyon/core/cpu/conv/filter_cache.h>
 #include <karyon/core/parallel.h>
+#include <karyon/core/weight_cache.h>
 
 namespace karyon::cpu {
 namespace {

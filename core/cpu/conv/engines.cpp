@@ -181,6 +181,21 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor
 
 std::span<const ConvEngine> conv_engines() { return engines; }
 
+ConvGeometry in_wide_rows(const ConvGeometry& g) {
+  constexpr std::int64_t narrow = 14, wide = 128, most = 2048;
+  if (g.kernel != Pair(1) || g.stride != Pair(1) || g.padding != Pair(0) || g.w >= narrow) return g;
+  const std::int64_t pixels = g.n * g.h * g.w;
+  std::int64_t width = std::min(pixels, wide);
+  while (width >= narrow && pixels % width != 0) --width;
+  if (width < narrow) width = pixels <= most ? pixels : g.w;
+  if (width <= g.w) return g;
+  ConvGeometry rows = g;
+  rows.n = 1;
+  rows.h = rows.h_out = pixels / width;
+  rows.w = rows.w_out = width;
+  return rows;
+}
+
 bool mostly_padding(const ConvGeometry& g) {
   // In double, which holds any product of sizes.
   const auto padded = [](std::int64_t size, std::int64_t padding) {

@@ -32,6 +32,10 @@ std::span<const ConvEngine> conv_engines();
 /// The other two directions choose in the same way.
 std::string explain_conv2d(const ConvGeometry& g, DType dtype);
 
+/// A convolution whose outputs read one pixel each knows no images: where they are narrow, this gives its pixels
+/// as rows that suit register tiles. Other geometries stay as they are.
+ConvGeometry in_wide_rows(const ConvGeometry& g);
+
 /// Whether the image with its padding is so much larger than the image that engines must not copy it: a
 /// dilation and a padding of 2^30 are valid.
 bool mostly_padding(const ConvGeometry& g);

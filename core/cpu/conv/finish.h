@@ -27,6 +27,7 @@ void visit(ActivationKind activation, F f) {
     case ActivationKind::relu6: return f(functors::Hardtanh{0, 6});
     case ActivationKind::silu: return f(functors::Silu{});
     case ActivationKind::hardswish: return f(functors::Hardswish{});
+    case ActivationKind::gelu: return f(functors::Gelu{});
   }
 }
 
@@ -42,7 +43,7 @@ struct SimpleActivation {
     if (kind == ActivationKind::relu || kind == ActivationKind::relu6) low = 0;
     if (kind == ActivationKind::relu6) high = 6;
   }
-  static bool is(ActivationKind kind) { return kind != ActivationKind::silu; }
+  static bool is(ActivationKind kind) { return kind != ActivationKind::silu && kind != ActivationKind::gelu; }
 };
 
 /// All that register tiles do with sums; pointers may be null.

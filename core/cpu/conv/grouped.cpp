@@ -6,13 +6,13 @@
 
 #include <karyon/core/cpu/conv/chunks.h>
 #include <karyon/core/cpu/conv/engines.h>
-#include <karyon/core/cpu/conv/filter_cache.h>
 #include <karyon/core/cpu/conv/grouped.h>
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/simd/map.h>
 #include <karyon/core/cpu/simd/simd.h>
 #include <karyon/core/kernels/copy.h>
 #include <karyon/core/parallel.h>
+#include <karyon/core/weight_cache.h>
 
 namespace karyon::cpu {
 namespace {

@@ -10,7 +10,6 @@
 #include <hwy/cache_control.h>
 
 #include <karyon/core/cpu/conv/chunks.h>
-#include <karyon/core/cpu/conv/filter_cache.h>
 #include <karyon/core/cpu/conv/finish.h>
 #include <karyon/core/cpu/conv/tiles.h>
 #include <karyon/core/cpu/conv/transforms.h>
@@ -21,6 +20,7 @@
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/parallel.h>
 #include <karyon/core/storage.h>
+#include <karyon/core/weight_cache.h>
 
 // Private to core/cpu: 3 x 3 convolution with stride 1 by Winograd's minimal filtering F(m x m, 3 x 3). One
 // schedule serves all; an arithmetic A (WinogradF32 or WinogradBf16) supplies the transforms and products.

@@ -3,10 +3,10 @@
 #include <memory>
 #include <mutex>
 
-#include <karyon/core/cpu/conv/filter_cache.h>
 #include <karyon/core/storage.h>
+#include <karyon/core/weight_cache.h>
 
-namespace karyon::cpu {
+namespace karyon {
 namespace {
 
 constexpr std::size_t most_bytes = std::size_t{256} << 20;
@@ -71,4 +71,4 @@ Tensor kept_filters(const Tensor& weight, const FilterKey& key, const std::funct
   return packed;
 }
 
-}  // namespace karyon::cpu
+}  // namespace karyon
