@@ -365,10 +365,12 @@ void batch_norm_statistics_cpu(const Tensor& x, double momentum, double eps, Ten
 void batch_norm_running_cpu(const Tensor& running_mean, const Tensor& running_var, double eps, Tensor& mean,
                             Tensor& rstd) {
   dispatch_floating(mean.dtype(), "batch_norm", [&]<class T>() {
-    for (std::int64_t k = 0; k < mean.numel(); ++k) {
-      mean.data<T>()[k] = running_mean.data<T>()[k];
-      rstd.data<T>()[k] = static_cast<T>(1 / std::sqrt(static_cast<double>(running_var.data<T>()[k]) + eps));
-    }
+    const std::int64_t channels = mean.numel();
+    const T* const var = running_var.data<T>();
+    T* const out = rstd.data<T>();
+    std::copy_n(running_mean.data<T>(), channels, mean.data<T>());
+    for (std::int64_t k = 0; k < channels; ++k)
+      out[k] = static_cast<T>(1 / std::sqrt(static_cast<double>(var[k]) + eps));
   });
 }
 
@@ -392,10 +394,13 @@ void batch_norm_backward_typed(const Tensor& dy, const Tensor& x, const Forward<
   if (from_batch || dweight.defined() || dbias.defined()) {
     const Sums sums = gradient_sums<relu>(dy.data<S>(), x.data<S>(), l, f);
     const auto n = static_cast<double>(l.rows);
+    const T* const factors = rstd.data<T>();
+    T* const weights = dweight.defined() ? dweight.data<T>() : nullptr;
+    T* const biases = dbias.defined() ? dbias.data<T>() : nullptr;
     for (std::size_t k = 0; k < c; ++k) {
-      const double r = static_cast<double>(rstd.data<T>()[k]), scale = static_cast<double>(f.scale[k]);
-      if (dweight.defined()) dweight.data<T>()[k] = static_cast<T>(sums.dy_x[k] * r);
-      if (dbias.defined()) dbias.data<T>()[k] = static_cast<T>(sums.dy[k]);
+      const double r = static_cast<double>(factors[k]), scale = static_cast<double>(f.scale[k]);
+      if (weights) weights[k] = static_cast<T>(sums.dy_x[k] * r);
+      if (biases) biases[k] = static_cast<T>(sums.dy[k]);
       if (!from_batch) continue;
       slope[k] = static_cast<T>(-scale * r * r * sums.dy_x[k] / n);
       offset[k] = static_cast<T>(-scale * sums.dy[k] / n);

@@ -27,6 +27,24 @@ Shape with_matrix(const Shape& leading, int count, std::int64_t rows, std::int64
   return shape;
 }
 
+// Whether y = x weight, [rows, in] and [in, out], goes to the convolutions, which keep the packed weight where
+// later calls use it, too.
+bool keeps_packed(const Tensor& x, std::int64_t rows, std::int64_t in, std::int64_t out) {
+  constexpr double worthwhile = 48 * 48 * 48;  // multiplications
+  return !grad_enabled() && x.dtype() == f32 && x.device() == Device::cpu() && std::min(in, out) >= 16 &&
+         static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out) >= worthwhile;
+}
+
+// x weight by the gradient of a 1 x 1 convolution.
+Tensor product_with_weight(const Tensor& x, const Tensor& weight) {
+  const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(1);
+  Tensor y = empty({rows, out}), pixels = view(y, {rows, 1, 1, out});
+  const ConvGeometry g{.n = rows, .h = 1, .w = 1, .c = out, .h_out = 1, .w_out = 1, .k = in};
+  kernels::conv2d_backward_data(g, {.keep_filters = true}, view(x, {rows, 1, 1, in}),
+                                view(weight, {in, 1, 1, out}), {}, pixels);
+  return y;
+}
+
 // op(a) op(b); the batch dimensions are `batch`.
 Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Shape& batch) {
   Tensor y =
@@ -60,8 +78,7 @@ Tensor as_matrix(const Tensor& x) { return x.reshape(flat(x.shape())); }
 void multiply_add(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
   // A convolution adds the bias to its sums, and keeps the weights packed where later calls use them, too.
-  const bool keeps =
-      !grad_enabled() && y.dtype() == f32 && y.device() == Device::cpu() && out >= 16 && in >= 16;
+  const bool keeps = keeps_packed(x, rows, in, out);
   if ((y.dtype() == bf16 && bias.defined()) || keeps) {
     if (y.numel() == 0) return;
     if (in == 0) {  // not a convolution
@@ -105,6 +122,8 @@ Tensor matmul(const Tensor& left, const Tensor& right) {
     shape[a.dim() - 1] = b.size(-1);
     return matmul(a.reshape(flat(a.shape())), b).reshape(shape);
   }
+  if (a.dim() == 2 && b.dim() == 2 && keeps_packed(a, a.size(0), a.size(1), b.size(1)))
+    return product_with_weight(a, b);
   const Shape batch = broadcast_shapes(batch_of(a), batch_of(b), "matmul");
   return record(
       "matmul", product(a, false, b, false, batch), {a, b}, twice_differentiable,

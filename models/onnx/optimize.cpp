@@ -27,6 +27,11 @@ class Readers {
     if (is_fixed(name) || found == readers_.end() || found->second.size() != 1) return -1;
     return static_cast<std::ptrdiff_t>(found->second[0]);
   }
+  /// The places of all readers; none if others read it, too.
+  std::vector<std::size_t> all(const std::string& name) const {
+    const auto found = readers_.find(name);
+    return is_fixed(name) || found == readers_.end() ? std::vector<std::size_t>() : found->second;
+  }
 
  private:
   void add(const std::string& name, std::size_t node) { readers_[name].push_back(node); }
@@ -68,9 +73,9 @@ void take_norm(Node& conv, const Node& norm) {
   conv.attributes["karyon.norm"].f = norm.real("epsilon", 1e-5);
   conv.outputs[0] = norm.outputs[0];
 }
-void take_activation(Node& conv, const Node& activation) {
-  conv.attributes["karyon.activation"].s = activation.type;
-  conv.outputs[0] = activation.outputs[0];
+void take_activation(Node& conv, const std::string& type, const std::string& result) {
+  conv.attributes["karyon.activation"].s = type;
+  conv.outputs[0] = result;
 }
 
 /// Whether a node is an activation that a convolution can compute.
@@ -171,6 +176,21 @@ class ConvFusion {
     static const Operator* const fused = find_operator("karyon", "Conv");
     conv.op = fused;
   }
+  /// PyTorch writes SiLU as x Sigmoid(x).
+  void take_silu(Node& conv) {
+    std::vector<std::size_t> places = readers_.all(conv.outputs[0]);
+    if (places.size() != 2) return;
+    if (!is_own(graph_.nodes[places[0]], "Sigmoid")) std::swap(places[0], places[1]);
+    const Node &sigmoid = graph_.nodes[places[0]], &product = graph_.nodes[places[1]];
+    if (!is_own(sigmoid, "Sigmoid") || !is_own(product, "Mul") || product.has("broadcast") ||
+        readers_.only(sigmoid.outputs[0]) != static_cast<std::ptrdiff_t>(places[1]))
+      return;
+    take_activation(conv, "Silu", product.outputs[0]);
+    for (const std::size_t place : places) {
+      place_ = static_cast<std::ptrdiff_t>(place);
+      take(conv);
+    }
+  }
   /// What a sum adds to the convolution's result, if it is there before the convolution runs; else "".
   std::string partner(const Node& sum, const Node& conv, std::size_t at) const {
     if (!is_own(sum, "Add") || sum.inputs.size() != 2 || sum.has("broadcast")) return "";
@@ -201,8 +221,10 @@ class ConvFusion {
       node = next(conv);
     }
     if (node != nullptr && is_activation(*node, graph_)) {
-      take_activation(conv, *node);
+      take_activation(conv, node->type, node->outputs[0]);
       take(conv);
+    } else if (node == nullptr) {
+      take_silu(conv);
     }
     made_[conv.outputs[0]] = at;
   }

@@ -79,6 +79,29 @@ TEST_CASE("load_onnx: a convolutional network computes what its layers do, for a
   CHECK(distance(net->forward_by_name({{"image", x}}).at("scores"), by_hand(state, x)) < 1e-5);
 }
 
+TEST_CASE("load_onnx: x Sigmoid(x) behind a convolution is SiLU, unless others read its parts") {
+  const Tensor w = randn({20, 6, 1, 1}), x = randn({2, 6, 5, 4});
+  const Tensor sums = conv2d(x.permute({0, 2, 3, 1}), w.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
+  for (const bool swapped : {false, true})
+    for (const char* also : {"", "sums", "gate"}) {
+      ModelBuilder builder;
+      builder.input("x", {-1, 6, -1, -1}).output("y").initializer("w", w);
+      builder.node("Conv", {"x", "w"}, {"sums"});
+      builder.node("Sigmoid", {"sums"}, {"gate"});
+      builder.node(
+          "Mul",
+          swapped ? std::vector<std::string>{"gate", "sums"} : std::vector<std::string>{"sums", "gate"},
+          {"y"});
+      if (*also) builder.output(also);
+      const auto net = loaded(builder);
+      CHECK(distance(net->forward(std::vector{x})[0], silu(sums)) < 1e-5);
+      const NoGradGuard guard;
+      const std::vector<Tensor> y = net->forward(std::vector{x});
+      CHECK(distance(y[0], silu(sums)) < 1e-5);
+      if (*also) CHECK(distance(y[1], *also == 's' ? sums : sigmoid(sums)) < 1e-5);
+    }
+}
+
 TEST_CASE("OnnxModule trains: gradients are those of the layers, and statistics are no parameters") {
   const auto net = loaded(small_net());
   std::vector<std::string> names;

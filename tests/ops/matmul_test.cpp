@@ -144,6 +144,22 @@ TEST_CASE("a large linear layer adds its bias once") {
   CHECK(test::difference(linear(x, w, b), linear(x.to(f64), w.to(f64), b.to(f64))) <= 1e-5);
 }
 
+TEST_CASE("without gradients products keep the weight packed, and follow its changes") {
+  Generator generator(6);
+  Tensor w = randn({48, 80}, generator).to(device()), t = randn({80, 48}, generator).to(device());
+  const Tensor x = randn({67, 48}, generator).to(device()), bias = randn({80}, generator).to(device());
+  const auto wide = [](const Tensor& on_device) { return on_device.to(Device::cpu()).to(f64); };
+  const NoGradGuard no_grad;
+  for (int call = 0; call < 6; ++call) {
+    CHECK(difference(matmul(x, w), matmul(wide(x), wide(w))) < 1e-5);
+    CHECK(difference(linear(x, t, bias), linear(wide(x), wide(t), wide(bias))) < 1e-5);
+    if (call == 2) {
+      w.mul_(-2);
+      t.mul_(0.5);
+    }
+  }
+}
+
 TEST_CASE("only the side that wants a gradient gets one") {
   Tensor w = normal({3, 5}, 2).requires_grad_();
   linear(normal({2, 5}), w).backward(ones({2, 3}));

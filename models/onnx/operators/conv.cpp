@@ -65,11 +65,13 @@ Values conv(const Call& call) {
 ActivationKind kind_of(const std::string& name) {
   if (name == "Relu") return ActivationKind::relu;
   if (name == "HardSwish") return ActivationKind::hardswish;
+  if (name == "Silu") return ActivationKind::silu;
   return name == "Clip" ? ActivationKind::relu6 : ActivationKind::none;
 }
 Tensor activated(const Tensor& x, ActivationKind kind) {
   if (kind == ActivationKind::relu) return relu(x);
   if (kind == ActivationKind::relu6) return relu6(x);
+  if (kind == ActivationKind::silu) return silu(x);
   return kind == ActivationKind::hardswish ? hardswish(x) : x;
 }
 
