@@ -44,8 +44,10 @@ double seconds_of(Module& net, const Tensor& x, double budget) {
     net(x);
     seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
   }
-  std::sort(seconds.begin() + 2, seconds.end());  // the first two warm up
-  return seconds[2 + (seconds.size() - 2) / 2];
+  const auto warm =
+      seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);  // the first half warms up
+  std::sort(warm, seconds.end());
+  return *(warm + (seconds.end() - warm) / 2);
 }
 
 }  // namespace

@@ -106,4 +106,4 @@ with torch.inference_mode():
             start = time.perf_counter()
             run()
             seconds.append(time.perf_counter() - start)
-        print(json.dumps({"case": f"batch {batch}", "seconds": round(float(numpy.median(seconds[2:])), 6)}), flush=True)
+        print(json.dumps({"case": f"batch {batch}", "seconds": round(float(numpy.median(seconds[len(seconds) // 2:])), 6)}), flush=True)
