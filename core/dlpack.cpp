@@ -3,6 +3,7 @@
 #include <memory>
 
 #include <karyon/core/dlpack.h>
+#include <karyon/core/storage.h>
 
 namespace karyon {
 namespace {
@@ -48,6 +49,7 @@ Managed* exported(const Tensor& x) {
   check(!x.requires_grad(), "to_dlpack: expects a tensor that requires no gradient: detach() it");
   auto owner = std::make_unique<Exported<Managed>>();
   owner->tensor = x;
+  x.impl()->storage->lend();
   std::int64_t stride = 1;
   for (int d = 0; d < x.dim(); ++d) owner->shape.push_back(x.size(d));
   for (int d = x.dim() - 1; d >= 0; --d) {

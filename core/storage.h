@@ -46,9 +46,14 @@ class Storage {
   }
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
-  /// Whether the memory is the user's. It may then change at any time: nothing is cached for its contents,
-  /// and no lazy result reads it later.
-  bool borrowed() const { return borrowed_; }
+  /// Whether the memory is the user's, or lent. It may then change at any time: nothing is cached for its
+  /// contents, and no lazy result reads it later.
+  bool borrowed() const { return borrowed_ || lent_.load(std::memory_order_relaxed); }
+  /// From now on others may write to the memory.
+  void lend() {
+    lent_.store(true, std::memory_order_relaxed);
+    release_readers();
+  }
 
   /// The recipe that data() would compute the contents with; null once they are in memory.
   std::shared_ptr<const Lazy> lazy() const {
@@ -96,7 +101,7 @@ class Storage {
   }
   template <class T>
   void set_cache(std::shared_ptr<T> value) {
-    if (borrowed_) return;
+    if (borrowed()) return;
     std::shared_ptr<void> old = std::move(value);  // dies after the lock
     const std::lock_guard lock(mutex_);
     caches_[typeid(T)].swap(old);
@@ -136,7 +141,7 @@ class Storage {
   bool borrowed_ = false;
   std::function<void()> release_;
   std::atomic<std::uint64_t> version_{0};
-  std::atomic<bool> has_caches_{false}, has_dependents_{false};
+  std::atomic<bool> lent_{false}, has_caches_{false}, has_dependents_{false};
   mutable std::mutex mutex_;
   std::map<std::type_index, std::shared_ptr<void>> caches_;
   mutable std::shared_ptr<const Lazy> lazy_;       // until the contents are in memory

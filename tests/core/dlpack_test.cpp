@@ -1,8 +1,15 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstddef>
 
+#include <karyon/core/autocast.h>
+#include <karyon/core/autograd.h>
 #include <karyon/core/dlpack.h>
+#include <karyon/core/ops/conv.h>
 #include <karyon/core/ops/elementwise.h>
+#include <karyon/core/random.h>
+
+#include "op_check.h"
 
 using namespace karyon;
 using namespace karyon::dlpack;
@@ -108,6 +115,20 @@ TEST_CASE("dlpack: strides and memory for reading only are copied") {
   foreign.shape[1] = 0;
   CHECK(from_dlpack(&versioned).shape() == Shape{2, 0});
   CHECK(freed == 4);
+}
+
+TEST_CASE("dlpack: weights that another library writes to are not kept packed or cast") {
+  Generator generator(2);
+  const Tensor weight = randn({20, 1, 1, 18}, generator), x = randn({3, 5, 4, 18}, generator);
+  const NoGradGuard no_grad;
+  const bool autocasts = GENERATE(false, true);
+  const AutocastGuard autocast(autocasts ? bf16 : f32);
+  for (int call = 0; call < 3; ++call) conv2d(x, weight);
+  DLManagedTensor* const managed = to_dlpack(weight);
+  for (int call = 0; call < 3; ++call) conv2d(x, weight);
+  std::fill_n(static_cast<float*>(managed->dl_tensor.data), weight.numel(), 0.5f);
+  CHECK(test::difference(conv2d(x, weight).to(f64), conv2d(x, full({20, 1, 1, 18}, 0.5)).to(f64)) == 0);
+  managed->deleter(managed);
 }
 
 TEST_CASE("dlpack: what is refused stays with its owner") {
