@@ -223,9 +223,10 @@ TEST_CASE("conv2d_affine adds a residual before its activation") {
       {{1, 20, 20, 16}, 32, 1, 1},
       {{37, 1, 1, 20}, 33, 1, 1},  // pixels that are no images
       {{31, 7, 7, 16}, 16, 1, 1},
-      {{1, 17, 19, 16}, 24, 3, 1},  // Winograd
-      {{1, 9, 8, 20}, 20, 3, 20},   // depthwise
-      {{0, 4, 4, 3}, 2, 3, 1},      // no image
+      {{2053, 1, 1, 16}, 17, 1, 1},  // that fill no whole rows
+      {{1, 17, 19, 16}, 24, 3, 1},   // Winograd
+      {{1, 9, 8, 20}, 20, 3, 20},    // depthwise
+      {{0, 4, 4, 3}, 2, 3, 1},       // no image
   }));
   const auto activation = GENERATE(ActivationKind::none, ActivationKind::relu, ActivationKind::relu6,
                                    ActivationKind::silu, ActivationKind::hardswish, ActivationKind::gelu);

@@ -270,14 +270,19 @@ namespace {
 
 void forward(const ConvGeometry& images, const ConvHints& hints, const Tensor& x, const Tensor& weight,
              const Tensor& bias, const LastSteps& last, Tensor& y) {
-  const ConvGeometry g = in_wide_rows(images);
-  const ConvInput in = grouped_input(x, g.c / g.groups);
+  const ConvInput in = grouped_input(x, images.c / images.groups);
   const float* const added = bias.defined() ? bias.data<float>() : nullptr;
-  float* const out = y.data<float>();
-  for_groups(g.groups, [&](std::int64_t group) {
-    convolve({forward_conv(g, in.parts[0], group)},
-             {.tensor = weight, .view = forward_view(g), .keep = hints.keep_filters}, added, last, out);
-  });
+  for (const auto& [g, first] : in_wide_rows(images)) {
+    ImagePart pixels = in.parts[0];
+    pixels.data += first * g.c;
+    LastSteps steps = last;
+    if (steps.tiles.residual) steps.tiles.residual += first * g.k;
+    float* const out = y.data<float>() + first * g.k;
+    for_groups(g.groups, [&, &g = g](std::int64_t group) {
+      convolve({forward_conv(g, pixels, group)},
+               {.tensor = weight, .view = forward_view(g), .keep = hints.keep_filters}, added, steps, out);
+    });
+  }
 }
 
 }  // namespace
@@ -302,28 +307,39 @@ void conv2d_affine_direct(const ConvGeometry& g, const ConvHints& hints, const T
   forward(g, hints, x, weight, {}, last, y);
 }
 
-void conv2d_backward_data_direct(const ConvGeometry& images, const ConvHints& hints, const Tensor& dy,
-                                 const Tensor& weight, const Tensor& bias, Tensor& dx) {
-  const ConvGeometry g = in_wide_rows(images);
-  const ConvInput in = grouped_input(dy, g.k / g.groups);
-  const float* const added = bias.defined() ? bias.data<float>() : nullptr;
-  float* const out = dx.data<float>();
+namespace {
+
+void backward_data(const ConvGeometry& g, const ConvHints& hints, const ImagePart& dy, const Tensor& weight,
+                   const float* bias, float* dx) {
   for_groups(g.groups, [&](std::int64_t group) {
     std::vector<TapConv> alike;  // grids that are computed together
     const auto flush = [&] {
       if (!alike.empty())
         convolve(alike, {.tensor = weight, .view = transposed_view(g, group), .keep = hints.keep_filters},
-                 added, {}, out);
+                 bias, {}, dx);
       alike.clear();
     };
     for (std::int64_t ph = 0; ph < std::min(g.stride.h, g.h); ++ph)
       for (std::int64_t pw = 0; pw < std::min(g.stride.w, g.w); ++pw) {
-        TapConv grid = transposed_conv(g, in.parts[0], group, {ph, pw});
+        TapConv grid = transposed_conv(g, dy, group, {ph, pw});
         if (!alike.empty() && !read_alike(alike.front(), grid)) flush();
         alike.push_back(std::move(grid));
       }
     flush();
   });
+}
+
+}  // namespace
+
+void conv2d_backward_data_direct(const ConvGeometry& images, const ConvHints& hints, const Tensor& dy,
+                                 const Tensor& weight, const Tensor& bias, Tensor& dx) {
+  const ConvInput in = grouped_input(dy, images.k / images.groups);
+  const float* const added = bias.defined() ? bias.data<float>() : nullptr;
+  for (const auto& [g, first] : in_wide_rows(images)) {
+    ImagePart pixels = in.parts[0];
+    pixels.data += first * g.k;
+    backward_data(g, hints, pixels, weight, added, dx.data<float>() + first * g.c);
+  }
 }
 
 }  // namespace karyon::cpu

@@ -181,19 +181,24 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& x, const Tensor
 
 std::span<const ConvEngine> conv_engines() { return engines; }
 
-ConvGeometry in_wide_rows(const ConvGeometry& g) {
-  constexpr std::int64_t narrow = 14, wide = 128, most = 2048;
-  if (g.kernel != Pair(1) || g.stride != Pair(1) || g.padding != Pair(0) || g.w >= narrow) return g;
+std::vector<PixelRows> in_wide_rows(const ConvGeometry& g) {
+  constexpr std::int64_t narrow = 14, wide = 128, longest = 2048;
+  if (g.kernel != Pair(1) || g.stride != Pair(1) || g.padding != Pair(0) || g.w >= narrow) return {{g, 0}};
   const std::int64_t pixels = g.n * g.h * g.w;
   std::int64_t width = std::min(pixels, wide);
   while (width >= narrow && pixels % width != 0) --width;
-  if (width < narrow) width = pixels <= most ? pixels : g.w;
-  if (width <= g.w) return g;
-  ConvGeometry rows = g;
-  rows.n = 1;
-  rows.h = rows.h_out = pixels / width;
-  rows.w = rows.w_out = width;
-  return rows;
+  if (width < narrow) width = pixels <= longest ? std::max<std::int64_t>(pixels, 1) : wide;
+  const auto rows = [&](std::int64_t h, std::int64_t w) {
+    ConvGeometry part = g;
+    part.n = 1;
+    part.h = part.h_out = h;
+    part.w = part.w_out = w;
+    return part;
+  };
+  const std::int64_t whole = pixels / width * width;
+  std::vector<PixelRows> parts{{rows(pixels / width, width), 0}};
+  if (whole < pixels) parts.push_back({rows(1, pixels - whole), whole});
+  return parts;
 }
 
 bool mostly_padding(const ConvGeometry& g) {

@@ -2,6 +2,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <karyon/core/kernels/conv.h>
 
@@ -32,9 +33,14 @@ std::span<const ConvEngine> conv_engines();
 /// The other two directions choose in the same way.
 std::string explain_conv2d(const ConvGeometry& g, DType dtype);
 
-/// A convolution whose outputs read one pixel each knows no images: where they are narrow, this gives its pixels
-/// as rows that suit register tiles. Other geometries stay as they are.
-ConvGeometry in_wide_rows(const ConvGeometry& g);
+/// Some pixels of a convolution, as images of their own.
+struct PixelRows {
+  ConvGeometry g;
+  std::int64_t first;  ///< pixels before them
+};
+/// A convolution whose outputs read one pixel each knows no images. Where they are narrow, this gives its pixels
+/// as rows that suit register tiles, and those that fill no row as one more. Other geometries stay as they are.
+std::vector<PixelRows> in_wide_rows(const ConvGeometry& g);
 
 /// Whether the image with its padding is so much larger than the image that engines must not copy it: a
 /// dilation and a padding of 2^30 are valid.
