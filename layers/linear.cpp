@@ -32,7 +32,8 @@ std::unique_ptr<Module> Linear::rebuilt() const {
 
 bool can_fuse(const Linear& linear, const Tensor& x) {
   return !grad_enabled() && CallObserver::current() == nullptr && typeid(linear) == typeid(Linear) &&
-         x.device() == Device::cpu() && x.dim() >= 2 && x.numel() > 0 && x.size(-1) == linear.weight.size(1);
+         x.device() == Device::cpu() && x.dtype() == linear.weight.dtype() && x.dtype() != f64 &&
+         x.dim() >= 2 && x.numel() > 0 && x.size(-1) == linear.weight.size(1);
 }
 
 Tensor linear_activation(Linear& linear, ActivationKind activation, Tensor x, const Tensor& scale,

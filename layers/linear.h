@@ -24,8 +24,8 @@ struct Linear : Module {
   Tensor bias;    ///< [out_features] or undefined
 };
 
-/// Whether linear(x) and what follows may be computed in one pass now: on the CPU, without recording and without
-/// a CallObserver that watches the layers.
+/// Whether linear(x) and what follows may be computed in one pass now: on the CPU, in f32 or bf16 (convolutions of
+/// f64 are slow), without recording and without a CallObserver that watches the layers.
 bool can_fuse(const Linear& linear, const Tensor& x);
 /// activation(scale linear(x) + residual): one pass over memory if can_fuse() holds, otherwise the steps one by
 /// one.

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <karyon/core/cpu/simd/round.h>
 #include <karyon/core/cpu/simd/widened.h>

@@ -3,6 +3,7 @@
 // Every pass walks rows with the channels innermost, beside arrays of one value per channel. Few channels are
 // repeated until an array fills whole vectors ("lanes"). A small block of rows is summed per lane in T. A
 // chunk of blocks is summed per channel in double. Chunks are joined in order.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>

@@ -283,6 +283,10 @@ TEST_CASE("linear: an activation, a scale and a residual follow in the same pass
             1e-5);
     }
   const NoGradGuard no_grad;
+  CHECK_FALSE(can_fuse(layer, x.to(f64)));  // linear() says what does not go together
+  layer.to(f64);
+  CHECK_FALSE(can_fuse(layer, x.to(f64)));
+  layer.to(f32);
   if (shape[0] == 5)
     CHECK_THROWS_WITH(linear_activation(layer, ActivationKind::none, x, {}, zeros({1, 21})),
                       Contains("expects a residual [5, 21]"));
