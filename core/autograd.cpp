@@ -5,6 +5,7 @@
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/profiler.h>
 #include <karyon/core/storage.h>
+#include <karyon/core/trace.h>
 
 #include <algorithm>
 #include <atomic>
@@ -20,6 +21,7 @@ namespace {
 
 std::atomic<std::uint64_t> next_order{1};
 thread_local bool recording = true;
+thread_local bool tracing = false;
 
 // The node whose BackwardFn runs on this thread.
 thread_local const std::shared_ptr<Node>* running = nullptr;
@@ -303,6 +305,10 @@ bool grad_enabled() { return recording; }
 GradModeGuard::GradModeGuard(bool on) : before_(recording) { recording = on; }
 GradModeGuard::~GradModeGuard() { recording = before_; }
 
+bool is_tracing() { return tracing; }
+TraceGuard::TraceGuard() : before_(std::exchange(tracing, true)) {}
+TraceGuard::~TraceGuard() { tracing = before_; }
+
 SavedTensor::SavedTensor(const Tensor& x) {
   if (!x.defined()) return;
   edge_ = edge_of(x);
@@ -353,6 +359,11 @@ Tensor record_node(const char* name, Tensor output, const std::vector<Tensor>& i
   node->backward = std::move(backward);
   node->edges.reserve(inputs.size());
   for (const Tensor& input : inputs) node->edges.push_back(edge_of(input));
+  if (tracing) {
+    node->trace = std::make_shared<Trace>();
+    for (const Tensor& input : inputs)
+      node->trace->constants.push_back(wants_gradient(input) ? Tensor() : input);
+  }
   output.impl()->requires_grad = true;
   output.impl()->node = std::move(node);
   return output;

@@ -7,6 +7,7 @@
 namespace karyon {
 
 class Lazy;
+struct Trace;
 
 // ---- gradients ----
 
@@ -79,6 +80,7 @@ struct Node {
   std::vector<Edge> edges;
   BackwardFn backward;
   TensorHooks hooks;
+  std::shared_ptr<Trace> trace;  // of what is recorded under a TraceGuard
 
   ~Node();
 };

@@ -6,6 +6,7 @@
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/function.h>
 #include <karyon/core/ops/layout.h>
+#include <karyon/core/trace.h>
 #include <numbers>
 
 namespace karyon {
@@ -73,15 +74,16 @@ Tensor activate(const char* name, Activation op, Keep keep, const Tensor& x, dou
   check(is_floating(x.dtype()), name, ": expects f32, f64 or bf16, got ", x.dtype());
   Tensor y = empty_like(x);
   kernels::activation(op, p, q, x, y);
-  return record(name, y, {x}, twice_differentiable,
-                [name, op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {
-                  const Tensor from = saved.get();
-                  Tensor dx = empty_like(dy);
-                  kernels::activation_backward(op, p, q, dy, from, dx);
-                  return std::vector{record_as(name, dx, {dy, from}, [op, p, q](const auto& in) {
-                    return mul(in[0], slope(op, p, q, in[1]));
-                  })};
-                });
+  y = record(name, y, {x}, twice_differentiable,
+             [name, op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {
+               const Tensor from = saved.get();
+               Tensor dx = empty_like(dy);
+               kernels::activation_backward(op, p, q, dy, from, dx);
+               return std::vector{record_as(name, dx, {dy, from}, [op, p, q](const auto& in) {
+                 return mul(in[0], slope(op, p, q, in[1]));
+               })};
+             });
+  return traced(y, [&] { return TraceOptions{{"p", p}, {"q", q}}; });
 }
 
 }  // namespace
@@ -101,7 +103,9 @@ Tensor silu(const Tensor& x) { return activate("silu", Activation::silu, Keep::i
 Tensor gelu(const Tensor& x) { return gelu(x, {}); }
 Tensor gelu(const Tensor& x, const GeluOptions& options) {
   const bool exact = options.approximate == GeluApproximate::none;
-  return activate("gelu", exact ? Activation::gelu : Activation::gelu_tanh, Keep::input, x);
+  return traced(activate("gelu", exact ? Activation::gelu : Activation::gelu_tanh, Keep::input, x), [&] {
+    return TraceOptions{{"approximate", exact ? "none" : "tanh"}};
+  });
 }
 
 Tensor hardtanh(const Tensor& x, double low, double high) {

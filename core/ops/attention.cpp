@@ -11,6 +11,7 @@
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/shape.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -176,7 +177,15 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
   kernels::Attention attention = attention_of(options, q, k);
   if (mask.defined()) attention.mask = layout_of(mask.shape(), scores);
   const Shape result = with_matrix(batch, q.size(-2), v.size(-1));
-  return attend(as_batch(q, batch), as_batch(k, batch), as_batch(v, batch), mask, attention, scores)
+  const Tensor y =
+      attend(as_batch(q, batch), as_batch(k, batch), as_batch(v, batch), mask, attention, scores);
+  return traced(y,
+                [&] {
+                  return TraceOptions{{"scale", attention.scale},
+                                      {"is_causal", attention.causal ? 1 : 0},
+                                      {"dropout_p", attention.dropout},
+                                      {"scores", std::vector<std::int64_t>(scores.begin(), scores.end())}};
+                })
       .reshape(result);
 }
 

@@ -9,6 +9,7 @@
 #include <karyon/core/ops/convolution.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -138,6 +139,14 @@ Tensor record_conv(const char* name, const ConvGeometry& g, bool transposed, con
                 });
 }
 
+TraceOptions options_of(const ConvGeometry& g, Pair output_padding = 0) {
+  return {{"stride", std::vector{g.stride.h, g.stride.w}},
+          {"padding", std::vector{g.padding.h, g.padding.w}},
+          {"output_padding", std::vector{output_padding.h, output_padding.w}},
+          {"dilation", std::vector{g.dilation.h, g.dilation.w}},
+          {"groups", g.groups}};
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias,
@@ -147,7 +156,7 @@ Tensor conv2d(const Tensor& input, const Tensor& filters, const Tensor& any_bias
   Tensor y = empty({g.n, g.h_out, g.w_out, g.k}, like(x));
   // Kernels take their time by the size of an image, even where there is none.
   if (g.n > 0) kernels::conv2d(g, hints_for(x, !bias.defined()), x, weight, bias, y);
-  return record_conv("conv2d", g, false, x, weight, bias, y);
+  return traced(record_conv("conv2d", g, false, x, weight, bias, y), [&] { return options_of(g); });
 }
 
 // Two ways save the pass of a norm over memory. While operations are recorded, backward needs the output of
@@ -223,7 +232,7 @@ Tensor conv_transpose2d(const Tensor& input, const Tensor& filters, const Tensor
                        .groups = groups};
   Tensor y = empty({g.n, h_out, w_out, k}, like(x));
   if (g.n > 0) kernels::conv2d_backward_data(g, hints_for(x, false), x, weight, bias, y);
-  return record_conv(op, g, true, x, weight, bias, y);
+  return traced(record_conv(op, g, true, x, weight, bias, y), [&] { return options_of(g, output_padding); });
 }
 
 }  // namespace karyon

@@ -25,6 +25,7 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/shape.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -376,6 +377,15 @@ Volumes volumes(std::int64_t n, const Triple& size, const Triple& out, std::int6
       .dilation = o.dilation.d};
 }
 
+TraceOptions options_of(const Conv3dOptions& o, const Triple& output_padding = 0) {
+  const auto triple = [](const Triple& t) { return std::vector{t.d, t.h, t.w}; };
+  return {{"stride", triple(o.stride)},
+          {"padding", triple(o.padding)},
+          {"output_padding", triple(output_padding)},
+          {"dilation", triple(o.dilation)},
+          {"groups", o.groups}};
+}
+
 }  // namespace
 
 Tensor conv3d(const Tensor& input, const Tensor& any_weight, const Tensor& any_bias,
@@ -406,7 +416,7 @@ Tensor conv3d(const Tensor& input, const Tensor& any_weight, const Tensor& any_b
     const NoGradGuard no_grad;
     convolve(v, x, weight, bias, y);
   }
-  return record_conv(op, v, false, x, weight, bias, y);
+  return traced(record_conv(op, v, false, x, weight, bias, y), [&] { return options_of(options); });
 }
 
 Tensor conv_transpose3d(const Tensor& input, const Tensor& any_weight, const Tensor& any_bias,
@@ -435,7 +445,9 @@ Tensor conv_transpose3d(const Tensor& input, const Tensor& any_weight, const Ten
     const NoGradGuard no_grad;
     convolve_transposed(v, x, weight, bias, y);
   }
-  return record_conv(op, v, true, x, weight, bias, y);
+  return traced(record_conv(op, v, true, x, weight, bias, y), [&] {
+    return options_of({.stride = stride, .padding = padding, .dilation = dilation, .groups = groups}, extra);
+  });
 }
 
 }  // namespace karyon

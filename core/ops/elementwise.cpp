@@ -3,6 +3,7 @@
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/trace.h>
 #include <array>
 #include <cmath>
 
@@ -43,15 +44,16 @@ enum class Keep { input, output };
 Tensor unary(const char* name, Unary op, Keep keep, const Tensor& x, double p = 0, double q = 0) {
   check_floating(name, x);
   Tensor y = apply(op, x, p, q);
-  return record(name, y, {x}, twice_differentiable,
-                [name, op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {
-                  const Tensor from = saved.get();
-                  Tensor dx = empty_like(dy);
-                  kernels::unary_backward(op, p, q, dy, from, dx);
-                  return std::vector{record_as(name, dx, {dy, from}, [op, p, q](const auto& in) {
-                    return unary_gradient(op, p, q, in[0], in[1]);
-                  })};
-                });
+  y = record(name, y, {x}, twice_differentiable,
+             [name, op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {
+               const Tensor from = saved.get();
+               Tensor dx = empty_like(dy);
+               kernels::unary_backward(op, p, q, dy, from, dx);
+               return std::vector{record_as(name, dx, {dy, from}, [op, p, q](const auto& in) {
+                 return unary_gradient(op, p, q, in[0], in[1]);
+               })};
+             });
+  return traced(y, [&] { return TraceOptions{{"p", p}, {"q", q}}; });
 }
 
 // Rounding: the gradient is 0.
@@ -202,13 +204,15 @@ Tensor minimum(const Tensor& a, const Tensor& b) { return nonlinear("minimum", B
 
 Tensor add(const Tensor& x, double value) {
   check_scalar("add", x, value);
-  return record("add", apply(Unary::add, x, value), {x}, twice_differentiable,
-                [](const Tensor& dy) { return std::vector{dy}; });
+  const Tensor y = record("add", apply(Unary::add, x, value), {x}, twice_differentiable,
+                          [](const Tensor& dy) { return std::vector{dy}; });
+  return traced(y, [&] { return TraceOptions{{"other", value}}; });
 }
 Tensor mul(const Tensor& x, double value) {
   check_scalar("mul", x, value);
-  return record("mul", apply(Unary::mul, x, value), {x}, twice_differentiable,
-                [value](const Tensor& dy) { return std::vector{mul(dy, value)}; });
+  const Tensor y = record("mul", apply(Unary::mul, x, value), {x}, twice_differentiable,
+                          [value](const Tensor& dy) { return std::vector{mul(dy, value)}; });
+  return traced(y, [&] { return TraceOptions{{"other", value}}; });
 }
 Tensor pow(const Tensor& x, double exponent) {
   return unary("pow", Unary::pow, Keep::input, widen(x), exponent);

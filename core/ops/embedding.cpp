@@ -5,6 +5,7 @@
 #include <karyon/core/ops/embedding.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/shape.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 
@@ -22,20 +23,21 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, const EmbeddingOpt
                    .inner = size,
                    .at = locate("embedding", indices, base, {.size = rows}, indices.shape()),
                    .result = result};
-  return record(
-      "embedding", taken.taken(weight), {weight}, twice_differentiable,
-      [taken, padding, shape = weight.shape()](const Tensor& dy) {
-        const Tensor wide = widen(dy.detach());
-        Tensor dw = zeros(shape, {.dtype = wide.dtype(), .device = dy.device()});
-        taken.put(true, wide, dw);
-        if (padding < shape[0]) view(dw, {shape[1]}, padding * shape[1]).zero_();
-        const auto again = [taken, padding](const Tensor& ddw) {
-          const Tensor numbers = arange(ddw.size(0), {.dtype = i64, .device = ddw.device()});
-          const Tensor counts = unsqueeze(ne(numbers, static_cast<double>(padding)), 1);
-          return std::vector{taken.of("embedding", where(counts, ddw, number_for(ddw, 0)))};
-        };
-        return std::vector{record("embedding", dw.to(dy.dtype()), {dy}, twice_differentiable, again)};
-      });
+  const Tensor y =
+      record("embedding", taken.taken(weight), {weight}, twice_differentiable,
+             [taken, padding, shape = weight.shape()](const Tensor& dy) {
+               const Tensor wide = widen(dy.detach());
+               Tensor dw = zeros(shape, {.dtype = wide.dtype(), .device = dy.device()});
+               taken.put(true, wide, dw);
+               if (padding < shape[0]) view(dw, {shape[1]}, padding * shape[1]).zero_();
+               const auto again = [taken, padding](const Tensor& ddw) {
+                 const Tensor numbers = arange(ddw.size(0), {.dtype = i64, .device = ddw.device()});
+                 const Tensor counts = unsqueeze(ne(numbers, static_cast<double>(padding)), 1);
+                 return std::vector{taken.of("embedding", where(counts, ddw, number_for(ddw, 0)))};
+               };
+               return std::vector{record("embedding", dw.to(dy.dtype()), {dy}, twice_differentiable, again)};
+             });
+  return traced(y, [&] { return TraceOptions{{"indices", indices}}; });
 }
 
 Tensor one_hot(const Tensor& x, std::int64_t num_classes) {

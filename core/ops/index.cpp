@@ -9,6 +9,7 @@
 #include <karyon/core/ops/index.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/shape.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -61,13 +62,14 @@ class Selection {
     if (!leading_) kernels::copy_along(x, y, offset_, 0, axes(sizes_, strides_, dense));
     Selection alone = *this;
     alone.tensors_.clear();
-    return record("index", y, {x}, twice_differentiable, [alone](const Tensor& dy) {
+    y = record("index", y, {x}, twice_differentiable, [alone](const Tensor& dy) {
       Tensor dx = zeros(alone.shape_, {.dtype = dy.dtype(), .device = dy.device()});
       const Strides from = kernels::strides_of(alone.sizes_);
       kernels::copy_along(dy, dx, 0, alone.offset_, axes(alone.sizes_, from, alone.strides_));
       return std::vector{record("index", dx, {dy}, twice_differentiable,
                                 [alone](const Tensor& ddx) { return std::vector{alone.of(ddx)}; })};
     });
+    return traced(y, [&] { return TraceOptions{{"start", start_}, {"step", step_}, {"count", count_}}; });
   }
 
  private:
@@ -90,16 +92,28 @@ class Selection {
   std::int64_t stride() const { return x_strides_[static_cast<std::size_t>(dim_)]; }
 
   void add(std::monostate, int /*rest*/) { keep(1, 0); }
+  // Of dimension dim_, for a trace.
+  void take(std::int64_t start, std::int64_t step, std::int64_t count) {
+    start_.push_back(start);
+    step_.push_back(step);
+    count_.push_back(count);
+  }
+
   void add(EllipsisIndex, int rest) {
-    for (; rest > 0; --rest, ++dim_) keep(shape_[dim_], stride());
+    for (; rest > 0; --rest, ++dim_) {
+      keep(shape_[dim_], stride());
+      take(0, 1, shape_[dim_]);
+    }
     kept_ = true;
   }
   void add(std::int64_t number, int /*rest*/) {
     const std::int64_t size = shape_[dim_];
     check(number >= -size && number < size, "index: ", number, " is out of range for dimension ", dim_,
           " of ", shape_);
-    offset_ += (number < 0 ? number + size : number) * stride();
+    const std::int64_t at = number < 0 ? number + size : number;
+    offset_ += at * stride();
     leading_ = leading_ && !kept_;
+    take(at, 1, 1);
     ++dim_;
   }
   void add(const Slice& slice, int /*rest*/) {
@@ -112,6 +126,7 @@ class Selection {
     offset_ += start * stride();
     const std::int64_t count = start < stop ? (stop - start - 1) / step + 1 : 0;
     keep(count, count > 1 ? step * stride() : 0);  // a step may be as large as 64 bits hold
+    take(start, step, count);
     leading_ = leading_ && step == 1 && (!kept_ || (!slice.start && !slice.stop));
     kept_ = true;
     ++dim_;
@@ -121,6 +136,7 @@ class Selection {
     const bool is_mask = tensor.dtype() == boolean;
     std::int64_t size = 1, distance = 1;  // the dimensions that a mask covers become one
     for (int d = 0; d < dims_of(tensor); ++d, ++dim_) {
+      take(0, 1, shape_[dim_]);
       check(!is_mask || tensor.size(d) == shape_[dim_], "index: a mask of shape ", tensor.shape(),
             " does not fit dimension ", dim_, " of ", shape_);
       size *= shape_[dim_];
@@ -135,6 +151,7 @@ class Selection {
   Shape shape_, sizes_;
   Strides x_strides_, strides_;
   std::int64_t offset_ = 0;
+  std::vector<std::int64_t> start_, step_, count_;  // of x's dimensions
   std::vector<IndexedByTensor> tensors_;
   int dim_ = 0;  // the next dimension of x
   bool leading_ = true, kept_ = false;

@@ -8,6 +8,7 @@
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/pad.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -130,21 +131,21 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     if (!lazy) kernels::copy_runs(x, y, reversed(pieces.back()));
     start += x.shape()[dim];
   }
-  return record(
-      "cat", y, tensors, twice_differentiable,
-      [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
-        std::vector<Tensor> grads(pieces.size());
-        // A convolution that read the parts left its gradient in parts, too: they need not be cut out.
-        const auto apart = grad_enabled() ? nullptr : lazy_as<LazyCat>(dy);
-        const bool same_parts =
-            apart && std::ranges::equal(apart->parts, pieces, [](const auto& part, const auto& piece) {
-              return part.get().size(-1) == piece.length;
-            });
-        for (std::size_t i = 0; i < pieces.size(); ++i)
-          if (wanted[i].dims() > 0)
-            grads[i] = same_parts ? apart->parts[i].get() : gathered("cat", dy, wanted[i], pieces[i]);
-        return grads;
-      });
+  y = record("cat", y, tensors, twice_differentiable,
+             [pieces = std::move(pieces), wanted = std::move(wanted)](const Tensor& dy) {
+               std::vector<Tensor> grads(pieces.size());
+               // A convolution that read the parts left its gradient in parts, too: they need not be cut out.
+               const auto apart = grad_enabled() ? nullptr : lazy_as<LazyCat>(dy);
+               const bool same_parts =
+                   apart && std::ranges::equal(apart->parts, pieces, [](const auto& part, const auto& piece) {
+                     return part.get().size(-1) == piece.length;
+                   });
+               for (std::size_t i = 0; i < pieces.size(); ++i)
+                 if (wanted[i].dims() > 0)
+                   grads[i] = same_parts ? apart->parts[i].get() : gathered("cat", dy, wanted[i], pieces[i]);
+               return grads;
+             });
+  return traced(y, [&] { return TraceOptions{{"dim", dim}}; });
 }
 
 Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length) {
@@ -155,10 +156,12 @@ Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length)
         " elements from ", start, " of dimension ", dim, " of ", whole);
   const Shape part = with_size(whole, dim, length);
   const auto runs = slice_runs(whole, part, dim, from);
-  if (dim != 0) return gathered("narrow", x, part, runs);
-  return record(
-      "narrow", view(x, part, runs.from.offset), {x}, twice_differentiable,
-      [whole, runs](const Tensor& dy) { return std::vector{scattered("narrow", dy, whole, runs)}; });
+  const Tensor y = dim != 0 ? gathered("narrow", x, part, runs)
+                            : record("narrow", view(x, part, runs.from.offset), {x}, twice_differentiable,
+                                     [whole, runs](const Tensor& dy) {
+                                       return std::vector{scattered("narrow", dy, whole, runs)};
+                                     });
+  return traced(y, [&] { return TraceOptions{{"dim", dim}, {"start", from}}; });
 }
 
 std::vector<Tensor> split(const Tensor& x, const std::vector<std::int64_t>& sizes, int dim) {
@@ -220,7 +223,12 @@ Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode, double value) {
                       inside[3]};
   if (mode == PadMode::zeros) {
     const auto runs = window_runs(outside, inside, top, left);
-    return scattered("pad", x, outside, runs);
+    return traced(scattered("pad", x, outside, runs), [&] {
+      return TraceOptions{{"before", std::vector<std::int64_t>{0, top, left, 0}},
+                          {"after", std::vector<std::int64_t>{0, bottom, right, 0}},
+                          {"mode", "constant"},
+                          {"value", 0.0}};
+    });
   }
   check(std::max(top, bottom) < std::max<std::int64_t>(inside[1], 1) &&
             std::max(left, right) < std::max<std::int64_t>(inside[2], 1),
@@ -228,7 +236,7 @@ Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode, double value) {
         bottom, ", left ", left, ", right ", right);
   Tensor y = empty_for(x, outside);
   kernels::pad_reflect(x, y, border);
-  return record("pad", y, {x}, twice_differentiable, [inside, border](const Tensor& dy) {
+  y = record("pad", y, {x}, twice_differentiable, [inside, border](const Tensor& dy) {
     // bf16 stores but does not add.
     const Tensor wide = dy.detach().to(dy.dtype() == bf16 ? f32 : dy.dtype());
     Tensor dx = empty_for(wide, inside);
@@ -236,6 +244,12 @@ Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode, double value) {
     return std::vector{
         record("pad", dx.to(dy.dtype()), {dy}, twice_differentiable,
                [border](const Tensor& ddx) { return std::vector{pad(ddx, border, PadMode::reflect)}; })};
+  });
+  return traced(y, [&] {
+    return TraceOptions{{"before", std::vector<std::int64_t>{0, top, left, 0}},
+                        {"after", std::vector<std::int64_t>{0, bottom, right, 0}},
+                        {"mode", "reflect"},
+                        {"value", 0.0}};
   });
 }
 
@@ -247,7 +261,9 @@ Tensor crop(const Tensor& x, std::int64_t top, std::int64_t left, Pair size) {
         "crop: a window of ", size, " at (", top, ", ", left, ") is not inside ", whole);
   const Shape part{whole[0], size.h, size.w, whole[3]};
   const auto runs = window_runs(whole, part, top, left);
-  return gathered("crop", x, part, runs);
+  return traced(gathered("crop", x, part, runs), [&] {
+    return TraceOptions{{"start", std::vector<std::int64_t>{0, top, left, 0}}};
+  });
 }
 
 Tensor permute(const Tensor& x, const std::vector<int>& order) {
@@ -265,8 +281,11 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
   }
   Tensor y = empty_for(x, shape);
   kernels::permute(x, y, forward);
-  return record("permute", y, {x}, twice_differentiable,
-                [inverse](const Tensor& dy) { return std::vector{permute(dy, inverse)}; });
+  y = record("permute", y, {x}, twice_differentiable,
+             [inverse](const Tensor& dy) { return std::vector{permute(dy, inverse)}; });
+  return traced(y, [&] {
+    return TraceOptions{{"dims", std::vector<std::int64_t>(forward.begin(), forward.end())}};
+  });
 }
 
 Tensor transpose(const Tensor& x, int dim0, int dim1) {

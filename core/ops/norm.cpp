@@ -10,6 +10,7 @@
 #include <karyon/core/ops/function.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -121,7 +122,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
   Tensor y = recipe ? lazy_tensor(recipe) : empty_like(x);
   if (!recipe) kernels::batch_norm(x, weight, bias, mean, rstd, options.relu, y);
   // The closure owns the recipe.
-  return record(
+  y = record(
       "batch_norm", y, {x, weight, bias}, twice_differentiable,
       [recipe, x = SavedTensor(x), weight = SavedTensor(weight), bias = SavedTensor(bias), mean, rstd,
        from_batch, eps = options.eps, shape, want_x = x.requires_grad(), want_weight = wanted(weight),
@@ -140,6 +141,11 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, Ten
               return relu ? karyon::relu(out) : out;
             });
       });
+  return traced(y, [&] {
+    TraceOptions all{{"eps", options.eps}, {"relu", options.relu ? 1 : 0}};
+    if (!from_batch) all.insert({{"running_mean", running_mean}, {"running_var", running_var}});
+    return all;
+  });
 }
 
 std::pair<Tensor, Tensor> batch_norm_affine(const Tensor& weight, const Tensor& bias,
@@ -163,7 +169,7 @@ Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight
   Tensor y = empty_like(x), mean = beside_if(true, {n, num_groups}, x),
          rstd = beside_if(true, {n, num_groups}, x);
   kernels::group_norm(x, weight, bias, options.eps, y, mean, rstd);
-  return record(
+  y = record(
       "group_norm", y, {x, weight, bias}, twice_differentiable,
       [x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, c, eps = options.eps,
        want_x = x.requires_grad(), want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
@@ -179,6 +185,7 @@ Tensor group_norm(const Tensor& x, std::int64_t num_groups, const Tensor& weight
                              return affine(unit.reshape(in[0].shape()), in[1], {});
                            });
       });
+  return traced(y, [&] { return TraceOptions{{"num_groups", num_groups}, {"eps", options.eps}}; });
 }
 
 Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -211,7 +218,7 @@ Tensor norm_of_rows(const char* op, const Tensor& x, const Shape& normalized_sha
   const Shape rows{x.numel() / normalized_shape.numel()};
   Tensor y = empty_like(x), mean = beside_if(centred, rows, x), rstd = beside_if(true, rows, x);
   kernels::layer_norm(x, weight, bias, eps, y, mean, rstd);
-  return record(
+  y = record(
       op, y, {x, weight, bias}, twice_differentiable,
       [op, x = SavedTensor(x), weight = SavedTensor(weight), mean, rstd, normalized_shape, eps, centred,
        want_x = x.requires_grad(), want_weight = wanted(weight), want_bias = wanted(bias)](const Tensor& dy) {
@@ -228,6 +235,7 @@ Tensor norm_of_rows(const char* op, const Tensor& x, const Shape& normalized_sha
               return affine(unit.reshape(in[0].shape()), in[1], {});
             });
       });
+  return traced(y, [&] { return TraceOptions{{"dims", dims}, {"eps", eps}}; });
 }
 
 }  // namespace

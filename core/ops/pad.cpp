@@ -5,6 +5,7 @@
 #include <karyon/core/kernels/layout.h>
 #include <karyon/core/kernels/rows.h>
 #include <karyon/core/ops/pad.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -89,9 +90,7 @@ void check_border(const Border& border, std::int64_t size, PadMode mode, const S
           " and ", after);
 }
 
-}  // namespace
-
-Tensor pad_nd(const Tensor& x, const std::vector<Border>& borders, PadMode mode, double value) {
+Tensor padded(const Tensor& x, const std::vector<Border>& borders, PadMode mode, double value) {
   check(static_cast<int>(borders.size()) == x.dim(), "pad_nd: expects a border for each dimension of ",
         x.shape(), ", got ", borders.size());
   Shape outside;
@@ -107,6 +106,25 @@ Tensor pad_nd(const Tensor& x, const std::vector<Border>& borders, PadMode mode,
   for (int d = 0; d < x.dim(); ++d)
     if (outside[d] != x.size(d)) y = pad_along(y, d, borders[static_cast<std::size_t>(d)], outside[d], mode);
   return y;
+}
+
+}  // namespace
+
+Tensor pad_nd(const Tensor& x, const std::vector<Border>& borders, PadMode mode, double value) {
+  return traced_whole(
+      "pad", {x}, [&] { return padded(x, borders, mode, value); },
+      [&] {
+        std::vector<std::int64_t> before, after;
+        for (const Border& border : borders) {
+          before.push_back(border.before);
+          after.push_back(border.after);
+        }
+        const char* const name = mode == PadMode::constant    ? "constant"
+                                 : mode == PadMode::reflect   ? "reflect"
+                                 : mode == PadMode::replicate ? "replicate"
+                                                              : "circular";
+        return TraceOptions{{"before", before}, {"after", after}, {"mode", name}, {"value", value}};
+      });
 }
 
 }  // namespace karyon

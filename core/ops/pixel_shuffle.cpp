@@ -1,5 +1,6 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/pixel_shuffle.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 
@@ -11,8 +12,15 @@ Tensor pixel_shuffle(const Tensor& x, std::int64_t factor) {
   const std::int64_t square = checked_mul(f, f, op);
   check(x.size(3) % square == 0, op, ": expects channels divisible by ", square, ", got ", x.shape());
   const std::int64_t c = x.size(3) / square;
-  return permute(x.reshape({n, h, w, c, f, f}), {0, 1, 4, 2, 5, 3})
-      .reshape({n, checked_mul(h, f, op), checked_mul(w, f, op), c});
+  return traced_whole(
+      op, {x},
+      [&] {
+        return permute(x.reshape({n, h, w, c, f, f}), {0, 1, 4, 2, 5, 3})
+            .reshape({n, checked_mul(h, f, op), checked_mul(w, f, op), c});
+      },
+      [&] {
+        return TraceOptions{{"upscale_factor", f}};
+      });
 }
 
 Tensor pixel_unshuffle(const Tensor& x, std::int64_t factor) {
@@ -33,7 +41,14 @@ Tensor channel_shuffle(const Tensor& x, std::int64_t groups) {
   check(groups >= 1 && c % groups == 0, "channel_shuffle: expects channels divisible by ", groups,
         " groups, got ", x.shape());
   const std::int64_t pixels = c == 0 ? 0 : x.numel() / c;
-  return permute(x.reshape({pixels, groups, c / groups}), {0, 2, 1}).reshape(x.shape());
+  return traced_whole(
+      "channel_shuffle", {x},
+      [&] {
+        return permute(x.reshape({pixels, groups, c / groups}), {0, 2, 1}).reshape(x.shape());
+      },
+      [&] {
+        return TraceOptions{{"groups", groups}};
+      });
 }
 
 }  // namespace karyon

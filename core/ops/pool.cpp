@@ -9,6 +9,7 @@
 #include <karyon/core/ops/gather.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/pooling.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -105,6 +106,15 @@ Tensor mean_pool_gradient(const char* name, const Tensor& dy, const Shape& befor
                 [pool](const Tensor& ddx) { return std::vector{pool(ddx)}; });
 }
 
+TraceOptions options_of(const kernels::PoolWindow& window, bool ceil_mode) {
+  return {{"kernel_size", std::vector{window.kernel.h, window.kernel.w}},
+          {"stride", std::vector{window.stride.h, window.stride.w}},
+          {"padding", std::vector{window.padding.h, window.padding.w}},
+          {"dilation", std::vector{window.dilation.h, window.dilation.w}},
+          {"count_include_pad", window.count_include_pad ? 1 : 0},
+          {"ceil_mode", ceil_mode ? 1 : 0}};
+}
+
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
@@ -125,12 +135,13 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options) {
     index =
         empty(shape, {.dtype = window.kernel.h * window.kernel.w <= 256 ? u8 : i64, .device = x.device()});
   kernels::max_pool2d(x, y, index, window);
-  return record(
+  y = record(
       "max_pool2d", y, {x}, twice_differentiable, [index, window, before = x.shape()](const Tensor& dy) {
         if (window.halves() && !grad_enabled())
           return std::vector{lazy_tensor(std::make_shared<LazyMaxPoolGradient>(dy, index, before, window))};
         return std::vector{max_pool_gradient(dy, index, before, window)};
       });
+  return traced(y, [&] { return options_of(window, options.ceil_mode); });
 }
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options) {
@@ -147,13 +158,14 @@ Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options) {
   if (options.ceil_mode && window.count_include_pad) return open_ended_average(x, options, window);
   Tensor y = empty(shape, {.dtype = x.dtype(), .device = x.device()});
   kernels::avg_pool2d(x, y, window);
-  return record("avg_pool2d", y, {x}, twice_differentiable,
-                [window, options, before = x.shape()](const Tensor& dy) {
-                  return std::vector{mean_pool_gradient(
-                      "avg_pool2d", dy, before,
-                      [&](const Tensor& d, Tensor& dx) { kernels::avg_pool2d_backward(d, dx, window); },
-                      [options](const Tensor& ddx) { return avg_pool2d(ddx, options); })};
-                });
+  y = record("avg_pool2d", y, {x}, twice_differentiable,
+             [window, options, before = x.shape()](const Tensor& dy) {
+               return std::vector{mean_pool_gradient(
+                   "avg_pool2d", dy, before,
+                   [&](const Tensor& d, Tensor& dx) { kernels::avg_pool2d_backward(d, dx, window); },
+                   [options](const Tensor& ddx) { return avg_pool2d(ddx, options); })};
+             });
+  return traced(y, [&] { return options_of(window, options.ceil_mode); });
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, Pair output_size) {

@@ -6,9 +6,21 @@
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/pool3d.h>
 #include <karyon/core/ops/pooling.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
+
+TraceOptions options_of(const Triple& kernel, const Triple& stride, const Triple& padding,
+                        const Triple& dilation, bool count_include_pad, bool ceil_mode) {
+  const auto triple = [](const Triple& t) { return std::vector{t.d, t.h, t.w}; };
+  return {{"kernel_size", triple(kernel)},
+          {"stride", triple(stride)},
+          {"padding", triple(padding)},
+          {"dilation", triple(dilation)},
+          {"count_include_pad", count_include_pad ? 1 : 0},
+          {"ceil_mode", ceil_mode ? 1 : 0}};
+}
 
 // f over the frames of x [N, D, H, W, C], then g over depth, as the height of images one pixel wide.
 template <class F, class G>
@@ -36,9 +48,14 @@ Tensor max_pool3d(const Tensor& x, const MaxPool3dOptions& o) {
                                .padding = {p.d, 0},
                                .dilation = {d.d, 1},
                                .ceil_mode = o.ceil_mode};
-  return by_frames(
-      x, [&](const Tensor& t) { return max_pool2d(t, frames); },
-      [&](const Tensor& t) { return max_pool2d(t, depth); });
+  return traced_whole(
+      "max_pool3d", {x},
+      [&] {
+        return by_frames(
+            x, [&](const Tensor& t) { return max_pool2d(t, frames); },
+            [&](const Tensor& t) { return max_pool2d(t, depth); });
+      },
+      [&] { return options_of(k, s, p, d, false, o.ceil_mode); });
 }
 
 Tensor avg_pool3d(const Tensor& x, const AvgPool3dOptions& o) {
@@ -55,10 +72,15 @@ Tensor avg_pool3d(const Tensor& x, const AvgPool3dOptions& o) {
                                .count_include_pad = o.count_include_pad,
                                .ceil_mode = o.ceil_mode};
   // Means between the two stay f32.
-  return by_frames(
-             widen(x), [&](const Tensor& t) { return avg_pool2d(t, frames); },
-             [&](const Tensor& t) { return avg_pool2d(t, depth); })
-      .to(x.dtype());
+  return traced_whole(
+      "avg_pool3d", {x},
+      [&] {
+        return by_frames(
+                   widen(x), [&](const Tensor& t) { return avg_pool2d(t, frames); },
+                   [&](const Tensor& t) { return avg_pool2d(t, depth); })
+            .to(x.dtype());
+      },
+      [&] { return options_of(k, s, p, 1, o.count_include_pad, o.ceil_mode); });
 }
 
 Tensor adaptive_avg_pool3d(const Tensor& x, const Triple& size) {
@@ -67,15 +89,15 @@ Tensor adaptive_avg_pool3d(const Tensor& x, const Triple& size) {
   check(size.d >= 1 && size.h >= 1 && size.w >= 1 && x.size(1) >= 1 && x.size(2) >= 1 && x.size(3) >= 1,
         "adaptive_avg_pool3d: expects volumes and an output of at least one voxel, got ", x.shape(), " and ",
         size);
-  return by_frames(
-             widen(x),
-             [&](const Tensor& t) {
-               return adaptive_avg_pool2d(t, {size.h, size.w});
-             },
-             [&](const Tensor& t) {
-               return adaptive_avg_pool2d(t, {size.d, 1});
-             })
-      .to(x.dtype());
+  return traced_whole(
+      "adaptive_avg_pool3d", {x},
+      [&] {
+        return by_frames(
+                   widen(x), [&](const Tensor& t) { return adaptive_avg_pool2d(t, Pair(size.h, size.w)); },
+                   [&](const Tensor& t) { return adaptive_avg_pool2d(t, Pair(size.d, 1)); })
+            .to(x.dtype());
+      },
+      [] { return TraceOptions{}; });
 }
 
 }  // namespace karyon

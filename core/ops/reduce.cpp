@@ -6,6 +6,7 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/ops/reduction.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -72,10 +73,12 @@ Tensor sum_or_mean(const char* op, const Tensor& any_x, const std::vector<int>& 
   const Tensor x = reducible(any_x);
   const Plan plan(op, x, dims, keepdim);
   const double scale = mean ? 1 / static_cast<double>(plan.count) : 1;
-  return record(op, scaled_sum(x, plan, scale), {x}, twice_differentiable,
-                [op, scale, kept = plan.kept, shape = x.shape(), dtype = x.dtype()](const Tensor& dy) {
-                  return std::vector{spread_sum(op, dy, kept, scale, shape, dtype)};
-                });
+  const Tensor y =
+      record(op, scaled_sum(x, plan, scale), {x}, twice_differentiable,
+             [op, scale, kept = plan.kept, shape = x.shape(), dtype = x.dtype()](const Tensor& dy) {
+               return std::vector{spread_sum(op, dy, kept, scale, shape, dtype)};
+             });
+  return traced(y, [&] { return plan.options(); });
 }
 
 Tensor extremum(const char* name, const decltype(kernels::max)& kernel, const Tensor& any_x,
@@ -86,7 +89,7 @@ Tensor extremum(const char* name, const decltype(kernels::max)& kernel, const Te
   Tensor y = reduce(x, plan, parameter_dtype(x.dtype()),
                     [&](const Tensor& in, Tensor& out, bool) { kernel(in, out); });
   if (!is_floating(x.dtype())) return y.to(any_x.device());
-  return reduction::shared_by_ties(name, plan, x, y);
+  return traced(reduction::shared_by_ties(name, plan, x, y), [&] { return plan.options(); });
 }
 
 // Where the extremum lies: [outer, 1, inner].
@@ -130,19 +133,20 @@ Tensor softmax(const char* name, bool log, const Tensor& any_x, int dim) {
   const Tensor in = around(name, x, dim);
   Tensor y = empty_like(in);
   kernels::softmax(log, in, y);
-  return record(
-      name, view(y, x.shape()), {x}, twice_differentiable, [name, log, y = SavedTensor(y)](const Tensor& dy) {
-        const Tensor at = y.get();
-        Tensor dx = empty_like(at);
-        kernels::softmax_backward(log, view(dy, dx.shape()), at, dx);
-        return std::vector{record_as(name, view(dx, dy.shape()), {dy, at}, [log](const auto& given) {
-          const Tensor d = given[0].reshape(given[1].shape());
-          const Tensor p = log ? exp(given[1]) : given[1];
-          const Tensor slope =
-              log ? sub(d, mul(p, sum(d, {1}, true))) : mul(p, sub(d, sum(mul(d, p), {1}, true)));
-          return slope.reshape(given[0].shape());
-        })};
-      });
+  y = record(name, view(y, x.shape()), {x}, twice_differentiable,
+             [name, log, y = SavedTensor(y)](const Tensor& dy) {
+               const Tensor at = y.get();
+               Tensor dx = empty_like(at);
+               kernels::softmax_backward(log, view(dy, dx.shape()), at, dx);
+               return std::vector{record_as(name, view(dx, dy.shape()), {dy, at}, [log](const auto& given) {
+                 const Tensor d = given[0].reshape(given[1].shape());
+                 const Tensor p = log ? exp(given[1]) : given[1];
+                 const Tensor slope =
+                     log ? sub(d, mul(p, sum(d, {1}, true))) : mul(p, sub(d, sum(mul(d, p), {1}, true)));
+                 return slope.reshape(given[0].shape());
+               })};
+             });
+  return traced(y, [&] { return TraceOptions{{"dim", dim < 0 ? dim + x.dim() : dim}}; });
 }
 
 }  // namespace

@@ -75,6 +75,13 @@ Plan::Plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool k
   }
 }
 
+TraceOptions Plan::options() const {
+  std::vector<std::int64_t> dims;
+  for (int d = 0; d < kept.dims(); ++d)
+    if (gone[static_cast<std::size_t>(d)]) dims.push_back(d);
+  return {{"dim", dims}, {"keepdim", out.dims() == kept.dims() ? 1 : 0}};
+}
+
 Run::Run(const Plan& plan, const Tensor& x) : from(x.shape()) {
   auto gone = [&](int d) { return plan.gone[static_cast<std::size_t>(d)]; };
   std::int64_t outer = 1, inner = 1;

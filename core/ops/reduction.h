@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <karyon/core/tensor.h>
+#include <karyon/core/trace.h>
 
 // Private: how reductions, scans and sorts hand the dimensions of a tensor to kernels.
 namespace karyon::reduction {
@@ -33,6 +34,8 @@ struct Plan {
   std::int64_t count = 1;  // elements in one result
 
   Plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim);
+  /// "dim" and "keepdim".
+  TraceOptions options() const;
 };
 
 /// The reduced dimensions as one. Where others lie between them, x is permuted, with a copy.

@@ -12,6 +12,7 @@
 #include <karyon/core/ops/pool1d.h>
 #include <karyon/core/ops/pool3d.h>
 #include <karyon/core/ops/resize.h>
+#include <karyon/core/trace.h>
 
 namespace karyon {
 namespace {
@@ -188,7 +189,18 @@ Tensor interpolate(const Tensor& x, const Shape& size, const InterpolateOptions&
   if (by_rows &&
       resized(x.shape(), size).numel() == 0)  // the weights of a size take memory, whatever x holds
     return resize_by_images(x, size, {});
-  return by_rows ? resize_by_rows(x, size, options) : resize_by_images(x, size, options);
+  return traced_whole(
+      "interpolate", {x},
+      [&] { return by_rows ? resize_by_rows(x, size, options) : resize_by_images(x, size, options); },
+      [&] {
+        const char* const name = options.mode == nearest         ? "nearest"
+                                 : options.mode == nearest_exact ? "nearest-exact"
+                                 : options.mode == bicubic       ? "bicubic"
+                                                                 : "linear";
+        return TraceOptions{{"mode", name},
+                            {"align_corners", options.align_corners ? 1 : 0},
+                            {"antialias", options.antialias ? 1 : 0}};
+      });
 }
 
 }  // namespace karyon
