@@ -5,6 +5,7 @@
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
+#include <karyon/core/ops/shape.h>
 #include <karyon/models/onnx/export_graph.h>
 #include <karyon/models/onnx/onnx.h>
 #include <karyon/models/onnx/value.h>
@@ -29,57 +30,66 @@ std::vector<const karyon::Node*> nodes_behind(const Tensor& y) {
   return nodes;
 }
 
-std::string file_of(Module& module, const Tensor& example, const ExportGuess& guess) {
+std::string file_of(Module& module, const Tensor& input) {
   const EnableGradGuard record;
-  Tensor x = example.detach().clone();
+  const TraceGuard trace;
+  Tensor x = input.detach().clone();
   x.requires_grad_();
   const Tensor y = module(x);
   check(y.defined() && y.node() != nullptr,
         "export_onnx: the output does not depend on the input by recorded operations");
-  ExportGraph graph(module, guess);
-  graph.input(x);
+  ExportGraph graph(module, x);
   for (const karyon::Node* node : nodes_behind(y)) graph.add(*node);
   return graph.finish(y);
 }
 
-/// The file's network on x, where its images are [N, C, H, W].
-double largest_difference(const std::filesystem::path& path, const Tensor& x, const Tensor& y) {
-  const NoGradGuard guard;
-  const Tensor z = (*load_onnx(path))(x.dim() == 4 ? to_channels_first(x) : x);
-  const Tensor back = z.dim() == 4 ? to_channels_last(z) : z;
-  if (back.shape() != y.shape()) return INFINITY;
-  return y.numel() == 0 ? 0 : abs(sub(back, y)).max().item<double>() / (1e-30 + abs(y).max().item<double>());
+/// x as the file means it, and back.
+Tensor turned(const Tensor& x, bool channels_first) {
+  if (x.dim() != 4 && x.dim() != 5) return x;
+  return channels_first ? movedim(x, -1, 1) : movedim(x, 1, -1);
 }
+
+/// The largest difference of the file's network from the module, as a share of the largest output.
+double difference(OnnxModule& file, Module& module, const Tensor& x) {
+  const NoGradGuard guard;
+  const Tensor expected = module(x), y = turned(file(turned(x, true)), false);
+  if (y.shape() != expected.shape()) return INFINITY;
+  if (y.numel() == 0) return 0;
+  return abs(sub(y, expected)).max().item<double>() / (1e-30 + abs(expected).max().item<double>());
+}
+
+/// Removes a file when it goes.
+struct Trial {
+  std::filesystem::path path;
+  explicit Trial(std::filesystem::path p) : path(std::move(p)) {}
+  ~Trial() {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+};
 
 }  // namespace
 
 void export_onnx(Module& module, const Tensor& example, const std::filesystem::path& path) {
-  check(example.defined() && is_floating(example.dtype()) && example.dtype() != bf16 && example.dim() >= 1,
-        "export_onnx: expects an example of f32 or f64");
+  check(example.defined() && is_floating(example.dtype()) && example.dtype() != bf16 && example.dim() >= 2 &&
+            example.size(0) >= 1,
+        "export_onnx: expects an example [N, ...] of f32 or f64");
   check(!module.is_training(), "export_onnx: expects a module in evaluation: call eval()");
-  Tensor expected;
-  {
-    const NoGradGuard guard;
-    expected = module(example);
-  }
-  const std::filesystem::path trial = path.string() + ".part";
-  double difference = INFINITY;
-  for (const ExportGuess& guess : {ExportGuess{"half_pixel", false}, ExportGuess{"half_pixel", true},
-                                   ExportGuess{"nearest", false}, ExportGuess{"align_corners", false}}) {
-    const std::string bytes = file_of(module, example, guess);
-    std::ofstream(trial, std::ios::binary) << bytes;
-    difference = largest_difference(trial, example, expected);
-    if (difference < 1e-4) break;
+  // Another batch shows which sizes grow with it.
+  const Tensor further = cat({example, example, example}, 0);
+  const Trial trial(path.string() + ".part");
+  std::ofstream(trial.path, std::ios::binary) << file_of(module, further);
+  const auto file = load_onnx(trial.path);
+  for (const Tensor& x : {example, further}) {
+    const double error = difference(*file, module, x);
+    check(error < 1e-4, "export_onnx: the file's network differs from the module by ", error,
+          " for an input ", x.shape());
   }
   std::error_code failed;
-  if (difference < 1e-4) {
-    std::filesystem::rename(trial, path, failed);
-    check(!failed, "export_onnx: cannot write ", path);
-    return;
-  }
-  std::filesystem::remove(trial, failed);
-  throw Error("export_onnx: the file's network differs from the module by " + std::to_string(difference) +
-              ", so an operation has options that a forward does not show");
+  std::filesystem::rename(trial.path, path, failed);
+  check(!failed, "export_onnx: cannot write ", path);
 }
 
 }  // namespace karyon

@@ -57,13 +57,13 @@ class OnnxModule : public Module {
 /// and types that Karyon does not have are named at once, before anything runs.
 std::unique_ptr<OnnxModule> load_onnx(const std::filesystem::path& path);
 
-/// Writes a network as an ONNX file (operator set 21): the operations that a forward of the example records.
-///   module   in evaluation; convolutions and norms are modules of layers/
-///   example  an input, f32 or f64. In the file its first dimension is open, and of images [N, H, W, C],
-///            which are [N, C, H, W] there, the height and width, too
-/// Of pools, windows side by side and those of 3x3 with stride 2 are tried, of upsampling all ways. The file
-/// is loaded and compared with the module before it takes its name, so it is right for the example. Throws
-/// Error for an operation without an operator, and if the two differ.
+/// Writes a network as an ONNX file (operator set 21): the operations that a forward records.
+///   module   in evaluation
+///   example  an input [N, ...], f32 or f64. In the file its first dimension is open, and of images
+///            [N, H, W, C] and volumes [N, D, H, W, C], which have their channels second there, the sizes, too
+/// The module runs with the example three times over, to see which sizes grow with the batch. The file is
+/// loaded and compared with the module, for both batches, before it takes its name. Throws Error for an
+/// operation without an operator, and if the two differ.
 void export_onnx(Module& module, const Tensor& example, const std::filesystem::path& path);
 
 }  // namespace karyon

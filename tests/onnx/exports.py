@@ -20,7 +20,7 @@ except ImportError as error:
 
 
 def channels_first(x):
-    return numpy.ascontiguousarray(numpy.moveaxis(x, -1, 1)) if x.ndim == 4 else x
+    return numpy.ascontiguousarray(numpy.moveaxis(x, -1, 1)) if x.ndim in (4, 5) else x
 
 
 def main():
