@@ -30,26 +30,41 @@ std::unique_ptr<Module> Linear::rebuilt() const {
   return std::make_unique<Linear>(weight.size(1), weight.size(0), Options{.bias = bias.defined()});
 }
 
+namespace {
+
+bool can_fuse(const Tensor& x, const Tensor& weight) {
+  return !grad_enabled() && x.device() == Device::cpu() && x.dtype() == weight.dtype() && x.dtype() != f64 &&
+         weight.dim() == 2 && x.dim() >= 2 && x.numel() > 0 && x.size(-1) == weight.size(1);
+}
+
+Tensor with_last_steps(Tensor y, ActivationKind activation, const Tensor& scale, const Tensor& residual) {
+  if (scale.defined()) y = y * scale;
+  if (residual.defined()) y = y + residual;
+  return activate(y, activation);
+}
+
+}  // namespace
+
 bool can_fuse(const Linear& linear, const Tensor& x) {
-  return !grad_enabled() && CallObserver::current() == nullptr && typeid(linear) == typeid(Linear) &&
-         x.device() == Device::cpu() && x.dtype() == linear.weight.dtype() && x.dtype() != f64 &&
-         x.dim() >= 2 && x.numel() > 0 && x.size(-1) == linear.weight.size(1);
+  return CallObserver::current() == nullptr && typeid(linear) == typeid(Linear) && can_fuse(x, linear.weight);
 }
 
 Tensor linear_activation(Linear& linear, ActivationKind activation, Tensor x, const Tensor& scale,
                          const Tensor& residual) {
-  const Tensor& weight = linear.weight;
+  if (can_fuse(linear, x))
+    return linear_activation(x, linear.weight, linear.bias, activation, scale, residual);
+  return with_last_steps(linear(std::move(x)), activation, scale, residual);
+}
+
+Tensor linear_activation(const Tensor& x, const Tensor& weight, const Tensor& bias, ActivationKind activation,
+                         const Tensor& scale, const Tensor& residual) {
   const DType result = x.dtype() == f32 ? autocast_dtype() : x.dtype();
-  if (!can_fuse(linear, x) || (residual.defined() && residual.dtype() != result)) {
-    Tensor y = linear(std::move(x));
-    if (scale.defined()) y = y * scale;
-    if (residual.defined()) y = y + residual;
-    return activate(y, activation);
-  }
+  if (!can_fuse(x, weight) || (residual.defined() && residual.dtype() != result))
+    return with_last_steps(linear(x, weight, bias), activation, scale, residual);
   Shape shape = x.shape();
   const std::int64_t in = weight.size(1), out = weight.size(0), rows = x.numel() / in;
   shape[x.dim() - 1] = out;
-  const Tensor shift = scale.defined() && linear.bias.defined() ? linear.bias * scale : linear.bias;
+  const Tensor shift = scale.defined() && bias.defined() ? bias * scale : bias;
   Conv2dAffineOptions options{.activation = activation};
   if (residual.defined()) {
     check(residual.shape() == shape, "linear_activation: expects a residual ", shape, ", got ",

@@ -34,5 +34,8 @@ bool can_fuse(const Linear& linear, const Tensor& x);
 ///   returns   as Linear
 Tensor linear_activation(Linear& linear, ActivationKind activation, Tensor x, const Tensor& scale = {},
                          const Tensor& residual = {});
+/// The same by the weight [out, in] and the bias [out], or none.
+Tensor linear_activation(const Tensor& x, const Tensor& weight, const Tensor& bias, ActivationKind activation,
+                         const Tensor& scale = {}, const Tensor& residual = {});
 
 }  // namespace karyon

@@ -85,11 +85,10 @@ void find_operators(Program& program);
 /// Decides which initializers train, drops their names from the inputs, and stores filters as kernels read
 /// them.
 void prepare_state(Graph& graph);
-/// Names that stand for others. Values that are the same each time, from whole numbers of the file.
-/// Convolutions with the norm and the ReLU behind them. All three leave fewer nodes.
+/// Names that stand for others. Values that are the same each time, from whole numbers of the file. Both leave
+/// fewer nodes.
 void remove_identities(Graph& graph);
 void fold_constants(Program& program);
-void fuse_convolutions(Graph& graph);
 /// Notes for each node which names it reads last.
 void find_last_uses(Graph& graph);
 /// Names that a graph reads from around it.

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <set>
 
-#include <karyon/models/onnx/graph.h>
+#include <karyon/models/onnx/fusion.h>
 #include <karyon/models/onnx/onnx.h>
 
 namespace karyon {
@@ -153,8 +153,9 @@ std::unique_ptr<OnnxModule> load_onnx(const std::filesystem::path& path) {
   find_operators(*program);
   remove_identities(program->graph);
   prepare_state(program->graph);
+  find_linear_layers(program->graph);
   fold_constants(*program);
-  fuse_convolutions(program->graph);
+  fuse(program->graph);
   find_last_uses(program->graph);
   return std::unique_ptr<OnnxModule>(new OnnxModule(std::move(program)));
 }

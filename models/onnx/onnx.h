@@ -20,7 +20,7 @@ class Program;
 /// buffers. They have the file's names, where dots are levels as in state_dict().
 ///
 /// Inputs and outputs have the layout of the file: images of PyTorch's are [N, C, H, W]. Filters of
-/// convolutions lie as Conv2d's in memory, [out, kH, kW, in]. Types: whole numbers of any width are i64 here;
+/// convolutions lie as Conv2d's in memory, [out, kH, kW, in], and weights of products as Linear's, [out, in]. Types: whole numbers of any width are i64 here;
 /// float16, bfloat16 and smaller floats are f32, float64 is f64, bool is bool. Batch norm and dropout run as
 /// in evaluation, unless the file says that they train.
 class OnnxModule : public Module {

@@ -102,6 +102,38 @@ TEST_CASE("load_onnx: x Sigmoid(x) behind a convolution is SiLU, unless others r
     }
 }
 
+TEST_CASE("load_onnx: products with weights are linear layers, with what follows them") {
+  const Tensor w = randn({24, 40}), bias = randn({40}), x = randn({3, 7, 24}), beside = randn({3, 7, 40});
+  for (const bool turned : {false, true})          // the file has the weight the other way round
+    for (const char* also : {"", "product", "w"})  // what others read, too
+      for (const Shape& shape : {Shape{3, 7, 40}, Shape{7, 40}}) {
+        ModelBuilder builder(20);
+        builder.input("x", {-1, -1, 24})
+            .input("beside", std::vector<std::int64_t>(shape.begin(), shape.end()));
+        builder.output("y").initializer("w", turned ? transpose(w, 0, 1) : w).initializer("bias", bias);
+        if (turned) ModelBuilder::integers(builder.node("Transpose", {"w"}, {"t"}), "perm", {1, 0});
+        builder.node("MatMul", {"x", turned ? "t" : "w"}, {"product"});
+        builder.node("Add", {"bias", "product"}, {"sum"});
+        builder.node("Add", {"sum", "beside"}, {"all"});
+        builder.node("Gelu", {"all"}, {"y"});
+        if (*also) builder.node("Abs", {also}, {"also"}), builder.output("also");
+        const auto net = loaded(builder);
+        if (!turned && *also != 'w') CHECK(net->state_dict().at("w").shape() == Shape{40, 24});
+        const Tensor other = shape.dims() == 2 ? beside.index({0}) : beside;
+        const Tensor product = matmul(x, w), expected = gelu(product + bias + other);
+        const auto check_outputs = [&] {
+          const std::vector<Tensor> y = net->forward({x, other});
+          CHECK(distance(y[0], expected) < 2e-5);
+          if (*also == 'p') CHECK(distance(y[1], abs(product)) < 2e-5);
+          if (*also == 'w') CHECK(distance(y[1], abs(turned ? transpose(w, 0, 1) : w)) == 0);
+        };
+        check_outputs();
+        const NoGradGuard guard;
+        check_outputs();
+        check_outputs();  // by the weights that are kept
+      }
+}
+
 TEST_CASE("OnnxModule trains: gradients are those of the layers, and statistics are no parameters") {
   const auto net = loaded(small_net());
   std::vector<std::string> names;

@@ -9,6 +9,8 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/norm.h>
 #include <karyon/core/ops/shape.h>
+#include <karyon/layers/conv_norm_activation.h>
+#include <karyon/models/onnx/fusion.h>
 #include <karyon/models/onnx/layout.h>
 #include <karyon/models/onnx/window.h>
 
@@ -62,27 +64,14 @@ Values conv(const Call& call) {
   return {last(convolved(call.image(0), call.image(1), call.maybe(2), call.node))};
 }
 
-ActivationKind kind_of(const std::string& name) {
-  if (name == "Relu") return ActivationKind::relu;
-  if (name == "HardSwish") return ActivationKind::hardswish;
-  if (name == "Silu") return ActivationKind::silu;
-  return name == "Clip" ? ActivationKind::relu6 : ActivationKind::none;
-}
-Tensor activated(const Tensor& x, ActivationKind kind) {
-  if (kind == ActivationKind::relu) return relu(x);
-  if (kind == ActivationKind::relu6) return relu6(x);
-  if (kind == ActivationKind::silu) return silu(x);
-  return kind == ActivationKind::hardswish ? hardswish(x) : x;
-}
-
-/// A convolution, and the norm, sum and activation that fuse_convolutions() found behind it: inputs 3 to 6
+/// A convolution, and the norm, sum and activation that fuse() found behind it: inputs 3 to 6
 /// are the norm's, 7 is what is added. Without recording it is one pass.
 Values fused_conv(const Call& call) {
   const Node& node = call.node;
   const Tensor x = call.image(0), filter = call.image(1), bias = call.maybe(2);
   const bool has_norm = call.has(3);
   const double eps = node.real("karyon.norm", 0);
-  const ActivationKind kind = kind_of(node.text_of("karyon.activation", ""));
+  const ActivationKind kind = fused_activation(node);
   const Tensor residual = call.has(7) ? call.image(7) : Tensor();
   if (!grad_enabled() && filter.dim() == 4 && x.dim() == 4) {
     const Window w(node, kernel_of(filter), x.shape());
@@ -106,7 +95,7 @@ Values fused_conv(const Call& call) {
   Tensor y = convolved(x, filter, bias, node);
   if (has_norm) y = batch_norm(y, call.x(3), call.x(4), call.x(5), call.x(6), {.eps = eps});
   if (residual.defined()) y = add(y, residual);
-  return {last(activated(y, kind))};
+  return {last(activate(y, kind))};
 }
 
 /// A zero point or scale of each channel, beside filters [out, ..., in].

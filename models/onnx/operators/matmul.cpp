@@ -5,7 +5,10 @@
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
 #include <karyon/core/ops/shape.h>
+#include <karyon/layers/conv_norm_activation.h>
+#include <karyon/layers/linear.h>
 #include <karyon/models/onnx/call.h>
+#include <karyon/models/onnx/fusion.h>
 
 namespace karyon::onnx {
 namespace {
@@ -16,6 +19,18 @@ Tensor product(const Tensor& a, const Tensor& b, int type) {
   return converted(matmul(a.to(f64), b.to(f64)), type);
 }
 Values matmul_(const Call& call) { return {product(call.x(0), call.x(1), call.type(0))}; }
+
+/// A product with a weight [out, in], and the bias, sum and activation that fuse() found behind it: inputs 2 and
+/// 3. Without recording it is one pass.
+Values fused_linear(const Call& call) {
+  const Tensor x = call.x(0), weight = call.x(1), bias = call.maybe(2), residual = call.maybe(3);
+  const ActivationKind kind = fused_activation(call.node);
+  Shape shape = x.shape();
+  if (x.dim() > 0) shape[x.dim() - 1] = weight.size(0);
+  if (!residual.defined() || residual.shape() == shape)
+    return {linear_activation(x, weight, bias, kind, {}, residual)};
+  return {activate(add(linear(x, weight, bias), residual), kind)};
+}
 
 Values gemm(const Call& call) {
   Tensor a = call.x(0), b = call.x(1);
@@ -94,11 +109,8 @@ Values det(const Call& call) {
 
 std::vector<Operator> matmul_operators() {
   return {
-      {"MatMul", matmul_},
-      {"Gemm", gemm},
-      {"Einsum", einsum_},
-      {"MatMulInteger", matmul_integer},
-      {"QLinearMatMul", qlinear_matmul},
+      {"MatMul", matmul_}, {"karyon:Linear", fused_linear},   {"Gemm", gemm},
+      {"Einsum", einsum_}, {"MatMulInteger", matmul_integer}, {"QLinearMatMul", qlinear_matmul},
       {"Det", det},
   };
 }
