@@ -7,6 +7,8 @@
 // clang-format on
 #include <png.h>
 
+#include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include "common/error.h"
 #include "imageio/image.h"
 #include "imageio/image_source.h"
+#include "imageio/label_image.h"
 #include "imageio/sample_source.h"
 #include "raw_tiff.h"
 #include "reason.h"
@@ -163,7 +166,7 @@ TEST_CASE("nuclei: what is decoded as a whole is counted before", "[nuclei][imag
   for (const char* name : {"a.png", "p.jpg"})
     CHECK_THAT(reason(folder / name, {.max_memory = 80'000}),
                Contains("as a whole") && Contains("--max-memory"));
-  write_file(folder / "a.bmp", bmp(200, 150, 8, 0, std::string(1024, '\0'), std::string(200 * 150, '\0')));
+  write_file(folder / "a.bmp", bmp(200, 150, 24, 0, "", std::string(3 * 200 * 150, '\0')));
   CHECK_THAT(reason(folder / "a.bmp", {.max_memory = 80'000}), Contains("as a whole"));
   CHECK_THAT(reason(folder / "a.jpg", {.max_memory = 10'000}), Contains("a row of its pixels"));
 }
@@ -273,6 +276,42 @@ TEST_CASE("nuclei: a BMP has the colours of its palette, whatever its header, an
     write_file(file, bmp(all, 1, bits, 0, "", pixels));
     CHECK_THAT(reason(file), Contains("the colours of its palette are missing"));
   }
+}
+
+TEST_CASE("nuclei: the indices of a BMP with a look-up table are the picture", "[nuclei][image]") {
+  const TempFolder folder;
+  const fs::path file = folder / "a.bmp";
+  const auto palette = [](const auto& colour_of) {  // blue, green and red
+    std::string colours;
+    for (int i = 0; i < 256; ++i) {
+      const std::array<int, 3> colour = colour_of(i);
+      for (const int value : colour) colours += static_cast<char>(value);
+      colours += '\0';
+    }
+    return colours;
+  };
+  const std::string pixels{'\1', '\2', '\3', '\0', '\0', '\x64', '\xc8', '\xff'};  // the lower row is first
+  write_file(file, bmp(4, 2, 8, 0, palette([](int i) { return std::array{i, i / 2, 0}; }), pixels));
+  const Image image = read_image(file);
+  CHECK(image.channels == 1);
+  CHECK(to_8_bits(image).values == std::vector<std::uint8_t>{0, 100, 200, 255, 1, 2, 3, 0});
+  const auto rows = open_image(file, {.max_memory = 80});  // too little to keep the picture
+  for (const int y : {1, 0, 1}) {
+    std::vector<float> row(4);
+    rows->read(y, 1, row.data());
+    CHECK(std::equal(row.begin(), row.end(), image.row(y)));
+  }
+  CHECK(read_image(file, {.channel = "1"}).values == image.values);
+
+  // ImageJ's inverting table: what is measured is what is stored, and value 0 is a mask's background.
+  write_file(file, bmp(4, 2, 8, 0, palette([](int i) {
+                         return std::array{255 - i, 255 - i, 255 - i};
+                       }),
+                       pixels));
+  const Image inverted = read_image(file);
+  CHECK(to_8_bits(inverted).values == std::vector<std::uint8_t>{255, 155, 55, 0, 254, 253, 252, 255});
+  CHECK(inverted.offset + inverted.scale * inverted[1] == Approx(100));
+  CHECK(read_mask(file, 4, 2).values == std::vector<std::uint8_t>{0, 1, 1, 1, 1, 1, 1, 0});
 }
 
 TEST_CASE("nuclei: 16-bit PNG and TIFF are scaled alike", "[nuclei][image]") {

@@ -50,10 +50,10 @@ struct ReadOptions {
   std::size_t max_memory = 0;
 };
 
-/// Opens any image file. It is decoded as it is read; only BMP, interlaced PNG and progressive JPEG are
-/// decoded at once. A channel that was saved in a colour is read as that channel (in_one_channel). Throws
-/// Failure if the file is missing, empty, of another format, damaged (for PNG every checksum is verified),
-/// cut short, without the page or channel asked for, or needs more than max_memory.
+/// Opens any image file. It is decoded as it is read; only BMP without a palette, interlaced PNG and
+/// progressive JPEG are decoded at once. A channel that was saved in a colour is read as that channel
+/// (in_one_channel). Throws Failure if the file is missing, empty, of another format, damaged (for PNG every
+/// checksum is verified), cut short, without the page or channel asked for, or needs more than max_memory.
 std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options = {});
 
 /// Reads a whole source into memory.

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "imageio/decoded_source.h"
@@ -130,19 +131,16 @@ class PngDecoder : public RowDecoder {
     fail_reading(path_, "the PNG file is damaged (" + reason + "); copy it again");
   }
 
-  /// A look-up table is left out: its indices are the picture.
   void read_palette() {
     png_colorp colours = nullptr;
     int count = 0;
     png_get_PLTE(state_.png, state_.info, &colours, &count);
+    Palette palette;
     for (int i = 0; i < count; ++i)
-      format_.palette.push_back({static_cast<float>(colours[i].red) / 255.0f,
-                                 static_cast<float>(colours[i].green) / 255.0f,
-                                 static_cast<float>(colours[i].blue) / 255.0f});
-    const PaletteKind kind = kind_of(format_.palette);
-    if (kind == PaletteKind::colours) return;
-    format_.palette.clear();
-    format_.white_is_zero = kind == PaletteKind::falling_lookup;
+      palette.push_back({static_cast<float>(colours[i].red) / 255.0f,
+                         static_cast<float>(colours[i].green) / 255.0f,
+                         static_cast<float>(colours[i].blue) / 255.0f});
+    set_palette(format_, std::move(palette));
   }
 
   fs::path path_;

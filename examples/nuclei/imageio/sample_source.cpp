@@ -13,6 +13,12 @@ constexpr float hole = std::numeric_limits<float>::quiet_NaN();
 
 }  // namespace
 
+void set_palette(SampleFormat& format, Palette palette) {
+  const PaletteKind kind = kind_of(palette);
+  format.white_is_zero = kind == PaletteKind::falling_lookup;
+  if (kind == PaletteKind::colours) format.palette = std::move(palette);
+}
+
 void SampleSource::read(int y, int count, float* pixels) {
   const std::size_t channels = header_.depth(), width = row_.size();
   const auto scale = static_cast<float>(scale_);

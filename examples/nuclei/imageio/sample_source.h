@@ -21,6 +21,10 @@ struct SampleFormat {
   Palette palette;             // if not empty, samples are its indices, and channels is 1
 };
 
+/// Takes the palette of indices. One that is a look-up table is left out: its indices are the picture.
+///   palette  the colours that the file has, without padding
+void set_palette(SampleFormat& format, Palette palette);
+
 /// A picture whose file stores samples: integers, floats or indices of a palette. It makes pixels of them,
 /// for all kinds of files in the same way.
 class SampleSource : public ImageSource {
