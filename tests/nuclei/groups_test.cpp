@@ -53,6 +53,22 @@ TEST_CASE("nuclei: statistics tell the modality", "[nuclei][groups]") {
   CHECK_THROWS_AS(image_stats({}), Failure);
 }
 
+TEST_CASE("nuclei: the scale of a deep image says nothing of its modality", "[nuclei][groups]") {
+  // A camera's offset of 500 and nuclei of 700, on the scale of 1023.
+  std::vector<float> values(10000, 500 / 1023.0f);
+  std::fill_n(values.begin(), 1500, 700 / 1023.0f);
+  Image image(100, 100, 1, values);
+  image.bit_depth = 16;
+  CHECK(modality(image_stats(image)) == Modality::fluorescence);
+  for (float& value : image) value = 1200 / 1023.0f - value;
+  CHECK(modality(image_stats(image)) == Modality::brightfield);
+  image.values.assign(image.size(), 0.5f);  // flat
+  CHECK(modality(image_stats(image)) == Modality::brightfield);
+  image.values = values;
+  image.bit_depth = 8;  // as a screen shows it
+  CHECK(modality(image_stats(image)) == Modality::brightfield);
+}
+
 TEST_CASE("nuclei: similar images share a group, also through a chain", "[nuclei][groups]") {
   std::vector<ImageStats> stats{grey(0.10f, 0.05f), grey(0.40f, 0.05f), grey(0.10f, 0.05f, 300),
                                 grey(0.101f, 0.05f), grey(0.10f, 0.20f)};

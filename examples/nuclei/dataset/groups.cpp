@@ -98,15 +98,34 @@ std::vector<bool> hold_out(const std::vector<Unit>& units, std::size_t image_cou
   return held_out;
 }
 
+constexpr int bin_count = 256;
+using Histogram = std::array<std::size_t, bin_count>;
+
+/// Up to 8 bits, brightness is what a screen shows. The scale of more bits says little: pixels of 500 to 700 lie
+/// in its middle. There the background is light if it is closer to the light end of the pixels.
+bool is_light(const Histogram& histogram, std::ptrdiff_t background, std::size_t pixels, int bit_depth) {
+  constexpr double light = 0.35, extreme = 0.0005;
+  const auto few = static_cast<std::size_t>(extreme * static_cast<double>(pixels));
+  const auto end_of = [few](auto bin) {
+    for (std::size_t seen = *bin; seen <= few; seen += *bin) ++bin;
+    return bin;
+  };
+  if (bit_depth > 8 && pixels > 0) {
+    const std::ptrdiff_t low = end_of(histogram.begin()) - histogram.begin(),
+                         high = bin_count - 1 - (end_of(histogram.rbegin()) - histogram.rbegin());
+    if (low < high) return background - low > high - background;
+  }
+  return static_cast<double>(background) / (bin_count - 1) >= light;
+}
+
 }  // namespace
 
 ImageStats image_stats(const Image& image) {
-  constexpr int bin_count = 256;
   constexpr double grey_saturation = 0.01;  // mean (max - min): JPEG may tint grey a little
 
   if (image.empty()) throw Failure("measuring an image: expected at least one pixel, it is empty");
   std::array<double, 3> sum{}, squares{};
-  std::array<std::size_t, bin_count> histogram{};
+  Histogram histogram{};
   double saturation = 0;
   std::size_t seen = 0;  // pixels
   for (std::size_t i = 0; i < image.pixels(); ++i) {
@@ -133,12 +152,12 @@ ImageStats image_stats(const Image& image) {
   }
   const auto mode = std::ranges::max_element(histogram) - histogram.begin();
   stats.background = static_cast<float>(mode) / (bin_count - 1);
+  stats.light_background = is_light(histogram, mode, seen, image.bit_depth);
   return stats;
 }
 
 Modality modality(const ImageStats& stats) {
-  constexpr float light = 0.35f;
-  if (stats.background < light) return Modality::fluorescence;  // pseudo-coloured ones too
+  if (!stats.light_background) return Modality::fluorescence;  // pseudo-coloured ones too
   return stats.grey ? Modality::brightfield : Modality::stained;
 }
 

@@ -17,6 +17,7 @@ struct ImageStats {
   std::array<float, 3> mean{};    // per channel; a grey picture repeats its one channel
   std::array<float, 3> spread{};  // standard deviation per channel
   float background = 0;           // the most frequent brightness
+  bool light_background = false;
 };
 
 ImageStats image_stats(const Image& image);
