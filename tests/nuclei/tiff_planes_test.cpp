@@ -101,6 +101,15 @@ TEST_CASE("nuclei: OME-TIFF planes that are not in the file are told", "[nuclei]
     CHECK_THAT(one.failure({.channel = other}), Contains("not in the file") && Contains(file));
     CHECK_THAT(one.remark(), Contains("2 planes, 1 is in this file, others in " + std::string(file)));
   }
+  // Lines are broken anywhere.
+  const File broken(
+      stack(1),
+      ome(pixels("SizeC=\"2\" DimensionOrder=\"XYCZT\"",
+                 two_channels + "<TiffData IFD=\"0\"><UUID FileName=\"x.tif\">\n urn:uuid:1\n</UUID>"
+                                "</TiffData><TiffData FirstC=\"1\" IFD=\"0\"><UUID FileName=\"y.tif\">"
+                                "\n urn:uuid:2\n</UUID></TiffData>"),
+          "UUID=\"urn:uuid:2\""));
+  CHECK(broken.value({}, "GFP") == 1);
   // A single name is this file's: it was renamed.
   const File renamed(stack(1),
                      ome(pixels("",
@@ -252,6 +261,13 @@ TEST_CASE("nuclei: units of length, and resolutions that are a printer's", "[nuc
                                                {0.325, "micron", 0.325},
                                                {0.325, "Microns", 0.325},
                                                {0.325, "\\u00B5m", 0.325},
+                                               {0.325, "\\u03bcm", 0.325},
+                                               {0.325, "&micro;m", 0.325},
+                                               {0.325, "Âµm", 0.325},  // encoded twice
+                                               {0.325, "\\u00B", 0.0},
+                                               {3250, "\\u00C5", 0.325},
+                                               {3250, "\\u212B", 0.325},
+                                               {3250, "A\u030a", 0.325},
                                                {0.325, "\xb5m", 0.325},
                                                {325, "nm", 0.325},
                                                {325000, "pm", 0.325},
@@ -281,6 +297,9 @@ TEST_CASE("nuclei: units of length, and resolutions that are a printer's", "[nuc
     INFO(length << " " << unit);
     CHECK(pixel_size(length, unit) == Approx(expected));
   }
+  CHECK(number(" +0.325 ") == 0.325);
+  CHECK(number("+-1") == std::nullopt);
+  CHECK(number("+") == std::nullopt);
   const auto size = [](const std::string& text, int unit, double resolution) {
     return File({{.more =
                       [=](TIFF* t) {

@@ -231,9 +231,12 @@ TEST_CASE("nuclei: pages, and channels that are pages", "[nuclei][tiff]") {
   CHECK(open_tiff(folder / "a.tif", {.page = 1})->note().empty());  // it was asked for
 
   // ImageJ: channels first, then slices.
-  write(folder / "a.tif", stack(6, "ImageJ=1.53t\nimages=6\nchannels=2\nslices=3\nhyperstack=true\n"));
-  CHECK(page_count(folder / "a.tif") == 3);
-  CHECK(first({.page = 3, .channel = "2"}) == Approx(6));
+  for (const char* images : {"images=6\n", ""}) {
+    write(folder / "a.tif",
+          stack(6, std::string("ImageJ=1.53t\n") + images + "channels=2\nslices=3\nhyperstack=true\n"));
+    CHECK(page_count(folder / "a.tif") == 3);
+    CHECK(first({.page = 3, .channel = "2"}) == Approx(6));
+  }
   // OME: whichever order it says, channels by name.
   for (const auto& [order, page2_channel2] : {std::pair{"XYCZT", 4}, {"XYZCT", 5}, {"XYCTZ", 4}}) {
     write(folder / "a.tif",

@@ -305,7 +305,8 @@ TiffDescription OmeReader::read() {
 TiffDescription read_ome(const std::string& xml, const std::vector<StoredPlane>& stored,
                          const std::string& file_name) {
   pugi::xml_document document;
-  const pugi::xml_parse_result result = document.load_buffer(xml.data(), xml.size());
+  const pugi::xml_parse_result result =
+      document.load_buffer(xml.data(), xml.size(), pugi::parse_default | pugi::parse_trim_pcdata);
   if (!result)
     return {{}, "its OME-XML is damaged at byte " + std::to_string(result.offset) + " and not used"};
   const xml_node root = child(document, "OME");

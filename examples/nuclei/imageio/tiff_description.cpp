@@ -41,6 +41,7 @@ DescribedImage pages_as_they_lie(const std::vector<StoredPlane>& stored) {
 std::optional<ImageJText> read_image_j(const std::string& text) {
   if (!text.starts_with("ImageJ=")) return {};
   ImageJText read;
+  std::int64_t slices = 1, frames = 1, images = 0;
   const auto count = [](std::string_view value) {
     constexpr double most = 1e9;
     const double found = number(value).value_or(1);
@@ -53,12 +54,18 @@ std::optional<ImageJText> read_image_j(const std::string& text) {
     const std::size_t equals = line.find('=');
     if (equals == line.npos) continue;
     const std::string_view key = line.substr(0, equals), value = line.substr(equals + 1);
-    if (key == "images") read.images = count(value);
+    if (key == "images") images = count(value);
     if (key == "channels") read.channels = count(value);
+    if (key == "slices") slices = count(value);
+    if (key == "frames") frames = count(value);
     if (key == "unit" && !value.empty()) read.unit = value;
     if (key == "yunit" && !value.empty()) read.unit_of_y = value;
   }
-  read.images = std::max(read.images, read.channels);
+  constexpr double most = 1e9;
+  const double product =
+      static_cast<double>(read.channels) * static_cast<double>(slices) * static_cast<double>(frames);
+  read.images =
+      images > 0 ? std::max(images, read.channels) : static_cast<std::int64_t>(std::min(product, most));
   return read;
 }
 
