@@ -203,6 +203,20 @@ TEST_CASE("nuclei: absurd sizes are refused before memory is taken", "[nuclei][i
   CHECK_THROWS_AS(read_image(folder / "c.png"), Failure);
 }
 
+TEST_CASE("nuclei: few rows of a very wide picture are read at a time", "[nuclei][image]") {
+  CHECK(rows_at_once(Image(64, 48, 1)) == 64);
+  for (const int channels : {1, 3}) {
+    Image header;
+    header.channels = channels;
+    for (const int width : {20'000, 300'000, 1'000'000}) {
+      header.width = width;
+      const int rows = rows_at_once(header);
+      CHECK(rows >= 1);
+      CHECK((rows == 1 || header.row_size() * static_cast<std::size_t>(rows) <= 1 << 20));
+    }
+  }
+}
+
 TEST_CASE("nuclei: BMP is read, a truncated one refused", "[nuclei][image]") {
   const TempFolder folder;
   std::string bmp("BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x02\0\0\0\x02\0\0\0\x01\0\x18\0", 30);

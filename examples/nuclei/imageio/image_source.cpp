@@ -72,11 +72,11 @@ float from_ordered(std::uint32_t key) { return std::bit_cast<float>(key >> 31 ? 
 
 template <class Visit>
 void for_each_brightness(ImageSource& source, const Visit& visit) {
-  constexpr int rows_at_once = 64;
   const Image& h = source.header();
-  Raster<float> rows(h.width, rows_at_once, h.channels);
-  for (int y = 0; y < h.height; y += rows_at_once) {
-    const int count = std::min(rows_at_once, h.height - y);
+  const int step = rows_at_once(h);
+  Raster<float> rows(h.width, step, h.channels);
+  for (int y = 0; y < h.height; y += step) {
+    const int count = std::min(step, h.height - y);
     source.read(y, count, rows.values.data());
     for (const float* p = rows.row(0); p != rows.row(count); p += h.channels)
       if (const float v = std::accumulate(p, p + h.channels, 0.0f) / static_cast<float>(h.channels);
@@ -121,6 +121,12 @@ std::string ImageSource::note_and_remark() const {
   std::string both = note_;
   append_part(both, "; ", remark_);
   return both;
+}
+
+int rows_at_once(const Image& header) {
+  constexpr std::size_t values = std::size_t{1} << 20, most = 64;
+  return static_cast<int>(
+      std::clamp<std::size_t>(values / std::max<std::size_t>(header.row_size(), 1), 1, most));
 }
 
 Image read_all(ImageSource& source) {

@@ -56,6 +56,9 @@ struct ReadOptions {
 /// checksum is verified), cut short, without the page or channel asked for, or needs more than max_memory.
 std::unique_ptr<ImageSource> open_image(const std::filesystem::path& path, const ReadOptions& options = {});
 
+/// How many rows to read at a time where all are read: those that take 4 MiB, but one at least and 64 at most.
+int rows_at_once(const Image& header);
+
 /// Reads a whole source into memory.
 Image read_all(ImageSource& source);
 

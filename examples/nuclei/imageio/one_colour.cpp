@@ -13,15 +13,14 @@
 namespace nuclei {
 namespace {
 
-constexpr int rows_at_once = 16;
-
 /// Calls visit(the three values of a pixel) for every pixel that has them, until it returns false.
 template <class Visit>
 void for_each_pixel(ImageSource& source, const Visit& visit) {
   const Image& h = source.header();
-  Raster<float> rows(h.width, rows_at_once, 3);
-  for (int y = 0; y < h.height; y += rows_at_once) {
-    const int count = std::min(rows_at_once, h.height - y);
+  const int step = rows_at_once(h);
+  Raster<float> rows(h.width, step, 3);
+  for (int y = 0; y < h.height; y += step) {
+    const int count = std::min(step, h.height - y);
     source.read(y, count, rows.values.data());
     for (const float* p = rows.row(0); p != rows.row(count); p += 3)
       if (std::isfinite(p[0]) && std::isfinite(p[1]) && std::isfinite(p[2]) && !visit(p)) return;
@@ -133,9 +132,10 @@ class OneChannel : public ImageSource {
     append_part(note_, ", ", std::string("one channel in ") + name_of(hue.colour) + ": read as one channel");
   }
   void read(int y, int count, float* pixels) override {
-    rows_.resize(3 * static_cast<std::size_t>(header_.width) * rows_at_once);
-    for (int end = y + count; y < end; y += rows_at_once) {
-      const int some = std::min(rows_at_once, end - y);
+    const int step = rows_at_once(colour_->header());
+    rows_.resize(static_cast<std::size_t>(step) * colour_->header().row_size());
+    for (int end = y + count; y < end; y += step) {
+      const int some = std::min(step, end - y);
       colour_->read(y, some, rows_.data());
       const float* p = rows_.data() + channel_;
       for (std::size_t i = pixel_count(header_.width, some); i > 0; --i, p += 3) *pixels++ = *p;
