@@ -155,6 +155,13 @@ TEST_CASE("nuclei: the model that comes with it has a name for every command") {
       Contains("NUCLEI_MODEL"));
 }
 
+TEST_CASE("nuclei: predict names the picture that its memory does not suffice for") {
+  Workplace w;
+  const Result r = shell(w.predict(w.data.string() + " --max-memory 1MB"));
+  CHECK(r.code == 1);
+  CHECK_THAT(r.text, Contains("skipped: " + w.a_picture().string() + ": an image of 48 x 64"));
+}
+
 TEST_CASE("nuclei: what predict chose, renamed and passed over is said, once and on lines of its own") {
   Workplace w;
   const fs::path in = w.root / "in";

@@ -252,7 +252,8 @@ PredictSummary Prediction::run() {
                      ": not enough memory; lower --max-memory, close other programs, or cut the image");
       ++summary_.failed;
     } catch (const std::exception& e) {
-      progress_->say(std::string("skipped: ") + e.what());
+      const std::string why = e.what(), file = jobs_[at].file.string();
+      progress_->say("skipped: " + (why.find(file) == why.npos ? file + ": " : "") + why);
       ++summary_.failed;
     }
   }
