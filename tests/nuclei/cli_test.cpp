@@ -1,4 +1,5 @@
 // The program as its users meet it: exit codes, messages, files, signals.
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,6 +227,9 @@ TEST_CASE("nuclei: arrange says what it took of several pages") {
   CHECK(nuclei::read_image(w.root / "set/a/images/a.png")[1] == Approx(22 / 255.0));
   CHECK(arrange(" --page 0").code == 2);
   CHECK(arrange(" --channel 2").code == 1);
+  REQUIRE(::mkfifo((w.root / "images/b.png").c_str(), 0600) == 0);
+  fs::create_directory(w.root / "images/more");
+  CHECK_THAT(arrange("").text, Contains("images: passed over 1 folder, 1 neither file nor folder\n"));
 }
 
 TEST_CASE("nuclei: a signal ends train and predict alike, also while they read") {

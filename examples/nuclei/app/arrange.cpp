@@ -34,13 +34,20 @@ std::vector<fs::path> pictures_in(const fs::path& folder) {
                   ": expected a folder, there is none of this name; check the path");
   std::size_t hidden = 0;
   std::vector<fs::path> files = list_folder(folder, &hidden);
-  const std::size_t others = std::erase_if(files, [](const fs::path& file) {
-    std::error_code error;
-    return !fs::is_regular_file(file, error);
-  });
-  if (hidden > 0 || others > 0)
-    std::fprintf(stderr, "%s: passed over %s and %s\n", printable(folder.string()).c_str(),
-                 counted(hidden, "hidden or system file").c_str(), counted(others, "folder").c_str());
+  const auto left_out = [&files](auto is_kind) {
+    return std::erase_if(files, [&](const fs::path& file) {
+      std::error_code error;
+      return is_kind(fs::status(file, error));
+    });
+  };
+  const std::size_t folders = left_out([](const fs::file_status&s) { return fs::is_directory(s); }),
+                    others = left_out([](const fs::file_status&s) { return !fs::is_regular_file(s); });
+  std::string passed_over;
+  if (hidden > 0) append_part(passed_over, ", ", counted(hidden, "hidden or system file"));
+  if (folders > 0) append_part(passed_over, ", ", counted(folders, "folder"));
+  if (others > 0) append_part(passed_over, ", ", std::to_string(others) + " neither file nor folder");
+  if (!passed_over.empty())
+    std::fprintf(stderr, "%s: passed over %s\n", printable(folder.string()).c_str(), passed_over.c_str());
   if (files.empty())
     throw Failure("arranging " + folder.string() + ": expected images, the folder holds no file");
   return files;
