@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <limits>
 #include <vector>
 
 #include "common/error.h"
@@ -11,6 +12,7 @@
 #include "dataset/listing.h"
 #include "imageio/image.h"
 #include "imageio/partial_folder.h"
+#include "raw_tiff.h"
 #include "temp_folder.h"
 #include "tiff_pages.h"
 
@@ -223,6 +225,30 @@ TEST_CASE("nuclei: what systems leave in folders is passed over", "[nuclei][arra
     for (const char* name : {".DS_Store", "._a.png", "Thumbs.db", "desktop.ini", "Desktop.ini"})
       write_file(root / folder / name, "not a picture");
   CHECK(arrange(root / "images", root / "masks", root / "out").images == 1);
+}
+
+TEST_CASE("nuclei: holes of an image are arranged as background", "[nuclei][arrange]") {
+  const TempFolder root;
+  for (const char* folder : {"images", "masks"}) fs::create_directories(root / folder);
+  std::vector<float> pixels(20 * 20, 5000);
+  std::fill_n(pixels.begin() + 200, 40, 5900.0f);
+  for (const bool light : {false, true}) {
+    std::vector<float> stored = pixels;
+    if (light)
+      for (float& value : stored) value = 11000 - value;
+    std::fill_n(stored.begin(), 30, std::numeric_limits<float>::quiet_NaN());
+    std::vector<std::vector<std::uint8_t>> rows;
+    for (auto row = stored.begin(); row != stored.end(); row += 20)
+      rows.push_back(nuclei::test::bytes_of(std::vector<float>(row, row + 20)));
+    nuclei::test::write_tiff(
+        root / "images/a.tif",
+        {.width = 20, .height = 20, .bits = 32, .format = SAMPLEFORMAT_IEEEFP, .pieces = rows});
+    nuclei::write_png8(root / "masks/a.png", Picture(20, 20));
+    arrange(root / "images", root / "masks", root / (light ? "light" : "dark"));
+    const Image image = read_image(root / (light ? "light" : "dark") / "a/images/a.png");
+    CHECK(image[0] == image[100]);
+    CHECK(image[0] != image[200]);
+  }
 }
 
 TEST_CASE("nuclei: a grey TIFF of 16 bits is arranged as a PNG of 16 bits", "[nuclei][arrange]") {

@@ -21,6 +21,7 @@
 #include "imageio/image_source.h"
 #include "imageio/partial_folder.h"
 #include "imageio/tiff_source.h"
+#include "inference/normalize.h"
 
 namespace nuclei {
 namespace {
@@ -99,6 +100,15 @@ std::vector<Pair> pair_up(const std::vector<fs::path>& images, const std::vector
   return result;
 }
 
+/// Gives holes the background's brightness, since a PNG has none. Returns how many pixels were holes.
+std::size_t fill_holes(Image& image) {
+  const Levels levels = find_levels(image);
+  const float background = levels.light_background() ? levels.high : levels.low;
+  std::ranges::replace_if(
+      image, [](float value) { return !std::isfinite(value); }, background);
+  return static_cast<std::size_t>(levels.holes);
+}
+
 void write_image(const fs::path& from, const Image& image, bool as_it_is, const fs::path& to) {
   if (as_it_is) {
     fs::copy_file(from, to);
@@ -157,9 +167,12 @@ Arranged arrange(const fs::path& images, const fs::path& masks, const fs::path& 
     Progress progress("arranging", static_cast<std::int64_t>(pairs.size()));
     for (const Pair& pair : pairs) {
       std::string note;
-      const Image image = read_image(pair.image, choice, &note);
+      Image image = read_image(pair.image, choice, &note);
       // The same note is printed once, not for every image.
       if (!note.empty() && noted.insert(note).second) progress.say(pair.image.string() + ": " + note);
+      if (const std::size_t holes = fill_holes(image); holes > 0)
+        progress.say(pair.image.string() + ": " + counted(holes, "pixel") +
+                     " without a value (NaN or infinite): saved as background");
       arranged.nuclei += write_pair(pair, image, choice, partial.path(), progress);
       progress.update(static_cast<std::int64_t>(++arranged.images));
     }
