@@ -83,6 +83,27 @@ TEST_CASE("nuclei: a colour is known in spite of a JPEG's noise", "[nuclei][colo
   }
 }
 
+TEST_CASE("nuclei: a colour on a camera's offset is one channel, two dyes on it are not",
+          "[nuclei][colour]") {
+  const Image grey = cells();
+  for (const Colour& colour : {Colour{0, 0, 1}, Colour{0, 1, 0}, Colour{0, 1, 1}}) {
+    for (const float offset : {0.04f, 0.2f, 0.4f}) {
+      Image image = tinted(grey, colour), two = image;
+      for (std::size_t i = 0; i < grey.size(); ++i) two[3 * i] = grey[grey.size() - 1 - i] / 2;
+      for (Image* each : {&image, &two})
+        for (float& v : *each) v = offset + 0.3f * v;
+      const auto source = read(image);
+      REQUIRE(source->header().channels == 1);
+      const Image one = read_all(*source);
+      for (std::size_t i = 0; i < grey.size(); ++i) REQUIRE(one[i] == Approx(offset + 0.3f * grey[i]));
+      CHECK(stays_as_it_is(two));
+    }
+  }
+  Image tint = tinted(grey, {1, 1, 1});
+  for (float& v : tint) v = 0.2f + 0.3f * v;
+  CHECK(stays_as_it_is(tint));
+}
+
 TEST_CASE("nuclei: pictures of several hues, grey ones and stained tissue stay as they are",
           "[nuclei][colour]") {
   const Image grey = cells();

@@ -52,41 +52,52 @@ class BrightEnd {
   std::array<std::uint64_t, 1024> counts_{};
 };
 
-/// A line from black through the pixels of a picture.
+/// A line through the pixels of a picture.
 struct Hue {
-  std::size_t channel = 0;            // that is lit most
-  std::array<double, 3> colour{};     // of the line; 1 in that channel
-  double brightest = 0, darkest = 0;  // that channel, without the most extreme pixels
+  std::size_t channel = 0;                        // that is lit most
+  std::array<double, 3> base{};                   // where the line begins
+  std::array<double, 3> colour{};                 // of the line; 1 in that channel
+  double brightest = 0, darkest = 0, middle = 0;  // that channel, without the most extreme pixels
+  std::array<double, 3> dark{};                   // each channel's darkest value
 };
 
-/// The line that fits the picture's pixels best, the bright ones above all.
-Hue fit_hue(ImageSource& source) {
+/// The line from `base` that fits the picture's pixels best, the bright ones above all.
+Hue fit_hue(ImageSource& source, const std::array<double, 3>& base = {}) {
   std::array<std::array<double, 3>, 3> products{};
   std::array<BrightEnd, 3> ends;
   for_each_pixel(source, [&](const float* p) {
     for (std::size_t a = 0; a < 3; ++a) {
-      for (std::size_t b = 0; b < 3; ++b) products[a][b] += static_cast<double>(p[a]) * p[b];
+      for (std::size_t b = 0; b < 3; ++b) products[a][b] += (p[a] - base[a]) * (p[b] - base[b]);
       ends[a].add(p[a]);
     }
     return true;
   });
-  Hue hue;
+  Hue hue{.base = base};
   for (std::size_t c = 1; c < 3; ++c)
     if (products[c][c] > products[hue.channel][hue.channel]) hue.channel = c;
   if (!(products[hue.channel][hue.channel] > 0)) return hue;
   for (std::size_t c = 0; c < 3; ++c)
     hue.colour[c] = products[c][hue.channel] / products[hue.channel][hue.channel];
   hue.brightest = ends[hue.channel].above(0.001);
-  hue.darkest = ends[hue.channel].above(0.99);
+  for (std::size_t c = 0; c < 3; ++c) hue.dark[c] = ends[c].above(0.99);
+  hue.darkest = hue.dark[hue.channel];
+  hue.middle = ends[hue.channel].above(0.5);
   return hue;
 }
 
+constexpr double pure = 0.05;
+
 /// Whether the line is a colour on black. Stained tissue has a light background and pale hues.
 bool is_colourful(const Hue& hue) {
-  constexpr double pure = 0.05, pale = 0.5, dark = 0.35;
+  constexpr double pale = 0.5, dark = 0.35;
   const double least = std::ranges::min(hue.colour);
   return hue.brightest > 0 && (least < pure || (least <= pale && hue.darkest <= dark * hue.brightest));
 }
+
+bool has_dark_background(const Hue& hue) { return hue.middle - hue.darkest < hue.brightest - hue.middle; }
+
+/// Whether only one or two channels are lit. The others hold the same everywhere, a camera's offset.
+bool is_lit_in_part(const Hue& hue) { return std::abs(std::ranges::min(hue.colour)) < pure; }
 
 /// Whether nearly all pixels lie near the line, and hardly any far from it. A JPEG of quality 50 puts 0.25 %
 /// of them off the line, a second dye of a quarter of the brightness 0.3 % and more.
@@ -96,13 +107,15 @@ bool fits(ImageSource& source, const Hue& hue) {
   constexpr double most_off = 0.003, most_far = 0.0001;
   const Image& h = source.header();
   const double level = h.integers ? 1 / h.scale : 0, pixels = pixel_count(h.width, h.height);
-  const double off_line = std::max(near * hue.brightest, near_levels * level),
-               far_off = std::max(far * hue.brightest, far_levels * level);
+  const double brightest = hue.brightest - hue.base[hue.channel];
+  const double off_line = std::max(near * brightest, near_levels * level),
+               far_off = std::max(far * brightest, far_levels * level);
   double off = 0, far_away = 0;
   for_each_pixel(source, [&](const float* p) {
     double distance = 0;
+    const double lit = p[hue.channel] - hue.base[hue.channel];
     for (std::size_t c = 0; c < 3; ++c)
-      distance = std::max(distance, std::abs(p[c] - hue.colour[c] * p[hue.channel]));
+      distance = std::max(distance, std::abs(p[c] - hue.base[c] - hue.colour[c] * lit));
     off += distance > off_line;
     far_away += distance > far_off;
     return off <= most_off * pixels && far_away <= most_far * pixels;
@@ -153,8 +166,13 @@ class OneChannel : public ImageSource {
 
 std::unique_ptr<ImageSource> in_one_channel(std::unique_ptr<ImageSource> source) {
   if (source->header().channels != 3) return source;
-  const Hue hue = fit_hue(*source);
-  if (!is_colourful(hue) || !fits(*source, hue)) return source;
+  Hue hue = fit_hue(*source);
+  bool one = is_colourful(hue) && fits(*source, hue);
+  if (!one && has_dark_background(hue)) {
+    hue = fit_hue(*source, hue.dark);
+    one = is_lit_in_part(hue) && fits(*source, hue);
+  }
+  if (!one) return source;
   return std::make_unique<OneChannel>(std::move(source), hue);
 }
 
