@@ -104,6 +104,17 @@ TEST_CASE("nuclei: a colour on a camera's offset is one channel, two dyes on it 
   CHECK(stays_as_it_is(tint));
 }
 
+TEST_CASE("nuclei: a white scale bar does not hide a colour", "[nuclei][colour]") {
+  const Image grey = cells();
+  for (const auto& [rows, one] : {std::pair(2, true), {6, false}}) {
+    Image image = tinted(grey, {0, 0, 1});
+    for (int y = 80 - rows; y < 80; ++y)
+      for (int x = 40; x < 90; ++x)
+        for (int c = 0; c < 3; ++c) image.at(x, y, c) = 1;
+    CHECK((read(image)->header().channels == 1) == one);
+  }
+}
+
 TEST_CASE("nuclei: pictures of several hues, grey ones and stained tissue stay as they are",
           "[nuclei][colour]") {
   const Image grey = cells();

@@ -13,18 +13,29 @@
 namespace nuclei {
 namespace {
 
-/// Calls visit(the three values of a pixel) for every pixel that has them, until it returns false.
+/// White of 8 bits, as scale bars and letters are drawn in.
+bool is_white(const float* p) { return p[0] == 1 && p[1] == 1 && p[2] == 1; }
+
+/// Calls visit(the three values of a pixel) for every pixel that has them and is not white, until it returns
+/// false. Returns how many white ones it met.
 template <class Visit>
-void for_each_pixel(ImageSource& source, const Visit& visit) {
+std::int64_t for_each_pixel(ImageSource& source, const Visit& visit) {
   const Image& h = source.header();
   const int step = rows_at_once(h);
   Raster<float> rows(h.width, step, 3);
+  std::int64_t white = 0;
   for (int y = 0; y < h.height; y += step) {
     const int count = std::min(step, h.height - y);
     source.read(y, count, rows.values.data());
-    for (const float* p = rows.row(0); p != rows.row(count); p += 3)
-      if (std::isfinite(p[0]) && std::isfinite(p[1]) && std::isfinite(p[2]) && !visit(p)) return;
+    for (const float* p = rows.row(0); p != rows.row(count); p += 3) {
+      if (is_white(p)) {
+        ++white;
+      } else if (std::isfinite(p[0]) && std::isfinite(p[1]) && std::isfinite(p[2]) && !visit(p)) {
+        return white;
+      }
+    }
   }
+  return white;
 }
 
 /// How many values lie in each step of 1/16 octave, to find what few of them exceed.
@@ -59,20 +70,21 @@ struct Hue {
   std::array<double, 3> colour{};                 // of the line; 1 in that channel
   double brightest = 0, darkest = 0, middle = 0;  // that channel, without the most extreme pixels
   std::array<double, 3> dark{};                   // each channel's darkest value
+  std::int64_t white = 0;                         // how many pixels are
 };
 
 /// The line from `base` that fits the picture's pixels best, the bright ones above all.
 Hue fit_hue(ImageSource& source, const std::array<double, 3>& base = {}) {
   std::array<std::array<double, 3>, 3> products{};
   std::array<BrightEnd, 3> ends;
-  for_each_pixel(source, [&](const float* p) {
+  const std::int64_t white = for_each_pixel(source, [&](const float* p) {
     for (std::size_t a = 0; a < 3; ++a) {
       for (std::size_t b = 0; b < 3; ++b) products[a][b] += (p[a] - base[a]) * (p[b] - base[b]);
       ends[a].add(p[a]);
     }
     return true;
   });
-  Hue hue{.base = base};
+  Hue hue{.base = base, .white = white};
   for (std::size_t c = 1; c < 3; ++c)
     if (products[c][c] > products[hue.channel][hue.channel]) hue.channel = c;
   if (!(products[hue.channel][hue.channel] > 0)) return hue;
@@ -104,9 +116,10 @@ bool is_lit_in_part(const Hue& hue) { return std::abs(std::ranges::min(hue.colou
 bool fits(ImageSource& source, const Hue& hue) {
   constexpr double near = 0.15, far = 0.3;            // of the brightest
   constexpr double near_levels = 8, far_levels = 12;  // a JPEG's noise does not fall with the brightness
-  constexpr double most_off = 0.003, most_far = 0.0001;
+  constexpr double most_off = 0.003, most_far = 0.0001, most_white = 0.02;
   const Image& h = source.header();
   const double level = h.integers ? 1 / h.scale : 0, pixels = pixel_count(h.width, h.height);
+  if (static_cast<double>(hue.white) > most_white * pixels) return false;
   const double brightest = hue.brightest - hue.base[hue.channel];
   const double off_line = std::max(near * brightest, near_levels * level),
                far_off = std::max(far * brightest, far_levels * level);
