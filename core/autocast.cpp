@@ -28,12 +28,15 @@ Tensor autocast_weight(const Tensor& weight) {
   return used_before(weight, key) ? kept_filters(weight, key, [&] { return autocast(weight); })
                                   : autocast(weight);
 }
-Tensor widen(const Tensor& x) { return x.defined() && x.dtype() == bf16 ? x.to(f32) : x; }
+Tensor widen(const Tensor& x) { return x.defined() ? x.to(parameter_dtype(x.dtype())) : x; }
 Tensor beside(const Tensor& x, const Tensor& parameter) {
   return x.dtype() == bf16 ? widen(parameter) : parameter;
 }
 bool mixed(const Tensor& a, const Tensor& b) {
-  return (a.dtype() == bf16 && b.dtype() == f32) || (a.dtype() == f32 && b.dtype() == bf16);
+  const auto together = [](DType x, DType y) {
+    return (parameter_dtype(x) == f32 && parameter_dtype(y) == f32) || (is_index(x) && is_index(y));
+  };
+  return a.dtype() != b.dtype() && together(a.dtype(), b.dtype());
 }
 
 }  // namespace karyon

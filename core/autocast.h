@@ -35,6 +35,11 @@
 //   and other functions,
 //   reductions, running totals,
 //   softmax, losses
+//
+// f16 is for storage. Operations that compute elements one by one, from activations to comparisons, take it
+// as they take bf16; others that cast bf16 to f32 cast f16, too; what is moved stays as it is. Convolutions,
+// products, attention, norms, pools, interpolation, grids, dropout and fold refuse f16. An i32 index or label
+// is cast to i64; add, sub and mul of i32 give i32, sums give i64.
 namespace karyon {
 
 /// The dtype that this thread's convolutions and matrix products cast f32 tensors to. It is bf16, or f32 if
@@ -62,12 +67,13 @@ Tensor autocast(const Tensor& x);
 /// The same of a weight. Without gradients the cast weight is kept until the weight changes, since later calls
 /// will use it, too.
 Tensor autocast_weight(const Tensor& weight);
-/// x cast to f32 if it is bf16, else x. Differentiable; undefined stays undefined.
+/// x cast to f32 if it is bf16 or f16, else x. Differentiable; undefined stays undefined.
 Tensor widen(const Tensor& x);
 /// A parameter (a bias) as kernels take it beside x: cast to f32 if both are bf16, else itself.
 /// Differentiable; undefined stays undefined.
 Tensor beside(const Tensor& x, const Tensor& parameter);
-/// True if one of the two is bf16 and the other f32: an operation on both widens them first.
+/// True if the two have different types and an operation on both widens them first: f32, bf16 and f16 to f32,
+/// i32 and i64 to i64.
 bool mixed(const Tensor& a, const Tensor& b);
 
 }  // namespace karyon

@@ -16,7 +16,8 @@ struct Type {
 };
 constexpr Type types[] = {{f32, DLDataTypeCode::floating},        {f64, DLDataTypeCode::floating},
                           {bf16, DLDataTypeCode::bfloat},         {i64, DLDataTypeCode::integer},
-                          {u8, DLDataTypeCode::unsigned_integer}, {boolean, DLDataTypeCode::boolean}};
+                          {u8, DLDataTypeCode::unsigned_integer}, {boolean, DLDataTypeCode::boolean},
+                          {f16, DLDataTypeCode::floating},        {i32, DLDataTypeCode::integer}};
 
 constexpr std::uint8_t bits_of(DType dtype) { return static_cast<std::uint8_t>(8 * element_size(dtype)); }
 
@@ -30,7 +31,7 @@ DType dtype_of_type(DLDataType given) {
   check(given.lanes == 1, "from_dlpack: expects elements of one lane, got ", given.lanes);
   for (const Type& type : types)
     if (type.code == given.code && bits_of(type.dtype) == given.bits) return type.dtype;
-  throw Error("from_dlpack: expects f32, f64, bf16, i64, u8 or bool, got type code " +
+  throw Error("from_dlpack: expects f32, f64, bf16, f16, i64, i32, u8 or bool, got type code " +
               std::to_string(static_cast<int>(given.code)) + " of " + std::to_string(given.bits) + " bits");
 }
 

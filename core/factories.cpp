@@ -52,7 +52,7 @@ Tensor arange_of(double start, double end, double step, TensorOptions options) {
 
 Tensor linspace(double start, double end, std::int64_t steps, TensorOptions options) {
   check(steps >= 0, "linspace: expects steps of at least 0, got ", steps);
-  check(is_floating(options.dtype), "linspace: expects f32, f64 or bf16, got ", options.dtype);
+  check(is_floating(options.dtype), "linspace: expects f32, f64, bf16 or f16, got ", options.dtype);
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0;
   // From both ends, so that both are met.
   return generated<double>(steps, options, [&](std::int64_t i) {

@@ -30,7 +30,7 @@ Tensor arange(Start start, End end, TensorOptions options) {
   return arange(start, end, 1, options);
 }
 
-/// `steps` numbers from `start` to `end`, both included, at equal distances; f32, f64 or bf16. Throws Error
+/// `steps` numbers from `start` to `end`, both included, at equal distances; f32, f64, bf16 or f16. Throws Error
 /// for steps below 0 and other types.
 Tensor linspace(double start, double end, std::int64_t steps, TensorOptions options = {});
 /// The matrix [rows, columns] with ones on the diagonal; [rows, rows] without `columns`.

@@ -18,9 +18,9 @@ struct TensorFile {
 /// Error naming the path.
 void save_safetensors(const std::filesystem::path& path, const TensorFile& file);
 
-/// Reads such a file to the CPU. F16, which other programs write, becomes f32; I8, I16, I32, U16, U32 and U64
-/// become i64. Every size and offset is checked before it is used. Throws Error if the file cannot be read,
-/// is truncated, or is not a safetensors file, and for a U64 above 2^63 - 1.
+/// Reads such a file to the CPU. I8, I16, U16, U32 and U64 become i64, other types stay. Every size and offset
+/// is checked before it is used. Throws Error if the file cannot be read, is truncated, or is not a safetensors
+/// file, and for a U64 above 2^63 - 1.
 TensorFile load_safetensors(const std::filesystem::path& path);
 
 }  // namespace karyon

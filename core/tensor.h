@@ -249,7 +249,7 @@ Tensor arange(std::int64_t n, TensorOptions options = {.dtype = DType::i64});
 template <class T>
 concept TensorValue = std::is_same_v<T, int> || std::is_same_v<T, float> || std::is_same_v<T, double> ||
     std::is_same_v<T, BFloat16> || std::is_same_v<T, std::int64_t> || std::is_same_v<T, std::uint8_t> ||
-    std::is_same_v<T, bool>;
+    std::is_same_v<T, bool> || std::is_same_v<T, Float16>;
 /// The dtype that tensor() gives values of type T if none is named: f32 for int and double, else T's own.
 template <TensorValue T>
 inline constexpr DType default_dtype_of = [] {

@@ -126,7 +126,10 @@ Tensor& Tensor::add_(const Tensor& other, double alpha) {
 Tensor& Tensor::mul_(double factor) {
   check_in_place("mul_");
   before_write();
-  kernels::scale(factor, *this);
+  if (dtype() != f16) return kernels::scale(factor, *this), *this;
+  Tensor wide = detach().to(f32);
+  kernels::scale(factor, wide);
+  kernels::convert(wide, *this);
   return *this;
 }
 

@@ -70,7 +70,7 @@ struct Compare {
 
 void binary(Binary op, const Tensor& a, const Tensor& b, Tensor& y) {
   if (op >= Binary::eq) {
-    dispatch_all(a.dtype() == boolean ? u8 : a.dtype(), [&]<class T>() {
+    dispatch_kernel_dtype(a.dtype() == boolean ? u8 : a.dtype(), "compare", [&]<class T>() {
       if constexpr (!std::is_same_v<T, bool>) map<bool>(Compare{op}, y, Input<T>{a}, Input<T>{b});
     });
   } else if (a.dtype() == i64) {

@@ -15,9 +15,10 @@ double ratio(std::int64_t part, std::int64_t whole) {
 }
 
 void check_alike(const char* op, const Tensor& prediction, const Tensor& target) {
-  check(prediction.shape() == target.shape() && prediction.dtype() == target.dtype(), op,
-        ": expects a target like the prediction ", prediction.dtype(), prediction.shape(), ", got ",
-        target.dtype(), target.shape());
+  const bool alike =
+      prediction.dtype() == target.dtype() || (is_index(prediction.dtype()) && is_index(target.dtype()));
+  check(prediction.shape() == target.shape() && alike, op, ": expects a target like the prediction ",
+        prediction.dtype(), prediction.shape(), ", got ", target.dtype(), target.shape());
 }
 
 }  // namespace
@@ -83,8 +84,8 @@ double topk_accuracy(const Tensor& scores, const Tensor& target, std::int64_t k)
   check(scores.dim() == 2 && is_floating(scores.dtype()),
         "topk_accuracy: expects floating scores [N, C], got ", scores.dtype(), scores.shape());
   const std::int64_t n = scores.size(0), classes = scores.size(1);
-  check(target.dtype() == i64 && target.shape() == Shape{n}, "topk_accuracy: expects an i64 target [", n,
-        "], got ", target.dtype(), target.shape());
+  check(is_index(target.dtype()) && target.shape() == Shape{n},
+        "topk_accuracy: expects an i64 or i32 target [", n, "], got ", target.dtype(), target.shape());
   check(k >= 1, "topk_accuracy: expects k of 1 or more, got ", k);
   const std::vector<double> values = scores.to_vector<double>();
   std::int64_t right = 0, row = 0;
@@ -108,7 +109,8 @@ ConfusionMatrix::ConfusionMatrix(std::int64_t classes, std::int64_t ignore_index
 void ConfusionMatrix::reset() { counts_.assign(static_cast<std::size_t>(classes_ * classes_), 0); }
 
 void ConfusionMatrix::update(const Tensor& prediction, const Tensor& target) {
-  check(prediction.dtype() == i64, "ConfusionMatrix: expects i64 class indices, got ", prediction.dtype());
+  check(is_index(prediction.dtype()), "ConfusionMatrix: expects i64 or i32 class indices, got ",
+        prediction.dtype());
   check_alike("ConfusionMatrix", prediction, target);
   const auto predicted = prediction.to_vector<std::int64_t>(), wanted = target.to_vector<std::int64_t>();
   std::vector<std::int64_t> counts = counts_;  // unchanged, should a class be refused

@@ -39,7 +39,7 @@ double pixel_accuracy(const Tensor& prediction, const Tensor& target);
 /// The share of rows whose target is among the k classes with the highest scores. Among equal scores the first
 /// class is higher. NaN without rows.
 ///   scores  [N, C], f32, f64 or bf16: logits or probabilities
-///   target  [N], i64, from 0 to C - 1
+///   target  [N], i64 or i32, from 0 to C - 1
 double topk_accuracy(const Tensor& scores, const Tensor& target, std::int64_t k = 1);
 
 /// Pairs of true and predicted class, added up over batches, and what follows from them. A class that is
@@ -49,8 +49,8 @@ class ConfusionMatrix {
   /// Elements with the target ignore_index do not count.
   explicit ConfusionMatrix(std::int64_t classes, std::int64_t ignore_index = -100);
 
-  ///   prediction  i64, any shape: class indices, as argmax gives them
-  ///   target      i64, the same shape
+  ///   prediction  i64 or i32, any shape: class indices, as argmax gives them
+  ///   target      i64 or i32, the same shape
   /// Throws Error for an index outside of 0 to classes - 1.
   void update(const Tensor& prediction, const Tensor& target);
   void reset();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -10,18 +11,15 @@
 namespace karyon {
 namespace {
 
+template <class T>
+bool all_finite_as(const Tensor& x) {
+  const T* values = x.data<T>();
+  return std::all_of(values, values + x.numel(), [](T value) { return std::isfinite(value); });
+}
 bool all_finite(const Tensor& x) {
   if (!is_floating(x.dtype())) return true;
-  return dispatch_all(x.dtype(), [&]<class T>() {
-    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, BFloat16>) {
-      const T* values = x.data<T>();
-      for (std::int64_t i = 0; i < x.numel(); ++i)
-        if (!std::isfinite(static_cast<double>(
-                static_cast<std::conditional_t<std::is_same_v<T, double>, double, float>>(values[i]))))
-          return false;
-    }
-    return true;
-  });
+  if (x.dtype() != f64) return all_finite_as<float>(x.to(f32));
+  return all_finite_as<double>(x);
 }
 
 // Adds the names of Conv1d's filters. Other tensors of 3 dimensions (positions of a transformer) have no other

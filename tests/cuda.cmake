@@ -56,7 +56,7 @@ device_test(cuda/allocator GPUEMU_MEMORY=64 cuda_memory_test)
 device_test(cuda/tf32 "KARYON_CUDA_CONV=gemm;KARYON_TF32=1" cuda_test "[tf32]" --warn NoTests)
 set_property(TEST gpu/cuda/tf32 APPEND PROPERTY ENVIRONMENT KARYON_CUDA_CONV=gemm KARYON_TF32=1)
 # Cases with the tag [cpu] are about the kernels of the CPU.
-device_tests(ops activation attention conv conv1d conv3d dropout einsum elementwise embedding function gather
+device_tests(ops activation attention conv conv1d conv3d dropout dtypes einsum elementwise embedding function gather
   grid_sample index layout loss loss_class loss_pair loss_region matmul norm pad pixel_shuffle pool pool3d
   reduce resize rms_norm rnn rounding scan shape similarity sort statistics unfold)
 device_tests(layers attention layers rnn)

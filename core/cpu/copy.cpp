@@ -10,12 +10,17 @@ namespace {
 
 constexpr std::int64_t grain = 32768;
 
+template <class T>
+constexpr bool in_16_bits = std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>;
+
 template <class To, class From>
 To convert_value(From x) {
-  if constexpr (std::is_same_v<From, BFloat16>) {
+  if constexpr (std::is_same_v<From, To>) {
+    return x;
+  } else if constexpr (in_16_bits<From>) {
     return convert_value<To>(static_cast<float>(x));
-  } else if constexpr (std::is_same_v<To, BFloat16>) {
-    return BFloat16(static_cast<float>(x));
+  } else if constexpr (in_16_bits<To>) {
+    return To(static_cast<float>(x));
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {

@@ -39,8 +39,9 @@ void unary_backward_cpu(Unary op, double p, double q, const Tensor& dy, const Te
 void binary_cpu(Binary op, const Tensor& a, const Tensor& b, Tensor& y) {
   if (op >= Binary::eq) {
     functors::visit_comparison(op, [&](auto f, bool swapped) {
-      dispatch_all(a.dtype(),
-                   [&]<class T>() { map<bool>(f, y, Input<T>{swapped ? b : a}, Input<T>{swapped ? a : b}); });
+      dispatch_kernel_dtype(a.dtype(), "compare", [&]<class T>() {
+        map<bool>(f, y, Input<T>{swapped ? b : a}, Input<T>{swapped ? a : b});
+      });
     });
   } else if (a.dtype() == i64) {
     using T = std::int64_t;

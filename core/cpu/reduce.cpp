@@ -20,7 +20,7 @@ using cpu::tile;
 // Floating results are `scale` times the total, in double; whole numbers are reduced as i64.
 template <template <class> class Op>
 void reduce_numbers(double scale, const Tensor& x, Tensor& y) {
-  dispatch_all(x.dtype(), [&]<class T>() {
+  dispatch_kernel_dtype(x.dtype(), "sum", [&]<class T>() {
     using Value = Computed<T>;
     if constexpr (std::is_floating_point_v<Value>) {
       cpu::reduce<Op<Value>, T, Value>(x, y, [scale](double acc) { return static_cast<Value>(acc * scale); });
@@ -57,7 +57,7 @@ void prod_backward_cpu(const Tensor& dy, const Tensor& x, Tensor& dx) {
 
 template <template <class> class Op>
 void extremum(const Tensor& x, Tensor& y) {
-  dispatch_all(x.dtype(), [&]<class T>() {
+  dispatch_kernel_dtype(x.dtype(), "max", [&]<class T>() {
     using Value = Computed<Stored<T>>;
     using Out = Computed<T>;
     cpu::reduce<Op<Value>, T, Out>(x, y, [](Value acc) { return static_cast<Out>(acc); });
@@ -69,7 +69,7 @@ void min_cpu(const Tensor& x, Tensor& y) { extremum<Min>(x, y); }
 // better(a, b): a wins over b, which comes before it.
 template <class Better>
 void position(const Tensor& x, Tensor& y, Better better) {
-  dispatch_all(x.dtype(), [&]<class T>() {
+  dispatch_kernel_dtype(x.dtype(), "argmax", [&]<class T>() {
     using Value = Computed<Stored<T>>;
     const Stored<T>* in = cpu::Input<T>{x}.data();
     auto* out = y.data<std::int64_t>();

@@ -38,7 +38,7 @@ void scan_typed(bool reversed, const Tensor& x, Tensor& y) {
 
 template <template <class> class Op>
 void scan_any(bool reversed, const Tensor& x, Tensor& y) {
-  dispatch_all(x.dtype(), [&]<class T>() {
+  dispatch_kernel_dtype(x.dtype(), "scan", [&]<class T>() {
     using Value =
         std::conditional_t<std::is_floating_point_v<cpu::Computed<T>>, cpu::Computed<T>, std::int64_t>;
     scan_typed<Op<Value>, T, Value>(reversed, x, y);
@@ -73,7 +73,7 @@ void cumprod_backward_cpu(const Tensor& x, const Tensor& y, const Tensor& dy, Te
 // wins(a, b): a takes the place of b, which comes before it. No number takes that of NaN.
 template <class Wins>
 void running_position(const Tensor& x, Tensor& index, Wins wins) {
-  dispatch_all(x.dtype(), [&]<class T>() {
+  dispatch_kernel_dtype(x.dtype(), "cummax", [&]<class T>() {
     using Value = cpu::Computed<Stored<T>>;
     const Stored<T>* in = cpu::Input<T>{x}.data();
     auto* out = index.data<std::int64_t>();

@@ -29,7 +29,7 @@ struct Item {
 template <class F>
 void for_columns(const Tensor& x, bool descending, const F& use) {
   const std::int64_t outer = x.size(0), n = x.size(1), inner = x.size(2);
-  dispatch_all(x.dtype(), [&]<class T>() {
+  dispatch_kernel_dtype(x.dtype(), "sort", [&]<class T>() {
     const Stored<T>* in = cpu::Input<T>{x}.data();
     parallel_for(outer * inner, std::max<std::int64_t>(grain / std::max<std::int64_t>(n, 1), 1),
                  [&](std::int64_t begin, std::int64_t end) {
@@ -81,7 +81,7 @@ void kth_cpu(std::int64_t k, bool nan_wins, const Tensor& x, Tensor& index) {
 void searchsorted_cpu(bool right, const Tensor& sorted, const Tensor& values, Tensor& y) {
   const std::int64_t n = sorted.size(1), m = values.size(1), step = sorted.size(0) == 1 ? 0 : n;
   auto* out = y.data<std::int64_t>();
-  dispatch_all(sorted.dtype(), [&]<class T>() {
+  dispatch_kernel_dtype(sorted.dtype(), "searchsorted", [&]<class T>() {
     using Value = Computed<Stored<T>>;
     const Stored<T>*in = cpu::Input<T>{sorted}.data(), *wanted = cpu::Input<T>{values}.data();
     parallel_for(values.numel(), grain / 8, [&](std::int64_t begin, std::int64_t end) {

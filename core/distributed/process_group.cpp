@@ -212,7 +212,7 @@ Work ProcessGroup::start(const Tensor& x, std::function<void(Collectives&, void*
 
 Work ProcessGroup::all_reduce_async(const Tensor& x, ReduceOp op) {
   check(x.defined(), "all_reduce: expects a tensor, got none");
-  const bool adds = is_floating(x.dtype()) || (x.dtype() == i64 && op != ReduceOp::avg);
+  const bool adds = (is_floating(x.dtype()) && x.dtype() != f16) || (x.dtype() == i64 && op != ReduceOp::avg);
   check(adds, "all_reduce: expects f32, f64, bf16, or i64 without a mean, got ", x.dtype());
   if (!thread_) return {};
   return start(

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -12,26 +11,11 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are little-endian in memory");
 
-float half_to_float(std::uint16_t half) {
-  const auto exponent = (half >> 10) & 31, fraction = half & 1023;
-  const float magnitude = exponent == 31  ? (fraction ? std::numeric_limits<float>::quiet_NaN()
-                                                      : std::numeric_limits<float>::infinity())
-                          : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                          : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  return half & 0x8000 ? -magnitude : magnitude;
-}
-
 template <class From>
 From element(const char* from, std::size_t i) {
   From value;
   std::memcpy(&value, from + i * sizeof value, sizeof value);
   return value;
-}
-
-bool widen_half(const char* from, std::size_t count, void* to) {
-  auto* out = static_cast<float*>(to);
-  for (std::size_t i = 0; i < count; ++i) out[i] = half_to_float(element<std::uint16_t>(from, i));
-  return true;
 }
 
 template <class From>
@@ -59,10 +43,10 @@ const StoredType types[] = {{"F32", 4, f32, nullptr},
                             {"I64", 8, i64, nullptr},
                             {"U8", 1, u8, nullptr},
                             {"BOOL", 1, boolean, to_truth},
-                            {"F16", 2, f32, widen_half},
+                            {"F16", 2, f16, nullptr},
+                            {"I32", 4, i32, nullptr},
                             {"I8", 1, i64, widen<std::int8_t>},
                             {"I16", 2, i64, widen<std::int16_t>},
-                            {"I32", 4, i64, widen<std::int32_t>},
                             {"U16", 2, i64, widen<std::uint16_t>},
                             {"U32", 4, i64, widen<std::uint32_t>},
                             {"U64", 8, i64, widen<std::uint64_t>}};

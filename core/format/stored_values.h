@@ -20,7 +20,7 @@ struct StoredType {
   bool (*convert)(const char* from, std::size_t count, void* to);
 };
 
-/// The type of that name: F16 (becomes f32), F32, F64, BF16, I8, I16, I32, U16, U32, U64 (i64), I64, U8 or
+/// The type of that name: F16, F32, F64, BF16, I8, I16, U16, U32, U64 (these five become i64), I32, I64, U8 or
 /// BOOL. Null for others.
 const StoredType* stored_type(std::string_view name);
 /// The type whose values are a tensor's as they are.

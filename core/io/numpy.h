@@ -8,9 +8,9 @@
 namespace karyon {
 
 /// Reads one array of NumPy's to the CPU, as numpy.load: formats 1 to 3, C and Fortran order, little- and
-/// big-endian. float16 becomes f32; int8, int16, int32, uint16, uint32 and uint64 become i64. Throws Error
-/// that names the path if the file is damaged or holds more than the array, for other dtypes (complex
-/// numbers, text, objects, records), and for a uint64 above 2^63 - 1.
+/// big-endian. int8, int16, uint16, uint32 and uint64 become i64, other types stay. Throws Error that names
+/// the path if the file is damaged or holds more than the array, for other dtypes (complex numbers, text,
+/// objects, records), and for a uint64 above 2^63 - 1.
 Tensor load_npy(const std::filesystem::path& path);
 /// Writes an array that numpy.load reads, whole or not at all (see AtomicFile). NumPy has no bf16: it becomes
 /// float32, which loses nothing. Throws Error that names the path.

@@ -13,7 +13,7 @@ namespace karyon {
 ///             the file (shared weights) share their memory; other views of one memory are copied
 ///   metadata  numbers, truth values and text by the same names: {"epoch": 3} gives "epoch", "3"
 ///   prefix    if not empty: only what is below it, under names without it. "state_dict", say
-/// float16 becomes f32; int8, int16, int32, uint16, uint32 and uint64 become i64. Filters are in PyTorch's
+/// int8, int16, uint16, uint32 and uint64 become i64, other types stay. Filters are in PyTorch's
 /// layout: load_weights() puts them into a module.
 /// Throws Error that names the path if the file is damaged or of another kind, and for what is not read:
 /// files of PyTorch before 1.6, TorchScript, classes but dict and OrderedDict, complex, quantized and sparse

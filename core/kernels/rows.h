@@ -10,7 +10,7 @@ Tensor copied(const Tensor& x);
 Tensor number_for(const Tensor& x, double value);
 
 /// base + stride * index along a dimension, of shape `out`. Throws Error for an index that is out of range or
-/// not i64.
+/// neither i64 nor i32.
 Tensor locate(const char* op, const Tensor& index, const Tensor& base, const kernels::IndexedDim& dim,
               const Shape& out);
 
@@ -26,7 +26,7 @@ struct Rows {
   Tensor taken(const Tensor& x) const;
   /// Writes `part` to the rows of x, or adds it: f32, f64 and i64.
   void put(bool add, const Tensor& part, Tensor& x) const;
-  /// x + part in the rows, not recorded; bf16 is added in f32.
+  /// x + part in the rows, not recorded; bf16 and f16 are added in f32, i32 in i64.
   Tensor added(const Tensor& x, const Tensor& part) const;
 };
 

@@ -3,6 +3,7 @@
 #include <karyon/core/kernels/activation.h>
 #include <karyon/core/kernels/functors/activation.h>
 #include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/function.h>
 #include <karyon/core/ops/layout.h>
@@ -72,6 +73,8 @@ Tensor slope(Activation op, double p, double q, const Tensor& at) {
 // freed in forward.
 Tensor activate(const char* name, Activation op, Keep keep, const Tensor& x, double p = 0, double q = 0) {
   check(is_floating(x.dtype()), name, ": expects f32, f64 or bf16, got ", x.dtype());
+  if (x.dtype() == f16)
+    return in_kernel_dtype(x, [&](const Tensor& wide) { return activate(name, op, keep, wide, p, q); });
   Tensor y = empty_like(x);
   kernels::activation(op, p, q, x, y);
   y = record(name, y, {x}, twice_differentiable,
@@ -129,6 +132,8 @@ Tensor softsign(const Tensor& x) { return activate("softsign", Activation::softs
 
 Tensor prelu(const Tensor& x, const Tensor& weight) {
   check(is_floating(x.dtype()), "prelu: expects f32, f64 or bf16, got ", x.dtype());
+  if (x.dtype() == f16)
+    return in_kernel_dtype(x, [&](const Tensor& wide) { return prelu(wide, widen(weight)); });
   const Tensor w = beside(x, weight);
   check(w.dtype() == parameter_dtype(x.dtype()), "prelu: expects a weight of ", parameter_dtype(x.dtype()),
         ", got ", w.dtype());
@@ -160,6 +165,7 @@ Tensor prelu(const Tensor& x, const Tensor& weight) {
 
 Tensor glu(const Tensor& x, int dim) {
   check(is_floating(x.dtype()), "glu: expects f32, f64 or bf16, got ", x.dtype());
+  if (x.dtype() == f16) return in_kernel_dtype(x, [dim](const Tensor& wide) { return glu(wide, dim); });
   check(x.dim() >= 1, "glu: expects at least 1 dimension, got ", x.shape());
   const int d = normalize_dim(dim, x.dim(), "glu");
   check(x.size(d) % 2 == 0, "glu: expects an even size in dimension ", dim, ", got ", x.shape());

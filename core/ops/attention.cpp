@@ -6,6 +6,7 @@
 #include <karyon/core/kernels/dropout.h>
 #include <karyon/core/kernels/strided.h>
 #include <karyon/core/ops/attention.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
@@ -19,7 +20,7 @@ namespace {
 constexpr const char* op = "scaled_dot_product_attention";
 
 void check_inputs(const Tensor& q, const Tensor& k, const Tensor& v) {
-  check(is_floating(q.dtype()), op, ": expects f32, f64 or bf16, got ", q.dtype());
+  check_computed(op, q);
   check(k.dtype() == q.dtype() && v.dtype() == q.dtype(), op, ": expects one dtype, got ", q.dtype(), ", ",
         k.dtype(), " and ", v.dtype());
   check(q.dim() >= 2 && k.dim() >= 2 && v.dim() >= 2, op, ": expects at least 2 dimensions each, got ",

@@ -1,5 +1,6 @@
 #pragma once
 #include <karyon/core/autocast.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/tensor.h>
 #include <karyon/core/triple.h>
 
@@ -19,7 +20,7 @@ inline const char* image_shape(int dims) {
 }
 
 inline void check_dtypes(const char* op, const Tensor& x, const Tensor& weight) {
-  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
+  check_computed(op, x);
   check(x.dtype() == weight.dtype(), op, ": x is ", x.dtype(), " but weight is ", weight.dtype(),
         mixed(x, weight) ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
 }

@@ -1,6 +1,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/dropout.h>
 #include <karyon/core/ops/dropout.h>
+#include <karyon/core/ops/dtypes.h>
 
 namespace karyon {
 
@@ -17,7 +18,7 @@ Tensor dropped(const Tensor& x, double p, std::uint64_t seed, std::uint64_t firs
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
-  check(is_floating(x.dtype()), "dropout: expects f32, f64 or bf16, got ", x.dtype());
+  check_computed("dropout", x);
   check(p >= 0 && p <= 1, "dropout: expects p in [0, 1], got ", p);
   if (!training || p == 0) return x;
   const std::uint64_t seed = generator.seed();

@@ -1,6 +1,7 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/elementwise.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/reduce.h>
 #include <karyon/core/trace.h>
@@ -43,6 +44,8 @@ Tensor unary_gradient(Unary op, double p, double q, const Tensor& dy, const Tens
 enum class Keep { input, output };
 Tensor unary(const char* name, Unary op, Keep keep, const Tensor& x, double p = 0, double q = 0) {
   check_floating(name, x);
+  if (x.dtype() == f16)
+    return in_kernel_dtype(x, [&](const Tensor& wide) { return unary(name, op, keep, wide, p, q); });
   Tensor y = apply(op, x, p, q);
   y = record(name, y, {x}, twice_differentiable,
              [name, op, p, q, saved = SavedTensor(keep == Keep::input ? x : y)](const Tensor& dy) {
@@ -59,17 +62,25 @@ Tensor unary(const char* name, Unary op, Keep keep, const Tensor& x, double p = 
 // Rounding: the gradient is 0.
 Tensor steps(const char* name, Unary op, const Tensor& x) {
   check_floating(name, x);
+  if (x.dtype() == f16) return in_kernel_dtype(x, [&](const Tensor& wide) { return steps(name, op, wide); });
   return record(name, apply(op, x), {x}, twice_differentiable,
                 [](const Tensor& dy) { return std::vector{zeros_like(dy)}; });
 }
 
 void check_scalar(const char* op, const Tensor& x, double value) {
-  if (x.dtype() != i64) return check_floating(op, x);
-  check(std::abs(value) <= 0x1p53 && value == std::trunc(value), op,
-        ": expects a whole number beside i64, got ", value);
+  if (!is_index(x.dtype())) return check_floating(op, x);
+  check(std::abs(value) <= 0x1p53 && value == std::trunc(value), op, ": expects a whole number beside ",
+        x.dtype(), ", got ", value);
 }
 
 // ---- two tensors ----
+
+// f(a, b) of what converted() found, in the type that both are computed in, as PyTorch's type for the two.
+template <class F>
+Tensor convert_and(const Tensor& a, const Tensor& b, F f) {
+  const Tensor y = f(widest(a), widest(b));
+  return a.dtype() == b.dtype() ? y.to(a.dtype()) : y;
+}
 
 Tensor apply(Binary op, const Tensor& a, const Tensor& b, const Shape& shape, DType dtype) {
   Tensor y = empty(shape, {.dtype = dtype, .device = a.device()});
@@ -104,7 +115,8 @@ Tensor binary_gradient(Binary op, Side side, const Tensor& dy, const Tensor& a, 
 
 // div, pow, maximum and others: both gradients need both inputs.
 Tensor nonlinear(const char* name, Binary op, const Tensor& a, const Tensor& b) {
-  if (mixed(a, b)) return nonlinear(name, op, widen(a), widen(b));
+  if (is_floating(a.dtype()) && converted(a, b))
+    return convert_and(a, b, [&](const Tensor& u, const Tensor& v) { return nonlinear(name, op, u, v); });
   Tensor y = arithmetic(name, op, a, b);
   return record(name, y, {a, b}, twice_differentiable,
                 [name, op, a_grad = a.requires_grad(), b_grad = b.requires_grad(), a = SavedTensor(a),
@@ -124,7 +136,7 @@ Tensor nonlinear(const char* name, Binary op, const Tensor& a, const Tensor& b) 
 }
 
 Tensor compare(const char* name, Binary op, const Tensor& a, const Tensor& b) {
-  if (mixed(a, b)) return compare(name, op, widen(a), widen(b));
+  if (converted(a, b)) return compare(name, op, widest(a), widest(b));
   check_same_dtype(name, a, b);
   return apply(op, a, b, broadcast_shapes(a.shape(), b.shape(), name), boolean);
 }
@@ -147,6 +159,7 @@ Tensor same_for_all(const Tensor& x, double value) {
 
 // An integer against a number that its type cannot hold is compared in f64.
 Tensor compare(const char* name, Binary op, const Tensor& x, double value) {
+  if (x.dtype() == i32) return compare(name, op, as_i64(x), value);
   const double low = x.dtype() == i64 ? -0x1p53 : 0;
   const double high = x.dtype() == i64 ? 0x1p53 : x.dtype() == u8 ? 255 : 1;
   const bool held = is_floating(x.dtype()) || (value >= low && value <= high && value == std::trunc(value));
@@ -157,7 +170,7 @@ Tensor compare(const char* name, Binary op, const Tensor& x, double value) {
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  if (mixed(a, b)) return add(widen(a), widen(b));
+  if (converted(a, b)) return convert_and(a, b, [](const Tensor& u, const Tensor& v) { return add(u, v); });
   return record(
       "add", arithmetic("add", Binary::add, a, b), {a, b}, twice_differentiable,
       [a_grad = a.requires_grad(), b_grad = b.requires_grad(), a_shape = a.shape(),
@@ -167,7 +180,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
-  if (mixed(a, b)) return sub(widen(a), widen(b));
+  if (converted(a, b)) return convert_and(a, b, [](const Tensor& u, const Tensor& v) { return sub(u, v); });
   return record("sub", arithmetic("sub", Binary::sub, a, b), {a, b}, twice_differentiable,
                 [a_grad = a.requires_grad(), b_grad = b.requires_grad(), a_shape = a.shape(),
                  b_shape = b.shape()](const Tensor& dy) {
@@ -178,7 +191,7 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 
 // Each side's gradient needs only the other side. A side that no gradient needs is not kept.
 Tensor mul(const Tensor& a, const Tensor& b) {
-  if (mixed(a, b)) return mul(widen(a), widen(b));
+  if (converted(a, b)) return convert_and(a, b, [](const Tensor& u, const Tensor& v) { return mul(u, v); });
   const bool a_grad = a.requires_grad(), b_grad = b.requires_grad();
   return record("mul", arithmetic("mul", Binary::mul, a, b), {a, b}, twice_differentiable,
                 [a_shape = a.shape(), b_shape = b.shape(), a = SavedTensor(b_grad ? a : Tensor()),
@@ -191,7 +204,8 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
-  if (mixed(a, b)) return div(widen(a), widen(b));
+  if (is_floating(a.dtype()) && converted(a, b))
+    return convert_and(a, b, [](const Tensor& u, const Tensor& v) { return div(u, v); });
   if (b.requires_grad()) return nonlinear("div", Binary::div, a, b);
   return record("div", arithmetic("div", Binary::div, a, b), {a, b}, twice_differentiable,
                 [shape = a.shape(), b = SavedTensor(b)](const Tensor& dy) {
@@ -204,12 +218,16 @@ Tensor minimum(const Tensor& a, const Tensor& b) { return nonlinear("minimum", B
 
 Tensor add(const Tensor& x, double value) {
   check_scalar("add", x, value);
+  if (x.dtype() != kernel_dtype(x.dtype()))
+    return in_kernel_dtype(x, [value](const Tensor& wide) { return add(wide, value); });
   const Tensor y = record("add", apply(Unary::add, x, value), {x}, twice_differentiable,
                           [](const Tensor& dy) { return std::vector{dy}; });
   return traced(y, [&] { return TraceOptions{{"other", value}}; });
 }
 Tensor mul(const Tensor& x, double value) {
   check_scalar("mul", x, value);
+  if (x.dtype() != kernel_dtype(x.dtype()))
+    return in_kernel_dtype(x, [value](const Tensor& wide) { return mul(wide, value); });
   const Tensor y = record("mul", apply(Unary::mul, x, value), {x}, twice_differentiable,
                           [value](const Tensor& dy) { return std::vector{mul(dy, value)}; });
   return traced(y, [&] { return TraceOptions{{"other", value}}; });
@@ -220,6 +238,7 @@ Tensor pow(const Tensor& x, double exponent) {
 
 Tensor neg(const Tensor& x) {
   check_floating("neg", x);
+  if (x.dtype() == f16) return in_kernel_dtype(x, [](const Tensor& wide) { return neg(wide); });
   return record("neg", apply(Unary::neg, x), {x}, twice_differentiable,
                 [](const Tensor& dy) { return std::vector{neg(dy)}; });
 }
@@ -253,9 +272,12 @@ Tensor atan2(const Tensor& a, const Tensor& b) {
 }
 
 Tensor lerp(const Tensor& start, const Tensor& end, const Tensor& weight) {
-  if (mixed(start, end) || mixed(start, weight) || mixed(end, weight))
-    return lerp(widen(start), widen(end), widen(weight));
   check_floating("lerp", start);
+  const bool differ = mixed(start, end) || mixed(start, weight) || mixed(end, weight);
+  if (differ || start.dtype() == f16) {
+    const Tensor y = lerp(widest(start), widest(end), widest(weight));
+    return differ ? y : y.to(f16);
+  }
   check_same_dtype("lerp", start, end);
   check_same_dtype("lerp", start, weight);
   const Shape shape =
@@ -275,8 +297,9 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Tensor& weight) {
       });
 }
 Tensor lerp(const Tensor& start, const Tensor& end, double weight) {
-  if (mixed(start, end)) return lerp(widen(start), widen(end), weight);
   check_floating("lerp", start);
+  if (converted(start, end))
+    return convert_and(start, end, [weight](const Tensor& u, const Tensor& v) { return lerp(u, v, weight); });
   check_same_dtype("lerp", start, end);
   Tensor y = empty(broadcast_shapes(start.shape(), end.shape(), "lerp"),
                    {.dtype = start.dtype(), .device = start.device()});
@@ -292,7 +315,7 @@ Tensor lerp(const Tensor& start, const Tensor& end, double weight) {
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   check(condition.dtype() == boolean, "where: expects a bool condition, got ", condition.dtype());
-  if (mixed(a, b)) return where(condition, widen(a), widen(b));
+  if (mixed(a, b)) return where(condition, widest(a), widest(b));
   check_same_dtype("where", a, b);
   const Shape shape =
       broadcast_shapes(condition.shape(), broadcast_shapes(a.shape(), b.shape(), "where"), "where");

@@ -1,12 +1,13 @@
 #pragma once
 #include <karyon/core/tensor.h>
 
-// Elementwise operations with broadcasting: shapes are aligned at the right, sizes equal or 1.
+// Elementwise operations with broadcasting: shapes are aligned at the right, sizes equal or 1. What takes bf16
+// takes f16, too, and what takes i64 takes i32; core/autocast.h tells how types mix.
 namespace karyon {
 
-///   a, b     any shapes that broadcast; same dtype (f32, f64 or bf16; add, sub, mul also i64), or bf16
-///            and f32
-///   returns  the broadcast shape; f32 for bf16 and f32, and for pow of bf16
+///   a, b     any shapes that broadcast; same dtype (f32, f64 or bf16; add, sub, mul also i64), or two
+///            of f32, bf16 and f16, or i32 and i64
+///   returns  the broadcast shape; the wider of two types, but f32 for bf16 beside f16, and for pow of bf16
 /// Differentiable in a and b. Throws Error if shapes do not broadcast or dtypes differ.
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);

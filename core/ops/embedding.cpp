@@ -1,6 +1,7 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/rows.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/embedding.h>
 #include <karyon/core/ops/reduce.h>
@@ -40,8 +41,9 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, const EmbeddingOpt
   return traced(y, [&] { return TraceOptions{{"indices", indices}}; });
 }
 
-Tensor one_hot(const Tensor& x, std::int64_t num_classes) {
-  check(x.dtype() == i64, "one_hot: expects i64, got ", x.dtype());
+Tensor one_hot(const Tensor& numbers, std::int64_t num_classes) {
+  check(is_index(numbers.dtype()), "one_hot: expects i64 or i32, got ", numbers.dtype());
+  const Tensor x = as_i64(numbers);
   check(num_classes >= -1, "one_hot: expects num_classes of at least -1, got ", num_classes);
   check(x.numel() > 0 || num_classes > 0, "one_hot: expects num_classes for nothing");
   if (x.numel() > 0) {

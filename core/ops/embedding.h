@@ -11,7 +11,7 @@ struct EmbeddingOptions {
 };
 
 /// Rows of a table, as torch.nn.functional.embedding.
-///   indices  any shape, i64, each in [0, V)
+///   indices  any shape, i64 or i32, each in [0, V)
 ///   weight   [V, D], any dtype
 ///   returns  [indices' shape, D]
 /// Differentiable in weight where that is floating: the gradients of equal indices add up in their order, the
@@ -19,7 +19,7 @@ struct EmbeddingOptions {
 Tensor embedding(const Tensor& indices, const Tensor& weight, const EmbeddingOptions& options = {});
 
 /// 1 at the place that each number names, 0 elsewhere, as torch.nn.functional.one_hot.
-///   x            any shape, i64, not negative
+///   x            any shape, i64 or i32, not negative
 ///   num_classes  more than the largest of x; one more than it, if it is -1
 ///   returns      [x's shape, num_classes], i64
 /// Not differentiable. Throws Error for a number out of range, and for nothing without num_classes.

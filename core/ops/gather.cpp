@@ -123,8 +123,8 @@ Tensor scatter(const Tensor& x, int dim, const Tensor& index, double value) {
   return scatter("scatter", false, x, dim, index, expand(number_for(x, value), index.shape()));
 }
 Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& src) {
-  check(is_floating(x.dtype()) || x.dtype() == i64, "scatter_add: expects f32, f64, bf16 or i64, got ",
-        x.dtype());
+  check(is_floating(x.dtype()) || is_index(x.dtype()),
+        "scatter_add: expects f32, f64, bf16, f16, i64 or i32, got ", x.dtype());
   return scatter("scatter_add", true, x, dim, index, src);
 }
 

@@ -3,7 +3,7 @@
 
 #include <karyon/core/tensor.h>
 
-// Elements by tensors of indices (i64) and by masks (bool). x has any dtype, unless said otherwise;
+// Elements by tensors of indices (i64 or i32) and by masks (bool). x has any dtype, unless said otherwise;
 // differentiable where it is floating. Equal indices add up in the gradient, in the order of the index: the
 // same bits with any number of threads.
 namespace karyon {
@@ -32,8 +32,8 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int>
 /// as gather(), and for a src that does not fit.
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& src);
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, double value);
-/// The same, but src's elements are added, in order. f32, f64, i64 or bf16, which is added in f32 and rounded
-/// once.
+/// The same, but src's elements are added, in order. f32, f64, i64, i32, or bf16 and f16, which are added in f32 and
+/// rounded once.
 Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& src);
 
 /// `value` where the mask is true, x elsewhere.

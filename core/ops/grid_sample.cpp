@@ -1,6 +1,7 @@
 #include <karyon/core/autocast.h>
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/grid_sample.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/grid_sample.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
@@ -17,7 +18,7 @@ Tensor as_volume(const Tensor& x) {
 void check_arguments(const Tensor& x, const Tensor& grid) {
   const char* const op = "grid_sample";
   check(x.dim() == 4 || x.dim() == 5, op, ": expects x [N, H, W, C] or [N, D, H, W, C], got ", x.shape());
-  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
+  check_computed(op, x);
   check(grid.dtype() == x.dtype() || (x.dtype() == bf16 && grid.dtype() == f32), op, ": x is ", x.dtype(),
         " but grid is ", grid.dtype());
   check(grid.dim() == x.dim() && grid.size(0) == x.size(0) && grid.size(-1) == x.dim() - 2, op,
@@ -61,7 +62,7 @@ Tensor affine_grid(const Tensor& theta, const Shape& size, const AffineGridOptio
   check(dims == 2 || dims == 3, op, ": expects a size {H, W} or {D, H, W}, got ", size);
   check(theta.dim() == 3 && theta.size(1) == dims && theta.size(2) == dims + 1, op, ": expects theta ",
         dims == 2 ? "[N, 2, 3]" : "[N, 3, 4]", " for ", size, ", got ", theta.shape());
-  check(is_floating(theta.dtype()), op, ": expects f32, f64 or bf16, got ", theta.dtype());
+  check_computed(op, theta);
   for (const std::int64_t n : size) check(n >= 1, op, ": expects a size of at least one pixel, got ", size);
   const Tensor map = widen(theta);
   // (x, y, 1) of each pixel: a column for each.

@@ -76,8 +76,8 @@ class Selection {
   // Dimensions of x that an index names.
   static int dims_of(const TensorIndex& one) {
     if (const auto* tensor = std::get_if<Tensor>(&one.value())) {
-      check(tensor->defined() && (tensor->dtype() == i64 || tensor->dtype() == boolean),
-            "index: expects tensors of i64 or bool, got ", *tensor);
+      check(tensor->defined() && (is_index(tensor->dtype()) || tensor->dtype() == boolean),
+            "index: expects tensors of i64, i32 or bool, got ", *tensor);
       return tensor->dtype() == boolean ? tensor->dim() : 1;
     }
     return std::holds_alternative<std::int64_t>(one.value()) || std::holds_alternative<Slice>(one.value())
@@ -132,7 +132,7 @@ class Selection {
     ++dim_;
   }
   void add(const Tensor& tensor, int rest) {
-    if (tensor.dtype() == i64 && tensor.dim() == 0) return add(tensor.item<std::int64_t>(), rest);
+    if (is_index(tensor.dtype()) && tensor.dim() == 0) return add(tensor.item<std::int64_t>(), rest);
     const bool is_mask = tensor.dtype() == boolean;
     std::int64_t size = 1, distance = 1;  // the dimensions that a mask covers become one
     for (int d = 0; d < dims_of(tensor); ++d, ++dim_) {

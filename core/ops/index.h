@@ -57,7 +57,7 @@ class TensorIndex {
 ///            Slice           keeps it
 ///            ellipsis        all dimensions that are left, at most once
 ///            none            a new dimension of size 1
-///            i64 tensor      elements in any order, repeated too; negative numbers count from the end
+///            i64 tensor      or i32: elements in any order, repeated too; negative numbers count from the end
 ///            bool tensor     the elements that are true; it covers as many dimensions as it has
 ///   returns  the dimensions that are kept. Index tensors broadcast together. Their shape stands where the
 ///            first of them stood, or in front if other dimensions lie between them

@@ -6,6 +6,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/layout.h>
 #include <karyon/core/kernels/lazy.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/pad.h>
 #include <karyon/core/trace.h>
@@ -107,7 +108,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   const Tensor& first = tensors[0];
   if (std::ranges::any_of(tensors, [&](const Tensor& x) { return mixed(first, x); })) {
     std::vector<Tensor> wide;
-    for (const Tensor& x : tensors) wide.push_back(widen(x));
+    for (const Tensor& x : tensors) wide.push_back(widest(x));
     return cat(wide, dim);
   }
   dim = normalize_dim(dim, first.dim(), "cat");
@@ -237,8 +238,7 @@ Tensor pad(const Tensor& x, const Pad2d& border, PadMode mode, double value) {
   Tensor y = empty_for(x, outside);
   kernels::pad_reflect(x, y, border);
   y = record("pad", y, {x}, twice_differentiable, [inside, border](const Tensor& dy) {
-    // bf16 stores but does not add.
-    const Tensor wide = dy.detach().to(dy.dtype() == bf16 ? f32 : dy.dtype());
+    const Tensor wide = widen(dy.detach());  // 16 bits store but do not add
     Tensor dx = empty_for(wide, inside);
     kernels::pad_reflect_backward(wide, dx, border);
     return std::vector{

@@ -2,6 +2,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/loss.h>
 #include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/loss.h>
@@ -67,7 +68,7 @@ Tensor periodic(const Tensor& weight, const Tensor& input, const char* op, const
 void check_classes(const Tensor& input, const Tensor& target, const Tensor& weight, std::int64_t ignore_index,
                    const char* op) {
   check(input.dtype() == f32 || input.dtype() == f64, op, ": expects f32, f64 or bf16, got ", input.dtype());
-  check(target.dtype() == i64, op, ": expects a target of i64, got ", target.dtype());
+  check(target.dtype() == i64, op, ": expects a target of i64 or i32, got ", target.dtype());
   check(input.dim() >= 1 && input.size(-1) >= 1 && target.dim() == input.dim() - 1 &&
             std::equal(target.shape().begin(), target.shape().end(), input.shape().begin()),
         op, ": expects input [..., C] and target [...], got ", input.shape(), " and ", target.shape());
@@ -171,7 +172,7 @@ Tensor input_loss(const char* op, kernels::PairLoss which, const Tensor& input, 
 // 1 - Tversky index of sigmoid or, beside class indices, softmax of the input.
 Tensor overlap_loss(const char* op, const Tensor& any_input, const Tensor& any_target,
                     const TverskyOptions& o) {
-  const Tensor input = widen(any_input), target = widen(any_target);
+  const Tensor input = widen(any_input), target = widest(any_target);
   const bool indices = target.dtype() == i64;
   check(input.dim() >= 2 && input.size(-1) > 0, op,
         ": expects input [N, ..., C] with at least 2 dimensions and one channel, got ", input.shape());
@@ -250,8 +251,8 @@ Tensor bce_with_logits(const Tensor& any_input, const Tensor& any_target, const 
                 });
 }
 
-Tensor cross_entropy(const Tensor& any_input, const Tensor& target, const CrossEntropyOptions& options) {
-  const Tensor input = widen(any_input);
+Tensor cross_entropy(const Tensor& any_input, const Tensor& any_target, const CrossEntropyOptions& options) {
+  const Tensor input = widen(any_input), target = as_i64(any_target);
   check(options.label_smoothing >= 0 && options.label_smoothing <= 1,
         "cross_entropy: expects label_smoothing in [0, 1], got ", options.label_smoothing);
   check_classes(input, target, options.weight, options.ignore_index, "cross_entropy");
@@ -274,8 +275,8 @@ Tensor cross_entropy(const Tensor& any_input, const Tensor& target, const CrossE
       });
 }
 
-Tensor nll_loss(const Tensor& any_input, const Tensor& target, const NllOptions& options) {
-  const Tensor input = widen(any_input);
+Tensor nll_loss(const Tensor& any_input, const Tensor& any_target, const NllOptions& options) {
+  const Tensor input = widen(any_input), target = as_i64(any_target);
   check_classes(input, target, options.weight, options.ignore_index, "nll_loss");
   Tensor out = empty_loss(input, target.shape(), options.reduction);
   Tensor total_weight = empty({1}, {.dtype = f64, .device = input.device()});
@@ -300,7 +301,7 @@ Tensor nll_loss(const Tensor& any_input, const Tensor& target, const NllOptions&
 }
 
 Tensor dice_loss(const Tensor& any_input, const Tensor& any_target, const DiceOptions& options) {
-  if (any_target.dtype() == i64)
+  if (is_index(any_target.dtype()))
     return overlap_loss(
         "dice_loss", any_input, any_target,
         {.alpha = 0.5, .beta = 0.5, .smooth = options.smooth / 2, .ignore_index = options.ignore_index});
@@ -433,10 +434,10 @@ Tensor lovasz_hinge_loss(const Tensor& any_input, const Tensor& any_target,
   return mean(lovasz(1 - mul(input.reshape({rows, n}), side), truth));
 }
 
-Tensor lovasz_softmax_loss(const Tensor& any_input, const Tensor& target,
+Tensor lovasz_softmax_loss(const Tensor& any_input, const Tensor& any_target,
                            const LovaszSoftmaxOptions& options) {
   const char* op = "lovasz_softmax_loss";
-  const Tensor input = widen(any_input);
+  const Tensor input = widen(any_input), target = as_i64(any_target);
   check(input.dim() >= 2, op, ": expects input [N, ..., C], got ", input.shape());
   check_classes(input, target, {}, options.ignore_index, op);
   const std::int64_t c = input.size(-1), images = options.per_image ? input.size(0) : 1;

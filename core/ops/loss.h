@@ -1,9 +1,9 @@
 #pragma once
 #include <karyon/core/tensor.h>
 
-// Losses. Predictions are f32 or f64; targets have the predictions' dtype, except class indices (i64). bf16
-// is cast to f32 first: weights beside it are f32, and so is the loss. Reduced to a tensor without
-// dimensions, or not at all (`none`: the input's shape). The mean of nothing is NaN.
+// Losses. Predictions are f32 or f64; targets have the predictions' dtype, except class indices (i64 or
+// i32). bf16 and f16 are cast to f32 first: weights beside them are f32, and so is the loss. Reduced to a
+// tensor without dimensions, or not at all (`none`: the input's shape). The mean of nothing is NaN.
 namespace karyon {
 
 enum class Reduction { mean, sum, none };

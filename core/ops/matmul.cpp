@@ -5,6 +5,7 @@
 #include <karyon/core/kernels/elementwise.h>
 #include <karyon/core/kernels/matmul.h>
 #include <karyon/core/ops/conv.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/matmul.h>
@@ -14,7 +15,7 @@ namespace karyon {
 namespace {
 
 void check_dtypes(const char* op, const Tensor& a, const Tensor& b) {
-  check(is_floating(a.dtype()), op, ": expects f32, f64 or bf16, got ", a.dtype());
+  check_computed(op, a);
   check(a.dtype() == b.dtype(), op, ": expects one dtype, got ", a.dtype(), " and ", b.dtype(),
         mixed(a, b) ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
 }

@@ -6,6 +6,7 @@
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/norm.h>
 #include <karyon/core/ops/activation.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/function.h>
 #include <karyon/core/ops/norm.h>
@@ -15,9 +16,7 @@
 namespace karyon {
 namespace {
 
-void check_floating(const Tensor& x, const char* op) {
-  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
-}
+void check_floating(const Tensor& x, const char* op) { check_computed(op, x); }
 
 void check_parameter(const Tensor& p, const Shape& shape, DType x, const char* op, const char* what) {
   if (!p.defined()) return;

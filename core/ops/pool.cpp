@@ -5,6 +5,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/lazy.h>
 #include <karyon/core/kernels/pool.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/gather.h>
 #include <karyon/core/ops/pool.h>
@@ -16,7 +17,7 @@ namespace {
 
 void check_images(const Tensor& x, const char* op) {
   check(x.dim() == 4, op, ": expects images [N, H, W, C], got ", x.shape());
-  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
+  check_computed(op, x);
 }
 
 kernels::PoolWindow checked_window(const kernels::PoolWindow& window, const char* op) {

@@ -3,6 +3,7 @@
 // the same element wins. The mean of means is the mean, as each window covers a box: the number of its frames
 // times that of its pixels.
 #include <karyon/core/autocast.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/pool3d.h>
 #include <karyon/core/ops/pooling.h>
@@ -85,7 +86,7 @@ Tensor avg_pool3d(const Tensor& x, const AvgPool3dOptions& o) {
 
 Tensor adaptive_avg_pool3d(const Tensor& x, const Triple& size) {
   check(x.dim() == 5, "adaptive_avg_pool3d: expects x [N, D, H, W, C], got ", x.shape());
-  check(is_floating(x.dtype()), "adaptive_avg_pool3d: expects f32, f64 or bf16, got ", x.dtype());
+  check_computed("adaptive_avg_pool3d", x);
   check(size.d >= 1 && size.h >= 1 && size.w >= 1 && x.size(1) >= 1 && x.size(2) >= 1 && x.size(3) >= 1,
         "adaptive_avg_pool3d: expects volumes and an output of at least one voxel, got ", x.shape(), " and ",
         size);

@@ -1,6 +1,7 @@
 #pragma once
 #include <initializer_list>
 
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/tensor.h>
 
 // Private: sizes of pools of 1, 2 and 3 dimensions.
@@ -33,7 +34,7 @@ inline void check_windows(const char* op, const Tensor& x, std::initializer_list
   const int dims = static_cast<int>(windows.size());
   check(x.dim() == dims + 2, op, ": expects x ", dims == 1 ? "[N, L, C]" : "[N, D, H, W, C]", ", got ",
         x.shape());
-  check(is_floating(x.dtype()), op, ": expects f32, f64 or bf16, got ", x.dtype());
+  check_computed(op, x);
   int d = 1;
   for (const auto& [kernel, stride, padding, dilation] : windows) {
     check(kernel >= 1 && stride >= 1 && dilation >= 1, op,

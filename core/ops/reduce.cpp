@@ -88,7 +88,7 @@ Tensor extremum(const char* name, const decltype(kernels::max)& kernel, const Te
   check(plan.count > 0, name, ": expects something to choose from, got ", x.shape());
   Tensor y = reduce(x, plan, parameter_dtype(x.dtype()),
                     [&](const Tensor& in, Tensor& out, bool) { kernel(in, out); });
-  if (!is_floating(x.dtype())) return y.to(any_x.device());
+  if (!is_floating(x.dtype())) return y.to(any_x.device()).to(any_x.dtype());
   return traced(reduction::shared_by_ties(name, plan, x, y), [&] { return plan.options(); });
 }
 

@@ -6,7 +6,7 @@
 
 // Reductions over some dimensions (all, if none are given). With keepdim a reduced dimension stays
 // with size 1. f32, f64, or bf16, which is cast to f32 and gives f32; sum, prod, the extremes and what counts
-// also i64, u8 and bool. f32 sums are accumulated so that their error does not grow with the count. The one
+// also i64, i32, u8 and bool; f16 is taken as bf16 is. f32 sums are accumulated so that their error does not grow with the count. The one
 // dimension of a scalar is 0 or -1.
 namespace karyon {
 

@@ -14,7 +14,8 @@ void check_floating(const char* op, const Tensor& x) {
   check(x.dtype() == f32 || x.dtype() == f64, op, ": expects f32, f64 or bf16, got ", x.dtype());
 }
 
-Tensor reducible(const Tensor& x) {
+Tensor reducible(const Tensor& any_x) {
+  const Tensor x = any_x.to(kernel_dtype(any_x.dtype()));
   if (x.device() == Device::cpu()) return x;
   return is_floating(x.dtype()) ? widen(x) : x.to(Device::cpu());
 }

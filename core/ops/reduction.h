@@ -11,7 +11,7 @@ namespace karyon::reduction {
 /// Throws Error unless x is f32 or f64, after widen().
 void check_floating(const char* op, const Tensor& x);
 
-/// x as a kernel reads it. The CPU's read any type; those of other devices only f32 and f64.
+/// x as a kernel reads it. The CPU's read all types but f16 and i32; those of other devices only f32 and f64.
 Tensor reducible(const Tensor& x);
 
 /// x as [outer, size of dim, inner]. The one dimension of a scalar is 0 or -1.

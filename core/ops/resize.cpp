@@ -8,6 +8,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/mix.h>
 #include <karyon/core/kernels/resize.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/pool.h>
 #include <karyon/core/ops/pool1d.h>
 #include <karyon/core/ops/pool3d.h>
@@ -42,7 +43,7 @@ void check_arguments(const Tensor& x, const Shape& size, const InterpolateOption
   const auto [name, dims, aligns] = traits_of(options.mode);
   check(x.dim() >= 3 && x.dim() <= 5, "interpolate: expects [N, ..., C] of 3 to 5 dimensions, got ",
         x.shape());
-  check(is_floating(x.dtype()), "interpolate: expects f32, f64 or bf16, got ", x.dtype());
+  check_computed("interpolate", x);
   check(dims == 0 || x.dim() == dims, "interpolate: ", name, " expects ", dims, " dimensions, got ",
         x.shape());
   check(size.dims() == x.dim() - 2, "interpolate: expects ", x.dim() - 2, " sizes for ", x.shape(), ", got ",

@@ -5,6 +5,7 @@
 #include <karyon/core/kernels/copy.h>
 #include <karyon/core/kernels/loss.h>
 #include <karyon/core/kernels/rows.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/shape.h>
 
 namespace karyon {
@@ -21,10 +22,10 @@ Tensor number_for(const Tensor& x, double value) {
 
 Tensor locate(const char* op, const Tensor& index, const Tensor& base, const kernels::IndexedDim& dim,
               const Shape& out) {
-  check(index.dtype() == i64, op, ": expects an index of i64, got ", index.dtype());
+  check(is_index(index.dtype()), op, ": expects an index of i64 or i32, got ", index.dtype());
   const TensorOptions options{.dtype = i64, .device = index.device()};
   Tensor places = empty(out, options), bad = empty({1}, options);
-  kernels::locate(index, base, dim, places);
+  kernels::locate(as_i64(index), base, dim, places);
   kernels::find_bad_class(places, std::numeric_limits<std::int64_t>::max(), 0, bad);  // finds -1
   if (const auto at = bad.item<std::int64_t>(); at >= 0)
     check(false, op, ": index ", view(expand(index, out), {1}, at).item<std::int64_t>(),
@@ -56,8 +57,8 @@ void Rows::put(bool add, const Tensor& part, Tensor& x) const {
 }
 
 Tensor Rows::added(const Tensor& x, const Tensor& part) const {
-  Tensor sum = copied(widen(x.detach()));
-  put(true, widen(part.detach()), sum);
+  Tensor sum = copied(widest(x.detach()));
+  put(true, widest(part.detach()), sum);
   return sum.to(x.dtype());
 }
 

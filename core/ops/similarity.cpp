@@ -1,4 +1,5 @@
 #include <karyon/core/autocast.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/function.h>
 #include <karyon/core/ops/reduce.h>
@@ -10,7 +11,7 @@ namespace karyon {
 
 Tensor cosine_similarity(const Tensor& any_a, const Tensor& any_b, const CosineSimilarityOptions& options) {
   const Tensor a = widen(any_a), b = widen(any_b);
-  check(is_floating(a.dtype()), "cosine_similarity: expects f32, f64 or bf16, got ", a.dtype());
+  check_computed("cosine_similarity", a);
   const Shape shape = broadcast_shapes(a.shape(), b.shape(), "cosine_similarity");
   if (shape.dims() == 0) return cosine_similarity(a.reshape({1}), b.reshape({1}), options);
   const int dim = normalize_dim(options.dim, shape.dims(), "cosine_similarity");
@@ -26,7 +27,7 @@ Tensor cosine_embedding_loss(const Tensor& any_a, const Tensor& any_b, const Ten
                              const CosineEmbeddingOptions& options) {
   const char* op = "cosine_embedding_loss";
   const Tensor a = widen(any_a), b = widen(any_b);
-  check(is_floating(a.dtype()), op, ": expects f32, f64 or bf16, got ", a.dtype());
+  check_computed(op, a);
   check(a.dim() >= 1 && a.shape() == b.shape() && target.dim() == a.dim() - 1 &&
             std::equal(target.shape().begin(), target.shape().end(), a.shape().begin()),
         op, ": expects two inputs [..., D] and a target [...], got ", a.shape(), ", ", b.shape(), " and ",

@@ -89,14 +89,14 @@ Tensor median(const Tensor& x) {
 
 Unique unique(const Tensor& x) {
   const std::int64_t n = x.numel();
-  const Tensor flat = view(x.to(Device::cpu()), {1, n, 1});
+  const Tensor flat = view(x.to(Device::cpu()), {1, n, 1}), keys = reducible(flat);
   Tensor index = empty({1, n, 1}, {.dtype = i64}), inverse = empty(x.shape(), {.dtype = i64});
-  kernels::sort(false, flat, index);
+  kernels::sort(false, keys, index);
   const auto* at = index.data<std::int64_t>();
   auto* which = inverse.data<std::int64_t>();
   std::vector<std::int64_t> firsts, counts;
-  dispatch_all(x.dtype(), [&]<class T>() {
-    const T* in = flat.data<T>();
+  dispatch_kernel_dtype(keys.dtype(), "unique", [&]<class T>() {
+    const T* in = keys.data<T>();
     auto value = [in](std::int64_t i) {
       if constexpr (std::is_same_v<T, BFloat16>) {
         return static_cast<float>(in[i]);
@@ -121,8 +121,8 @@ Unique unique(const Tensor& x) {
 }
 
 Tensor bincount(const Tensor& x, const Tensor& weights, std::int64_t minlength) {
-  check(x.dim() == 1 && (x.dtype() == i64 || x.dtype() == u8), "bincount: expects i64 or u8 [n], got ",
-        x.dtype(), x.shape());
+  check(x.dim() == 1 && (is_index(x.dtype()) || x.dtype() == u8),
+        "bincount: expects i64, i32 or u8 [n], got ", x.dtype(), x.shape());
   check(minlength >= 0, "bincount: expects a minlength of at least 0, got ", minlength);
   check(!weights.defined() || weights.shape() == x.shape(), "bincount: expects weights ", x.shape());
   const std::vector<std::int64_t> numbers = x.to_vector<std::int64_t>();

@@ -35,7 +35,7 @@ struct Unique {
 Unique unique(const Tensor& x);
 
 /// How often each number is there, or the sum of the weights beside it.
-///   x        [n], i64 or u8, no number below 0
+///   x        [n], i64, i32 or u8, no number below 0
 ///   weights  [n], or undefined
 ///   returns  [max(largest + 1, minlength)]: i64; of weights f32 if they are, else f64
 /// Not differentiable; computed by the CPU. Throws Error for other shapes, dtypes and numbers.

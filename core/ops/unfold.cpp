@@ -5,6 +5,7 @@
 #include <karyon/core/autograd.h>
 #include <karyon/core/kernels/copy.h>
 #include <karyon/core/kernels/layout.h>
+#include <karyon/core/ops/dtypes.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/unfold.h>
 
@@ -65,7 +66,7 @@ Tensor gathered(const Tensor& x, const Windows& w) {
 
 // Adds up one tap after the other: within a tap no two windows meet.
 Tensor added(const Tensor& values, const Windows& w) {
-  const Tensor from = values.dtype() == bf16 ? values.to(f32) : values;
+  const Tensor from = widen(values);
   Tensor y = zeros(w.images(), {.dtype = from.dtype(), .device = from.device()});
   std::vector<kernels::Axis> axes;
   for (const auto& [size, image, value] : w.axes()) axes.push_back({size, value, image});
@@ -100,7 +101,7 @@ Tensor unfold(const Tensor& x, const UnfoldOptions& options) {
 
 Tensor fold(const Tensor& x, Pair output_size, const UnfoldOptions& options) {
   check(x.dim() == 3, "fold: expects values of windows [N, L, C kH kW], got ", x.shape());
-  check(is_floating(x.dtype()), "fold: expects f32, f64 or bf16, got ", x.dtype());
+  check_computed("fold", x);
   check(output_size.h >= 1 && output_size.w >= 1, "fold: expects an output of at least one pixel, got ",
         output_size);
   const auto [kh, kw] = options.kernel_size;

@@ -11,8 +11,8 @@ struct Pair {
   karyon_dtype ours;
   DType theirs;
 };
-constexpr Pair dtypes[] = {{KARYON_F32, f32}, {KARYON_F64, f64}, {KARYON_BF16, bf16},
-                           {KARYON_I64, i64}, {KARYON_U8, u8},   {KARYON_BOOL, boolean}};
+constexpr Pair dtypes[] = {{KARYON_F32, f32}, {KARYON_F64, f64},      {KARYON_BF16, bf16}, {KARYON_I64, i64},
+                           {KARYON_U8, u8},   {KARYON_BOOL, boolean}, {KARYON_F16, f16},   {KARYON_I32, i32}};
 
 thread_local std::string last_error;
 

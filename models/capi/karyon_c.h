@@ -32,6 +32,8 @@ typedef enum karyon_dtype {
   KARYON_I64 = 3,
   KARYON_U8 = 4,
   KARYON_BOOL = 5, /* a byte: 0 or 1 */
+  KARYON_F16 = 6,  /* for storage: cast it to compute with it */
+  KARYON_I32 = 7,
   KARYON_DTYPE_RESERVED =
       0x7fffffff /* makes every number a value of the type: functions refuse unknown ones */
 } karyon_dtype;

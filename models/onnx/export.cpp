@@ -73,7 +73,7 @@ struct Trial {
 }  // namespace
 
 void export_onnx(Module& module, const Tensor& example, const std::filesystem::path& path) {
-  check(example.defined() && is_floating(example.dtype()) && example.dtype() != bf16 && example.dim() >= 2 &&
+  check(example.defined() && (example.dtype() == f32 || example.dtype() == f64) && example.dim() >= 2 &&
             example.size(0) >= 1,
         "export_onnx: expects an example [N, ...] of f32 or f64");
   check(!module.is_training(), "export_onnx: expects a module in evaluation: call eval()");

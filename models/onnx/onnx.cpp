@@ -66,7 +66,7 @@ Value accepted(const std::string& name, const Tensor& x, const Fact& fact) {
     }
     check(fits, "onnx: the input '", name, "' expects ", sizes_text(*fact.sizes), ", got ", x.shape());
   }
-  if (fact.type == undefined_type) return Value(x, natural_type(x.dtype()));
+  if (fact.type == undefined_type) return Value(x.to(kernel_dtype(x.dtype())), natural_type(x.dtype()));
   const DType wanted = dtype_of_type(fact.type);
   const bool fits = is_floating(wanted) ? is_floating(x.dtype())
                     : wanted == boolean ? x.dtype() == boolean

@@ -79,6 +79,8 @@ int natural_type(DType dtype) {
     case DType::u8: return uint8;
     case DType::i64: return int64;
     case DType::boolean: return boolean_type;
+    case DType::f16: return float16;
+    case DType::i32: return int32;
     case DType::f32: break;
   }
   return float32;

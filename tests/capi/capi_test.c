@@ -69,6 +69,18 @@ static void test_tensors(void) {
   int64_t whole[6];
   OK(karyon_tensor_copy_to(y, whole, sizeof whole));
   EXPECT(whole[5] == 5);
+  karyon_tensor_free(y);
+  OK(karyon_tensor_to_dtype(x, KARYON_F16, &y));
+  uint16_t half[6];
+  OK(karyon_tensor_copy_to(y, half, sizeof half));
+  EXPECT(half[1] == 0x3c00 && half[5] == 0x4500);
+  OK(karyon_tensor_dtype(y, &dtype));
+  EXPECT(dtype == KARYON_F16);
+  karyon_tensor_free(y);
+  OK(karyon_tensor_to_dtype(x, KARYON_I32, &y));
+  int32_t narrow[6];
+  OK(karyon_tensor_copy_to(y, narrow, sizeof narrow));
+  EXPECT(narrow[5] == 5);
   karyon_tensor_free(y), karyon_tensor_free(x);
 }
 

@@ -55,7 +55,7 @@ TEST_CASE("dlpack: the types have the layout of the standard") {
 }
 
 TEST_CASE("dlpack: a tensor goes out and its memory comes back, in every dtype") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     Tensor x = arange(6).reshape({2, 3}).to(dtype);
     DLManagedTensor* const out = to_dlpack(x);
     CHECK(out->dl_tensor.data == x.data_ptr());

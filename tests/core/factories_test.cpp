@@ -51,7 +51,7 @@ TEST_CASE("linspace meets both ends") {
   CHECK(thirds.back() == 0.7);
   CHECK(linspace(0, 1, 3, {.dtype = bf16}).dtype() == bf16);
   CHECK_THROWS_WITH(linspace(0, 1, -1), Contains("steps of at least 0, got -1"));
-  CHECK_THROWS_WITH(linspace(0, 1, 2, {.dtype = i64}), Contains("expects f32, f64 or bf16, got i64"));
+  CHECK_THROWS_WITH(linspace(0, 1, 2, {.dtype = i64}), Contains("expects f32, f64, bf16 or f16, got i64"));
 }
 
 TEST_CASE("eye has ones on the diagonal") {

@@ -56,7 +56,7 @@ TEST_CASE("every operation of the core has a kernel, by a name of its own") {
 }
 
 TEST_CASE("tensors go to the device and come back, whole and in part") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     INFO(dtype);
     const Tensor x = gt(arange(101, {.dtype = f32}), 40.0).to(dtype);
     const Tensor there = x.to(cuda);
@@ -75,8 +75,8 @@ TEST_CASE("tensors go to the device and come back, whole and in part") {
 
 TEST_CASE("every type converts to every other as on the CPU") {
   const Tensor values = tensor({0, 1, 2, 3.75, 100, 200, 255, 0.3, 1.00390625, 1.01171875});
-  for (const DType from : {f32, f64, bf16, i64, u8, boolean})
-    for (const DType to : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType from : {f32, f64, bf16, i64, u8, boolean, f16, i32})
+    for (const DType to : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
       INFO(from << " to " << to);
       const Tensor x = values.to(from);
       CHECK(x.to(cuda).to(to).to_vector<double>() == x.to(to).to_vector<double>());
@@ -88,7 +88,7 @@ TEST_CASE("every type converts to every other as on the CPU") {
 }
 
 TEST_CASE("arithmetic in place works on every type it works on on the CPU") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, f16, i32}) {
     INFO(dtype);
     Tensor x = tensor({1, 2, 3, 4, 5}, {.dtype = dtype}), y = tensor({7, 6, 5, 4, 3}, {.dtype = dtype});
     Tensor there = y.to(cuda).clone();
@@ -105,7 +105,7 @@ TEST_CASE(
     "comparisons, choices and arithmetic of whole numbers are the CPU's, broadcast and off their alignment") {
   Generator generator(3);
   const Tensor values = randn({65}, generator) * 4.0;
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     INFO(dtype);
     const Tensor x = narrow(abs(values).to(dtype), 0, 1, 64).reshape({4, 16});
     const Tensor row = narrow(x, 0, 2, 1), column = narrow(x, 1, 3, 1);

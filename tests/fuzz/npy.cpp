@@ -46,7 +46,8 @@ void run(Bytes input) {
 fuzz::Inputs seeds() {
   fuzz::Inputs seeds;
   const std::filesystem::path path = fuzz::empty_folder() / "seed";
-  for (const karyon::DType dtype : {karyon::f32, karyon::f64, karyon::i64, karyon::u8, karyon::boolean}) {
+  for (const karyon::DType dtype :
+       {karyon::f32, karyon::f64, karyon::i64, karyon::u8, karyon::boolean, karyon::f16, karyon::i32}) {
     karyon::save_npy(path, karyon::ones({2, 1}, {.dtype = dtype}));
     seeds.push_back(fuzz::file_bytes(path));
   }

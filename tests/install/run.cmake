@@ -34,12 +34,12 @@ function(install from name)
   run(${CMAKE_COMMAND} --install ${from} --prefix ${work}/${name})
 endfunction()
 
-# Every header of core, layers and models is public, except those of the kernels, of what convolutions, pools and
-# reductions share, of the bytes of files, of messages, of plugins and of storage. CMake generates karyon.h, which is
-# beside the folders.
+# Every header of core, layers and models is public, except those of the kernels, of what convolutions, pools,
+# reductions and casts share, of the bytes of files, of messages, of plugins and of storage. CMake generates
+# karyon.h, which is beside the folders.
 function(check_headers prefix)
   file(GLOB_RECURSE expected RELATIVE ${ROOT} ${ROOT}/core/*.h ${ROOT}/layers/*.h ${ROOT}/models/*.h)
-  list(FILTER expected EXCLUDE REGEX "^core/(cpu/|format/|kernels/|messages/|cuda_plugin|plugin|lazy|ops/convolution|ops/pooling|ops/reduction|storage|weight_cache)")
+  list(FILTER expected EXCLUDE REGEX "^core/(cpu/|format/|kernels/|messages/|cuda_plugin|plugin|lazy|ops/convolution|ops/dtypes|ops/pooling|ops/reduction|storage|weight_cache)")
   list(REMOVE_ITEM expected layers/channels.h models/capi/call.h)
   list(FILTER expected EXCLUDE REGEX "^models/onnx/")
   if(ONNX)

@@ -66,7 +66,7 @@ TEST_CASE("npy: every type, byte order and order of elements") {
   check_type<double>(folder, "f8", f64);
   check_type<std::int8_t>(folder, "i1", i64);
   check_type<std::int16_t>(folder, "i2", i64);
-  check_type<std::int32_t>(folder, "i4", i64);
+  check_type<std::int32_t>(folder, "i4", i32);
   check_type<std::int64_t>(folder, "i8", i64);
   check_type<std::uint8_t>(folder, "u1", u8);
   check_type<std::uint16_t>(folder, "u2", i64);
@@ -74,7 +74,7 @@ TEST_CASE("npy: every type, byte order and order of elements") {
   check_type<std::uint64_t>(folder, "u8", i64);
 
   const Tensor half = loaded(folder, npy(header(">f2", "(3,)"), std::string("\x3c\x00\xc0\x00\x7c\x00", 6)));
-  CHECK(half.dtype() == f32);
+  CHECK(half.dtype() == f16);
   CHECK(half.to_vector<float>() == std::vector<float>{1, -2, std::numeric_limits<float>::infinity()});
   const Tensor truth = loaded(folder, npy(header("|b1", "(3,)"), std::string("\0\1\2", 3)));
   CHECK(truth.dtype() == boolean);
@@ -143,7 +143,7 @@ TEST_CASE("npy: what is not read is refused by name") {
 
 TEST_CASE("npy: what is written comes back, in NumPy's own bytes") {
   const TempFolder folder;
-  for (const DType dtype : {f32, f64, i64, u8, boolean})
+  for (const DType dtype : {f32, f64, i64, u8, boolean, f16, i32})
     for (const Shape& shape : {Shape{}, Shape{3}, Shape{2, 3}, Shape{0, 4}}) {
       INFO(dtype << shape);
       Tensor x = ones(shape, {.dtype = f64});

@@ -79,7 +79,7 @@ TEST_CASE("pytorch: storages of every type") {
   check_type<double>(folder, "DoubleStorage", f64);
   check_type<BFloat16>(folder, "BFloat16Storage", bf16);
   check_type<std::int64_t>(folder, "LongStorage", i64);
-  check_type<std::int32_t>(folder, "IntStorage", i64);
+  check_type<std::int32_t>(folder, "IntStorage", i32);
   check_type<std::int16_t>(folder, "ShortStorage", i64);
   check_type<std::int8_t>(folder, "CharStorage", i64);
   check_type<std::uint8_t>(folder, "ByteStorage", u8);
@@ -87,7 +87,7 @@ TEST_CASE("pytorch: storages of every type") {
   const TensorFile half =
       loaded(folder, p::torch_save(p::dict({{"x", p::tensor("HalfStorage", "0", 0, {2}, {1})}}),
                                    {std::string("\x00\x3c\x00\xc0", 4)}));
-  CHECK(half.tensors.at("x").dtype() == f32);
+  CHECK(half.tensors.at("x").dtype() == f16);
   CHECK(half.tensors.at("x").to_vector<float>() == Floats{1, -2});
   const std::string untyped = p::tuple({p::text("storage"), p::global("torch.storage", "UntypedStorage"),
                                         p::text("0"), p::text("cpu"), p::whole(4)}) +

@@ -115,3 +115,24 @@ TEST_CASE("weights: filters of 1 and 3 dimensions have PyTorch's layout in files
   save_weights(positions, folder / "y.safetensors");
   CHECK(load_tensors(folder / "y.safetensors").tensors.at("weight").shape() == Shape{1, 2, 3});
 }
+
+TEST_CASE("weights: a file of f16 goes into parameters of f32") {
+  const TempFolder folder;
+  Linear net(3, 2);
+  const TensorFile file{
+      .tensors = {{"weight", arange(6).reshape({2, 3}).to(f16)}, {"bias", tensor({0.1, -2}, {.dtype = f16})}},
+      .metadata = {}};
+  save_safetensors(folder / "x.safetensors", file);
+  load_weights(net, folder / "x.safetensors");
+  CHECK(net.weight.dtype() == f32);
+  CHECK(net.weight.to_vector<float>() == Floats{0, 1, 2, 3, 4, 5});
+  CHECK(net.bias.to_vector<float>() == Floats{static_cast<float>(Float16(0.1f)), -2});
+  save_npz(folder / "x.npz", file.tensors);
+  load_weights(net, folder / "x.npz");
+  CHECK(net.weight.dtype() == f32);
+
+  TensorFile odd = file;
+  odd.tensors["bias"] = tensor({INFINITY, 0}, {.dtype = f16});
+  save_safetensors(folder / "odd.safetensors", odd);
+  CHECK_THROWS_WITH(load_weights(net, folder / "odd.safetensors"), Contains("tensor 'bias' holds a NaN"));
+}

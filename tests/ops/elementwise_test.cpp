@@ -98,7 +98,7 @@ TEST_CASE("where chooses, and sends each gradient to the side it chose") {
 }
 
 TEST_CASE("comparisons hold for every dtype, and NaN equals nothing") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, f16, i32}) {
     INFO(dtype);
     const Tensor a = tensor({1, 2, 3}, {.dtype = dtype}), b = tensor({2}, {.dtype = dtype});
     CHECK(eq(a, b).dtype() == boolean);

@@ -57,7 +57,7 @@ TEST_CASE("index_select over every dimension") {
   CHECK_THROWS_WITH(index_select(ones({}), 0, tensor(Wholes{0, 0})),
                     Contains("expects 1 index of a scalar, got 2"));
   CHECK_THROWS_WITH(index_select(x, 3, tensor(Wholes{0})), Contains("index_select: dimension 3"));
-  CHECK_THROWS_WITH(index_select(x, 0, tensor({0.0})), Contains("expects an index of i64, got f32"));
+  CHECK_THROWS_WITH(index_select(x, 0, tensor({0.0})), Contains("expects an index of i64 or i32, got f32"));
   CHECK_THROWS_WITH(index_select(x, 0, tensor(Wholes{0}, {1, 1})),
                     Contains("at most 1 dimension, got [1, 1]"));
 }
@@ -159,7 +159,7 @@ TEST_CASE("gather and scatter errors say what was expected and what came") {
   const Tensor x = zeros({2, 3}), where = tensor(Wholes{0, 1, 2}, {1, 3});
   CHECK_THROWS_WITH(gather(x, 0, where),
                     Contains("gather: index 2 is out of range for a dimension of size 2"));
-  CHECK_THROWS_WITH(gather(x, 1, where.to(f32)), Contains("gather: expects an index of i64, got f32"));
+  CHECK_THROWS_WITH(gather(x, 1, where.to(f32)), Contains("gather: expects an index of i64 or i32, got f32"));
   CHECK_THROWS_WITH(gather(x, 1, tensor(Wholes{0})),
                     Contains("gather: expects an index of 2 dimensions, got [1]"));
   CHECK_THROWS_WITH(gather(x, 2, where), Contains("gather: dimension 2"));
@@ -171,7 +171,7 @@ TEST_CASE("gather and scatter errors say what was expected and what came") {
   CHECK_THROWS_WITH(scatter(x, 1, where, zeros({1, 3}, {.dtype = f64})),
                     Contains("scatter: expects src of f32, got f64"));
   CHECK_THROWS_WITH(scatter_add(x.to(u8), 1, where, x.to(u8)),
-                    Contains("scatter_add: expects f32, f64, bf16 or i64, got u8"));
+                    Contains("scatter_add: expects f32, f64, bf16, f16, i64 or i32, got u8"));
 }
 
 TEST_CASE("masked_fill and masked_select") {
@@ -204,7 +204,7 @@ TEST_CASE("masked_fill and masked_select") {
         },
         {random(x_shape)});
   }
-  for (const DType dtype : {f32, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, bf16, i64, u8, boolean, f16, i32}) {
     Tensor x = counted({2, 3}, dtype).to(device());
     const Tensor mask = tensor(std::vector<bool>{true, false, true}).to(device());
     const Tensor filled = x.masked_fill(mask, 1);
@@ -227,7 +227,7 @@ TEST_CASE("masked_fill and masked_select") {
 }
 
 TEST_CASE("nonzero finds all, in order") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     INFO(dtype);
     const Device where = dtype == f64 ? Device::cpu() : device();
     const Tensor x = tensor({0, 3, 0, 0, 1, 2}, {2, 3}).to(dtype).to(where);

@@ -222,7 +222,7 @@ TEST_CASE("index_put writes where index reads") {
         {random(c.x), random(c.result, 2)}, options);
     const Tensor x = random(c.x).to(device());
     const Tensor expected = put_reference(x, [](const Index&) { return 2.5; });
-    for (const DType dtype : {f32, bf16, i64, u8}) {
+    for (const DType dtype : {f32, bf16, i64, u8, f16, i32}) {
       Tensor y = x.to(dtype).clone();
       y.index_put_(on(y, c.indices), 2.5);
       CHECK(y.to_vector<double>() == (dtype == f32 ? expected : put_reference(x.to(dtype), [&](const Index&) {
@@ -323,8 +323,8 @@ TEST_CASE("index errors say what was expected and what came") {
   CHECK_THROWS_WITH(x.index({ellipsis, ellipsis}), Contains("at most one ellipsis, got 2"));
   CHECK_THROWS_WITH(x.index({Slice(none, none, -1)}), Contains("a step of at least 1, got -1"));
   CHECK_THROWS_WITH(x.index({Slice(0, 1, 0)}), Contains("a step of at least 1, got 0"));
-  CHECK_THROWS_WITH(x.index({tensor({0.0})}), Contains("expects tensors of i64 or bool, got f32[1]"));
-  CHECK_THROWS_WITH(x.index({Tensor()}), Contains("expects tensors of i64 or bool"));
+  CHECK_THROWS_WITH(x.index({tensor({0.0})}), Contains("expects tensors of i64, i32 or bool, got f32[1]"));
+  CHECK_THROWS_WITH(x.index({Tensor()}), Contains("expects tensors of i64, i32 or bool"));
   CHECK_THROWS_WITH(x.index({mask}),
                     Contains("a mask of shape [2, 4] does not fit dimension 1 of [2, 3, 4]"));
   CHECK_THROWS_WITH(x.index({tensor(Wholes{0, 1, 2})}),

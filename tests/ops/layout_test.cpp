@@ -193,7 +193,7 @@ TEST_CASE("select takes one element of any dimension") {
 }
 
 TEST_CASE("permute beyond one tile, of every element size, with unit dimensions") {
-  for (DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     const Tensor x = counted({1, 67, 1, 41}, i64).to(dtype);
     const auto in = x.to_vector<double>(), out = permute(x, {3, 0, -3, 2}).to_vector<double>();
     bool same = true;

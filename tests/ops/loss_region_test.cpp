@@ -200,7 +200,7 @@ TEST_CASE("losses of regions: threads and errors") {
   CHECK_THROWS_WITH(dice_loss(row, full({2}, 3, {.dtype = i64})), Contains("dice_loss: target"));
   CHECK_THROWS_WITH(dice_loss(row, classes({3}, 3)), Contains("expects input [..., C] and target [...]"));
   CHECK_THROWS_WITH(lovasz_softmax_loss(row, row),
-                    Contains("lovasz_softmax_loss: expects a target of i64, got f32"));
+                    Contains("lovasz_softmax_loss: expects a target of i64 or i32, got f32"));
   CHECK_THROWS_WITH(lovasz_softmax_loss(row, classes({3}, 3)), Contains("got [2, 3] and [3]"));
   CHECK_THROWS_WITH(lovasz_softmax_loss(row, full({2}, 3, {.dtype = i64})),
                     Contains("target 3 at position 0 is not a class in [0, 3)"));

@@ -137,7 +137,7 @@ TEST_CASE("the largest and smallest along a dimension come with their indices") 
 }
 
 TEST_CASE("any, all and count_nonzero of every type") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     INFO(dtype);
     const Tensor x = tensor({0, 1, 0, 0, 2, 3}, {3, 2}).to(dtype).to(device());
     CHECK(any(x).dtype() == (dtype == u8 ? u8 : boolean));

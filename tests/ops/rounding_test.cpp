@@ -144,7 +144,7 @@ TEST_CASE("square and reciprocal") {
 }
 
 TEST_CASE("truth values of any dtype, which broadcast") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     INFO(dtype);
     const TensorOptions o{.dtype = dtype, .device = dtype == f64 ? Device::cpu() : device()};
     const Tensor a = tensor({0, 0, 1, 1}, o), b = tensor({0, 1, 0, 1}, {.dtype = u8, .device = o.device});

@@ -39,7 +39,7 @@ std::vector<int> ints(const Tensor& x) {
 template <class F>
 void check_every_dtype(const Tensor& whole, F f) {
   const auto places = ints(f(whole));
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     INFO(dtype);
     const Tensor x = whole.to(dtype);
     const auto before = x.to_vector<double>(), after = f(x).template to_vector<double>();
@@ -339,7 +339,7 @@ TEST_CASE("tril and triu keep one side of the diagonal") {
               });
             },
             {random(shape)});
-  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, boolean, f16, i32}) {
     INFO(dtype);
     CHECK(ints(tril(ones({2, 3}, {.dtype = dtype, .device = device()}), 1)) ==
           std::vector<int>{1, 1, 0, 1, 1, 1});

@@ -135,7 +135,7 @@ TEST_CASE("a long sort, and any number of threads") {
 }
 
 TEST_CASE("unique") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, f16, i32}) {
     const auto [values, inverse, counts] = unique(tensor({3, 1, 3, 2, 1, 3}, {2, 3}).to(dtype).to(device()));
     CHECK(values.dtype() == dtype);
     CHECK(values.to_vector<double>() == std::vector<double>{1, 2, 3});
@@ -158,8 +158,9 @@ TEST_CASE("bincount") {
   CHECK_THROWS_WITH(bincount(tensor({1, -1}, {.dtype = i64})),
                     Catch::Contains("bincount: expects no number below 0, got -1"));
   CHECK_THROWS_WITH(bincount(zeros({2, 2}, {.dtype = i64})),
-                    Catch::Contains("bincount: expects i64 or u8 [n], got i64[2, 2]"));
-  CHECK_THROWS_WITH(bincount(zeros({2})), Catch::Contains("bincount: expects i64 or u8 [n], got f32[2]"));
+                    Catch::Contains("bincount: expects i64, i32 or u8 [n], got i64[2, 2]"));
+  CHECK_THROWS_WITH(bincount(zeros({2})),
+                    Catch::Contains("bincount: expects i64, i32 or u8 [n], got f32[2]"));
   CHECK_THROWS_WITH(bincount(zeros({2}, {.dtype = i64}), zeros({3})),
                     Catch::Contains("bincount: expects weights [2]"));
 }
@@ -178,7 +179,7 @@ TEST_CASE("histc") {
 }
 
 TEST_CASE("searchsorted") {
-  for (const DType dtype : {f32, f64, bf16, i64, u8}) {
+  for (const DType dtype : {f32, f64, bf16, i64, u8, f16, i32}) {
     INFO(dtype);
     const Device where = dtype == f64 ? Device::cpu() : device();
     const Tensor edges = tensor({1, 3, 3, 5}).to(dtype).to(where);

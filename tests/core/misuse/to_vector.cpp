@@ -1,4 +1,4 @@
-// Must not compile: int is not an element type.
+// Must not compile: short is not an element type.
 #include <karyon/core/tensor.h>
 
-std::vector<int> values(const karyon::Tensor& x) { return x.to_vector<int>(); }
+std::vector<short> values(const karyon::Tensor& x) { return x.to_vector<short>(); }
