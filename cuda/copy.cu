@@ -17,6 +17,9 @@ __host__ __device__ constexpr Stored<To> convert_value(From x) {
     return To(static_cast<float>(x));
   } else if constexpr (std::is_same_v<To, bool>) {
     return x != From(0);
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    // As on the CPU. A narrower type would stop at its ends.
+    return static_cast<To>(static_cast<std::int64_t>(x));
   } else {
     return static_cast<To>(x);
   }

@@ -81,6 +81,9 @@ TEST_CASE("every type converts to every other as on the CPU") {
       const Tensor x = values.to(from);
       CHECK(x.to(cuda).to(to).to_vector<double>() == x.to(to).to_vector<double>());
     }
+  const Tensor large = tensor({300, -1.5, 70000.75, -3e9});
+  for (const DType to : {i64, u8, i32})
+    CHECK(large.to(cuda).to(to).to_vector<double>() == large.to(to).to_vector<double>());
   const Tensor odd = tensor({NAN, INFINITY, -INFINITY, 3.4e38});
   const auto here = odd.to(bf16).to_vector<float>(), there = odd.to(cuda).to(bf16).to_vector<float>();
   CHECK(std::isnan(there[0]));
