@@ -9,7 +9,8 @@ import numbers
 import torch
 
 # In the order of karyon::DType.
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool,
+          torch.float16, torch.int32)
 REDUCTIONS = ("mean", "sum", "none")  # in the order of karyon::Reduction
 
 

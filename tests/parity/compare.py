@@ -6,6 +6,7 @@ PyTorch's rounding is not one of Karyon's. How near is in proportion to what Ope
   f64   1e-11  a few thousand roundings of 2^-53
   f32   3e-6   some fifty roundings of 2^-24: sums of some hundred values, exponentials of 2 units in the last place
   bf16  2^-7   a rounding of the input of a formula, and one of its result, of 2^-8 each
+  f16   2^-10  likewise, of 2^-11 each
 
 NaN and infinities have to be in the same places. Dtypes and shapes have to be the same.
 """
@@ -18,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 import adapters
 
-RELATIVE = {torch.float64: 1e-11, torch.float32: 3e-6, torch.bfloat16: 2.0**-7}
+RELATIVE = {torch.float64: 1e-11, torch.float32: 3e-6, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
 
 
 @dataclasses.dataclass

@@ -28,6 +28,11 @@ def whole(case):
     return any(not dtype.is_floating_point for dtype in dtypes(case))
 
 
+def scalar_of_another(case):
+    inputs = [x for x in case.call.inputs if x is not None]
+    return len(dtypes(case)) > 1 and 0 < sum(x.dim() == 0 for x in inputs) < len(inputs)
+
+
 def called(*names):
     return lambda case: case.operator.name in names
 
@@ -42,6 +47,7 @@ WIDENED = called("exp", "log", "sqrt", "pow", "sum", "mean", "amax", "max", "sof
                  "bce_with_logits", "cross_entropy", "mse_loss", "l1_loss", "amin", "min", "prod", "logsumexp", "var",
                  "std", "var_mean", "norm", "cumsum", "cumprod", "histc")
 PARAMETERS = called(*NORMS, "rms_norm", "cross_entropy", "bce_with_logits", "nll_loss", "binary_cross_entropy")
+SHORT = {torch.bfloat16, torch.float16}
 COMPARED = called("eq", "ne", "lt", "le", "gt", "ge")
 MULTIPLIED = called("prod", "cumprod")
 SUMMED = called(*CONVOLUTIONS, "interpolate", *NORMS)
@@ -163,14 +169,17 @@ def nothing_read(case):
 
 
 DIFFERENCES = [
-    refusal("whole numbers and truth values are not computed with", r"expects .*(got|and) (i64|u8|bool)\b", whole),
+    refusal("whole numbers and truth values are not computed with", r"expects .*(got|and) (i64|i32|u8|bool)\b", whole),
     refusal("dtypes are not promoted", r"got \w+ and \w+$", lambda case: len(dtypes(case)) > 1),
-    Difference("functions and sums of bf16 are f32",
-               lambda case: (WIDENED(case) or FUNCTIONS(case)) and torch.bfloat16 in dtypes(case),
+    Difference("a tensor without dimensions counts for the dtype", scalar_of_another,
+               lambda case, problem: problem.kind == "dtype"),
+    Difference("functions and sums of bf16 and f16 are f32",
+               lambda case: (WIDENED(case) or FUNCTIONS(case)) and SHORT & dtypes(case),
                lambda case, problem: problem.kind == "dtype" and problem.got.dtype == torch.float32
-               and problem.expected.dtype == torch.bfloat16),
-    refusal("parameters beside bf16 are f32", r"expects f32(\[[\d, ]*\])?, got bf16",
-            lambda case: torch.bfloat16 in dtypes(case) and PARAMETERS(case)),
+               and problem.expected.dtype in SHORT),
+    refusal("f16 is for storage", r"got f16; cast it", lambda case: torch.float16 in dtypes(case)),
+    refusal("parameters beside bf16 and f16 are f32", r"expects f32(\[[\d, ]*\])?, got b?f16",
+            lambda case: SHORT & dtypes(case) and PARAMETERS(case)),
     refusal("targets get no gradient", r"target requires a gradient",
             lambda case: called("bce_with_logits", "kl_div", "binary_cross_entropy")(case)
             and case.call.inputs[1].requires_grad),

@@ -53,7 +53,8 @@ class Draw:
         if dtype == torch.bool:
             return torch.rand(shape, generator=self.generator) < 0.5
         if not dtype.is_floating_point:
-            low, high = (0, 256) if dtype == torch.uint8 else self.one_of((-3, 4), (-1000, 1000), (-2**40, 2**40))
+            large = 2**30 if dtype == torch.int32 else 2**40
+            low, high = (0, 256) if dtype == torch.uint8 else self.one_of((-3, 4), (-1000, 1000), (-large, large))
             return torch.randint(low, high, shape, generator=self.generator, dtype=dtype)
         kind = self.one_of("normal", "normal", "whole")
         x = torch.randn(shape, generator=self.generator, dtype=torch.float64)
@@ -104,7 +105,8 @@ def pair_of_tensors(d, shape=None):
     shape = d.shape() if shape is None else shape
     sides = [d.tensor(shape), d.tensor(d.broadcast(shape))]
     if d.chance(0.05):
-        sides[1] = sides[1].detach().to(d.one_of(torch.float32, torch.bfloat16, torch.float64, torch.int64))
+        sides[1] = sides[1].detach().to(d.one_of(torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.float16,
+                                                  torch.int32))
     d.random.shuffle(sides)
     return tuple(sides), {}
 
@@ -152,7 +154,8 @@ def conversion(d):
     x = d.tensor(d.shape(), special=0.1)
     if d.dtype.is_floating_point:  # what does not fit in the other type is undefined in C++
         x = torch.nan_to_num(x.detach()).clamp(0, 200).requires_grad_(x.requires_grad)
-    return (x, d.one_of(torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool)), {}
+    return (x, d.one_of(torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool,
+                         torch.float16, torch.int32)), {}
 
 
 def sum_to_size(d):
@@ -308,7 +311,7 @@ def unique(d):
 def bincount(d):
     dtype = d.one_of(torch.int64, torch.int64, torch.uint8, d.dtype)
     x = d.tensor([d.size()], dtype, grad=0).abs() if dtype != torch.bool else d.tensor([d.size()], dtype)
-    x = x % 50 if dtype in (torch.int64, torch.uint8) else x
+    x = x % 50 if dtype in (torch.int64, torch.uint8, torch.int32) else x
     if dtype == torch.int64 and d.chance(0.05):
         x = x - 1
     weights = d.tensor(list(x.shape), d.one_of(torch.float32, torch.float64), grad=0) if d.chance(0.5) else None

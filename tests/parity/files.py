@@ -5,7 +5,7 @@ import struct
 import torch
 
 TYPES = {"F32": torch.float32, "F64": torch.float64, "BF16": torch.bfloat16, "I64": torch.int64, "U8": torch.uint8,
-         "BOOL": torch.bool}
+         "BOOL": torch.bool, "F16": torch.float16, "I32": torch.int32}
 NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 

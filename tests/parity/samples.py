@@ -10,7 +10,7 @@ import draws
 from operators import Operator
 
 DTYPE_NAMES = {torch.float32: "f32", torch.float64: "f64", torch.bfloat16: "bf16", torch.int64: "i64",
-               torch.uint8: "u8", torch.bool: "bool"}
+               torch.uint8: "u8", torch.bool: "bool", torch.float16: "f16", torch.int32: "i32"}
 
 
 @dataclasses.dataclass
