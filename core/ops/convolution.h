@@ -21,8 +21,9 @@ inline const char* image_shape(int dims) {
 
 inline void check_dtypes(const char* op, const Tensor& x, const Tensor& weight) {
   check_computed(op, x);
-  check(x.dtype() == weight.dtype(), op, ": x is ", x.dtype(), " but weight is ", weight.dtype(),
-        mixed(x, weight) ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
+  check(
+      x.dtype() == weight.dtype(), op, ": x is ", x.dtype(), " but weight is ", weight.dtype(),
+      mixed(x, weight) && weight.dtype() != f16 ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
 }
 
 /// A bias or scale [channels].

@@ -17,7 +17,7 @@ namespace {
 void check_dtypes(const char* op, const Tensor& a, const Tensor& b) {
   check_computed(op, a);
   check(a.dtype() == b.dtype(), op, ": expects one dtype, got ", a.dtype(), " and ", b.dtype(),
-        mixed(a, b) ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
+        mixed(a, b) && b.dtype() != f16 ? "; cast one of them, or both by AutocastGuard(bf16)" : "");
 }
 
 // The first `count` sizes, then two more.

@@ -185,7 +185,7 @@ TEST_CASE("f16 and i32: what moves elements moves them") {
        [](const Tensors& x) {
          return flip(x[0], {1, 3});
        }},
-      {"roll", [](const Tensors& x) { return roll(x[0], {1}, {2}); }},
+      {"roll", [](const Tensors& x) { return roll(x[0], 1, 2); }},
       {"repeat",
        [](const Tensors& x) {
          return repeat(x[0], {1, 2, 1, 3});
