@@ -65,7 +65,10 @@ def check_arrays():
             if kind in ('u4', 'u8'):
                 values = numpy.asarray(random.random(shape) * 2**31).astype(kind)
             numpy.save(path, numpy.asarray(values.astype(endian + kind), order=order))
-            expect_same(f'{endian}{kind} {order} {shape}', converted(path)['x'], values)
+            got = converted(path)['x']
+            expect_same(f'{endian}{kind} {order} {shape}', got, values)
+            stays = kind in ('f2', 'f4', 'f8', 'i4', 'i8', 'u1', 'b1')
+            expect(got.dtype == (kind if stays else 'i8'), f'{endian}{kind}: {got.dtype}')
     arrays = {'a': random.random((40, 50)), 'b': numpy.zeros(10000, 'i4'), 'c': numpy.int8(-3),
               'text': numpy.frombuffer(b'hello world, ' * 300, 'u1'), 'none': numpy.zeros((0, 2))}
     for save in (numpy.savez, numpy.savez_compressed):
