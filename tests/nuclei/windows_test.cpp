@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -211,6 +212,21 @@ TEST_CASE("nuclei: small nuclei are seen enlarged, large ones shrunk", "[nuclei]
   CHECK(zoom_of(200, 150, 12, 12, true) == 1);  // a light background
   CHECK(zoom_of(500, 400, 90, 90) == 0.25);
   CHECK(zoom_of(500, 400, 90, 90, true) == 0.25);
+}
+
+// KARYON_DSB2018 names the folder of the data set.
+TEST_CASE("nuclei: cells with small nuclei are not taken for large nuclei", "[nuclei][tiles]") {
+  const char* const folder = std::getenv("KARYON_DSB2018");
+  const std::string id = "08275a5b1c2dfcd739e8c4888a5ee2d29f83eccfa75185404ced1dc0866ea992";
+  const std::filesystem::path file =
+      std::filesystem::path(folder ? folder : "") / "stage1_train" / id / "images" / (id + ".png");
+  if (!folder || !std::filesystem::exists(file)) {
+    WARN("skipped: KARYON_DSB2018 does not name a folder with stage1_train in it");
+    return;
+  }
+  Segmenter segmenter(default_model(), karyon::Device::cpu());
+  const SizeOptions options = segmenter.size_options(auto_zoom);
+  CHECK(predict_maps(*segmenter.model, read_image(file), false, options).size.zoom == 1);
 }
 
 TEST_CASE("nuclei: fragments are dropped inside a picture, not at its edge, in whole pictures and bands",

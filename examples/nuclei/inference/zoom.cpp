@@ -4,6 +4,8 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
+#include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,35 +19,46 @@ struct Part {
   Rect where;
   int shrink;
   LabelMap map;
+  PerLabel<float> depth;  // the greatest of each nucleus, as the model says
   bool nucleus(int x, int y) const { return map.at((x - where.x0) / shrink, (y - where.y0) / shrink) != 0; }
 };
 
-/// Where parts of `length` pixels begin along a side. They are spread evenly, and cover a short side.
-std::vector<int> begins(int size, int length) {
-  constexpr int parts_per_side = 4;
-  const int count = std::clamp((size + length / 2) / length, 1, parts_per_side),
-            free = std::max(0, size - length);
+/// Where at most so many parts of `length` pixels begin along a side. They are spread evenly, and cover a short
+/// side.
+std::vector<int> begins(int size, int length, int most) {
+  const int count = std::clamp((size + length / 2) / length, 1, most), free = std::max(0, size - length);
   std::vector<int> at;
   for (int i = 0; i < count; ++i)
     at.push_back(count == 1 ? free / 2 : static_cast<int>(std::int64_t{free} * i / (count - 1)));
   return at;
 }
 
+PerLabel<float> greatest_depths(const LabelMap& map, const PixelMaps& maps) {
+  PerLabel<float> depth(max_label(map));
+  for (std::size_t i = 0; i < map.size(); ++i)
+    depth[map[i]] = std::max(depth[map[i]], maps[i * map_count + depth_map]);
+  return depth;
+}
+
 /// The model's view of a picture that is shrunk so many times.
-std::vector<Part> look(karyon::UNet& model, int width, int height, int shrink, const ReadPixels& read) {
+std::vector<Part> look(karyon::UNet& model, int width, int height, int shrink, int parts_per_side,
+                       const ReadPixels& read) {
   constexpr int part_size = 256;  // as the model sees it
   const int length = part_size * shrink;
   std::vector<Part> parts;
-  for (const int y : begins(height, length)) {
+  for (const int y : begins(height, length, parts_per_side)) {
     std::vector<Rect> row;
-    for (const int x : begins(width, length))
+    for (const int x : begins(width, length, parts_per_side))
       row.push_back({x, y, std::min(width, x + length), std::min(height, y + length)});
     const std::vector<Raster<float>> inputs = shrunk(row, shrink, read);
     for (std::size_t i = 0; i < row.size(); ++i) {
       // Specks are smaller in a shrunk picture.
       SegmentOptions options;
       options.min_area = std::max(6, options.min_area / (shrink * shrink));
-      parts.push_back({row[i], shrink, segment(whole_maps(model, inputs[i]), options)});
+      const PixelMaps maps = whole_maps(model, inputs[i]);
+      LabelMap map = segment(maps, options);
+      PerLabel<float> depth = greatest_depths(map, maps);
+      parts.push_back({row[i], shrink, std::move(map), std::move(depth)});
     }
   }
   return parts;
@@ -74,6 +87,17 @@ double diameter_of_large(const std::vector<Part>& parts) {
   for (const Part& part : parts) append(areas, whole_areas(part.map));
   const double whole = parts.front().shrink * median_diameter(std::move(areas));
   return whole > 0 ? whole : diameter_of_all(parts);
+}
+
+/// How sure the model is of its nuclei: of a whole one it says that its middle is deep inside. 0 if it finds
+/// none.
+double certainty(const std::vector<Part>& parts) {
+  double sum = 0, count = 0;
+  for (const Part& part : parts) {
+    sum += std::accumulate(part.depth.begin() + 1, part.depth.end(), 0.0);
+    count += part.depth.highest();
+  }
+  return count > 0 ? sum / count : 0;
 }
 
 /// Whether the finer view finds as much as the coarser one, where both look.
@@ -119,12 +143,20 @@ double typical_in(const std::vector<Part>& parts) {
 
 /// What choose_zoom() does where there is a choice. It leaves the view at its zoom, if it has one.
 NucleusSize chosen_by_size(const Levels& levels, int width, int height, double learned,
-                           const std::function<std::vector<Part>(int shrink)>& view,
+                           const std::function<std::vector<Part>(int shrink, int parts_per_side)>& look_at,
                            std::vector<Part>& seen) {
+  const auto view = [&](int shrink) { return look_at(shrink, 4); };
   const double larger_than_usual = std::max(1.0, learned / 40);
   const double suspicious = 40 * larger_than_usual;  // from here on a finer view may see less
   const double wide = 60 * larger_than_usual, too_wide = large_diameter * larger_than_usual,
                most = most_diameter * larger_than_usual;
+  // Cells with small nuclei look like large nuclei from afar. Up close the model is surer of the small ones.
+  std::optional<double> up_close;
+  const auto fooled = [&](const std::vector<Part>& coarse) {
+    constexpr double surer = 0.05;
+    if (!up_close) up_close = certainty(look_at(1, 2));
+    return *up_close > certainty(coarse) + surer;
+  };
   const std::vector<Part> quarter = view(4);
   const double large = diameter_of_large(quarter);
   if (std::min(width, height) > most) {
@@ -133,12 +165,13 @@ NucleusSize chosen_by_size(const Levels& levels, int width, int height, double l
     if (larger > most && !agree(quarter, eighth))
       return seen = quarter, NucleusSize{.zoom = 0.25, .diameter = larger, .too_large = true};
   }
-  if (large > too_wide) return seen = quarter, NucleusSize{.zoom = 0.25, .diameter = large};
+  if (large > too_wide && !fooled(quarter))
+    return seen = quarter, NucleusSize{.zoom = 0.25, .diameter = large};
   // A quarter shows small nuclei that touch as one: the next finer view decides.
   if (large >= suspicious) {
     std::vector<Part> half = view(2);
     const double in_half = diameter_of_large(half);
-    if (in_half > wide || (in_half >= suspicious && !agree(seen = view(1), half)))
+    if ((in_half > wide && !fooled(half)) || (in_half >= suspicious && !agree(seen = view(1), half)))
       return seen = std::move(half), NucleusSize{.zoom = 0.5, .diameter = in_half};
   }
   if (levels.light_background()) return {.zoom = 1, .diameter = large};
@@ -152,7 +185,9 @@ NucleusSize chosen_by_size(const Levels& levels, int width, int height, double l
 
 NucleusSize choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels,
                         const ReadPixels& read, const SizeOptions& options) {
-  const auto view = [&](int shrink) { return look(model, width, height, shrink, read); };
+  const auto view = [&](int shrink, int parts_per_side = 4) {
+    return look(model, width, height, shrink, parts_per_side, read);
+  };
   std::vector<Part> seen;  // at the zoom, but never larger than the picture
   NucleusSize size{.zoom = options.zoom};
   if (options.zoom == auto_zoom) size = chosen_by_size(levels, width, height, options.learned, view, seen);

@@ -34,7 +34,8 @@ struct SizeOptions {
 
 /// Measures up to 16 parts of a picture. A picture that is shrunk four times shows nuclei from about 20 to
 /// 280 pixels; where they are large, it stays so. Where they may be large, the half decides: it is taken if
-/// it shows large nuclei and the finer view finds less. Otherwise the zoom is 2 if the background is dark and
+/// it shows large nuclei and the finer view finds less. Neither is taken if the model is surer of what it finds
+/// up close: whole cells look like nuclei from afar. Otherwise the zoom is 2 if the background is dark and
 /// the nuclei are small, else 1. On a light background (stained tissue, brightfield) enlarging did not help.
 ///   read     gives normalized pixels; it is asked for parts by ascending rows, again for each view
 NucleusSize choose_zoom(karyon::UNet& model, int width, int height, const Levels& levels,
