@@ -33,8 +33,9 @@ std::unique_ptr<Module> Linear::rebuilt() const {
 namespace {
 
 bool can_fuse(const Tensor& x, const Tensor& weight) {
-  return !grad_enabled() && x.device() == Device::cpu() && x.dtype() == weight.dtype() && x.dtype() != f64 &&
-         weight.dim() == 2 && x.dim() >= 2 && x.numel() > 0 && x.size(-1) == weight.size(1);
+  return !grad_enabled() && x.device() == Device::cpu() && x.dtype() == weight.dtype() &&
+         (x.dtype() == f32 || x.dtype() == bf16) && weight.dim() == 2 && x.dim() >= 2 && x.numel() > 0 &&
+         x.size(-1) == weight.size(1);
 }
 
 Tensor with_last_steps(Tensor y, ActivationKind activation, const Tensor& scale, const Tensor& residual) {
