@@ -32,14 +32,15 @@ Shape with_matrix(const Shape& leading, int count, std::int64_t rows, std::int64
 // later calls use it, too.
 bool keeps_packed(const Tensor& x, std::int64_t rows, std::int64_t in, std::int64_t out) {
   constexpr double worthwhile = 48 * 48 * 48;  // multiplications
-  return !grad_enabled() && x.dtype() == f32 && x.device() == Device::cpu() && std::min(in, out) >= 16 &&
+  return !grad_enabled() && (x.dtype() == f32 || x.dtype() == bf16) && x.device() == Device::cpu() &&
+         std::min(in, out) >= 16 &&
          static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out) >= worthwhile;
 }
 
 // x weight by the gradient of a 1 x 1 convolution.
 Tensor product_with_weight(const Tensor& x, const Tensor& weight) {
   const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(1);
-  Tensor y = empty({rows, out}), pixels = view(y, {rows, 1, 1, out});
+  Tensor y = empty({rows, out}, {.dtype = x.dtype()}), pixels = view(y, {rows, 1, 1, out});
   const ConvGeometry g{.n = rows, .h = 1, .w = 1, .c = out, .h_out = 1, .w_out = 1, .k = in};
   kernels::conv2d_backward_data(g, {.keep_filters = true}, view(x, {rows, 1, 1, in}),
                                 view(weight, {in, 1, 1, out}), {}, pixels);
@@ -110,7 +111,7 @@ Tensor with_vector(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 Tensor matmul(const Tensor& left, const Tensor& right) {
-  const Tensor a = autocast(left), b = autocast(right);
+  const Tensor a = autocast(left), b = right.dim() == 2 ? autocast_weight(right) : autocast(right);
   check_dtypes("matmul", a, b);
   check(a.dim() >= 1 && b.dim() >= 1, "matmul: expects at least one dimension each, got ", a.shape(), " and ",
         b.shape());

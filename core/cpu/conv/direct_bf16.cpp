@@ -167,15 +167,21 @@ Tensor pack_filters(const ConvGeometry& g, const Tensor& weight, const RowPlan& 
 
 // The filters of the gradient in the input: from weights [k][tap][c] of a group, where c are the outputs now
 // and taps come in the other order. Taps are kept apart.
-Tensor pack_turned_filters(const BFloat16* weight, const OutputPanels& panels, const RowPlan& rows) {
+Tensor pack_turned_filters(const ConvGeometry& t, const Tensor& weight, const RowPlan& rows, bool keep) {
+  const OutputPanels panels(t);
   const auto taps = static_cast<std::int64_t>(rows.runs.size());
   const std::int64_t k = rows.runs.front().length, filter = taps * panels.outputs;
-  return pack_panels(panels, rows, [&](std::int64_t panel, BFloat16* to) {
-    const std::int64_t group = panels.group(panel), c = panels.first(panel) - group * panels.outputs;
-    for (std::int64_t tap = taps - 1; tap >= 0; --tap, to += ceil_div(k, 2) * 2 * bf16_block)
-      bf16_interleave(weight + group * k * filter + tap * panels.outputs + c, filter, k, panels.size(panel),
-                      to, 2 * bf16_block, bf16_block);
-  });
+  const auto pack = [&] {
+    const BFloat16* const weights = weight.data<BFloat16>();
+    return pack_panels(panels, rows, [&](std::int64_t panel, BFloat16* to) {
+      const std::int64_t group = panels.group(panel), c = panels.first(panel) - group * panels.outputs;
+      for (std::int64_t tap = taps - 1; tap >= 0; --tap, to += ceil_div(k, 2) * 2 * bf16_block)
+        bf16_interleave(weights + group * k * filter + tap * panels.outputs + c, filter, k,
+                        panels.size(panel), to, 2 * bf16_block, bf16_block);
+    });
+  };
+  const FilterKey key{6, weight.impl()->offset, t.k, t.c, t.groups, t.kernel.h, t.kernel.w};
+  return keep && used_before(weight, key) ? kept_filters(weight, key, pack) : pack();
 }
 
 // One f32 value per output, and a panel more: outputs that are `period` apart have the same.
@@ -368,12 +374,13 @@ void multiply_filters(const ConvGeometry& g, const Tensor& dy, const Tensor& wei
 
 }  // namespace
 
-void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints&, const Tensor& dy,
+void conv2d_backward_data_direct_bf16(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
                                       const Tensor& weight, const Tensor& bias, Tensor& dx) {
-  if (side_by_side(g)) return multiply_filters(g, dy, weight, bias, dx);
-  const ConvGeometry t = turned(g);
+  if (side_by_side(g) && (g.stride != Pair(1) || !hints.keep_filters))
+    return multiply_filters(g, dy, weight, bias, dx);
+  const ConvGeometry t = in_rows(turned(g));
   const RowPlan rows(t, true);
-  convolve(t, rows, pack_turned_filters(weight.data<BFloat16>(), OutputPanels(t), rows), dy,
+  convolve(t, rows, pack_turned_filters(t, weight, rows, hints.keep_filters), dy,
            spread(bias, g.c, g.c, 0).data(), nullptr, {}, dx);
 }
 

@@ -370,8 +370,7 @@ class WinogradConv {
 template <class A>
 void winograd_forward(const ConvGeometry& g, const ConvHints& hints, const Tensor& x, const Tensor& weight,
                       const WinogradEpilogue& epilogue, bool with_moments, Tensor& y) {
-  WinogradConv<A> conv(x, y, {weight, g.c, g.k, false}, g.padding, epilogue,
-                       A::keeps_filters && hints.keep_filters);
+  WinogradConv<A> conv(x, y, {weight, g.c, g.k, false}, g.padding, epilogue, hints.keep_filters);
   if (auto moments = conv.run(with_moments)) y.impl()->storage->set_cache(std::move(moments));
 }
 
@@ -379,8 +378,7 @@ template <class A>
 void winograd_backward_data(const ConvGeometry& g, const ConvHints& hints, const Tensor& dy,
                             const Tensor& weight, const Tensor& bias, Tensor& dx) {
   const Pair padding{2 - g.padding.h, 2 - g.padding.w};
-  WinogradConv<A>(dy, dx, {weight, g.k, g.c, true}, padding, {{}, bias, false, g.c},
-                  A::keeps_filters && hints.keep_filters)
+  WinogradConv<A>(dy, dx, {weight, g.k, g.c, true}, padding, {{}, bias, false, g.c}, hints.keep_filters)
       .run(false);
 }
 

@@ -153,7 +153,7 @@ struct WinogradBf16 {
   static constexpr std::int64_t stage_bytes = 480 * 1024;  // of transformed tiles and products, of a 1 MiB L2
   static constexpr std::int64_t filter_slice = 256, filter_step = 32;
   static constexpr std::int64_t tiles_at_once = 2;
-  static constexpr bool keeps_filters = false, adds_to_sums = true;
+  static constexpr bool adds_to_sums = true;
 
   static std::int64_t panel_width() { return bf16_block; }
   static std::int64_t vector() { return bf16_block; }

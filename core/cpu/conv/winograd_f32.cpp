@@ -140,7 +140,7 @@ struct WinogradF32 {
   static constexpr std::int64_t stage_bytes = 640 * 1024;  // part of a 1 MiB L2 cache
   static constexpr std::int64_t filter_slice = 128, filter_step = 16;
   static constexpr std::int64_t tiles_at_once = 1;
-  static constexpr bool keeps_filters = true, adds_to_sums = false;
+  static constexpr bool adds_to_sums = false;
 
   static std::int64_t panel_width() { return conv_panel_width(); }
   static std::int64_t vector() { return simd_lanes(); }
