@@ -76,6 +76,7 @@ class Reader {
     to.type = from.op_type();
     to.domain = from.domain() == "ai.onnx" ? "" : from.domain();
     to.name = from.name().empty() ? "number " + std::to_string(number) : from.name();
+    check(to.domain != "karyon", "node '", to.name, "' is of the domain karyon, which no file may use");
     to.inputs.assign(from.input().begin(), from.input().end());
     to.outputs.assign(from.output().begin(), from.output().end());
     while (!to.inputs.empty() && to.inputs.back().empty()) to.inputs.pop_back();

@@ -134,6 +134,15 @@ TEST_CASE("load_onnx: products with weights are linear layers, with what follows
       }
 }
 
+TEST_CASE("load_onnx: a file cannot name operators of Karyon's own") {
+  for (const char* type : {"Linear", "Conv", "Other"}) {
+    ModelBuilder builder;
+    builder.input("x", {2, 3}).output("y");
+    builder.node(type, {"x"}, {"y"}).set_domain("karyon");
+    CHECK_THROWS_WITH(loaded(builder), Contains("of the domain karyon, which no file may use"));
+  }
+}
+
 TEST_CASE("OnnxModule trains: gradients are those of the layers, and statistics are no parameters") {
   const auto net = loaded(small_net());
   std::vector<std::string> names;
