@@ -5,7 +5,6 @@
 #include <karyon/core/ops/elementwise.h>
 #include <karyon/core/ops/layout.h>
 #include <karyon/core/ops/reduce.h>
-#include <karyon/core/ops/shape.h>
 #include <karyon/models/onnx/export_graph.h>
 #include <karyon/models/onnx/onnx.h>
 #include <karyon/models/onnx/value.h>
@@ -45,8 +44,8 @@ std::string file_of(Module& module, const Tensor& input) {
 
 /// x as the file means it, and back.
 Tensor turned(const Tensor& x, bool channels_first) {
-  if (x.dim() != 4 && x.dim() != 5) return x;
-  return channels_first ? movedim(x, -1, 1) : movedim(x, 1, -1);
+  if (!is_images(x.dim())) return x;
+  return channels_first ? to_channels_first(x) : to_channels_last(x);
 }
 
 /// The largest difference of the file's network from the module, as a share of the largest output.

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include <karyon/core/factories.h>
-#include <karyon/core/ops/layout.h>
 #include <karyon/models/onnx/attributes.h>
 #include <karyon/models/onnx/value.h>
 
@@ -18,8 +17,6 @@ std::vector<std::int64_t> order_of(int dims, bool channels_first) {
   if (!channels_first) order.push_back(1);
   return order;
 }
-
-bool is_images(int dims) { return dims == 4 || dims == 5; }
 
 void describe(onnx_file::ValueInfo& info, const std::string& name, const Tensor& x) {
   info.set_name(name);
@@ -40,9 +37,11 @@ void describe(onnx_file::ValueInfo& info, const std::string& name, const Tensor&
 
 }  // namespace
 
+bool is_images(int dims) { return dims == 4 || dims == 5; }
+
 ExportGraph::ExportGraph(const Module& module, const Tensor& x) : batch_(x.size(0)) {
-  for (const auto& [name, tensor] : module.named_parameters()) own_[tensor.impl().get()] = {name, tensor};
-  for (const auto& [name, tensor] : module.named_buffers()) own_[tensor.impl().get()] = {name, tensor};
+  for (const auto& [name, tensor] : module.named_parameters()) own_[tensor.impl().get()] = name;
+  for (const auto& [name, tensor] : module.named_buffers()) own_[tensor.impl().get()] = name;
   model_.set_ir_version(10);
   model_.set_producer_name("karyon");
   model_.add_opset_import()->set_version(21);
@@ -84,10 +83,11 @@ std::string ExportGraph::initializer(const std::string& name, const Tensor& give
   return name;
 }
 
-std::string ExportGraph::constant(const Tensor& x) {
+std::string ExportGraph::name_of(const Tensor& x) {
   const auto own = own_.find(x.impl().get());
-  return initializer(own == own_.end() ? "constant_" + std::to_string(++count_) : own->second.first, x);
+  return own == own_.end() ? "constant_" + std::to_string(++count_) : own->second;
 }
+std::string ExportGraph::constant(const Tensor& x) { return initializer(name_of(x), x); }
 
 const ExportGraph::Value* ExportGraph::find(const karyon::Node::Edge& edge) const {
   const auto found = values_.find(edge.node ? static_cast<const void*>(edge.node.get()) : edge.leaf.get());
@@ -124,14 +124,9 @@ std::string ExportGraph::channels_first(const Value& value) { return turned(valu
 
 std::string ExportGraph::filter(const karyon::Node& node, std::size_t index) {
   const karyon::Node::Edge& edge = node.edges[index];
-  const Tensor x = edge.leaf ? Tensor(edge.leaf) : node.trace->constants[index];
   if (edge.node) return channels_first(input(node, index));
-  std::vector<int> order;
-  for (const std::int64_t d : order_of(x.dim(), true)) order.push_back(static_cast<int>(d));
-  const auto own = own_.find(x.impl().get());
-  const NoGradGuard guard;
-  return initializer(own == own_.end() ? "constant_" + std::to_string(++count_) : own->second.first,
-                     permute(x.detach(), order));
+  const Tensor x = edge.leaf ? Tensor(edge.leaf) : node.trace->constants[index];
+  return initializer(name_of(x), to_channels_first(x.detach()));
 }
 
 std::int64_t ExportGraph::batches(std::int64_t size) const { return size % batch_ == 0 ? size / batch_ : 0; }

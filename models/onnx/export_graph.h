@@ -10,6 +10,9 @@
 
 namespace karyon::onnx {
 
+/// Whether tensors of so many dimensions are images or volumes.
+bool is_images(int dims);
+
 /// A graph of autograd, recorded under a TraceGuard, as a graph of ONNX. Images and volumes [N, ..., C] go in
 /// and out as [N, C, ...]. Between nodes a value lies as its operator wants it.
 class ExportGraph {
@@ -57,16 +60,17 @@ class ExportGraph {
  private:
   const Value* find(const karyon::Node::Edge& edge) const;
   std::string fresh();
+  std::string name_of(const Tensor& x);
   std::string initializer(const std::string& name, const Tensor& x);
   std::string turned(const Value& value, bool channels_first);
 
   onnx_file::Model model_;
   std::int64_t batch_ = 0;
   int count_ = 0;
-  std::map<const void*, Value> values_;                                // by node or leaf
-  std::map<const Tensor::Impl*, std::pair<std::string, Tensor>> own_;  // parameters and buffers
-  std::map<std::string, std::string> written_;                         // initializers
-  std::map<std::string, std::string> turned_;                          // values in the other layout
+  std::map<const void*, Value> values_;             // by node or leaf
+  std::map<const Tensor::Impl*, std::string> own_;  // parameters and buffers
+  std::map<std::string, std::string> written_;      // initializers
+  std::map<std::string, std::string> turned_;       // values in the other layout
 };
 
 /// Writes the operators of one recorded operation.

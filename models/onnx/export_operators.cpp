@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cctype>
 #include <limits>
 
 #include <karyon/core/factories.h>
@@ -52,14 +53,16 @@ Sizes in_file(const Value& value, const Sizes& sizes) {
 
 // ---- of each element ----
 
-onnx_file::Node& of_one(ExportGraph& graph, const Node& node, const char* type,
+onnx_file::Node& of_one(ExportGraph& graph, const Node& node, const std::string& type,
                         std::vector<std::string> further = {}) {
   const Value x = graph.input(node);
   further.insert(further.begin(), x.name);
   return graph.result(node, type, further, x.channels_first);
 }
-Writer simple(const char* type) {
-  return [type](ExportGraph& graph, const Node& node) { of_one(graph, node, type); };
+void simple(ExportGraph& graph, const Node& node) {
+  std::string type = node.name;
+  type[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(type[0])));
+  of_one(graph, node, type);
 }
 /// An activation whose first parameter is the attribute alpha.
 Writer with_alpha(const char* type) {
@@ -76,6 +79,7 @@ void hard_sigmoid(ExportGraph& graph, const Node& node) {
   put(to, "alpha", 1.0 / 6);
   put(to, "beta", 0.5);
 }
+void hard_swish(ExportGraph& graph, const Node& node) { of_one(graph, node, "HardSwish"); }
 void softplus(ExportGraph& graph, const Node& node) {
   check(number(node, "p") == 1, "export_onnx: softplus cannot be written with a beta other than 1");
   of_one(graph, node, "Softplus");
@@ -421,85 +425,75 @@ void attention(ExportGraph& graph, const Node& node) {
   graph.result(node, "MatMul", {weights.output(0), graph.channels_last(v)});
 }
 
+/// Operations of one input without options, whose operators have the same name with a capital.
+constexpr const char* plain[] = {"relu",  "sigmoid", "tanh",  "exp",  "log",        "sqrt", "abs",
+                                 "neg",   "erf",     "sin",   "cos",  "reciprocal", "mish", "softsign",
+                                 "floor", "ceil",    "round", "sign", "selu"};
+
 }  // namespace
 
 const std::map<std::string, Writer>& writers() {
-  static const std::map<std::string, Writer> all{
-      {"relu", simple("Relu")},
-      {"sigmoid", simple("Sigmoid")},
-      {"tanh", simple("Tanh")},
-      {"exp", simple("Exp")},
-      {"log", simple("Log")},
-      {"sqrt", simple("Sqrt")},
-      {"abs", simple("Abs")},
-      {"neg", simple("Neg")},
-      {"erf", simple("Erf")},
-      {"sin", simple("Sin")},
-      {"cos", simple("Cos")},
-      {"reciprocal", simple("Reciprocal")},
-      {"hardswish", simple("HardSwish")},
-      {"mish", simple("Mish")},
-      {"softsign", simple("Softsign")},
-      {"floor", simple("Floor")},
-      {"ceil", simple("Ceil")},
-      {"round", simple("Round")},
-      {"sign", simple("Sign")},
-      {"selu", simple("Selu")},
-      {"leaky_relu", with_alpha("LeakyRelu")},
-      {"elu", with_alpha("Elu")},
-      {"celu", with_alpha("Celu")},
-      {"hardtanh", clip},
-      {"relu6", clip},
-      {"clamp", clip},
-      {"hardsigmoid", hard_sigmoid},
-      {"softplus", softplus},
-      {"gelu", gelu},
-      {"silu", silu},
-      {"logsigmoid", log_sigmoid},
-      {"prelu", prelu},
-      {"square", square},
-      {"add", pair("Add")},
-      {"sub", pair("Sub")},
-      {"mul", pair("Mul")},
-      {"div", pair("Div")},
-      {"maximum", pair("Max")},
-      {"minimum", pair("Min")},
-      {"pow", pair("Pow", "p")},
-      {"conv2d", conv},
-      {"conv3d", conv},
-      {"conv_transpose2d", conv},
-      {"conv_transpose3d", conv},
-      {"linear", linear},
-      {"matmul", matmul},
-      {"batch_norm", batch_norm},
-      {"group_norm", group_norm},
-      {"layer_norm", layer_norm},
-      {"max_pool2d", pool},
-      {"max_pool3d", pool},
-      {"avg_pool2d", pool},
-      {"avg_pool3d", pool},
-      {"adaptive_avg_pool2d", adaptive_pool},
-      {"adaptive_avg_pool3d", adaptive_pool},
-      {"pixel_shuffle", pixel_shuffle},
-      {"channel_shuffle", channel_shuffle},
-      {"interpolate", resize},
-      {"reshape", reshape},
-      {"permute", permute},
-      {"expand", expand},
-      {"narrow", narrow},
-      {"crop", narrow},
-      {"index", index},
-      {"cat", join},
-      {"pad", pad},
-      {"embedding", embedding},
-      {"softmax", softmax("Softmax")},
-      {"log_softmax", softmax("LogSoftmax")},
-      {"sum", reduction("ReduceSum")},
-      {"mean", reduction("ReduceMean")},
-      {"max", reduction("ReduceMax")},
-      {"min", reduction("ReduceMin")},
-      {"scaled_dot_product_attention", attention},
-  };
+  static const std::map<std::string, Writer> all = [] {
+    std::map<std::string, Writer> found{
+        {"leaky_relu", with_alpha("LeakyRelu")},
+        {"elu", with_alpha("Elu")},
+        {"celu", with_alpha("Celu")},
+        {"hardtanh", clip},
+        {"relu6", clip},
+        {"clamp", clip},
+        {"hardsigmoid", hard_sigmoid},
+        {"hardswish", hard_swish},
+        {"softplus", softplus},
+        {"gelu", gelu},
+        {"silu", silu},
+        {"logsigmoid", log_sigmoid},
+        {"prelu", prelu},
+        {"square", square},
+        {"add", pair("Add")},
+        {"sub", pair("Sub")},
+        {"mul", pair("Mul")},
+        {"div", pair("Div")},
+        {"maximum", pair("Max")},
+        {"minimum", pair("Min")},
+        {"pow", pair("Pow", "p")},
+        {"conv2d", conv},
+        {"conv3d", conv},
+        {"conv_transpose2d", conv},
+        {"conv_transpose3d", conv},
+        {"linear", linear},
+        {"matmul", matmul},
+        {"batch_norm", batch_norm},
+        {"group_norm", group_norm},
+        {"layer_norm", layer_norm},
+        {"max_pool2d", pool},
+        {"max_pool3d", pool},
+        {"avg_pool2d", pool},
+        {"avg_pool3d", pool},
+        {"adaptive_avg_pool2d", adaptive_pool},
+        {"adaptive_avg_pool3d", adaptive_pool},
+        {"pixel_shuffle", pixel_shuffle},
+        {"channel_shuffle", channel_shuffle},
+        {"interpolate", resize},
+        {"reshape", reshape},
+        {"permute", permute},
+        {"expand", expand},
+        {"narrow", narrow},
+        {"crop", narrow},
+        {"index", index},
+        {"cat", join},
+        {"pad", pad},
+        {"embedding", embedding},
+        {"softmax", softmax("Softmax")},
+        {"log_softmax", softmax("LogSoftmax")},
+        {"sum", reduction("ReduceSum")},
+        {"mean", reduction("ReduceMean")},
+        {"max", reduction("ReduceMax")},
+        {"min", reduction("ReduceMin")},
+        {"scaled_dot_product_attention", attention},
+    };
+    for (const char* name : plain) found[name] = simple;
+    return found;
+  }();
   return all;
 }
 
